@@ -1,0 +1,476 @@
+"""The AWS edge: EKS Fargate profiles, and what EC2, IAM and EKS say about the things that a profile names.
+
+What it is: values in canonical form (so that equality is `==`), one method a question, errors named by their remedy.
+What it is not: a wait, a retry, a decision. The only importer of boto3.
+
+The rule of the file: absence is a value, a fact that may not be read is unknown, and every other answer that is not
+a success is one of three errors: `Retryable` (try again), `Busy` (wait for the turn), `Refused` (somebody must act).
+One attempt a call: the work queue is the retry, and a worker never sleeps inside botocore.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar, cast
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+
+T = TypeVar("T")
+
+FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
+FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
+FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+CONNECT_SECONDS, READ_SECONDS = 3, 10
+NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
+
+
+class AwsError(Exception):
+    """What AWS answered, by remedy: `reason` is the CamelCase word for condition and event, the text says the mend.
+
+    `unclear` means that a change which was asked for may have happened all the same.
+    """
+
+    def __init__(self, reason: str, message: str, *, unclear: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.unclear = unclear
+
+
+class Retryable(AwsError):
+    """Nobody needs to act: the same call will do, later."""
+
+
+class Busy(AwsError):
+    """The cluster or the profile is not in the state that the call needs; look at it again, then ask again."""
+
+
+class Refused(AwsError):
+    """Somebody must change something: the spec, a permission, a quota."""
+
+
+class Rule(NamedTuple):
+    """Answers whose operation, code and message match (regular expressions) mean `kind` and `reason`."""
+
+    operation: str
+    code: str
+    message: str
+    kind: type[AwsError]
+    reason: str
+    mend: str
+
+
+_CREATE, _DELETE, _TAGS = "CreateFargateProfile", "DeleteFargateProfile", "(Tag|Untag)Resource"
+_IN_USE = "ResourceInUseException"  # four meanings, told apart by the text alone (eks.md B5)
+_REFUSED = "InvalidParameterException|InvalidRequestException|BadRequestException|ValidationException"
+
+# First match wins; what no row knows is retryable.
+ERRORS: tuple[Rule, ...] = (
+    Rule("", "Thrott|TooManyRequests|RequestLimitExceeded|SlowDown", "", Retryable, "Throttled",
+         "AWS asks to slow down; it is tried again by itself."),
+    Rule(_CREATE, _IN_USE, "already exists", Busy, "NameTaken", "The profile of that name is looked at next."),
+    Rule("", _IN_USE, "in status CREATING", Busy, "WaitingForTurn", "EKS works on one profile of a cluster at a time."),
+    Rule("", _IN_USE, "in status DELETING", Busy, "WaitingForTurn", "EKS works on one profile of a cluster at a time."),
+    Rule("", _IN_USE, "currently has (an )?update", Busy, "ClusterUpdating", "It goes on when the update has ended."),
+    Rule("", _IN_USE, "", Busy, "ClusterBusy", "It is tried again by itself."),
+    Rule("", "InvalidRequestException", "not in ACTIVE status", Busy, "ClusterNotActive",
+         "It goes on when the cluster is ACTIVE."),
+    Rule(_CREATE, "ResourceNotFoundException", "", Busy, "ClusterNotFound", "The cluster is looked at next."),
+    Rule(_TAGS, "NotFoundException|ResourceNotFoundException", "", Busy, "ProfileGone", "It is looked at next."),
+    Rule("", "ResourcePropagationDelay", "", Retryable, "Propagating", "It is tried again by itself."),
+    Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
+         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|AuthFailure", "", Refused,
+         "AccessDenied", "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "ExpiredToken|RequestExpired|InvalidSignature|SignatureDoesNotMatch", "", Retryable, "CredentialsExpired",
+         "The credentials are read again; if it lasts, renew them and check the clock."),
+    Rule("", "ResourceLimitExceeded", "", Refused, "QuotaExceeded",
+         "Delete a profile that is not needed, or have the quota raised in Service Quotas (L-33415657)."),
+    Rule(_CREATE, _REFUSED, "PodExecutionRole Trust Policy", Refused, "RoleNotTrusted",
+         f"Let the role's trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole."),
+    Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone",
+         "Take a subnet of a zone in which EKS offers Fargate."),
+    Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone",
+         "Take a subnet of a zone in which EKS offers Fargate."),
+    Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change the field that EKS names in the spec."),
+    Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
+         "AwsUnavailable", "It is tried again by itself."),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, order=True)
+class Selector:
+    """A namespace and the labels that a pod must have, wildcards included; labels are sorted pairs."""
+
+    namespace: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        return "/".join((self.namespace, ",".join(f"{key}={value}" for key, value in self.labels))).rstrip("/")
+
+
+@dataclass(frozen=True)
+class HealthIssue:
+    """What EKS says is wrong with a profile, in its own words."""
+
+    code: str
+    message: str
+    resource_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile as EKS describes it; `seen` is False while only the answer to its create has shown it."""
+
+    name: str
+    arn: str
+    status: str
+    created_at: datetime
+    role: str
+    selectors: frozenset[Selector]
+    subnets: frozenset[str]
+    tags: Mapping[str, str] = field(default_factory=dict)
+    health: tuple[HealthIssue, ...] = ()
+    seen: bool = True
+
+    @property
+    def active(self) -> bool:
+        return self.status == "ACTIVE"
+
+    @property
+    def in_flight(self) -> bool:
+        return self.status in {"CREATING", "DELETING"}
+
+    @property
+    def failed(self) -> bool:
+        return self.status in {"CREATE_FAILED", "DELETE_FAILED"}
+
+
+@dataclass(frozen=True)
+class ProfileSpec:
+    """What EKS can't change once a profile exists; subnets None leaves the choice to EKS."""
+
+    role: str
+    selectors: frozenset[Selector]
+    subnets: frozenset[str] | None = None
+
+    def differs(self, profile: Profile) -> dict[str, tuple[str, str]]:
+        """Return, by the name of the field in spec, (what EKS has, what is wanted) where the two are not the same."""
+        pairs = {
+            "podExecutionRoleArn": (profile.role, self.role),
+            "selectors": (_listed(map(str, profile.selectors)), _listed(map(str, self.selectors))),
+            "subnets": (_listed(profile.subnets), _listed(profile.subnets if self.subnets is None else self.subnets)),
+        }
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+@dataclass(frozen=True)
+class View:
+    """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds."""
+
+    found: bool
+    profiles: Mapping[str, Profile]
+    at: float
+
+    @property
+    def in_flight(self) -> tuple[Profile, ...]:
+        return tuple(profile for profile in self.profiles.values() if profile.in_flight)
+
+    def showing(self, name: str, profile: Profile | None) -> View:
+        """Return this view with what a later look at one name has shown."""
+        others = {known: each for known, each in self.profiles.items() if known != name}
+        return replace(self, profiles=others | ({name: profile} if profile else {}))
+
+
+@dataclass(frozen=True)
+class ClusterFact:
+    found: bool = True
+    status: str = ""
+    vpc: str = ""
+
+
+@dataclass(frozen=True)
+class SubnetFact:
+    """`public`: an active route leads to an internet gateway; None = the route tables may not be read."""
+
+    found: bool = True
+    vpc: str = ""
+    zone: str = ""
+    outpost: str = ""
+    public: bool | None = None
+
+
+@dataclass(frozen=True)
+class RoleFact:
+    """`policies`: names of those attached and inline; None = they may not be read."""
+
+    found: bool = True
+    arn: str = ""
+    trusts_fargate: bool = False
+    policies: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What AWS says about the things that a spec names; None = unknown, because it may not be read."""
+
+    cluster: ClusterFact | None
+    subnets: Mapping[str, SubnetFact | None]
+    role: RoleFact | None
+
+
+class Aws:
+    """The questions and changes of one region and account; safe to share between threads. Raises only `AwsError`."""
+
+    def __init__(self, clients: Mapping[str, Any], region: str, monotonic: Callable[[], float]) -> None:
+        self.region = region
+        self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
+        self._monotonic = monotonic
+        self._facts: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    def account(self) -> tuple[str, str]:
+        """Return (partition, account) of the credentials in use."""
+        arn = _call(self._sts.get_caller_identity)["Arn"].split(":")
+        return arn[1], arn[4]
+
+    def view(self, cluster: str, reuse: Mapping[str, Profile] | None = None) -> View:
+        """List the profiles of a cluster and describe each, but for those of `reuse` that are still listed."""
+        at = self._monotonic()
+        try:
+            names = _all(self._eks, "list_fargate_profiles", "fargateProfileNames", clusterName=cluster)
+        except _Absent:
+            return View(False, {}, at)
+        known = reuse or {}
+        looked = {name: known.get(name) or self.describe(cluster, name) for name in names}
+        return View(True, {name: profile for name, profile in looked.items() if profile}, at)
+
+    def describe(self, cluster: str, name: str) -> Profile | None:
+        """Return the profile as it is now, None if there is none."""
+        try:
+            answer = _call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name)
+        except _Absent:
+            return None
+        return _profile(answer)
+
+    def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
+        """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING)."""
+        request: dict[str, Any] = {
+            "clusterName": cluster,
+            "fargateProfileName": name,
+            "podExecutionRoleArn": spec.role,
+            "selectors": [
+                {"namespace": each.namespace, "labels": dict(each.labels)} for each in sorted(spec.selectors)
+            ],
+            "tags": dict(tags),
+        }
+        if spec.subnets is not None:
+            request["subnets"] = sorted(spec.subnets)
+        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), seen=False)
+
+    def delete(self, cluster: str, name: str) -> Profile | None:
+        """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
+        try:
+            answer = _call(self._eks.delete_fargate_profile, clusterName=cluster, fargateProfileName=name)
+        except _Absent:
+            return None
+        return replace(_profile(answer), status="DELETING")
+
+    def tag(self, arn: str, tags: Mapping[str, str]) -> None:
+        """Set these tags; others stay as they are."""
+        _call(self._eks.tag_resource, resourceArn=arn, tags=dict(tags))
+
+    def untag(self, arn: str, keys: Collection[str]) -> None:
+        """Remove these tags; absent ones are no error."""
+        _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
+
+    def facts(self, cluster: str, spec: ProfileSpec) -> Facts:
+        """Return what is known of the cluster, subnets and role, none of it older than `FACTS_SECONDS`."""
+        return Facts(
+            cluster=self._cached("cluster", cluster, lambda: self._cluster(cluster)),
+            subnets=self._subnets(sorted(spec.subnets or ())),
+            role=self._cached("role", spec.role, lambda: self._role(spec.role)),
+        )
+
+    def _cached(self, kind: str, name: str, read: Callable[[], T]) -> T | None:
+        at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
+        if self._monotonic() - at >= FACTS_SECONDS:
+            fact = _unless_forbidden(read)
+            self._facts[kind, name] = self._monotonic(), fact
+        return fact
+
+    def _cluster(self, name: str) -> ClusterFact:
+        try:
+            cluster = _call(self._eks.describe_cluster, name=name).get("cluster") or {}
+        except _Absent:
+            return ClusterFact(found=False)
+        network = cluster.get("resourcesVpcConfig") or {}
+        return ClusterFact(status=cluster.get("status", ""), vpc=network.get("vpcId", ""))
+
+    def _role(self, arn: str) -> RoleFact:
+        name = arn.rsplit("/", 1)[-1]
+        try:
+            role = _call(self._iam.get_role, RoleName=name)["Role"]
+        except _Absent:
+            return RoleFact(found=False)
+        trust = _trusts_fargate(role.get("AssumeRolePolicyDocument"))
+        return RoleFact(arn=role["Arn"], trusts_fargate=trust, policies=_unless_forbidden(lambda: self._policies(name)))
+
+    def _policies(self, role: str) -> frozenset[str]:
+        attached = _all(self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role)
+        inline = _all(self._iam, "list_role_policies", "PolicyNames", RoleName=role)
+        return frozenset(policy["PolicyName"] for policy in attached) | frozenset(inline)
+
+    def _subnets(self, ids: list[str]) -> dict[str, SubnetFact | None]:
+        """Read the subnets that are not remembered with one call, whatever their number."""
+        oldest = self._monotonic() - FACTS_SECONDS
+        unread = [each for each in ids if self._facts.get(("subnet", each), (float("-inf"), None))[0] <= oldest]
+        found = _unless_forbidden(lambda: self._described(unread)) if unread else {}
+        missing = None if found is None else SubnetFact(found=False)
+        for each in unread:
+            self._facts["subnet", each] = self._monotonic(), (found or {}).get(each, missing)
+        return {each: self._facts["subnet", each][1] for each in ids}
+
+    def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
+        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the others.
+        subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
+        vpcs = sorted({subnet["VpcId"] for subnet in subnets})
+        tables = _unless_forbidden(lambda: self._route_tables(vpcs)) if vpcs else []
+        return {subnet["SubnetId"]: _subnet(subnet, tables) for subnet in subnets}
+
+    def _route_tables(self, vpcs: list[str]) -> list[dict[str, Any]]:
+        return _all(self._ec2, "describe_route_tables", "RouteTables", Filters=[{"Name": "vpc-id", "Values": vpcs}])
+
+
+SERVICES = ("eks", "ec2", "iam", "sts")
+
+
+def connect(region: str, connections: int) -> dict[str, Any]:
+    """Return one client a service; call it in one thread, at the start: sessions are not safe to share."""
+    config = Config(
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 1},
+        max_pool_connections=connections,
+        user_agent_extra="fargate-operator",
+    )
+    session = boto3.Session(region_name=region)
+    return {name: session.client(name, config=config) for name in SERVICES}
+
+
+class _Absent(Exception):
+    """What was asked for does not exist; becomes a value before it leaves this file."""
+
+
+def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
+    try:
+        return method(**request)
+    except ClientError as error:
+        raise _translated(error) from error
+    except NoCredentialsError as error:
+        mend = "Give the pod an IAM role (IRSA or Pod Identity), or set the usual AWS variables."
+        raise Retryable("NoCredentials", f"{error}. {mend}") from error
+    except BotoCoreError as error:
+        raise Retryable("AwsUnreachable", f"{error} It is tried again by itself.", unclear=True) from error
+
+
+def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
+    pages = client.get_paginator(operation).paginate(**request)
+    return list(_call(lambda: {key: [item for page in pages for item in page.get(key) or ()]})[key])
+
+
+def _translated(error: ClientError) -> Exception:
+    operation, answer = error.operation_name, error.response
+    code, text = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    rule = next((rule for rule in ERRORS if _fits(rule, operation, code, text)), UNKNOWN)
+    if code in NOT_FOUND and rule is UNKNOWN:
+        return _Absent()
+    said = f"{operation} answered {code}: {text.rstrip('. ')}. {rule.mend}"
+    return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
+
+
+UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
+
+
+def _fits(rule: Rule, *answer: str) -> bool:
+    return all(re.search(pattern, text) for pattern, text in zip(rule[:3], answer, strict=True))
+
+
+def _unless_forbidden(read: Callable[[], T]) -> T | None:
+    try:
+        return read()
+    except Refused as error:
+        if error.reason != "AccessDenied":
+            raise
+        return None
+
+
+def _profile(answer: Mapping[str, Any]) -> Profile:
+    raw = answer.get("fargateProfile")
+    if not raw:  # botocore makes a success of a truncated body
+        raise Retryable("AwsUnavailable", "EKS answered without a profile. It is tried again by itself.", unclear=True)
+    issues = (raw.get("health") or {}).get("issues") or ()
+    return Profile(
+        name=raw["fargateProfileName"],
+        arn=raw["fargateProfileArn"],
+        status=raw["status"],
+        created_at=raw["createdAt"],
+        role=raw["podExecutionRoleArn"],
+        selectors=frozenset(
+            selector(each["namespace"], each.get("labels") or {}) for each in raw.get("selectors") or ()
+        ),
+        subnets=frozenset(raw.get("subnets") or ()),
+        tags=dict(raw.get("tags") or {}),
+        health=tuple(
+            HealthIssue(each.get("code", ""), each.get("message", ""), tuple(each.get("resourceIds") or ()))
+            for each in issues
+        ),
+    )
+
+
+def selector(namespace: str, labels: Mapping[str, str]) -> Selector:
+    """Return a selector in canonical form."""
+    return Selector(namespace, tuple(sorted(labels.items())))
+
+
+def _subnet(subnet: Mapping[str, Any], tables: list[dict[str, Any]] | None) -> SubnetFact:
+    where = {"vpc": subnet["VpcId"], "zone": subnet["AvailabilityZone"], "outpost": subnet.get("OutpostArn") or ""}
+    return SubnetFact(**where, public=None if tables is None else _public(subnet, tables))
+
+
+def _public(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> bool:
+    """Say whether the subnet's route table, its own or else its VPC's main one, leads to an internet gateway."""
+
+    def of(key: str, value: object) -> Iterable[dict[str, Any]]:
+        return (table for table in tables if any(link.get(key) == value for link in table.get("Associations") or ()))
+
+    main = (table for table in of("Main", True) if table.get("VpcId") == subnet["VpcId"])
+    routes = next((table for candidates in (of("SubnetId", subnet["SubnetId"]), main) for table in candidates), {})
+    return any(
+        route.get("State") == "active" and str(route.get("GatewayId")).startswith("igw-")
+        for route in routes.get("Routes") or ()
+    )
+
+
+def _trusts_fargate(document: Any) -> bool:
+    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged."""
+    statements = document.get("Statement") if isinstance(document, dict) else None
+    return any(
+        statement.get("Effect") == "Allow"
+        and {"sts:AssumeRole", "sts:*", "*"} & set(_many(statement.get("Action")))
+        and FARGATE_PRINCIPAL in _many((statement.get("Principal") or {}).get("Service"))
+        for statement in _many(statements)
+        if isinstance(statement, dict) and isinstance(statement.get("Principal"), dict)
+    )
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _listed(words: Iterable[str]) -> str:
+    return "[" + ", ".join(sorted(words)) + "]"

@@ -1,0 +1,338 @@
+"""The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
+
+What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, and how to reach
+the API server. What it is not: a cache, a retry, a decision. The only importer of the kubernetes client.
+
+The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old picture ends
+in `Conflict` and never in a lost update. The API server ignores a uid in a status patch; the version is the only
+precondition that works there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.config import ConfigException, load_kube_config
+from kubernetes.config.incluster_config import InClusterConfigLoader
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
+from urllib3.exceptions import HTTPError
+
+log = logging.getLogger("fargate.kube")
+
+Object = dict[str, Any]
+
+GROUP, VERSION, PLURAL, KIND = "jicomusic.com", "v1", "fargateprofiles", "FargateProfile"
+CONTROLLER_NAME = "jicomusic.com/fargate-operator"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+PAGE_SIZE = 500  # client-go's own
+CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
+WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
+# The API server sends a bookmark each 60 s: 75 s of silence mean that nobody is there any more.
+SILENCE_SECONDS = 75.0
+NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
+
+
+class KubeError(Exception):
+    """The API server refused, failed, or could not be reached; `status` is its HTTP code, 0 without an answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Conflict(KubeError):
+    """409: the object is not the version that we saw."""
+
+
+class NotFound(KubeError):
+    """404: there is no such object."""
+
+
+class Gone(KubeError):
+    """410: the version to resume from is too old; list again."""
+
+
+BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone}
+
+
+class Kube:
+    """FargateProfile objects and events through one API client; safe to share between threads.
+
+    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches.
+    """
+
+    def __init__(
+        self,
+        api: ApiClient,
+        instance: str,
+        silence_seconds: float = SILENCE_SECONDS,
+        rand: Callable[[], float] = random.random,
+    ) -> None:
+        self._api = api
+        self._instance = instance
+        self._silence_seconds = silence_seconds
+        self._rand = rand
+        self._stopped = False
+        self._stream: Any = None
+
+    def list(self) -> tuple[list[Object], str]:
+        """Return every object and the version to watch from: a quorum read, page by page.
+
+        Never resourceVersion=0, which any stale cache may answer: a restarted controller must not travel back in
+        time.
+        """
+        objects: list[Object] = []
+        query: dict[str, str] = {"limit": str(PAGE_SIZE)}
+        while True:
+            page = self._call("GET", _path(), query=query)
+            objects += [_trimmed(item) for item in page.get("items") or []]
+            if not (more := page["metadata"].get("continue")):
+                return objects, page["metadata"]["resourceVersion"]
+            query["continue"] = more
+
+    def watch(self, version: str) -> Iterator[tuple[str, Object]]:
+        """Yield (type, object) after `version` until the server ends the session; bookmarks included.
+
+        Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays silent for
+        longer than bookmarks allow.
+        """
+        shortest, longest = WATCH_SECONDS
+        query = {
+            "watch": "true",
+            "resourceVersion": version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(int(shortest + (longest - shortest) * self._rand())),
+        }
+        response = self._open("GET", _path(), query=query, timeout=(CALL_TIMEOUT[0], self._silence_seconds)).response
+        self._stream = response
+        try:
+            if self._stopped:
+                return
+            for line in _lines(response.stream(65536)):
+                yield _event(json.loads(line))
+        except (HTTPError, OSError, ValueError) as error:
+            raise KubeError(f"the watch broke off: {error}") from error
+        finally:
+            self._stream = None
+            response.close()
+
+    def stop(self) -> None:
+        """End the open watch at once, and every later one; may be called from any thread."""
+        self._stopped = True
+        if (stream := self._stream) is not None:
+            try:
+                # Not close(): from another thread that blocks behind the reader.
+                stream.shutdown()
+            except (RuntimeError, ValueError, OSError) as error:
+                log.debug("the watch had ended already: %s", error)
+
+    def exists(self, namespace: str, name: str) -> bool | None:
+        """Say whether there is such an object now; None where that can't be known."""
+        try:
+            self._call("GET", _path(namespace, name))
+        except NotFound:
+            return False
+        except KubeError:
+            return None
+        return True
+
+    def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object:
+        """Replace the finalizers of this very version of the object; return it as stored."""
+        return self._patch(obj, {"finalizers": [*finalizers]}, {})
+
+    def patch_status(self, obj: Object, status: Object) -> Object:
+        """Make `status` the whole status of this very version of the object; return it as stored."""
+        return self._patch(obj, {}, {"status": _difference(obj.get("status") or {}, status)}, "/status")
+
+    def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None:
+        """Tell the object's readers of a transition; best effort: a lost event fails nothing.
+
+        `kind` is Normal or Warning, `action` what was tried, `now` an aware time.
+        """
+        meta = obj["metadata"]
+        body = {
+            "apiVersion": "events.k8s.io/v1",
+            "kind": "Event",
+            "metadata": {"generateName": f"{meta['name'][:40]}.", "namespace": meta["namespace"]},
+            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # MicroTime: six decimals or HTTP 400
+            "reportingController": CONTROLLER_NAME,
+            "reportingInstance": self._instance[:128],
+            "action": action,
+            "reason": reason,
+            "type": kind,
+            "note": _cut(note, NOTE_LIMIT),
+            "regarding": {
+                "apiVersion": f"{GROUP}/{VERSION}",
+                "kind": KIND,
+                **{k: meta[k] for k in ("namespace", "name", "uid", "resourceVersion") if k in meta},
+            },
+        }
+        try:
+            self._call("POST", f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events", body=body)
+        except KubeError as error:
+            log.warning("event lost object=%s/%s reason=%s: %s", meta["namespace"], meta["name"], reason, error)
+
+    def namespace_uid(self, name: str) -> str:
+        """Return the uid of a namespace."""
+        return str(self._call("GET", f"/api/v1/namespaces/{name}")["metadata"]["uid"])
+
+    def _patch(self, obj: Object, metadata: Object, rest: Object, subresource: str = "") -> Object:
+        meta = obj["metadata"]
+        body = {"metadata": {"resourceVersion": meta["resourceVersion"], **metadata}, **rest}
+        path = _path(meta["namespace"], meta["name"]) + subresource
+        return _trimmed(self._call("PATCH", path, body=body, content_type="application/merge-patch+json"))
+
+    def _call(self, method: str, path: str, **request: Any) -> Object:
+        answer = self._open(method, path, **request)
+        try:
+            return cast("Object", json.loads(answer.read()))
+        except (HTTPError, OSError, ValueError) as error:
+            raise KubeError(f"{method} {path}: the answer broke off: {error}") from error
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        body: Object | None = None,
+        content_type: str = "application/json",
+        timeout: tuple[float, float] = CALL_TIMEOUT,
+    ) -> Any:
+        """Send one request and return the answer, its body unread; raise what its status means."""
+        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if body else {})
+        try:
+            call = self._api.param_serialize(
+                method,
+                path,
+                header_params=headers,
+                query_params=list((query or {}).items()),
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = self._api.call_api(*call, _request_timeout=timeout)
+            if answer.status < 300:  # noqa: PLR2004
+                return answer
+            text = answer.read()
+        # OSError, ValueError and ConfigException: credentials are read again between calls, from files or a command.
+        except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
+            raise KubeError(f"{method} {path}: {error}") from error
+        raise BY_STATUS.get(answer.status, KubeError)(f"{method} {path}: {_said(answer, text)}", answer.status)
+
+
+def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
+    """Return a client for the API server, chosen as controller-runtime does it: KUBECONFIG, the pod, ~/.kube/config.
+
+    `connections` may be open at once. The client's own retries are off: they sleep in the caller's thread.
+    Raises `KubeError` where there is nothing to connect to.
+    """
+    config = Configuration()
+    try:
+        if _in_cluster(service_account):
+            files = (str(service_account / "token"), str(service_account / "ca.crt"))
+            InClusterConfigLoader(*files).load_and_set(config)
+        else:
+            load_kube_config(client_configuration=config)
+    except (ConfigException, OSError, ValueError) as error:
+        raise KubeError(str(error)) from error
+    config.retries = False
+    config.connection_pool_maxsize = connections
+    api = ApiClient(config)
+    api.user_agent = "fargate-operator"
+    return api
+
+
+def eks_cluster() -> tuple[str, str]:
+    """Return the (cluster, region) that the kubeconfig's current context names, "" for what it does not say.
+
+    Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws eks get-token`)
+    and the arguments of aws-iam-authenticator.
+    """
+    if _in_cluster(SERVICE_ACCOUNT):
+        return "", ""
+    try:
+        merged = KubeConfigMerger(os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION).config
+    except (ConfigException, OSError, ValueError):
+        return "", ""
+    return _named_in(merged.value) if merged else ("", "")
+
+
+def _named_in(config: Object) -> tuple[str, str]:
+    def named(kind: str, name: object) -> Object:
+        entries = config.get(f"{kind}s") or []
+        return next((entry.get(kind) or {} for entry in entries if entry.get("name") == name), {})
+
+    context = named("context", config.get("current-context"))
+    arn = str(context.get("cluster", "")).split(":", 5)
+    if len(arn) == 6 and arn[2] == "eks" and arn[5].startswith("cluster/"):  # noqa: PLR2004
+        return arn[5].removeprefix("cluster/"), arn[3]
+    plugin = named("user", context.get("user")).get("exec") or {}
+    flags = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    flags.add_argument("--cluster-name", "--cluster-id", "-i", default="", dest="cluster")
+    flags.add_argument("--region", default="")
+    known, _ = flags.parse_known_args([str(argument) for argument in plugin.get("args") or []])
+    return known.cluster, known.region
+
+
+def _in_cluster(service_account: Path) -> bool:
+    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and (service_account / "token").exists()
+    return in_pod and not os.environ.get("KUBECONFIG")
+
+
+def _path(namespace: str = "", name: str = "") -> str:
+    scope = f"/namespaces/{namespace}" if namespace else ""
+    return f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}" + (f"/{name}" if name else "")
+
+
+def _trimmed(obj: Object) -> Object:
+    obj["metadata"].pop("managedFields", None)  # half of an object's size, read by nobody here
+    return obj
+
+
+def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """Split a stream into its whole lines; half a line before the end was never sent whole and is dropped."""
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line for line in whole if line.strip())
+
+
+def _event(event: Object) -> tuple[str, Object]:
+    kind, obj = event["type"], event["object"]
+    if kind == "ERROR":
+        code = obj.get("code", 0)
+        raise BY_STATUS.get(code, KubeError)(f"the watch was refused: {obj.get('message')}", code)
+    return kind, _trimmed(obj)
+
+
+def _difference(old: Object, new: Object) -> Object:
+    """Return the JSON merge patch (RFC 7386) that makes `old` into `new`."""
+    patch: Object = dict.fromkeys(old.keys() - new.keys())
+    for key, value in new.items():
+        if isinstance(value, dict) and isinstance(old.get(key), dict):
+            patch |= {key: nested} if (nested := _difference(old[key], value)) else {}
+        elif key not in old or old[key] != value:
+            patch[key] = value
+    return patch
+
+
+def _said(answer: Any, text: bytes) -> str:
+    try:
+        return f"{answer.status}: {json.loads(text)['message']}"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.status} {answer.reason}"
+
+
+def _cut(text: str, limit: int) -> str:
+    """Shorten a text to `limit` bytes of UTF-8."""
+    raw = text.encode()
+    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "..."
