@@ -113,9 +113,10 @@ class WorkQueue:
             self._closed = True
             self._changed.notify_all()
 
-    def __len__(self) -> int:
+    def next_due(self) -> float | None:
+        """Return when the earliest key is due, None without any."""
         with self._changed:
-            return len(self._due)
+            return min((due for key, due in self._due.items() if key not in self._in_work), default=None)
 
     def _pop(self) -> Key | None:
         now = self._monotonic()
@@ -139,10 +140,12 @@ class Store:
         with self._lock:
             return self._objects.get(key)
 
-    def put(self, obj: Object) -> None:
-        """Take a newer version; one that is deleting and free of finalizers is gone already."""
+    def put(self, obj: Object) -> bool:
+        """Take a newer version; say whether more than status has changed, which only we write."""
         with self._lock:
+            before = self._objects.get(key_of(obj))
             self._put(obj)
+            return before is None or _said(before) != _said(obj)
 
     def remove(self, obj: Object) -> None:
         with self._lock:
@@ -161,10 +164,16 @@ class Store:
 
     def _put(self, obj: Object) -> None:
         key, meta = key_of(obj), obj["metadata"]
+        # One that is deleting and free of finalizers is gone, whatever the watch has still to say of it.
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._objects.pop(key, None)
         elif key not in self._objects or _version(obj) >= _version(self._objects[key]):
             self._objects[key] = obj
+
+
+def _said(obj: Object) -> Object:
+    meta = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return {"metadata": meta, "spec": obj.get("spec")}
 
 
 def key_of(obj: Object) -> Key:
@@ -218,8 +227,8 @@ class Informer:
             return
         if kind == "DELETED":
             self._store.remove(obj)
-        else:
-            self._store.put(obj)
+        elif not self._store.put(obj):
+            return  # our own report: to look again at once would undo every wait
         self._queue.add(key_of(obj))
 
 

@@ -808,7 +808,7 @@ class Store(Protocol):
     """The cache of objects; `put` takes the answers to our own writes: no pass acts on older than its own work."""
 
     def get(self, key: Key) -> Object | None: ...
-    def put(self, obj: Object) -> None: ...
+    def put(self, obj: Object) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -1099,8 +1099,8 @@ class Reconciler:
         try:
             profile = self._aws.create(case.home.cluster, name, resource.profile, case.wanted_tags)
         except AwsError as error:
-            if not error.unclear:
-                p.memory = p.memory.but(create_started_at=None)
+            if not error.unclear:  # this create was refused; one before it may still come true
+                p.memory = p.memory.but(create_started_at=case.memory.create_started_at)
             raise
         self._changed(p, case, profile)
         p.memory, p.shown = p.memory.but(profile_name=name, profile_arn=profile.arn), shown_of(profile)

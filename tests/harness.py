@@ -1,0 +1,228 @@
+"""The whole controller in one thread on a clock that only tests move: real modules, both worlds in memory.
+
+    test --> Bench: ApiServer <- kube.Kube -> Informer, Store, WorkQueue, Controller, Reconciler -> aws.Aws -> moto
+
+Nothing is mocked between the API server's and EKS's doors; `Bench.run(seconds)` is what the threads would do.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import urllib3.exceptions
+from aws import Aws, connect
+from controller import Controller, Informer, Store, WorkQueue
+from kube import Kube
+from reconcile import Reconciler, Settings
+from tests.fakes import aws as fake_aws
+from tests.fakes.apiserver import ApiServer, Dropped
+
+START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
+Object = dict[str, Any]
+
+
+@dataclass
+class Clock:
+    """Wall and monotonic time, moved by hand."""
+
+    elapsed: float = 0.0
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.elapsed)
+
+    def monotonic(self) -> float:
+        return 1000.0 + self.elapsed
+
+    def time(self) -> float:
+        return self.now().timestamp()
+
+
+@dataclass
+class _Answer:
+    status: int
+    body: bytes
+    reason: str = ""
+
+    def read(self) -> bytes:
+        return self.body
+
+
+@dataclass
+class InProcess:
+    """Stands where the kubernetes client's ApiClient stands, without a wire."""
+
+    api: ApiServer
+
+    def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
+        return method, path, parts
+
+    def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> _Answer:
+        body = copy.deepcopy(parts["body"])
+        kind = parts["header_params"].get("Content-Type", "")
+        try:
+            answer = self.api.request(method, path, dict(parts["query_params"]), body, kind)
+        except Dropped as error:
+            raise urllib3.exceptions.ProtocolError(str(error)) from error
+        return _Answer(answer.status, json.dumps(answer.body).encode())
+
+
+@dataclass
+class Replay:
+    """A watch that hands over what has happened so far and ends, so that one thread can follow it."""
+
+    kube: Kube
+    api: ApiServer
+
+    def list(self) -> tuple[list[Object], str]:
+        return self.kube.list()
+
+    def watch(self, version: str) -> Iterator[tuple[str, Object]]:
+        for event in self.api.events_since("fargateprofiles", version):
+            yield event["type"], event["object"]
+        yield "BOOKMARK", {"metadata": {"resourceVersion": self.api.resource_version}}
+
+
+@dataclass
+class Bench:
+    """One controller process between an API server and an AWS account."""
+
+    clock: Clock
+    api: ApiServer
+    world: fake_aws.World
+    settings: Settings
+    kube: Kube = field(init=False)
+    queue: WorkQueue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    @property
+    def manners(self) -> fake_aws.Manners:
+        return self.world.manners
+
+    def start(self) -> None:
+        """Start the controller anew, as after a crash: all that it had in memory is gone."""
+        self.kube = Kube(InProcess(self.api), "test")
+        self.queue, self.store = WorkQueue(self.clock.monotonic), Store()
+        edge = Aws(CLIENTS or _clients(self.world.region), self.world.region, self.clock.monotonic)
+        self.reconciler = Reconciler(
+            self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic
+        )
+        self.informer = Informer(Replay(self.kube, self.api), self.store, self.queue, lambda: None)
+        self.controller = Controller(
+            self.queue, self.reconciler.reconcile, self.settings.resync_seconds, rand=lambda: 0.5
+        )
+
+    def step(self) -> bool:
+        """Let the informer catch up, then work on one key; say whether one was due."""
+        self.informer.run_once()
+        return self.controller.run_once()
+
+    def run(self, seconds: float = 0.0) -> None:
+        """Let so much time pass; every key is worked on when it is due."""
+        end = self.clock.elapsed + seconds
+        for _ in range(3000):
+            if self.step():
+                continue
+            due = self.queue.next_due()
+            if due is None or due - 1000.0 > end:
+                self.clock.elapsed = end
+                return
+            self.clock.elapsed = max(self.clock.elapsed, due - 1000.0)
+        raise AssertionError("the controller never comes to rest")
+
+    # What a test looks at
+
+    def get(self, name: str = "web", namespace: str = "default") -> Object:
+        obj = self.api.get("fargateprofiles", namespace, name)
+        assert obj is not None, f"{namespace}/{name} is gone"
+        return obj
+
+    def gone(self, name: str = "web", namespace: str = "default") -> bool:
+        return self.api.get("fargateprofiles", namespace, name) is None
+
+    def condition(self, kind: str = "Ready", name: str = "web", namespace: str = "default") -> Object:
+        """Return a condition, {} if it is not there."""
+        listed = self.get(name, namespace).get("status", {}).get("conditions", [])
+        return next((each for each in listed if each["type"] == kind), {})
+
+    def reason(self, name: str = "web", namespace: str = "default") -> str:
+        return str(self.condition(name=name, namespace=namespace).get("reason"))
+
+    def message(self, name: str = "web", namespace: str = "default") -> str:
+        return str(self.condition(name=name, namespace=namespace).get("message"))
+
+    def ready(self, name: str = "web", namespace: str = "default") -> bool:
+        return self.condition(name=name, namespace=namespace).get("status") == "True"
+
+    def stalled(self, name: str = "web", namespace: str = "default") -> bool:
+        return self.condition("Stalled", name, namespace).get("status") == "True"
+
+    def events(self, kind: str = "", name: str = "") -> list[str]:
+        """Return the reasons of the events so far, in order."""
+        found = self.api.objects("events")
+        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [
+            event["reason"]
+            for event in found
+            if kind in ("", event["type"]) and name in ("", event["regarding"]["name"])
+        ]
+
+    def notes(self, kind: str = "") -> list[str]:
+        return [event["note"] for event in self.api.objects("events") if kind in ("", event["type"])]
+
+    def profiles(self, cluster: str = "demo") -> dict[str, Object]:
+        return {profile["fargateProfileName"]: profile for profile in self.world.profiles(cluster)}
+
+    # What a user does
+
+    def apply(self, name: str = "web", namespace: str = "default", **spec: Any) -> Object:
+        if self.api.get("namespaces", "", namespace) is None:
+            self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        return self.api.apply(self.manifest(name, namespace, **spec))
+
+    def manifest(self, name: str = "web", namespace: str = "default", **spec: Any) -> Object:
+        """Return an object that is valid in this world, but for what `spec` says otherwise."""
+        usual = {
+            "podExecutionRoleArn": self.world.roles["good"],
+            "subnets": list(self.world.private_subnets),
+            "selectors": [{"namespace": name[:40].replace(".", "-")}],
+        }
+        return {
+            "apiVersion": "jicomusic.com/v1",
+            "kind": "FargateProfile",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": usual | spec,
+        }
+
+    def edit(self, name: str = "web", namespace: str = "default", **spec: Any) -> None:
+        self.api.edit("fargateprofiles", namespace, name, {"spec": spec})
+
+    def delete(self, name: str = "web", namespace: str = "default") -> None:
+        self.api.delete("fargateprofiles", namespace, name)
+
+
+CLIENTS: dict[str, Any] = {}
+
+
+def _clients(region: str) -> dict[str, Any]:
+    """Make the clients once for all tests: that alone takes half a second."""
+    CLIENTS.update(connect(region, 4))
+    return CLIENTS
+
+
+@contextmanager
+def bench(**manners: Any) -> Iterator[Bench]:
+    """Give a test its own two worlds and a controller that has not yet run."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    clock = Clock()
+    behaviour = fake_aws.Manners(clock=clock.time, **({"creating_seconds": 60, "deleting_seconds": 60} | manners))
+    with fake_aws.in_process(behaviour) as world:
+        yield Bench(clock, ApiServer(now=clock.now), world, Settings(cluster="demo", controller_id=""))

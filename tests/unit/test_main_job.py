@@ -1,0 +1,600 @@
+"""What a user may rely on, from the object to EKS and back: one controller, both worlds in memory, a stepped clock."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from reconcile import CONTROLLER_KEY, FINALIZER, OWNER_KEY
+from tests.fakes import aws as fake
+from tests.harness import Bench, bench
+
+KOPF = "KopfFinalizerMarker"
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
+
+
+def settled(b: Bench, name: str = "web", **spec: Any) -> None:
+    b.apply(name, **spec)
+    b.run(90)
+    assert b.ready(name), b.get(name)
+
+
+# From the object to EKS
+
+
+def test_an_object_becomes_an_active_profile_and_disappears_with_it(b: Bench) -> None:
+    b.apply(tags={"team": "a"})
+    b.run(30)
+    assert b.reason() == "Creating"
+    assert b.condition("Reconciling")["status"] == "True"
+    assert b.get()["status"]["profileStatus"] == "CREATING"
+    b.run(60)
+    assert b.ready()
+    assert not b.condition("Reconciling")
+    assert b.get()["status"]["profileArn"] == b.profiles()["web"]["fargateProfileArn"]
+    uid = b.api.get("namespaces", "", "kube-system")["metadata"]["uid"]  # type: ignore[index]
+    assert b.profiles()["web"]["tags"] == {"team": "a", OWNER_KEY: "default/web", CONTROLLER_KEY: uid}
+    b.delete()
+    b.run(30)
+    assert b.reason() == "Deleting"
+    b.run(60)
+    assert b.gone()
+    assert b.profiles() == {}
+    assert b.events() == ["Creating", "Created", "Deleting", "Deleted"]
+
+
+def test_a_new_object_costs_two_kubernetes_writes_and_one_aws_call_until_its_create(b: Bench) -> None:
+    b.manners.creating_seconds = 30
+    b.apply()
+    b.run(45)
+    assert b.ready()
+    b.api.clear_log()
+    b.manners.clear()
+    b.apply("second")
+    while b.manners.count("CreateFargateProfile") == 0:
+        assert b.step()
+    assert [call.operation for call in b.manners.calls] == ["CreateFargateProfile"]
+    writes = [request.path.rpartition("/")[2] for request in b.api.writes() if "events" not in request.path]
+    assert writes == ["second", "status"] or writes == ["second", "status", "status"]
+    assert writes.count("second") + 1 == 2
+
+
+def test_settled_objects_cost_nothing_between_resyncs(b: Bench) -> None:
+    for name in ("one", "two"):
+        b.apply(name)
+    b.run(200)
+    b.api.clear_log()
+    b.manners.clear()
+    b.run(250)
+    assert b.api.writes() == []
+    assert b.manners.calls == []
+
+
+def test_a_resync_reads_the_view_once_for_all_objects_and_writes_nothing(b: Bench) -> None:
+    for name in ("one", "two", "three"):
+        b.apply(name)
+    b.run(300)
+    b.api.clear_log()
+    b.manners.clear()
+    b.run(600)
+    assert b.api.writes() == []
+    assert b.manners.count("ListFargateProfiles") == 1
+    assert b.manners.count("DescribeFargateProfile") == 3
+
+
+def test_without_subnets_eks_chooses_and_the_choice_is_no_drift(b: Bench) -> None:
+    manifest = b.manifest()
+    del manifest["spec"]["subnets"]
+    b.api.apply(manifest)
+    b.run(90)
+    assert b.ready()
+    assert set(b.profiles()["web"]["subnets"]) == set(b.world.private_subnets)
+
+
+def test_a_profile_name_of_its_own_is_used(b: Bench) -> None:
+    settled(b, "dotted.name", profileName="Dotted_Name")
+    assert list(b.profiles()) == ["Dotted_Name"]
+    b.delete("dotted.name")
+    b.run(90)
+    assert b.gone("dotted.name")
+
+
+def test_an_object_may_name_another_cluster(b: Bench) -> None:
+    b.world.add_cluster("other")
+    settled(b, clusterName="other")
+    assert list(b.profiles("other")) == ["web"]
+    assert b.get()["status"]["clusterName"] == "other"
+
+
+def test_ten_objects_applied_together_all_get_active_without_a_warning_or_a_refused_call(b: Bench) -> None:
+    names = [f"app-{number}" for number in range(10)]
+    for name in names:
+        b.apply(name)
+    b.run(10 * 80)
+    assert all(b.ready(name) for name in names)
+    assert b.events("Warning") == []
+    assert {call.code for call in b.manners.calls} == {""}
+    assert b.manners.count("CreateFargateProfile") == 10
+
+
+def test_waiting_writes_status_once(b: Bench) -> None:
+    b.apply("first")
+    b.run(1)
+    b.apply("second")
+    b.run(1)
+    assert b.reason("second") == "WaitingForTurn"
+    b.api.clear_log()
+    b.run(50)
+    assert [request.path for request in b.api.writes() if "second" in request.path] == []
+
+
+def test_the_next_in_line_goes_at_once_when_a_profile_has_settled(b: Bench) -> None:
+    b.apply("first")
+    b.run(1)
+    b.apply("second")
+    b.run(80)
+    assert b.ready("first")
+    first, second = b.profiles()["first"], b.profiles()["second"]
+    assert second["createdAt"] - first["createdAt"] <= timedelta(seconds=66)
+
+
+def test_two_namespaces_may_not_mean_one_profile(b: Bench) -> None:
+    settled(b)
+    b.apply(namespace="team-b")
+    b.run(30)
+    assert b.reason(namespace="team-b") == "NameTaken"
+    assert "default/web" in b.message(namespace="team-b")
+    b.delete(namespace="team-b")
+    b.run(30)
+    assert b.gone(namespace="team-b")
+    assert "web" in b.profiles()
+
+
+def test_a_name_that_gets_free_is_taken_at_once(b: Bench) -> None:
+    settled(b)
+    b.apply(namespace="team-b")
+    b.run(300)
+    b.delete()
+    b.run(130)
+    assert b.gone()
+    assert b.get(namespace="team-b")["status"]["profileStatus"] in ("CREATING", "ACTIVE")
+
+
+# Kept right
+
+
+def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
+    settled(b)
+    b.world.delete_profile("demo", "web")
+    b.run(700)
+    assert b.ready()
+    assert b.profiles()["web"]["status"] == "ACTIVE"
+
+
+def test_tags_changed_behind_our_back_are_brought_back_and_foreign_ones_stay(b: Bench) -> None:
+    settled(b, tags={"team": "a"})
+    b.world.set_tags("demo", "web", {"team": "z", "cost": "42"})
+    b.run(700)
+    assert b.profiles()["web"]["tags"]["team"] == "a"
+    assert b.profiles()["web"]["tags"]["cost"] == "42"
+
+
+def test_tags_follow_the_spec_and_only_ours_are_removed(b: Bench) -> None:
+    settled(b, tags={"team": "a", "old": "x"})
+    b.world.set_tags("demo", "web", {"cost": "42"})
+    b.edit(tags={"team": "b", "old": None, "new": "y"})
+    b.run(5)
+    tags = b.profiles()["web"]["tags"]
+    assert {key: tags[key] for key in tags if "jicomusic" not in key} == {"team": "b", "new": "y", "cost": "42"}
+    assert b.ready()
+    assert b.get()["status"]["observedGeneration"] == b.get()["metadata"]["generation"]
+    assert b.manners.count("CreateFargateProfile") == 1
+
+
+def test_stripped_owner_tags_are_put_back(b: Bench) -> None:
+    settled(b)
+    b.world.strip_tags("demo", "web", [OWNER_KEY, CONTROLLER_KEY])
+    b.run(700)
+    assert b.profiles()["web"]["tags"][OWNER_KEY] == "default/web"
+    assert b.ready()
+
+
+def test_one_stripped_owner_tag_does_not_lose_the_profile(b: Bench) -> None:
+    settled(b)
+    b.world.strip_tags("demo", "web", [CONTROLLER_KEY])
+    b.run(700)
+    assert CONTROLLER_KEY in b.profiles()["web"]["tags"]
+    assert b.ready()
+
+
+def test_an_edit_of_what_eks_cannot_change_is_refused_field_by_field_and_nothing_is_deleted(b: Bench) -> None:
+    settled(b)
+    b.edit(podExecutionRoleArn=b.world.roles["other-policy"], subnets=[b.world.private_subnets[0]])
+    b.run(30)
+    assert b.stalled()
+    assert b.reason() == "ImmutableField"
+    for word in ("spec.podExecutionRoleArn: EKS has", b.world.roles["good"], "spec.subnets", "put the old values back"):
+        assert word in b.message()
+    assert "spec.selectors" not in b.message()
+    assert b.profiles()["web"]["status"] == "ACTIVE"
+    b.edit(podExecutionRoleArn=b.world.roles["good"], subnets=list(b.world.private_subnets))
+    b.run(5)
+    assert b.ready()
+
+
+def test_an_edit_back_to_a_subset_order_is_no_difference(b: Bench) -> None:
+    settled(b, selectors=[{"namespace": "a"}, {"namespace": "b", "labels": {"x": "y"}}])
+    b.edit(selectors=[{"namespace": "b", "labels": {"x": "y"}}, {"namespace": "a", "labels": {}}, {"namespace": "a"}])
+    b.run(5)
+    assert b.ready()
+
+
+# Failures
+
+
+def test_a_failed_create_shows_eks_own_words_and_is_made_again_with_growing_delays(b: Bench) -> None:
+    issue = {"code": "AccessDenied", "message": "No access entry.", "resourceIds": ["web"]}
+    b.manners.fail_create("web", issue, times=3)
+    b.apply()
+    b.run(70)
+    assert b.stalled()
+    assert b.reason() == "CreateFailed"
+    assert "AccessDenied: No access entry." in b.message()
+    assert b.get()["status"]["health"] == [issue]
+    assert "CreateFailed" in b.events("Warning")
+    assert b.get()["status"]["bookkeeping"]["failures"] == 1
+    b.run(15 + 60 + 60 + 30 + 60 + 60 + 60 + 60 + 100)
+    assert b.ready()
+    assert "failures" not in b.get()["status"].get("bookkeeping", {})
+    assert b.manners.count("CreateFargateProfile") == 4
+
+
+def test_a_failed_delete_is_asked_for_again_with_growing_delays(b: Bench) -> None:
+    settled(b)
+    b.manners.fail_delete("web", {"code": "InternalFailure", "message": "Oops.", "resourceIds": []}, times=2)
+    b.delete()
+    b.run(70)
+    assert b.reason() == "DeleteFailed"
+    assert b.stalled()
+    b.run(15 + 70)
+    assert b.get()["status"]["bookkeeping"]["failures"] == 2
+    b.run(30 + 70)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+def test_a_failed_create_of_an_object_that_is_deleted_goes_at_once(b: Bench) -> None:
+    b.manners.fail_create("web", {"code": "InternalFailure", "message": "Oops.", "resourceIds": []})
+    b.apply()
+    b.run(62)
+    assert b.reason() == "CreateFailed"
+    b.delete()
+    b.run(70)
+    assert b.gone()
+
+
+@pytest.mark.parametrize("fault", [fake.LOST, fake.DROP, fake.BROKEN, fake.html(502), fake.error("ServerException", 500)])
+def test_an_unclear_answer_to_a_create_neither_loses_nor_doubles_the_profile(b: Bench, fault: fake.Fault) -> None:
+    b.manners.fail("CreateFargateProfile", fault)
+    b.apply()
+    b.run(120)
+    assert b.ready()
+    assert len(b.profiles()) == 1
+    assert b.events("Warning") == []
+
+
+def test_an_object_deleted_right_after_a_lost_create_leaves_no_orphan(b: Bench) -> None:
+    b.manners.fail("CreateFargateProfile", fake.LOST)
+    b.manners.visible_after = 40
+    b.apply()
+    b.run(1)
+    b.delete()
+    b.run(400)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+@pytest.mark.parametrize("fault", [fake.LOST, fake.DROP])
+def test_an_unclear_answer_to_a_delete_ends_in_the_same(b: Bench, fault: fake.Fault) -> None:
+    settled(b)
+    b.manners.fail("DeleteFargateProfile", fault)
+    b.delete()
+    b.run(120)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+def test_throttling_is_shown_and_passes(b: Bench) -> None:
+    b.manners.fail("*", fake.error("ThrottlingException", 429, "Rate exceeded"), times=4)
+    b.apply()
+    b.run(0.5)
+    assert b.reason() == "Throttled"
+    assert b.condition("Reconciling")["status"] == "True"
+    b.run(120)
+    assert b.ready()
+    assert b.events("Warning") == []
+
+
+def test_a_failing_look_does_not_unsay_that_the_profile_was_ready(b: Bench) -> None:
+    settled(b)
+    b.manners.fail("ListFargateProfiles", fake.DROP, times=3)
+    b.run(620)
+    assert b.ready()
+
+
+def test_access_denied_stalls_with_a_mend_and_goes_on_when_it_is_mended(b: Bench) -> None:
+    text = "User: x is not authorized to perform: iam:PassRole"
+    b.manners.fail("CreateFargateProfile", fake.error("AccessDeniedException", 403, text), times=3)
+    b.apply()
+    b.run(10)
+    assert b.stalled()
+    assert b.reason() == "AccessDenied"
+    assert "iam:PassRole" in b.message()
+    assert "IAMPolicy.json" in b.message()
+    b.run(15 + 15 + 30 + 70)
+    assert b.ready()
+    assert b.events("Warning") == ["Refused"]
+
+
+def test_an_object_that_may_not_be_made_holds_up_no_other(b: Bench) -> None:
+    b.manners.fail("CreateFargateProfile", fake.error("AccessDeniedException", 403, "no"), times=1)
+    b.apply("bad")
+    b.apply("good")
+    b.run(70)
+    assert b.ready("good") or b.ready("bad")
+
+
+def test_a_fresh_role_is_given_two_minutes_before_it_is_refused(b: Bench) -> None:
+    text = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    b.manners.fail("CreateFargateProfile", fake.error("InvalidParameterException", 400, text), times=4)
+    b.apply()
+    b.run(50)
+    assert b.reason() == "RoleNotTrusted"
+    assert not b.stalled()
+    b.run(90)
+    assert b.ready()
+    assert b.events("Warning") == []
+
+
+def test_a_role_that_stays_untrusted_is_refused_after_two_minutes(b: Bench) -> None:
+    text = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    b.manners.fail("CreateFargateProfile", fake.error("InvalidParameterException", 400, text), times=20)
+    b.apply()
+    b.run(140)
+    assert b.stalled()
+    assert b.reason() == "RoleNotTrusted"
+
+
+def test_the_quota_stalls_and_says_so(b: Bench) -> None:
+    b.manners.max_profiles = 0
+    b.apply()
+    b.run(10)
+    assert b.reason() == "QuotaExceeded"
+    assert b.stalled()
+
+
+def test_a_cluster_update_is_waited_for(b: Bench) -> None:
+    b.manners.updating.add("demo")
+    b.apply()
+    b.run(60)
+    assert b.reason() in ("ClusterUpdating", "Creating")
+    assert not b.stalled()
+    b.manners.updating.clear()
+    b.run(90)
+    assert b.ready()
+    assert b.events("Warning") == []
+
+
+def test_a_missing_cluster_is_waited_for(b: Bench) -> None:
+    b.apply(clusterName="later")
+    b.run(60)
+    assert b.reason() == "ClusterNotFound"
+    assert not b.stalled()
+    b.world.add_cluster("later")
+    b.run(200)
+    assert b.ready()
+
+
+def test_a_cluster_that_is_not_active_is_waited_for(b: Bench) -> None:
+    b.world.set_cluster_status("demo", "UPDATING")
+    b.apply()
+    b.run(60)
+    assert b.reason() == "ClusterNotActive"
+    b.world.set_cluster_status("demo", "ACTIVE")
+    b.run(150)
+    assert b.ready()
+
+
+# Letting go
+
+
+def test_retain_keeps_the_profile_without_an_owner(b: Bench) -> None:
+    settled(b, deletionPolicy="Retain", tags={"team": "a"})
+    b.delete()
+    b.run(30)
+    assert b.gone()
+    assert b.profiles()["web"]["status"] == "ACTIVE"
+    assert b.profiles()["web"]["tags"] == {"team": "a"}
+    assert "Retained" in b.events()
+
+
+def test_a_suspended_object_makes_nothing_and_says_so(b: Bench) -> None:
+    b.apply(suspend=True)
+    b.run(30)
+    assert b.reason() == "Suspended"
+    assert b.profiles() == {}
+    b.edit(suspend=False)
+    b.run(90)
+    assert b.ready()
+
+
+def test_a_suspended_object_is_not_deleted_until_it_is_resumed(b: Bench) -> None:
+    settled(b)
+    b.edit(suspend=True)
+    b.run(5)
+    b.delete()
+    b.run(700)
+    assert b.reason() == "Suspended"
+    assert "unset it" in b.message()
+    assert b.profiles()["web"]["status"] == "ACTIVE"
+    b.edit(suspend=None)
+    b.run(90)
+    assert b.gone()
+
+
+def test_deleting_while_creating_waits_and_then_deletes(b: Bench) -> None:
+    b.apply()
+    b.run(10)
+    b.delete()
+    b.run(200)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+def test_deleting_twice_changes_nothing(b: Bench) -> None:
+    settled(b)
+    b.delete()
+    b.run(10)
+    b.delete()
+    b.run(90)
+    assert b.gone()
+    assert b.manners.count("DeleteFargateProfile") == 1
+
+
+def test_an_object_re_created_at_once_gets_a_new_profile(b: Bench) -> None:
+    settled(b)
+    old = b.profiles()["web"]["fargateProfileArn"]
+    b.delete()
+    b.run(90)
+    b.apply()
+    b.run(90)
+    assert b.ready()
+    assert b.profiles()["web"]["fargateProfileArn"] != old
+
+
+def test_an_object_whose_cluster_is_gone_can_be_deleted(b: Bench) -> None:
+    settled(b)
+    b.world.remove_cluster("demo")
+    b.delete()
+    b.run(30)
+    assert b.gone()
+
+
+def test_a_foreign_profile_of_the_name_is_never_touched(b: Bench) -> None:
+    b.world.add_profile("demo", "web", b.world.roles["good"], [{"namespace": "web"}], b.world.private_subnets)
+    b.apply()
+    b.run(60)
+    assert b.reason() == "NameTaken"
+    assert "made outside this controller" in b.message()
+    b.delete()
+    b.run(60)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {}
+
+
+def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Bench) -> None:
+    settled(b)
+    b.settings = type(b.settings)(cluster="other")
+    b.world.add_cluster("other")
+    b.start()
+    b.run(30)
+    assert b.reason() == "WrongHome"
+    b.delete()
+    b.run(60)
+    assert b.reason() == "WrongHome"
+    assert "web" in b.profiles()
+
+
+# What kopf's operator left
+
+
+def kopf_object(b: Bench, finalizer: str = KOPF, **spec: Any) -> None:
+    manifest = b.manifest(**spec)
+    manifest["metadata"]["finalizers"] = [finalizer]
+    b.api.apply(manifest)
+
+
+def kopf_profile(b: Bench, **change: Any) -> None:
+    fields = {"role": b.world.roles["good"], "selectors": [{"namespace": "web"}], "subnets": b.world.private_subnets}
+    b.world.add_profile("demo", "web", **(fields | change))
+
+
+@pytest.mark.parametrize("finalizer", [KOPF, "kopf.zalando.org/KopfFinalizerMarker"])
+def test_a_profile_of_the_original_is_taken_over_without_being_made_again(b: Bench, finalizer: str) -> None:
+    kopf_object(b, finalizer, tags={"red": "black"})
+    b.clock.elapsed += 60
+    kopf_profile(b)
+    b.run(30)
+    assert b.ready()
+    assert b.get()["metadata"]["finalizers"] == [FINALIZER]
+    assert b.profiles()["web"]["tags"][OWNER_KEY] == "default/web"
+    assert b.profiles()["web"]["tags"]["red"] == "black"
+    assert b.manners.count("CreateFargateProfile") == 0
+
+
+def test_a_profile_older_than_the_object_does_not_hand_over(b: Bench) -> None:
+    kopf_profile(b)
+    b.clock.elapsed += 60
+    kopf_object(b)
+    b.run(30)
+    assert b.reason() == "NameTaken"
+    assert b.profiles()["web"]["tags"] == {}
+
+
+def test_a_deleting_object_of_the_original_takes_its_profile_with_it(b: Bench) -> None:
+    kopf_object(b)
+    b.clock.elapsed += 60
+    kopf_profile(b)
+    b.delete()
+    b.run(90)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+def test_a_deleting_object_of_the_original_leaves_what_is_not_its_own_and_names_it(b: Bench) -> None:
+    kopf_object(b)
+    b.clock.elapsed += 60
+    kopf_profile(b, selectors=[{"namespace": "elsewhere"}])
+    b.delete()
+    b.run(90)
+    assert b.gone()
+    assert list(b.profiles()) == ["web"]
+    assert b.events("Warning") == ["ProfileLeft"]
+    assert "Profile web stays" in b.notes("Warning")[0]
+
+
+def test_a_kopf_object_without_a_profile_just_gets_one(b: Bench) -> None:
+    kopf_object(b)
+    b.run(90)
+    assert b.ready()
+    assert b.get()["metadata"]["finalizers"] == [FINALIZER]
+
+
+# Restarts
+
+
+def test_a_restarted_controller_finds_what_it_made(b: Bench) -> None:
+    b.apply()
+    b.run(10)
+    b.start()
+    b.run(90)
+    assert b.ready()
+    assert b.manners.count("CreateFargateProfile") == 1
+
+
+def test_an_orphan_is_reported_and_never_touched(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    settled(b)
+    b.api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": []}})
+    b.delete()
+    b.queue.add(("", "demo"))
+    b.run(1300)
+    assert "stray profile cluster=demo profile=web" in caplog.text
+    assert b.profiles()["web"]["status"] == "ACTIVE"
