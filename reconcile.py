@@ -590,7 +590,8 @@ def resting(c: Case) -> Stay:
 
 def refuse_all(c: Case) -> Stay:
     reasons = [reason for reason, _ in c.objections]
-    message = " ".join(text for _, text in c.objections)
+    single = len(reasons) == 1
+    message = " ".join(text if single else f"{reason}: {text}" for reason, text in c.objections)
     phase = Phase.RECONCILING if TIME_MAY_MEND.issuperset(reasons) else Phase.STALLED
     until = c.now + timedelta(seconds=POLL_MOST_SECONDS) if phase is Phase.RECONCILING else None
     return Stay(phase, reasons[0], message, until, about=WHOLE_CLUSTER if "ClusterNotFound" in reasons else None)
@@ -738,11 +739,13 @@ def conditions(old: Sequence[Object], who: Identity, said: Stay, now: datetime) 
 
     def condition(kind: str, status: str) -> Object:
         was = before.get(kind, {})
+        # A note that came with the create is still true while the profile is CREATING.
+        noted = was.get("reason") == said.reason == "Creating" and was["message"].startswith(said.message)
         return {
             "type": kind,
             "status": status,
             "reason": said.reason,
-            "message": said.message,
+            "message": was["message"] if noted else said.message,
             "observedGeneration": who.generation,
             "lastTransitionTime": was["lastTransitionTime"] if was.get("status") == status else second(now),
         }

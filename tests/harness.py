@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -56,9 +56,10 @@ class _Answer:
 
 @dataclass
 class InProcess:
-    """Stands where the kubernetes client's ApiClient stands, without a wire."""
+    """Stands where the kubernetes client's ApiClient stands, without a wire; `trip` is called around each effect."""
 
     api: ApiServer
+    trip: Callable[[], None]
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
         return method, path, parts
@@ -66,11 +67,32 @@ class InProcess:
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> _Answer:
         body = copy.deepcopy(parts["body"])
         kind = parts["header_params"].get("Content-Type", "")
+        self.trip()
         try:
             answer = self.api.request(method, path, dict(parts["query_params"]), body, kind)
         except Dropped as error:
             raise urllib3.exceptions.ProtocolError(str(error)) from error
+        self.trip()
         return _Answer(answer.status, json.dumps(answer.body).encode())
+
+
+@dataclass
+class Tripwire:
+    """A boto3 client whose every call has `trip` called before and after it."""
+
+    client: Any
+    trip: Callable[[], None]
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self.client, name)
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.trip()
+            answer = method(*args, **kwargs)
+            self.trip()
+            return answer
+
+        return call
 
 
 @dataclass
@@ -97,6 +119,7 @@ class Bench:
     api: ApiServer
     world: fake_aws.World
     settings: Settings
+    trip: Callable[[], None] = lambda: None
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -109,9 +132,11 @@ class Bench:
 
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
-        self.kube = Kube(InProcess(self.api), "test")
+        self.kube = Kube(InProcess(self.api, lambda: self.trip()), "test")  # type: ignore[arg-type]
         self.queue, self.store = WorkQueue(self.clock.monotonic), Store()
-        edge = Aws(CLIENTS or _clients(self.world.region), self.world.region, self.clock.monotonic)
+        clients = CLIENTS or _clients(self.world.region)
+        tripped = {name: Tripwire(client, lambda: self.trip()) for name, client in clients.items()}
+        edge = Aws(tripped, self.world.region, self.clock.monotonic)
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic
         )
