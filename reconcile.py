@@ -602,7 +602,7 @@ def name_taken(c: Case) -> Stay:
     whose = f"made for {taker.tags[OWNER_KEY]}" if OWNER_KEY in taker.tags else "made outside this controller"
     if taker.status == "DELETING":
         message = f"Profile {taker.name} ({whose}) is being deleted; then the name is free."
-        return Stay(Phase.RECONCILING, "WaitingForName", message)
+        return Stay(Phase.RECONCILING, "WaitingForName", message, about=taker.name)
     mend = "delete that one, or make a new object with another spec.profileName"
     message = f"Cluster {c.who.cluster} has a profile {taker.name} already, {whose}: {mend}."
     return refuse("NameTaken", message, about=taker.name)
@@ -826,7 +826,7 @@ class Settings:
 
 
 class Requeue(NamedTuple):
-    """Look again after so many seconds (None: at the resync), or by the queue's backoff.
+    """Look again after so many seconds (None: at the resync), or by the queue's backoff, or never (`gone`).
 
     `unseen`: the object was not looked at, so that its backoff stays as it is.
     """
@@ -834,6 +834,7 @@ class Requeue(NamedTuple):
     after: float | None = None
     retry: bool = False
     unseen: bool = False
+    gone: bool = False
 
 
 @dataclass
@@ -922,25 +923,38 @@ class Reconciler:
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
+        if not namespace:
+            return self._alone_in(name, lambda cluster: self._survey(name, cluster))
         obj = self._store.get(key)
-        if namespace and not obj:
+        if obj is None:
             self._forget(key)
-            return Requeue()
-        memory = Memory.parse(obj) if obj else Memory()
-        who = Identity.parse(obj, memory, self._settings.cluster) if obj else None
-        cluster, token = who.cluster if who else name, object()
-        if self._occupied.setdefault(cluster, token) is not token:
+            return Requeue(gone=True)
+        memory = Memory.parse(obj)
+        who = Identity.parse(obj, memory, self._settings.cluster)
+        shown = {field: value for field, value in _mapping(obj.get("status")).items() if field in SHOWN}
+        return self._alone_in(who.cluster, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown)))
+
+    def _alone_in(self, name: str, work: Callable[[Cluster], Requeue]) -> Requeue:
+        """Do it if no other pass is in that cluster, so that one dead endpoint costs one worker, not all."""
+        token = object()
+        if self._occupied.setdefault(name, token) is not token:
             return Requeue(OCCUPIED_SECONDS, unseen=True)
         try:
-            known = self._clusters.setdefault(cluster, Cluster())
-            if not (obj and who):
-                return self._survey(cluster, known)
-            shown = {name: value for name, value in _mapping(obj.get("status")).items() if name in SHOWN}
-            return self._pass(Pass(key, obj, who, memory, known, shown))
+            return work(self._clusters.setdefault(name, Cluster()))
         finally:
-            del self._occupied[cluster]
+            del self._occupied[name]
 
     def _pass(self, p: Pass) -> Requeue:
+        ended = False
+        try:
+            requeue = self._step(p)
+            ended = True
+            return requeue
+        finally:
+            if not ended:  # whoever breaks off must not hold up those behind it in line
+                p.cluster.leave(p.key)
+
+    def _step(self, p: Pass) -> Requeue:
         try:
             home = self._home(p.who.cluster)
             self._observe(p, home)
@@ -949,14 +963,14 @@ class Reconciler:
             said = action if isinstance(action, Stay) else self._act(p, case, action)
         except AwsError as error:
             said = self._blame(p, error)
-        if said is None:
-            return Requeue(0.0)
-        self._report(p, said)
-        return self._look_again(p, said)
+        if said is not None:
+            self._report(p, said)
+        return self._look_again(p, said) if said else Requeue(0.0)
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
+            self._home(name)
             if self._stale(cluster):
                 self._read(name, cluster, {})
         except AwsError as error:
@@ -1000,6 +1014,8 @@ class Reconciler:
 
     def _read(self, name: str, cluster: Cluster, reuse: Mapping[str, Profile]) -> set[str]:
         view = self._aws.view(name, reuse)
+        if reuse and cluster.view:  # no younger than what was not looked at again
+            view = replace(view, at=cluster.view.at)
         self._take(cluster, view, view.profiles.keys() - reuse.keys())
         self._find_strays(name, cluster, view)
         return set(view.profiles)
