@@ -14,6 +14,7 @@ import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -853,13 +854,17 @@ class Flight:
 
 @dataclass
 class Cluster:
-    """What this process knows of one EKS cluster: its view, what is in flight there, who stands in line for a turn."""
+    """What this process knows of one EKS cluster: its view, what is in flight there, who stands in line for a turn.
+
+    Touched only by the one pass that is in the cluster, but for `outside`: the keys that found it occupied.
+    """
 
     view: View | None = None
     flights: dict[str, Flight] = field(default_factory=dict)
     line: dict[Key, float] = field(default_factory=dict)
     name_wanted: dict[Key, str] = field(default_factory=dict)
     strays: set[str] = field(default_factory=set)
+    outside: dict[Key, None] = field(default_factory=dict)
 
     def saw(self, view: View, looked: Collection[str], now: float) -> list[Key]:
         """Take a newer view; return who has reason to look again: the first in line, those whose name got free."""
@@ -924,25 +929,31 @@ class Reconciler:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
         if not namespace:
-            return self._alone_in(name, lambda cluster: self._survey(name, cluster))
+            return self._alone_in(name, key, lambda cluster: self._survey(name, cluster))
         obj = self._store.get(key)
         if obj is None:
-            self._forget(key)
+            self._stalled.pop(key, None)
             return Requeue(gone=True)
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self._settings.cluster)
         shown = {field: value for field, value in _mapping(obj.get("status")).items() if field in SHOWN}
-        return self._alone_in(who.cluster, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown)))
+        return self._alone_in(who.cluster, key, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown)))
 
-    def _alone_in(self, name: str, work: Callable[[Cluster], Requeue]) -> Requeue:
-        """Do it if no other pass is in that cluster, so that one dead endpoint costs one worker, not all."""
-        token = object()
+    def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
+        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not all.
+
+        Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends wakes one.
+        """
+        cluster, token = self._clusters.setdefault(name, Cluster()), object()
         if self._occupied.setdefault(name, token) is not token:
+            cluster.outside[key] = None
             return Requeue(OCCUPIED_SECONDS, unseen=True)
         try:
-            return work(self._clusters.setdefault(name, Cluster()))
+            return work(cluster)
         finally:
             del self._occupied[name]
+            with suppress(KeyError):
+                self._wake(cluster.outside.popitem()[0])
 
     def _pass(self, p: Pass) -> Requeue:
         ended = False
@@ -974,7 +985,7 @@ class Reconciler:
             if self._stale(cluster):
                 self._read(name, cluster, {})
         except AwsError as error:
-            log.warning("survey failed cluster=%s reason=%s: %s", name, error.reason, error)
+            log.warning('failed cluster=%s reason=%s message="%s"', name, error.reason, error)
             return Requeue(retry=True)
         return Requeue()
 
@@ -1030,7 +1041,7 @@ class Reconciler:
         tagged = [each for each in view.profiles.values() if controller and each.tags.get(CONTROLLER_KEY) == controller]
         strays = {each.name: why for each in tagged if (why := self._stray(each))}
         for profile in strays.keys() - cluster.strays:
-            log.warning("stray profile cluster=%s profile=%s: %s", name, profile, strays[profile])
+            log.warning('stray cluster=%s profile=%s message="%s"', name, profile, strays[profile])
         cluster.strays = set(strays)
 
     def _stray(self, profile: Profile) -> str:
@@ -1078,7 +1089,7 @@ class Reconciler:
         match action:
             case AddFinalizer():
                 self._guard(p, [*p.who.others_finalizers, FINALIZER])
-                self._done(p, "guarded", "")
+                self._done(p, "Guarded", "")
             case RemoveFinalizer(event=event, message=message):
                 self._guard(p, p.who.others_finalizers)
                 self._done(p, event, message, "Warning" if event == "ProfileLeft" else "Normal")
@@ -1150,7 +1161,9 @@ class Reconciler:
 
     def _blame(self, p: Pass, error: AwsError) -> Stay:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
-        log.warning("failed object=%s cluster=%s reason=%s: %s", p.who.owner, p.who.cluster, error.reason, error)
+        level = logging.INFO if isinstance(error, Busy) else logging.WARNING
+        text = 'failed object=%s cluster=%s profile=%s reason=%s message="%s"'
+        log.log(level, text, p.who.owner, p.who.cluster, p.who.base, error.reason, error)
         if error.unclear or isinstance(error, Busy):
             p.cluster.view = None
         if isinstance(error, Busy):
@@ -1195,7 +1208,8 @@ class Reconciler:
             self._done(p, said.reason, said.message)
 
     def _done(self, p: Pass, event: str, note: str, kind: str = "Normal") -> None:
-        log.info("%s object=%s cluster=%s: %s", event, p.who.owner, p.who.cluster, note)
+        text = 'done action=%s object=%s cluster=%s profile=%s message="%s"'
+        log.info(text, event, p.who.owner, p.who.cluster, p.memory.profile_name or p.who.base, note)
         if note:
             self._kube.event(p.obj, kind, event, "Reconcile", note, self._now())
 
@@ -1221,8 +1235,3 @@ class Reconciler:
         self._stalled[p.key] = (p.who.generation, reason, since)
         least, most = STALLED_SECONDS
         return min(max(now - since, least), most)
-
-    def _forget(self, key: Key) -> None:
-        self._stalled.pop(key, None)
-        for cluster in list(self._clusters.values()):
-            cluster.leave(key)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import CONTROLLER_KEY, FINALIZER, OWNER_KEY
+from reconcile import CONTROLLER_KEY, FINALIZER, OCCUPIED_SECONDS, OWNER_KEY, Requeue
 from tests.fakes import aws as fake
 from tests.harness import Bench, bench
 
@@ -63,8 +63,8 @@ def test_a_new_object_costs_two_kubernetes_writes_and_one_aws_call_until_its_cre
         assert b.step()
     assert [call.operation for call in b.manners.calls] == ["CreateFargateProfile"]
     writes = [request.path.rpartition("/")[2] for request in b.api.writes() if "events" not in request.path]
-    assert writes == ["second", "status"] or writes == ["second", "status", "status"]
-    assert writes.count("second") + 1 == 2
+    assert writes[:2] == ["second", "status"]  # our finalizer, the mark; what follows reports the create's answer
+    assert writes[2:] in ([], ["status"])
 
 
 def test_settled_objects_cost_nothing_between_resyncs(b: Bench) -> None:
@@ -281,7 +281,9 @@ def test_a_failed_create_of_an_object_that_is_deleted_goes_at_once(b: Bench) -> 
     assert b.gone()
 
 
-@pytest.mark.parametrize("fault", [fake.LOST, fake.DROP, fake.BROKEN, fake.html(502), fake.error("ServerException", 500)])
+@pytest.mark.parametrize(
+    "fault", [fake.LOST, fake.DROP, fake.BROKEN, fake.html(502), fake.error("ServerException", 500)]
+)
 def test_an_unclear_answer_to_a_create_neither_loses_nor_doubles_the_profile(b: Bench, fault: fake.Fault) -> None:
     b.manners.fail("CreateFargateProfile", fault)
     b.apply()
@@ -353,7 +355,9 @@ def test_an_object_that_may_not_be_made_holds_up_no_other(b: Bench) -> None:
 
 
 def test_a_fresh_role_is_given_two_minutes_before_it_is_refused(b: Bench) -> None:
-    text = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    text = (
+        "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    )
     b.manners.fail("CreateFargateProfile", fake.error("InvalidParameterException", 400, text), times=4)
     b.apply()
     b.run(50)
@@ -365,7 +369,9 @@ def test_a_fresh_role_is_given_two_minutes_before_it_is_refused(b: Bench) -> Non
 
 
 def test_a_role_that_stays_untrusted_is_refused_after_two_minutes(b: Bench) -> None:
-    text = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    text = (
+        "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+    )
     b.manners.fail("CreateFargateProfile", fake.error("InvalidParameterException", 400, text), times=20)
     b.apply()
     b.run(140)
@@ -596,5 +602,32 @@ def test_an_orphan_is_reported_and_never_touched(b: Bench, caplog: pytest.LogCap
     b.delete()
     b.queue.add(("", "demo"))
     b.run(1300)
-    assert "stray profile cluster=demo profile=web" in caplog.text
+    assert "stray cluster=demo profile=web" in caplog.text
     assert b.profiles()["web"]["status"] == "ACTIVE"
+
+
+def test_who_finds_its_cluster_occupied_comes_back_when_it_is_free(b: Bench) -> None:
+    b.apply("one")
+    b.apply("two")
+    b.informer.run_once()
+    inside: list[object] = []
+
+    def meanwhile(_call: object) -> None:
+        b.manners.on_call = None
+        inside.append(b.reconciler.reconcile(("default", "two")))
+
+    b.manners.on_call = meanwhile
+    b.reconciler.reconcile(("default", "one"))
+    assert inside == [Requeue(OCCUPIED_SECONDS, unseen=True)]
+    assert b.manners.count("ListFargateProfiles") == 1
+    assert b.queue.next_due() == b.clock.monotonic()
+
+
+def test_a_dead_cluster_holds_up_no_other(b: Bench) -> None:
+    b.world.add_cluster("dead")
+    b.manners.fail("*", fake.DROP, times=1000, cluster="dead")
+    b.apply("one", clusterName="dead")
+    b.apply("two")
+    b.run(70)
+    assert b.reason("one") == "AwsUnreachable"
+    assert b.ready("two")
