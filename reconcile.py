@@ -66,7 +66,7 @@ CLUSTER = r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}\Z"
 _WORD = r"[A-Za-z0-9*?]([A-Za-z0-9_.*?-]{0,61}[A-Za-z0-9*?])?"
 Name = Annotated[str, Field(pattern=NAME)]
 ClusterName = Annotated[str, Field(pattern=CLUSTER)]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}\Z")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}\Z")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})\Z")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?\Z")]
 LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9*?]([a-z0-9.*?-]{{0,251}}[a-z0-9*?])?/)?{_WORD}\Z")]
@@ -74,6 +74,7 @@ LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
 TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONTROLLER_KEY})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 
+LONGEST_NAME = 192  # with a namespace of 63 and a slash it fills the value of the owner tag, 256
 NAME_RULE = "letters, digits, - and _, at most 91, first a letter or digit, not starting with eks-"
 MENDS = {
     "spec": "give a mapping with at least podExecutionRoleArn and selectors",
@@ -130,6 +131,8 @@ class Resource:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
             raise InvalidSpec("; ".join(_finding(each, named) for each in error.errors()) + ".") from error
+        if len(name) > LONGEST_NAME:
+            raise InvalidSpec(f"metadata.name is longer than {LONGEST_NAME}: make a new object with a shorter one.")
         selectors = frozenset(selector(each.namespace, each.labels) for each in fields.selectors)
         subnets = frozenset(fields.subnets) or None
         return cls(ProfileSpec(fields.pod_execution_role_arn, selectors, subnets), fields.tags)

@@ -57,6 +57,10 @@ BAD: dict[str, tuple[Callable[[Object], None], tuple[str, ...]]] = {
     "an eks- name": (named("eks-web"), ("metadata.name", "eks-web", "spec.profileName")),
     "a dotted name": (named("web.shop"), ("metadata.name", "web.shop", "spec.profileName")),
     "a 200-character name": (named(LONG), ("metadata.name", "at most 91")),
+    "a 200-character name beside a profileName": (
+        lambda obj: (named(LONG)(obj), spec_with(profileName="web")(obj)) and None,
+        ("metadata.name is longer than 192",),
+    ),
     "an eks- profileName": (spec_with(profileName="eks-x"), ("spec.profileName", "not starting with eks-")),
     "a role with a path": (
         spec_with(podExecutionRoleArn="arn:aws:iam::123456789012:role/team/pods"),
