@@ -1,0 +1,272 @@
+"""crd.yaml on a real kube-apiserver: what is accepted, what users read, and that no object ever gets stuck."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from subprocess import CompletedProcess
+
+    from tests.e2e.controlplane import ControlPlane
+
+HERE = Path(__file__).parent
+CRD_FILE = HERE.parents[1] / "crd.yaml"
+CRD: dict[str, Any] = yaml.safe_load(CRD_FILE.read_text())
+CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "crd_cases.yaml").read_text())["cases"]
+SEED = next(case["text"] for case in CASES if "given twice" in case["name"])
+FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
+VALID = {
+    "podExecutionRoleArn": "arn:aws:iam::123456789012:role/fargate-pods",
+    "selectors": [{"namespace": "default"}],
+}
+STATUS = {
+    "observedGeneration": 1,
+    "conditions": [
+        {
+            "type": "Ready",
+            "status": "False",
+            "reason": "CreateFailed",
+            "message": "the role is used by a node group",
+            "lastTransitionTime": "2026-11-22T11:22:20Z",
+            "observedGeneration": 1,
+        }
+    ],
+    "clusterName": "workshop",
+    "clusterArn": "arn:aws:eks:us-east-1:123456789012:cluster/workshop",
+    "profileName": "web-1",
+    "profileArn": "arn:aws:eks:us-east-1:123456789012:fargateprofile/workshop/web-1/ec0a1b2c",
+    "profileStatus": "CREATE_FAILED",
+    "createdAt": "2026-11-22T11:22:20.123456+00:00",
+    "health": [{"code": "AccessDenied", "message": "no", "resourceIds": ["r-1"]}, {"code": "NewCode"}],
+    "bookkeeping": {
+        "createStartedAt": "2026-11-22T11:22:20.123456Z",
+        "firstTriedAt": "2026-11-22T11:22:20.123456Z",
+        "failures": 1,
+        "failedAt": "2026-11-22T11:22:20.1Z",
+        "failedArn": "arn:aws:eks:us-east-1:123456789012:fargateprofile/workshop/web-1/ec0a1b2c",
+        "appliedTagKeys": ["team", "team", ""],
+    },
+}
+
+
+def fargate_profile(name: str, group: str = "jicomusic.com", **content: Any) -> dict[str, Any]:
+    """Return an object of this name."""
+    return {"apiVersion": f"{group}/v1", "kind": "FargateProfile", "metadata": {"name": name}, **content}
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds: the API server takes a new or changed CRD into use a moment after it has stored it."""
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def ok(result: CompletedProcess[str]) -> str:
+    """Return what kubectl printed; it must have succeeded, without a warning."""
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def cluster(control_plane: ControlPlane) -> ControlPlane:
+    """Return the control plane with crd.yaml applied."""
+    ok(control_plane.kubectl("apply", "--validate=strict", "-f", str(CRD_FILE)))
+    until(lambda: control_plane.kubectl("get", "fp").returncode == 0)
+    return control_plane
+
+
+@pytest.fixture
+def apply(cluster: ControlPlane) -> Iterator[Callable[..., CompletedProcess[str]]]:
+    """Apply a manifest as users do; what it made is gone after the test."""
+
+    stored = False
+
+    def run(manifest: Any, *flags: str) -> CompletedProcess[str]:
+        nonlocal stored
+        stored = stored or "--dry-run=server" not in flags
+        text = manifest if isinstance(manifest, str) else json.dumps(manifest)
+        return cluster.kubectl("apply", "--validate=strict", *flags, "-f", "-", input=text)
+
+    yield run
+    if stored:
+        ok(cluster.kubectl("delete", "fp", "--all"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
+def test_the_api_server_judges(case: dict[str, Any], apply: Callable[..., CompletedProcess[str]]) -> None:
+    if "before" in case:
+        ok(apply(case["before"]))
+    result = apply(case.get("text", case.get("object")), "--dry-run=server")
+    said = result.stdout + result.stderr
+    assert (result.returncode == 0) is case["accepted"], said
+    assert case.get("message", "") in said
+    assert "evaluating rule" not in said
+    assert result.stderr == "" or not case["accepted"]
+
+
+@pytest.mark.parametrize("validation", ["strict", "warn"])
+def test_the_seed_is_stored_with_the_last_of_the_duplicate_keys_and_no_word_about_it(
+    cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]], validation: str
+) -> None:
+    said = ok(apply(SEED, f"--validate={validation}"))
+    assert said == "fargateprofile.jicomusic.com/new-profile-7 created\n"
+    spec = json.loads(ok(cluster.kubectl("get", "fp", "new-profile-7", "-o", "json")))["spec"]
+    labels = {"foo": "bar", "red": "black", "green": "white", "orange": "red", "purple": "yellow"}
+    assert spec == {
+        **yaml.safe_load(SEED)["spec"],
+        "selectors": [
+            {"namespace": "default", "labels": labels},
+            *({"namespace": name, "labels": {"foo": "bar"}} for name in ("system", "hello", "world")),
+        ],
+        "deletionPolicy": "Delete",
+        "suspend": False,
+    }
+
+
+def test_status_says_minus_one_until_the_first_look_and_takes_all_that_the_controller_writes(
+    cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]]
+) -> None:
+    ok(apply(fargate_profile("web", spec=VALID, status={"profileName": "forged"})))
+    assert json.loads(ok(cluster.kubectl("get", "fp", "web", "-o", "json")))["status"] == {"observedGeneration": -1}
+    assert patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status") == ""
+    stored = json.loads(ok(cluster.kubectl("get", "fp", "web", "-o", "json")))
+    assert stored["status"] == STATUS
+    assert stored["metadata"]["generation"] == 1
+
+
+def test_get_shows_what_matters(cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]]) -> None:
+    ok(apply(fargate_profile("web", spec=VALID)))
+    patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status")
+    header, row = ok(cluster.kubectl("get", "fp")).splitlines()
+    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE"]
+    assert row.split()[:-1] == ["web", "workshop", "web-1", "CREATE_FAILED", "False", "CreateFailed"]
+    wide = ok(cluster.kubectl("get", "aws", "-o", "wide"))
+    assert wide.splitlines()[0].split()[-2:] == ["ARN", "MESSAGE"]
+    assert wide.rstrip().endswith(f"{STATUS['profileArn']}   the role is used by a node group")
+
+
+def test_explain_has_a_sentence_for_every_field(cluster: ControlPlane) -> None:
+    assert "Which pods run on Fargate" in ok(cluster.kubectl("explain", "fp.spec.selectors"))
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    assert [path for path, node in fields("", schema) if not node.get("description", "").endswith(".")] == [
+        ".metadata"  # the API server forbids one there and has its own
+    ]
+
+
+def fields(path: str, node: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every node of a schema with its path."""
+    yield path, node
+    for name, child in node.get("properties", {}).items():
+        yield from fields(f"{path}.{name}", child)
+    for key in ("items", "additionalProperties"):
+        if key in node:
+            yield from fields(f"{path}[]", node[key])
+
+
+def test_every_rule_has_a_message() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    rules = [rule for _, node in fields("", schema) for rule in node.get("x-kubernetes-validations", [])]
+    assert len(rules) > 15
+    assert all(": " in rule["message"] for rule in rules), "what is wrong: what mends it"
+
+
+# --- Objects that an older CRD let in -------------------------------------------------------------------------
+
+OLD_GROUP = "old.jicomusic.com"  # the same CRD under another group, so that the rest of the session is not disturbed
+OLD_OBJECTS: dict[str, dict[str, Any]] = {
+    "dotted.name": {"spec": VALID},
+    "eks-web": {"spec": VALID},
+    "n" * 200: {"spec": VALID},
+    "no-spec": {},
+    "spec-null": {"spec": None},
+    "spec-empty": {"spec": {}},
+    "everything-null": {
+        "spec": dict.fromkeys(
+            CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        )
+    },
+    "role-with-path": {"spec": {**VALID, "podExecutionRoleArn": "arn:aws:iam::123456789012:role/a/b"}},
+    "role-number": {"spec": {**VALID, "podExecutionRoleArn": 5}},
+    "no-selectors": {"spec": {"podExecutionRoleArn": "x"}},
+    "selectors-empty": {"spec": {**VALID, "selectors": []}},
+    "selectors-map": {"spec": {**VALID, "selectors": {"namespace": "x"}}},
+    "selectors-101": {"spec": {**VALID, "selectors": [{"namespace": "x"}] * 101}},
+    "selector-string": {"spec": {**VALID, "selectors": ["x"]}},
+    "selector-null": {"spec": {**VALID, "selectors": [None]}},
+    "namespace-list": {"spec": {**VALID, "selectors": [{"namespace": ["x"]}]}},
+    "labels-list": {"spec": {**VALID, "selectors": [{"namespace": "x", "labels": ["a=b"]}]}},
+    "label-boolean": {"spec": {**VALID, "selectors": [{"namespace": "x", "labels": {"fargate": True}}]}},
+    "subnets-string": {"spec": {**VALID, "subnets": "subnet-12345678"}},
+    "subnets-mixed": {"spec": {**VALID, "subnets": [None, 1, {}, "x", "x"]}},
+    "tag-number": {"spec": {**VALID, "tags": {"cost-center": 42}}},
+    "tag-null": {"spec": {**VALID, "tags": {"a": None}}},
+    "tags-reserved": {"spec": {**VALID, "tags": {"aws:a": "aws:b", "": "x"}}},
+    "tags-49": {"spec": {**VALID, "tags": {f"t{i}": "x" for i in range(49)}}},
+    "policy-unknown": {"spec": {**VALID, "deletionPolicy": ["Keep"]}},
+    "suspend-string": {"spec": {**VALID, "suspend": "yes"}},
+    "field-unknown": {"spec": {**VALID, "subnetIds": ["x"]}},
+    "status-of-kopf": {"spec": VALID, "status": {"kopf": {"progress": {"create_fn": {}}}, "create_fn": "x"}},
+    "status-odd": {"spec": VALID, "status": {"conditions": [{"a": 1}, "x"], "health": "x", "observedGeneration": "5"}},
+}
+OLD_TAGS = {"spec": {**VALID, "tags": {"aws:a": "x", "": "x", "cost-center": 42}}}
+
+
+def patch(cluster: ControlPlane, target: str, change: dict[str, Any], *flags: str) -> str:
+    """Merge the change into the object; return what kubectl has against it, warnings aside."""
+    result = cluster.kubectl("patch", target, "--type=merge", "-p", json.dumps(change), *flags)
+    return "" if result.returncode == 0 else result.stderr
+
+
+@pytest.fixture(scope="module")
+def old_objects(control_plane: ControlPlane) -> None:
+    """Let the API server store the objects under a CRD without rules, then give it ours."""
+    ours = copy.deepcopy(CRD)
+    ours["metadata"]["name"] = f"fargateprofiles.{OLD_GROUP}"
+    ours["spec"] |= {"group": OLD_GROUP, "names": {"kind": "FargateProfile", "plural": "fargateprofiles"}}
+    lax = copy.deepcopy(ours)
+    version = lax["spec"]["versions"][0]
+    version["schema"] = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    del version["subresources"], version["additionalPrinterColumns"]
+    ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(lax)))
+    until(lambda: control_plane.kubectl("get", ours["metadata"]["name"]).returncode == 0)
+    all_of_them = OLD_OBJECTS | {"tags-edited": OLD_TAGS}
+    items = [fargate_profile(name, OLD_GROUP, **content) for name, content in all_of_them.items()]
+    for item in items:
+        item["metadata"]["finalizers"] = [FINALIZER, "kopf.zalando.org/KopfFinalizerMarker"]
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    ok(control_plane.kubectl("create", "--validate=false", "-f", "-", input=manifest))
+    ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(ours)))
+    wrong = json.dumps(fargate_profile("wrong.name", OLD_GROUP, spec=VALID))
+    until(lambda: control_plane.kubectl("create", "--dry-run=server", "-f", "-", input=wrong).returncode != 0)
+
+
+@pytest.mark.parametrize("name", OLD_OBJECTS)
+@pytest.mark.usefixtures("old_objects")
+def test_what_an_older_crd_let_in_can_be_reported_on_and_released(control_plane: ControlPlane, name: str) -> None:
+    resource = f"fargateprofiles.{OLD_GROUP}"
+    target = f"{resource}/{name}"
+    assert patch(control_plane, target, {"status": STATUS}, "--subresource=status") == ""
+    assert patch(control_plane, target, {"metadata": {"finalizers": [FINALIZER]}}) == ""
+    assert control_plane.kubectl("delete", resource, name, "--wait=false").returncode == 0
+    change = {"status": {"profileStatus": "DELETING"}}
+    assert patch(control_plane, target, change, "--subresource=status") == ""
+    assert patch(control_plane, target, {"metadata": {"finalizers": None}}) == ""
+    assert "NotFound" in control_plane.kubectl("get", resource, name).stderr
+
+
+@pytest.mark.usefixtures("old_objects")
+def test_a_wrong_tag_that_an_older_crd_let_in_may_stay_or_go_but_no_other_may_come(control_plane: ControlPlane) -> None:
+    target = f"fargateprofiles.{OLD_GROUP}/tags-edited"
+    assert "starts with aws:" in patch(control_plane, target, {"spec": {"tags": {"aws:b": "x"}}})
+    assert patch(control_plane, target, {"spec": {"tags": {"b": "x"}}}) == ""
+    assert patch(control_plane, target, {"spec": {"tags": {"aws:a": None}}}) == ""
+    assert "starts with aws:" in patch(control_plane, target, {"spec": {"tags": {"aws:a": "x"}}})
