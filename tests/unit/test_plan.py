@@ -1,0 +1,287 @@
+"""The plan, row by row and as a whole: pure values in, one action out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, RoleFact, SubnetFact, View, selector
+from reconcile import (
+    CONTROLLER_KEY,
+    FINALIZER,
+    OWNER_KEY,
+    PLAN,
+    AddFinalizer,
+    Case,
+    CreateProfile,
+    DeleteProfile,
+    Home,
+    Identity,
+    InvalidSpec,
+    Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Resource,
+    Stay,
+    TagProfile,
+    UntagProfile,
+    backoff,
+    plan,
+    remember,
+)
+
+NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
+HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")
+ROLE = "arn:aws:iam::123456789012:role/pods"
+OURS = {OWNER_KEY: "default/web", CONTROLLER_KEY: "uid-1"}
+SPEC = ProfileSpec(ROLE, frozenset({selector("web", {})}), frozenset({"subnet-1"}))
+GOOD = Facts(
+    ClusterFact(status="ACTIVE", vpc="vpc-1"),
+    {"subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)},
+    RoleFact(arn=ROLE, trusts_fargate=True, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"})),
+)
+KOPF = ("KopfFinalizerMarker",)
+OTHER_OWNER = {OWNER_KEY: "team-b/web", CONTROLLER_KEY: "uid-1"}
+
+
+def profile(name: str = "web", status: str = "ACTIVE", **change: Any) -> Profile:
+    arn = f"arn:aws:eks:us-east-1:123456789012:fargateprofile/demo/{name}/uuid"
+    made = NOW - timedelta(hours=1)
+    usual = Profile(name, arn, status, made, ROLE, SPEC.selectors, frozenset({"subnet-1"}), OURS)
+    return replace(usual, **change)
+
+
+def who(**change: Any) -> Identity:
+    usual = Identity(
+        namespace="default",
+        name="web",
+        generation=1,
+        created_at=NOW - timedelta(hours=2),
+        deleted_at=None,
+        finalizers=(FINALIZER,),
+        cluster="demo",
+        base="web",
+        retain=False,
+        suspended=False,
+    )
+    return replace(usual, **change)
+
+
+def case(*profiles: Profile, **change: Any) -> Case:
+    fields: dict[str, Any] = {
+        "who": who(),
+        "resource": Resource(SPEC, {}),
+        "home": HOME,
+        "view": View(True, {each.name: each for each in profiles}, 0.0),
+        "memory": Memory(observed_generation=1),
+        "facts": GOOD,
+        "now": NOW,
+    }
+    return Case(**(fields | change))
+
+
+GOING = who(deleted_at=NOW - timedelta(minutes=1))
+KEPT = replace(GOING, retain=True)
+ELSEWHERE = Memory(cluster_arn="arn:aws:eks:us-east-1:123456789012:cluster/other")
+STRIPPED = profile(tags={})
+KNOWN = Memory(observed_generation=1, profile_name="web", profile_arn=STRIPPED.arn)
+COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=profile().arn)
+LOST = Memory(create_started_at=NOW - timedelta(seconds=30))
+UNTAGGED = {"tags": {}}
+
+# By the row's own words: a case in which it is the first that fits, and what it answers.
+ROWS: dict[str, tuple[Case, Any]] = {
+    "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Stay),
+    "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
+    "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Stay),
+    "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Stay),
+    "deleting, handed over by kopf, in flight": (
+        case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        Stay,
+    ),
+    "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
+    "deleting, none owned, an answer may be lost": (case(who=GOING, memory=LOST), Stay),
+    "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
+    "suspended": (case(profile(), who=who(suspended=True)), Stay),
+    "invalid spec": (case(profile(), resource=InvalidSpec("spec.x is wrong.")), Stay),
+    "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
+    "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Stay),
+    "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
+    "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
+    "owned, in flight": (case(profile(status="CREATING")), Stay),
+    "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Stay),
+    "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
+    "deleting, Retain, tagged": (case(profile(), who=KEPT), UntagProfile),
+    "deleting, Retain, untagged": (case(STRIPPED, who=KEPT, memory=KNOWN), RemoveFinalizer),
+    "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
+    "deleting, owned": (case(profile(), who=GOING), DeleteProfile),
+    "owned, failed": (case(profile(status="CREATE_FAILED"), memory=COUNTED), DeleteProfile),
+    "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
+    "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
+    "owned, a tag too many": (
+        case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
+        UntagProfile,
+    ),
+    "owned, as wanted": (case(profile()), Stay),
+    "none owned, facts unknown": (case(facts=None), NeedFacts),
+    "none owned, preflight objects": (case(view=View(False, {}, 0.0)), Stay),
+    "none owned, the name is taken": (case(profile(tags=OTHER_OWNER)), Stay),
+    "none owned": (case(), CreateProfile),
+    "owned, not as wanted": (case(profile(role=ROLE + "-old")), Stay),
+}
+
+
+def row_of(c: Case) -> str:
+    return next(row.seen for row in PLAN if row.when(c))
+
+
+def test_every_row_of_the_plan_has_its_case() -> None:
+    assert [row.seen for row in PLAN] == list(ROWS)
+
+
+@pytest.mark.parametrize("seen", ROWS)
+def test_the_row_is_the_first_that_fits_its_case(seen: str) -> None:
+    found, kind = ROWS[seen]
+    assert row_of(found) == seen
+    assert isinstance(plan(found), kind)
+
+
+def test_the_profile_that_is_kept_is_the_one_as_wanted() -> None:
+    old, spare = profile(role=ROLE + "-old", created_at=NOW - timedelta(days=9)), profile("web-0123abcd")
+    assert case(old, spare, memory=KNOWN).kept == spare
+
+
+def test_of_two_as_wanted_the_one_that_serves_is_kept_then_the_older() -> None:
+    young, old = profile(), profile("web-0123abcd", created_at=NOW - timedelta(days=9))
+    assert case(young, old, memory=KNOWN).kept == young
+    assert case(young, old).kept == old
+
+
+def test_copied_owner_tags_on_a_profile_of_another_name_own_nothing() -> None:
+    assert case(profile("shop")).owned == ()
+
+
+def test_another_controllers_profile_is_not_ours_though_the_object_is_called_the_same() -> None:
+    foreign = profile(tags=OURS | {CONTROLLER_KEY: "uid-2"})
+    assert isinstance(answer := plan(case(foreign)), Stay)
+    assert answer.reason == "NameTaken"
+
+
+def test_a_profile_that_names_another_owner_is_not_ours_whatever_status_says() -> None:
+    assert case(profile(tags={OWNER_KEY: "team-b/web"}), memory=KNOWN).owned == ()
+
+
+def test_a_profile_as_old_as_the_object_hands_over_and_an_older_one_does_not() -> None:
+    kopf = who(finalizers=KOPF)
+    same, older = kopf.created_at, kopf.created_at - timedelta(seconds=1)
+    assert case(profile(created_at=same, **UNTAGGED), who=kopf).hands_over
+    assert not case(profile(created_at=older, **UNTAGGED), who=kopf).hands_over
+
+
+def test_a_failed_profile_rests_longer_each_time_and_at_most_ten_minutes() -> None:
+    assert [backoff(n).total_seconds() for n in (1, 2, 3, 6, 7, 1000)] == [15, 30, 60, 480, 600, 600]
+
+
+def test_a_failure_is_counted_once_and_anew_when_it_happens_anew() -> None:
+    failed = profile(status="DELETE_FAILED", health=(HealthIssue("InternalFailure", "x"),))
+    once = remember(case(failed))
+    assert once.failures == 1
+    assert remember(case(failed, memory=once)).failures == 1
+    on_its_way = remember(case(profile(status="DELETING"), memory=once))
+    assert remember(case(failed, memory=on_its_way)).failures == 2
+
+
+def test_what_another_cluster_is_remembered_for_is_never_forgotten_here() -> None:
+    assert remember(case(memory=ELSEWHERE)) == ELSEWHERE
+
+
+def test_a_long_creation_is_called_long() -> None:
+    slow = profile(status="CREATING", created_at=NOW - timedelta(minutes=16))
+    assert isinstance(answer := plan(case(slow)), Stay)
+    assert "unusually long" in answer.message
+
+
+def test_an_unknown_word_of_eks_is_waited_for() -> None:
+    assert row_of(case(profile(status="UPDATING"))) == "owned, in flight"
+
+
+# The plan as a whole: whatever is seen, these hold.
+
+STATUSES = ["CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED", "NEW_WORD"]
+TAGS = [OURS, {}, {OWNER_KEY: "default/web"}, OTHER_OWNER, OURS | {"team": "a"}, OURS | {CONTROLLER_KEY: "uid-2"}]
+moments = st.sampled_from([NOW - timedelta(hours=3), NOW - timedelta(seconds=20), NOW])
+profiles = st.builds(
+    profile,
+    st.sampled_from(["web", "web-0123abcd", "shop"]),
+    st.sampled_from(STATUSES),
+    created_at=moments,
+    role=st.sampled_from([ROLE, ROLE + "-old"]),
+    tags=st.sampled_from(TAGS),
+)
+memories = st.builds(
+    Memory,
+    observed_generation=st.just(1),
+    profile_name=st.sampled_from(["", "web"]),
+    profile_arn=st.sampled_from(["", profile().arn, profile().arn.replace("/demo/", "/other/")]),
+    cluster_arn=st.sampled_from(["", HOME.cluster_arn, HOME.cluster_arn + "2"]),
+    create_started_at=st.none() | moments,
+    failures=st.integers(0, 9),
+    failed_at=st.none() | moments,
+    failed_arn=st.sampled_from(["", profile().arn]),
+    applied_tag_keys=st.sampled_from([(), ("team",)]),
+)
+identities = st.builds(
+    who,
+    deleted_at=st.sampled_from([None, NOW]),
+    finalizers=st.sampled_from([(), (FINALIZER,), KOPF, ("other",), (FINALIZER, "other")]),
+    retain=st.booleans(),
+    suspended=st.booleans(),
+)
+resources = st.sampled_from([Resource(SPEC, {}), Resource(SPEC, {"team": "b"}), InvalidSpec("wrong")])
+cases = st.builds(
+    lambda seen, found, **rest: (
+        case(*(seen if found else []), **rest, view=View(found, {}, 0.0)) if not found else case(*seen, **rest)
+    ),
+    st.lists(profiles, max_size=3, unique_by=lambda each: each.name),
+    st.booleans(),
+    who=identities,
+    resource=resources,
+    memory=memories,
+    facts=st.sampled_from([None, GOOD]),
+)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(cases)
+def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
+    action = plan(c)
+    match action:
+        case DeleteProfile(profile=each):
+            assert each in c.owned, "S2: only what is ours is deleted"
+            assert c.who.guarded, "S1: nothing is touched without our finalizer"
+            assert not c.who.suspended or c.who.retain, "suspended: nothing is deleted but a retained spare"
+        case TagProfile(profile=each) | UntagProfile(profile=each):
+            assert each in c.owned or each == c.hands_over, "S2"
+        case CreateProfile(name=name):
+            assert not c.owned and name not in c.view.profiles
+            assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
+        case RemoveFinalizer():
+            kept = c.who.retain or not c.owned
+            assert c.who.deleting and kept, "S3: nothing is let go while something of it is there"
+        case Stay(phase=Phase.READY):
+            assert c.kept and c.kept.active and c.meets(c.kept), "S7"
+        case AddFinalizer():
+            assert not c.who.deleting
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases)
+def test_what_is_remembered_twice_of_the_same_sight_is_remembered_once(c: Case) -> None:
+    once = remember(c)
+    assert remember(replace(c, memory=once)) == once
