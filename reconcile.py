@@ -569,7 +569,8 @@ def lost_answer(c: Case) -> Stay:
 def let_go(c: Case) -> RemoveFinalizer:
     left = c.taker if c.who.from_kopf else None
     if left is None:
-        return RemoveFinalizer("Deleted", f"EKS cluster {c.who.cluster} has no profile of this object.")
+        gone = f"Profile {c.memory.profile_name} is gone from" if c.memory.profile_name else "There was no profile in"
+        return RemoveFinalizer("Deleted", f"{gone} EKS cluster {c.who.cluster}.")
     why = "it is not shown to be this object's (other fields, other tags, or older); delete it by hand if it is"
     return RemoveFinalizer("ProfileLeft", f"Profile {left.name} stays in EKS cluster {c.who.cluster}: {why}.")
 
@@ -720,7 +721,7 @@ def remember(c: Case) -> Memory:
         cluster_arn = memory.cluster_arn if memory.create_started_at else ""
         return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
     memory = memory.but(profile_name=kept.name, profile_arn=kept.arn, cluster_arn=c.home.cluster_arn)
-    if kept.seen:
+    if kept.seen and kept.status != "CREATING":  # not before, to spare a write
         memory = memory.but(create_started_at=None)
     if c.spec:
         ours = (set(memory.applied_tag_keys) | c.wanted_tags.keys()) & kept.tags.keys() - c.owner_tags.keys()
@@ -870,7 +871,7 @@ class Cluster:
     outside: dict[Key, None] = field(default_factory=dict)
 
     def saw(self, view: View, looked: Collection[str], now: float) -> list[Key]:
-        """Take a newer view; return who has reason to look again: the first in line, those whose name got free."""
+        """Take a newer view; return who has reason to look again: owners of what settled, heirs, the first in line."""
         before, self.view = self.view, view
         flew, self.flights = self.flights, {}
         for profile in view.in_flight:
@@ -878,9 +879,15 @@ class Cluster:
             if not known or known.status != profile.status:
                 known = Flight(profile.status, now, now)
             self.flights[profile.name] = replace(known, looked=now) if profile.name in looked else known
-        gone = before.profiles.keys() - view.profiles.keys() if before else set()
-        landed = flew and not self.flights and self.first(now)
-        return [key for key, name in self.name_wanted.items() if name in gone] + ([landed] if landed else [])
+        if not before:
+            return []
+        gone, landed = before.profiles.keys() - view.profiles.keys(), flew.keys() - self.flights.keys()
+        owners = [
+            before.profiles[name].tags.get(OWNER_KEY, "/").split("/", 1) for name in landed & before.profiles.keys()
+        ]
+        heirs = [key for key, name in self.name_wanted.items() if name in gone]
+        first = self.first(now) if landed and not self.flights else None
+        return [*((namespace, name) for namespace, name in owners), *heirs, *([first] if first else [])]
 
     def first(self, now: float) -> Key | None:
         """Return who is first in line; who did not come for its place has lost it."""
@@ -1092,7 +1099,7 @@ class Reconciler:
         match action:
             case AddFinalizer():
                 self._guard(p, [*p.who.others_finalizers, FINALIZER])
-                self._done(p, "Guarded", "")
+                self._done(p, "Guarded", "The finalizer is in place.", kind="")
             case RemoveFinalizer(event=event, message=message):
                 self._guard(p, p.who.others_finalizers)
                 self._done(p, event, message, "Warning" if event == "ProfileLeft" else "Normal")
@@ -1126,7 +1133,7 @@ class Reconciler:
             cluster_arn=case.home.cluster_arn,
             applied_tag_keys=tuple(sorted(resource.tags)),
         )
-        self._report(p, Stay(Phase.RECONCILING, "Creating", f"Profile {name} is asked for."), on_the_way=True)
+        self._report(p, Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}."), on_the_way=True)
         if self._monotonic() - started > CREATE_WITHIN_SECONDS:
             return None
         try:
@@ -1137,8 +1144,8 @@ class Reconciler:
             raise
         self._changed(p, case, profile)
         p.memory, p.shown = p.memory.but(profile_name=name, profile_arn=profile.arn), shown_of(profile)
-        again = " It had gone from EKS without the controller." if case.memory.profile_arn else ""
-        self._done(p, "Creating", f"Profile {name} is asked for in cluster {case.home.cluster}.{again}")
+        again = " It had gone without the controller." if case.memory.profile_arn else ""
+        self._done(p, "Creating", f"EKS is asked to make profile {name} in cluster {case.home.cluster}.{again}")
         if note:
             self._done(p, "RolePolicyMissing", note, "Warning")
         return Stay(Phase.RECONCILING, "Creating", f"Profile {name} is {profile.status}. {note}".rstrip())
@@ -1204,17 +1211,20 @@ class Reconciler:
         changed = any(before.get(key) != new[0][key] for key in ("status", "reason", "message"))
         if changed and said.phase is Phase.STALLED:
             event = said.reason if said.reason in {"CreateFailed", "DeleteFailed"} else "Refused"
-            self._done(p, event, f"{said.reason}: {said.message}", "Warning")
+            note = said.message if said.message.startswith(said.reason) else f"{said.reason}: {said.message}"
+            self._done(p, event, note, "Warning")
         elif said.phase is Phase.READY and before.get("status") != "True":
             self._done(p, "Created" if before.get("reason") == "Creating" else "Active", said.message)
         elif said.phase is Phase.IDLE and before.get("reason") != said.reason:
             self._done(p, said.reason, said.message)
 
-    def _done(self, p: Pass, event: str, note: str, kind: str = "Normal") -> None:
+    def _done(self, p: Pass, action: str, note: str, kind: str = "Normal") -> None:
+        """Log what was done or found, and post it as an event of that kind, "" for none."""
         text = 'done action=%s object=%s cluster=%s profile=%s message="%s"'
-        log.info(text, event, p.who.owner, p.who.cluster, p.memory.profile_name or p.who.base, note)
-        if note:
-            self._kube.event(p.obj, kind, event, "Reconcile", note, self._now())
+        level = logging.WARNING if kind == "Warning" else logging.INFO
+        log.log(level, text, action, p.who.owner, p.who.cluster, p.memory.profile_name or p.who.base, note)
+        if kind:
+            self._kube.event(p.obj, kind, action, "Reconcile", note, self._now())
 
     def _look_again(self, p: Pass, said: Stay) -> Requeue:
         now, poll = self._monotonic(), self._settings.poll_seconds
