@@ -856,6 +856,12 @@ class Flight:
         return self.looked + pace - now
 
 
+def owner_of(profile: Profile) -> Key | None:
+    """Return the key of the object that a profile's tags name, None for none."""
+    namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")
+    return (namespace, name) if namespace and name else None
+
+
 @dataclass
 class Cluster:
     """What this process knows of one EKS cluster: its view, what is in flight there, who stands in line for a turn.
@@ -882,12 +888,10 @@ class Cluster:
         if not before:
             return []
         gone, landed = before.profiles.keys() - view.profiles.keys(), flew.keys() - self.flights.keys()
-        owners = [
-            before.profiles[name].tags.get(OWNER_KEY, "/").split("/", 1) for name in landed & before.profiles.keys()
-        ]
+        owners = [owner_of(before.profiles[name]) for name in landed & before.profiles.keys()]
         heirs = [key for key, name in self.name_wanted.items() if name in gone]
         first = self.first(now) if landed and not self.flights else None
-        return [*((namespace, name) for namespace, name in owners), *heirs, *([first] if first else [])]
+        return [key for key in (*owners, *heirs, first) if key]
 
     def first(self, now: float) -> Key | None:
         """Return who is first in line; who did not come for its place has lost it."""
@@ -1055,11 +1059,12 @@ class Reconciler:
         cluster.strays = set(strays)
 
     def _stray(self, profile: Profile) -> str:
-        namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")
-        obj = self._store.get((namespace, name))
+        key = owner_of(profile)
+        obj = self._store.get(key) if key else None
         if obj is None:
-            gone = self._kube.exists(namespace, name) is False if namespace and name else True
-            return f"its owner {namespace}/{name} does not exist; delete it by hand if nobody needs it" if gone else ""
+            gone = key is None or self._kube.exists(*key) is False
+            owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
+            return f"its owner {owner} does not exist; delete it by hand if nobody needs it" if gone else ""
         who = Identity.parse(obj, Memory.parse(obj), self._settings.cluster)
         return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
