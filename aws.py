@@ -80,23 +80,24 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", "InvalidRequestException", "not in ACTIVE status", Busy, "ClusterNotActive",
          "It goes on when the cluster is ACTIVE."),
     Rule(_CREATE, "ResourceNotFoundException", "", Busy, "ClusterNotFound", "The cluster is looked at next."),
-    Rule(_TAGS, "NotFoundException|ResourceNotFoundException", "", Busy, "ProfileGone", "It is looked at next."),
+    Rule(_TAGS, "NotFoundException|ResourceNotFoundException", "", Busy, "ProfileGone",
+         "The profile has gone meanwhile; it is made again if its object still wants it."),
     Rule("", "ResourcePropagationDelay", "", Retryable, "Propagating", "It is tried again by itself."),
     Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
          "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
     Rule("", "AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|AuthFailure", "", Refused,
          "AccessDenied", "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
     Rule("", "ExpiredToken|RequestExpired|InvalidSignature|SignatureDoesNotMatch", "", Retryable, "CredentialsExpired",
-         "The credentials are read again; if it lasts, renew them and check the clock."),
+         "If it lasts, renew the credentials of the controller's role and check the node's clock."),
     Rule("", "ResourceLimitExceeded", "", Refused, "QuotaExceeded",
-         "Delete a profile that is not needed, or have the quota raised in Service Quotas (L-33415657)."),
+         "Have it raised in Service Quotas (profiles per cluster: L-33415657), or delete a profile that nobody needs."),
     Rule(_CREATE, _REFUSED, "PodExecutionRole Trust Policy", Refused, "RoleNotTrusted",
          f"Let the role's trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole."),
     Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone",
          "Take a subnet of a zone in which EKS offers Fargate."),
     Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone",
          "Take a subnet of a zone in which EKS offers Fargate."),
-    Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change the field that EKS names in the spec."),
+    Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
     Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
          "AwsUnavailable", "It is tried again by itself."),
 )  # fmt: skip
@@ -371,10 +372,16 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
     except ClientError as error:
         raise _translated(error) from error
     except NoCredentialsError as error:
-        mend = "Give the pod an IAM role (IRSA or Pod Identity), or set the usual AWS variables."
+        mend = (
+            "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."
+        )
         raise Retryable("NoCredentials", f"{error}. {mend}") from error
     except BotoCoreError as error:
-        raise Retryable("AwsUnreachable", f"{error} It is tried again by itself.", unclear=True) from error
+        raise Retryable(
+            "AwsUnreachable",
+            f"{error} If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints).",
+            unclear=True,
+        ) from error
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:

@@ -69,7 +69,8 @@ ClusterName = Annotated[str, Field(pattern=CLUSTER)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}\Z")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})\Z")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?\Z")]
-LabelKey = Annotated[str, Field(pattern=rf"^([a-z0-9*?]([a-z0-9.*?-]{{0,251}}[a-z0-9*?])?/)?{_WORD}\Z")]
+_DNS = r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?"
+LabelKey = Annotated[str, Field(pattern=rf"^((?=[^/]{{1,253}}/){_DNS}(\.{_DNS})*/)?{_WORD}\Z")]
 LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
 TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONTROLLER_KEY})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
@@ -428,7 +429,9 @@ class Case:
 
     @property
     def stripped(self) -> Profile | None:
-        return next((each for each in self.owned if not self.owner_tags.keys() <= each.tags.keys()), None)
+        """A profile without all of its owner tags; to have none of them is what a retained one shall come to."""
+        missing = ((each, self.owner_tags.keys() - each.tags.keys()) for each in self.owned)
+        return next((each for each, keys in missing if keys and not (self.retaining and len(keys) > 1)), None)
 
     @property
     def taker(self) -> Profile | None:
@@ -542,6 +545,11 @@ def refuse(reason: str, message: str, about: str | None = None) -> Stay:
     return Stay(Phase.STALLED, reason, message, about=about)
 
 
+def released(c: Case) -> Stay:
+    others = ", ".join(c.who.finalizers) or "none"
+    return Stay(Phase.IDLE, "Released", f"The controller is done with this object; other finalizers hold it: {others}.")
+
+
 def wrong_home(c: Case) -> Stay:
     mend = "let the controller of that cluster have the object, or set spec.deletionPolicy: Retain and delete it"
     there = f"The profile was made in {c.memory.made_in}, this controller works in {c.home.cluster_arn}"
@@ -628,7 +636,6 @@ def active(c: Case) -> Stay:
     return Stay(Phase.READY, "Active", f"Profile {c.owned[0].name} is ACTIVE in EKS cluster {c.who.cluster}.")
 
 
-RELEASED = Stay(Phase.IDLE, "Released", "The controller is done with this object; finalizers of others hold it.")
 TURN = Stay(
     Phase.RECONCILING,
     "WaitingForTurn",
@@ -646,7 +653,7 @@ class Row(NamedTuple):
 
 # The first row that fits. Kopf's old finalizer counts as ours in every row.
 PLAN: tuple[Row, ...] = (
-    Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, lambda _: RELEASED),
+    Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
@@ -667,14 +674,14 @@ PLAN: tuple[Row, ...] = (
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _: AddFinalizer()),
     Row("owned, in flight", lambda c: c.in_flight, flight),
     Row("owned, failed, resting", lambda c: c.rest, resting),
+    Row("owned, stripped of owner tags", lambda c: c.stripped,
+        lambda c: TagProfile(c.stripped or c.owned[0], c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned", lambda c: c.retaining and len(c.owned) > 1,
         lambda c: DeleteProfile(c.owned[-1], "a spare one")),
     Row("deleting, Retain, tagged", lambda c: c.retaining and c.owner_tags.keys() & c.owned[0].tags.keys(),
         lambda c: UntagProfile(c.owned[0], frozenset(c.owner_tags), "kept without an owner")),
     Row("deleting, Retain, untagged", lambda c: c.retaining,
         lambda c: RemoveFinalizer("Retained", f"Profile {c.owned[0].name} is kept in EKS, without an owner.")),
-    Row("owned, stripped of owner tags", lambda c: c.stripped,
-        lambda c: TagProfile(c.stripped or c.owned[0], c.owner_tags, "its owner tags were gone")),
     Row("deleting, owned", lambda c: c.who.deleting, lambda c: DeleteProfile(c.owned[-1], "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda c: DeleteProfile(c.failed or c.owned[0], "to be made again")),
     Row("several owned", lambda c: len(c.owned) > 1, lambda c: DeleteProfile(c.owned[-1], "a spare one")),

@@ -116,10 +116,10 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
     "owned, in flight": (case(profile(status="CREATING")), Stay),
     "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Stay),
+    "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
     "deleting, Retain, tagged": (case(profile(), who=KEPT), UntagProfile),
     "deleting, Retain, untagged": (case(STRIPPED, who=KEPT, memory=KNOWN), RemoveFinalizer),
-    "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, owned": (case(profile(), who=GOING), DeleteProfile),
     "owned, failed": (case(profile(status="CREATE_FAILED"), memory=COUNTED), DeleteProfile),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
@@ -182,6 +182,12 @@ def test_a_profile_as_old_as_the_object_hands_over_and_an_older_one_does_not() -
     same, older = kopf.created_at, kopf.created_at - timedelta(seconds=1)
     assert case(profile(created_at=same, **UNTAGGED), who=kopf).hands_over
     assert not case(profile(created_at=older, **UNTAGGED), who=kopf).hands_over
+
+
+def test_a_retained_profile_with_one_owner_tag_left_gets_both_before_it_loses_both() -> None:
+    """The controller's IAM policy lets it untag only what carries the owner tag."""
+    half = profile(tags={CONTROLLER_KEY: "uid-1"})
+    assert isinstance(plan(case(half, who=KEPT, memory=KNOWN)), TagProfile)
 
 
 def test_a_failed_profile_rests_longer_each_time_and_at_most_ten_minutes() -> None:

@@ -1,0 +1,32 @@
+# Works on a machine with nothing but make and Python 3.11 or newer: the first target that needs it makes .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check
+
+help: ## List the targets.
+	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluster, no AWS account.
+	$(BIN)/python -m tests.demo
+
+test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
+	$(BIN)/python -m pytest tests/unit tests/contract
+
+check: $(INSTALLED) ## Check format, lint and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict controller.py reconcile.py aws.py kube.py
+
+# Made anew when a pin changes, so that nothing of an older set stays in it. The stamp comes last: an installation that
+# was interrupted is not taken for a whole one.
+$(INSTALLED): requirements.txt tests/requirements.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, $(PYTHON) is something else: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@echo "Making .venv and installing the pinned packages of tests/requirements.txt ..."
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement tests/requirements.txt
+	@touch $@

@@ -1,0 +1,668 @@
+"""The files beside the code say what the code does: CRD, RBAC, IAM policy, Deployment, image, Makefile, README."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from botocore import xform_name
+from botocore.session import get_session
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+import aws
+import controller
+import kube
+import reconcile
+from reconcile import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Resource
+from tests.fakes.apiserver import RESOURCES, kubeconfig, resolve, serve
+from tests.harness import Bench, bench
+
+ROOT = Path(__file__).parents[2]
+MODULES = ("aws.py", "kube.py", "reconcile.py", "controller.py")
+Object = dict[str, Any]
+
+
+def documents(name: str) -> list[Object]:
+    return list(yaml.safe_load_all((ROOT / name).read_text()))
+
+
+def the(kind: str, name: str) -> Object:
+    return next(each for each in documents(name) if each["kind"] == kind)
+
+
+CRD: Object = documents("crd.yaml")[0]
+VERSION: Object = CRD["spec"]["versions"][0]
+SAMPLES = documents("sample-crd.yaml")
+RULES: list[Object] = the("ClusterRole", "rbac.yaml")["rules"]
+POLICY: list[Object] = json.loads((ROOT / "IAMPolicy.json").read_text())["Statement"]
+DEPLOYMENT = the("Deployment", "deployment.yaml")
+POD: Object = DEPLOYMENT["spec"]["template"]
+CONTAINER: Object = POD["spec"]["containers"][0]
+README = (ROOT / "README.md").read_text()
+
+
+# The schema, as far as jsonschema can read it
+
+
+def readable(schema: Any) -> Any:
+    """Return an OpenAPI v3 schema as JSON schema: `$` is the very end in Go's regular expressions, not in Python's."""
+    if isinstance(schema, list):
+        return [readable(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: readable(value) for key, value in schema.items() if not key.startswith("x-kubernetes-")}
+    if isinstance(kept.get("pattern"), str):
+        kept["pattern"] = kept["pattern"].removesuffix("$") + r"\Z"
+    if isinstance(kept.get("properties"), dict):  # where the API server would prune, or refuse under strict validation
+        kept.setdefault("additionalProperties", False)
+    return kept
+
+
+SCHEMA: Object = readable(VERSION["schema"]["openAPIV3Schema"])
+SCHEMA["additionalProperties"] = True  # apiVersion and kind
+SCHEMA["properties"]["metadata"]["additionalProperties"] = True
+RAW_SPEC: Object = VERSION["schema"]["openAPIV3Schema"]["properties"]["spec"]
+FIELDS: Object = RAW_SPEC["properties"]
+
+
+def finds(schema: Object, value: Any) -> list[str]:
+    return [error.message for error in Draft202012Validator(readable(schema)).iter_errors(value)]
+
+
+def rules(schema: Object) -> str:
+    return "\n".join(each["rule"] for each in schema.get("x-kubernetes-validations", []))
+
+
+def passes(cel: str, variable: str, text: str) -> bool:
+    """Judge a text by what the rules say of it at creation: every `matches` and `startsWith` of one variable."""
+    calls = re.findall(rf"(!?)(?<![\w.\[]){re.escape(variable)}\.(matches|startsWith)\('([^']*)'\)", cel)
+    assert calls, f"no rule speaks of {variable}"
+    return all((_holds(call, argument, text)) is not bool(negated) for negated, call, argument in calls)
+
+
+def _holds(call: str, argument: str, text: str) -> bool:
+    if call == "startsWith":
+        return text.startswith(argument)
+    flags = "(?i)" if "(?i)" in argument else ""
+    pattern = flags + argument.replace("(?i)", "")
+    return re.search(pattern.removesuffix("$") + r"\Z" if pattern.endswith("$") else pattern, text) is not None
+
+
+def crd_takes(field: str, text: str) -> bool:
+    """Say whether crd.yaml takes this text in a field of a new object."""
+    selectors = FIELDS["selectors"]
+    of_selector, tags = selectors["items"]["properties"], FIELDS["tags"]
+    root = VERSION["schema"]["openAPIV3Schema"]
+    schema, cel, variable = {
+        "podExecutionRoleArn": (FIELDS["podExecutionRoleArn"], rules(FIELDS["podExecutionRoleArn"]), "self"),
+        "namespace": (of_selector["namespace"], rules(selectors), "s.__namespace__"),
+        "label key": ({}, rules(selectors), "k"),
+        "label value": (of_selector["labels"]["additionalProperties"], rules(selectors), "s.labels[k]"),
+        "subnets": (FIELDS["subnets"]["items"], "", ""),
+        "tag key": ({}, rules(tags), "k"),
+        "tag value": (tags["additionalProperties"], rules(tags["additionalProperties"]), "self"),
+        "clusterName": (FIELDS["clusterName"], rules(FIELDS["clusterName"]), "self"),
+        "profileName": (FIELDS["profileName"], rules(FIELDS["profileName"]), "self"),
+        "metadata.name": ({}, rules(root), "self.metadata.name"),
+    }[field]
+    if field == "tag key":
+        least, most = re.findall(r"size\(k\) >= (\d+) && size\(k\) <= (\d+)", cel)[0]
+        reserved = re.findall(r"'(fargateprofiles[^']+)'", cel)
+        if not int(least) <= len(text) <= int(most) or text in reserved:
+            return False
+    return not finds(schema, text) and (not cel or passes(cel, variable, text))
+
+
+def code_takes(field: str, text: str) -> bool:
+    """Say whether `Resource.parse` takes this text in a field of an object that is fine otherwise."""
+    spec: Object = {
+        "podExecutionRoleArn": "arn:aws:iam::123456789012:role/pods",
+        "selectors": [{"namespace": "a"}],
+        "profileName": "web",
+    }
+    name = "web"
+    match field:
+        case "namespace":
+            spec["selectors"] = [{"namespace": text}]
+        case "label key":
+            spec["selectors"] = [{"namespace": "a", "labels": {text: "x"}}]
+        case "label value":
+            spec["selectors"] = [{"namespace": "a", "labels": {"x": text}}]
+        case "subnets":
+            spec["subnets"] = [text]
+        case "tag key":
+            spec["tags"] = {text: "x"}
+        case "tag value":
+            spec["tags"] = {"x": text}
+        case "metadata.name":
+            del spec["profileName"]
+            name = text
+        case _:
+            spec[field] = text
+    try:
+        Resource.parse({"metadata": {"name": name, "namespace": "default"}, "spec": spec})
+    except InvalidSpec:
+        return False
+    return True
+
+
+ROLE = "arn:aws:iam::123456789012:role/"
+NAMES = (
+    ("web", "Web_1", "1", "a" * 91, "eks", "Eks-x", "a--b", "a-"),
+    ("", "-a", "_a", "a.b", "a" * 92, "eks-", "eks-x", "ä", "a b", "a\n", "a/b"),
+)
+WORDS = ("web", "v1.2", "A_b-c", "*", "?", "we*", "*?", "a" * 63)
+NO_WORDS = ("-a", "a-", ".a", "a b", "ä", "a" * 64, "a\n", "a@b")
+TEXTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # good ones, bad ones
+    "podExecutionRoleArn": (
+        (ROLE + "pods", ROLE + "a" * 64, ROLE + "A_+=,.@-9", ROLE.replace("aws", "aws-cn", 1) + "x",
+         ROLE.replace("aws", "aws-us-gov", 1) + "x"),
+        ("", "pods", ROLE, ROLE + "path/pods", ROLE + "a" * 65, ROLE + "a b", ROLE + "pods\n", " " + ROLE + "pods",
+         ROLE.replace("role", "user") + "x", ROLE.replace("123", "", 1) + "x", ROLE.replace("iam", "sts") + "x",
+         ROLE.replace("::", ":us-east-1:", 1) + "x"),
+    ),
+    "namespace": (("default", "a", "team-a", "*", "?", "pro?-*", "*-x", "9", "a" * 63),
+                  ("", "-a", "a-", "A", "a_b", "a.b", "a b", "a" * 64, "a\n", "ä")),
+    "label key": ((*WORDS, "example.com/name", "a/b", "*/b", "a.b-c.d/x", "x/" + "a" * 63),
+                  ("", *NO_WORDS, "/a", "a/", "a/b/c", "A.com/x", "-a/x", "a-/x", "a" * 254 + "/x", "a/-b")),
+    "label value": (("", *WORDS), (*NO_WORDS, "a/b")),
+    "subnets": (("subnet-075aa287882d71709", "subnet-0123abcd"),
+                ("", "subnet-", "subnet-075aa287882d7170", "subnet-075AA287882D71709", "vpc-0123abcd",
+                 "subnet-0123abcd\n", "xsubnet-0123abcd", "subnet-0123abcg")),
+    "tag key": (("a", "a b", "ä", "a" * 128, "x:y/z", "aws", "xaws:", "\n", "fargateprofiles.jicomusic.com/owners"),
+                ("", "a" * 129, "aws:x", "AWS:x", "aWs:", OWNER_KEY, CONTROLLER_KEY)),
+    "tag value": (("", "a", "ä b", "x" * 256, "aws", "see aws:x", "a\nb"), ("x" * 257, "aws:x", "AWS:x")),
+    "clusterName": (("demo", "A_b-c", "1", "a" * 100, "eks-x"), ("", "-a", "_a", "a.b", "a" * 101, "a b", "a\n", "ä")),
+    "profileName": NAMES,
+    "metadata.name": (("web", "1", "a" * 91, "eks", "a--b"), ("a.b", "a" * 92, "eks-x", "eks-")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("field", TEXTS)
+def test_the_crd_and_the_code_agree_on_what_a_field_may_hold(field: str) -> None:
+    good, bad = TEXTS[field]
+    judged = {text: (crd_takes(field, text), code_takes(field, text)) for text in (*good, *bad)}
+    assert judged == {text: (text in good,) * 2 for text in (*good, *bad)}
+
+
+def test_the_crd_and_the_code_know_the_same_fields_and_need_the_same_ones() -> None:
+    fields = reconcile.SpecFields.model_fields.values()
+    assert set(FIELDS) == {field.alias for field in fields}
+    assert set(RAW_SPEC["required"]) == {field.alias for field in fields if field.is_required()} - {"profileName"}
+    in_selector = reconcile.SelectorFields.model_fields
+    assert set(FIELDS["selectors"]["items"]["properties"]) == set(in_selector)
+    assert FIELDS["deletionPolicy"]["enum"] == ["Delete", "Retain"]
+
+
+@pytest.mark.parametrize(("field", "least", "most"), [("selectors", 1, 100), ("labels", 0, 100), ("tags", 0, 48)])
+def test_the_crd_and_the_code_have_the_same_bounds(field: str, least: int, most: int) -> None:
+    for count in {least, most, most + 1, max(0, least - 1)}:
+        pairs, spec = {f"k{index}": "x" for index in range(count)}, copy.deepcopy(SAMPLES[0]["spec"])
+        match field:
+            case "selectors":
+                spec["selectors"] = [{"namespace": f"n{index}"} for index in range(count)]
+            case "labels":
+                spec["selectors"] = [{"namespace": "a", "labels": pairs}]
+            case _:
+                spec["tags"] = pairs
+        obj = SAMPLES[0] | {"spec": spec}
+        fits = least <= count <= most
+        assert (not list(Draft202012Validator(SCHEMA).iter_errors(obj))) is fits
+        if fits:
+            Resource.parse(obj)
+        else:
+            with pytest.raises(InvalidSpec):
+                Resource.parse(obj)
+
+
+# The CRD, the samples, the README's example
+
+
+def test_the_crd_is_that_of_the_original_and_keeps_status_apart() -> None:
+    spec = CRD["spec"]
+    assert CRD["apiVersion"] == "apiextensions.k8s.io/v1"
+    assert CRD["metadata"]["name"] == f"{kube.PLURAL}.{kube.GROUP}"
+    assert (spec["group"], VERSION["name"], spec["scope"]) == (kube.GROUP, kube.VERSION, "Namespaced")
+    names = spec["names"]
+    assert (names["kind"], names["plural"], names["shortNames"], names["categories"]) == (
+        kube.KIND, kube.PLURAL, ["fp"], ["aws"],
+    )  # fmt: skip
+    assert VERSION["subresources"] == {"status": {}}
+    assert VERSION["served"]
+    assert VERSION["storage"]
+
+
+def test_kubectl_shows_the_promised_columns() -> None:
+    columns = VERSION["additionalPrinterColumns"]
+    shown = ["NAME", *(each["name"].upper() for each in columns)]
+    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE", "ARN", "MESSAGE"]
+    assert [each["name"] for each in columns if each.get("priority")] == ["ARN", "Message"]
+    assert [row[0] for row in table("column")] == shown
+
+
+def test_every_field_of_the_crd_is_explained() -> None:
+    def silent(schema: Object, path: str) -> Iterator[str]:
+        for name, field in schema.get("properties", {}).items():
+            if not field.get("description") and path + name != ".metadata":
+                yield path + name
+            yield from silent(field, f"{path}{name}.")
+            yield from silent(field.get("items", {}), f"{path}{name}[].")
+
+    assert list(silent(VERSION["schema"]["openAPIV3Schema"], ".")) == []
+
+
+@pytest.mark.parametrize("obj", SAMPLES, ids=lambda obj: str(obj["metadata"]["name"]))
+def test_a_sample_is_valid_for_the_crd_and_for_the_code(obj: Object) -> None:
+    assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(obj)] == []
+    assert Resource.parse(obj).profile.selectors
+
+
+def test_no_key_stands_twice_in_a_manifest() -> None:
+    class Strict(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice in {keys}"
+            return super().construct_mapping(node, deep)
+
+    for name in ("crd.yaml", "rbac.yaml", "deployment.yaml", "sample-crd.yaml"):
+        list(yaml.load_all((ROOT / name).read_text(), Strict))
+
+
+def test_the_samples_are_the_original_one_and_one_with_every_field() -> None:
+    original, full = SAMPLES
+    assert original["metadata"]["name"] == "new-profile-7"
+    assert original["spec"]["selectors"][0]["labels"]["green"] == "white"
+    assert set(full["spec"]) == set(FIELDS)
+
+
+def test_the_example_of_the_readme_is_valid() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
+    assert blocks
+    for obj in blocks:
+        assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(obj)] == []
+        Resource.parse(obj)
+
+
+def test_what_the_controller_writes_into_status_fits_the_crd(life: Bench) -> None:
+    assert WRITTEN
+    for obj in WRITTEN:
+        assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(obj)] == []
+
+
+# Permissions: a life of every kind of call, recorded
+
+WRITTEN: list[Object] = []
+
+
+@pytest.fixture(scope="module")
+def life() -> Iterator[Bench]:
+    """Let one controller make, tag, untag, refuse, retain and delete, meet a stray profile, and follow a watch."""
+    WRITTEN.clear()
+    with bench() as b:
+        uid = b.api.get("namespaces", "", "kube-system")["metadata"]["uid"]  # type: ignore[index]
+        stray = {OWNER_KEY: "default/nobody", CONTROLLER_KEY: uid}
+        b.world.add_profile("demo", "nobody", b.world.roles["good"], [{"namespace": "x"}], tags=stray)
+        for name in ("web", "kept"):
+            b.apply(name, tags={"team": "a"})
+        b.apply("bad", subnets=[b.world.public_subnet], podExecutionRoleArn=b.world.roles["other-policy"])
+        b.run(200)
+        b.edit(tags={"team": None, "crew": "b"})
+        b.edit("kept", deletionPolicy="Retain", suspend=False)
+        b.run(700)
+        WRITTEN.extend(b.get(name) for name in ("web", "kept", "bad"))
+        for name in ("web", "kept", "bad"):
+            b.delete(name)
+        b.run(200)
+        assert all(b.gone(name) for name in ("web", "kept", "bad"))
+        assert set(b.profiles()) == {"nobody", "kept"}
+        yield b
+
+
+def asked(b: Bench) -> set[tuple[str, str, str]]:
+    """Return what the API server was asked for, as RBAC words it: verb, group and resource, name where it is fixed."""
+    verbs = {("GET", False): "list", ("GET", True): "get", ("WATCH", False): "watch", ("POST", False): "create"}
+    found = set()
+    for request in b.api.log:
+        at = resolve(request.path)
+        method = "WATCH" if request.query.get("watch") == "true" else request.method
+        verb = verbs.get((method, bool(at.name)), method.lower())
+        subresource = f"/{at.subresource}" if at.subresource else ""
+        name = at.name if not at.resource.namespaced else ""
+        found.add((verb, f"{at.resource.group}:{at.resource.plural}{subresource}", name))
+    return found
+
+
+def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
+    life: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serve(life.api) as server:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "config")))
+        source = kube.Kube(kube.connect(2), "test")
+        source.stop()
+        assert list(source.watch(life.api.resource_version)) == []
+    granted = {
+        (verb, f"{group}:{resource}", name)
+        for rule in RULES
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+    assert granted == asked(life)
+    assert {request.status for request in life.api.log} <= {200, 201, 404}
+
+
+def test_that_life_has_met_every_call_of_kube_py() -> None:
+    sent = re.findall(r'_(?:call|open)\(\s*"([A-Z]+)"', (ROOT / "kube.py").read_text())
+    # list, watch, exists, namespace_uid; _patch; event: a new call belongs into `life` and rbac.yaml.
+    assert sorted(sent) == ["GET", "GET", "GET", "GET", "PATCH", "POST"]
+
+
+def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
+    account, binding = the("ServiceAccount", "rbac.yaml")["metadata"], the("ClusterRoleBinding", "rbac.yaml")
+    assert (account["name"], account["namespace"]) == ("fargate", "default")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}]
+    assert binding["roleRef"]["name"] == the("ClusterRole", "rbac.yaml")["metadata"]["name"]
+    assert POD["spec"]["serviceAccountName"] == account["name"]
+    assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
+
+
+# What EKS demands of the caller of CreateFargateProfile beyond our own calls, and who says so.
+NEEDED_BY_EKS = {
+    "iam:PassRole": "the pod execution role is passed to Fargate (service authorization reference; aws-cdk#8546)",
+    "iam:CreateServiceLinkedRole": "AWSServiceRoleForAmazonEKSForFargate, at an account's first profile (user guide)",
+}
+# Called by aws.py as well, and demanded by EKS besides: iam:GetRole on the service-linked role
+# (aws-controllers-k8s/community#1821), ec2:DescribeSubnets (aws-cdk#7614), ec2:DescribeRouteTables without subnets
+# (aws-cdk#7706), eks:TagResource with a create that sets tags (AWS::EKS::FargateProfile's create handler).
+NEEDS_NO_GRANT = {"sts:GetCallerIdentity"}
+
+
+def calls_of_aws_py() -> set[str]:
+    """Return every operation that aws.py can call: methods of its clients, and what it reads page by page."""
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(ast.parse((ROOT / "aws.py").read_text())):
+        match node:
+            case ast.Attribute(value=ast.Attribute(value=ast.Name("self"), attr=client), attr=method):
+                found.add((client.lstrip("_"), method))
+            case ast.Call(
+                func=ast.Name("_all"),
+                args=[ast.Attribute(attr=client), ast.Constant(str() as method), *_],
+            ):
+                found.add((client.lstrip("_"), method))
+    session = get_session()
+    names = {
+        service: {xform_name(name): name for name in session.get_service_model(service).operation_names}
+        for service in aws.SERVICES
+    }
+    return {f"{service}:{names[service][method]}" for service, method in found if service in names}
+
+
+def listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def statements(action: str) -> list[Object]:
+    return [each for each in POLICY if action in listed(each["Action"])]
+
+
+def test_the_iam_policy_grants_the_calls_of_aws_py_and_what_eks_demands_and_nothing_else() -> None:
+    granted = {action for each in POLICY for action in listed(each["Action"])}
+    assert granted == calls_of_aws_py() - NEEDS_NO_GRANT | NEEDED_BY_EKS.keys()
+    assert all(each["Effect"] == "Allow" for each in POLICY)
+
+
+def test_every_call_of_aws_py_is_made_in_that_life(life: Bench) -> None:
+    assert {f"{call.service}:{call.operation}" for call in life.manners.calls} == calls_of_aws_py()
+
+
+@pytest.mark.parametrize("action", ["eks:DeleteFargateProfile", "eks:UntagResource"])
+def test_only_profiles_with_our_owner_key_may_be_deleted_or_untagged(action: str) -> None:
+    (only,) = statements(action)
+    assert only["Condition"] == {"Null": {f"aws:ResourceTag/{OWNER_KEY}": "false"}}
+    assert only["Resource"] == "arn:aws:eks:*:*:fargateprofile/*"
+
+
+def test_a_profile_may_be_tagged_that_has_the_owner_key_or_gets_it_now() -> None:
+    conditions = [each["Condition"]["Null"] for each in statements("eks:TagResource")]
+    assert conditions == [{f"aws:ResourceTag/{OWNER_KEY}": "false"}, {f"aws:RequestTag/{OWNER_KEY}": "false"}]
+
+
+def test_roles_are_passed_to_fargate_only() -> None:
+    (only,) = statements("iam:PassRole")
+    services = only["Condition"]["StringEquals"]["iam:PassedToService"]
+    assert services == [aws.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
+    assert only["Sid"] in README
+
+
+def test_a_sid_reads_as_a_sentence_and_stands_once() -> None:
+    sids = [each["Sid"] for each in POLICY]
+    assert len(set(sids)) == len(sids)
+    assert all(re.fullmatch(r"([A-Z][A-Za-z]*){3,}", sid) for sid in sids)  # AWS takes letters and digits only
+
+
+# The Deployment and the image
+
+
+def test_the_deployment_takes_the_place_of_the_original_one() -> None:
+    assert DEPLOYMENT["metadata"]["name"] == CONTAINER["name"] == "fargate-operator"
+    labels = {"application": "fargate-operator"}
+    assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == POD["metadata"]["labels"] == labels
+    assert (DEPLOYMENT["spec"]["replicas"], DEPLOYMENT["spec"]["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_the_arguments_of_the_deployment_are_flags_and_enough_to_start() -> None:
+    config = controller.configure(CONTAINER["args"], {})
+    assert (config.cluster_name, config.region) == ("my-cluster", "us-east-1")
+    assert "env" not in CONTAINER
+
+
+def test_the_probe_asks_where_the_controller_answers() -> None:
+    probe, (port,) = CONTAINER["livenessProbe"]["httpGet"], CONTAINER["ports"]
+    assert probe == {"path": "/healthz", "port": port["name"]}
+    assert port["containerPort"] == controller.configure(CONTAINER["args"], {}).health_port
+    assert f"EXPOSE {port['containerPort']}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_pod_outlives_the_grace_of_the_controller() -> None:
+    assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS
+
+
+def test_three_lines_of_the_deployment_are_to_be_edited() -> None:
+    lines = (ROOT / "deployment.yaml").read_text().splitlines()
+    marked = [re.split("[:=]", line.split("# EDIT")[0].strip(" -"))[0] for line in lines[1:] if "# EDIT" in line]
+    assert marked == ["image", "cluster-name", "region"]
+
+
+def test_the_pod_keeps_to_the_restricted_standard() -> None:
+    pod, own = POD["spec"]["securityContext"], CONTAINER["securityContext"]
+    assert pod["runAsNonRoot"]
+    assert pod["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert own == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert f"USER {pod['runAsUser']}:{pod['runAsGroup']}" in (ROOT / "Dockerfile").read_text()
+
+
+def test_the_image_holds_the_four_modules_and_what_runs_in_production() -> None:
+    copied = re.findall(r"^COPY (.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert set(" ".join(copied).split()) == {"requirements.txt", *MODULES}
+    let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert let_in == {"requirements.txt", *MODULES}
+
+
+def test_production_pins_every_package_exactly() -> None:
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line and not line.startswith("#"))
+
+
+# The README
+
+
+def table(first: str) -> list[list[str]]:
+    """Return the rows of the README's table whose header starts with this cell, without their backticks."""
+    _, _, rest = README.partition(f"\n| {first} |")
+    assert rest, f"there is no table of {first}"
+    rows = []
+    for line in rest.split("\n")[2:]:
+        if not line.startswith("|"):
+            break
+        cells = re.split(r"(?<!\\)\|", line.strip("|"))
+        rows.append([cell.strip().replace("`", "") for cell in cells])
+    return rows
+
+
+REFUSALS = {"Retryable", "Busy", "Refused"}
+
+
+def words(node: ast.expr) -> list[str] | None:
+    """Return the texts that an expression may be, None if it is computed elsewhere."""
+    match node:
+        case ast.Constant(str() as text):
+            return [text]
+        case ast.IfExp(body=body, orelse=orelse):
+            both = words(body), words(orelse)
+            return None if None in both else [word for each in both for word in each or []]
+    return None
+
+
+def reasons_said() -> set[str]:
+    """Return every reason that a condition can have, from the tables and the calls that make one."""
+    said = {rule.reason for rule in (*aws.ERRORS, aws.UNKNOWN)}
+    for name in ("aws.py", "reconcile.py"):
+        for node in ast.walk(ast.parse((ROOT / name).read_text())):
+            match node:
+                case ast.Call(func=ast.Name("Stay"), args=[_, reason, *_]):
+                    pass
+                case ast.Call(func=ast.Name(function), args=[reason, *_]) if function in REFUSALS | {"refuse"}:
+                    pass
+                case ast.Yield(value=ast.Tuple(elts=[reason, _])):
+                    pass
+                case _:
+                    continue
+            said |= set(words(reason) or [])
+            # What is computed is taken from an error, from the objections, or handed on by `refuse`.
+            computed = {"error.reason", "reasons[0]", "reason"}
+            assert words(reason) or ast.unparse(reason) in computed, ast.unparse(node)
+    return said
+
+
+def test_the_readme_explains_every_reason_and_no_other() -> None:
+    rows = table("reason")
+    named = [row[0] for row in rows]
+    assert sorted(named) == sorted(reasons_said())
+    assert all(re.fullmatch(r"([A-Z][a-z]+)+", name) for name in named)
+    for name, condition, meaning, mend in rows:
+        assert re.match("Ready|Reconciling|Stalled|neither", condition), name
+        assert meaning, name
+        assert mend or condition == "Ready", name
+
+
+def test_the_readme_says_of_a_refusal_that_it_stalls() -> None:
+    condition = {row[0]: row[1] for row in table("reason")}
+    for rule in (*aws.ERRORS, aws.UNKNOWN):
+        wanted = "Stalled" if issubclass(rule.kind, aws.Refused) else "Reconciling"
+        assert wanted in condition[rule.reason], rule.reason
+
+
+def test_the_readme_explains_every_event_and_no_other(life: Bench) -> None:
+    tree = ast.parse((ROOT / "reconcile.py").read_text())
+    posted = set()
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr="_done"), args=[_, event, *_]):
+                posted |= set(words(event) or [])
+            case ast.Call(func=ast.Name("RemoveFinalizer"), args=[event, *_]):
+                posted |= set(words(event) or [])
+    # Computed: `_tell` posts the reason itself for these, and Refused for what stalls otherwise.
+    posted |= {"CreateFailed", "DeleteFailed", "Refused", "Suspended", "Released"}
+    posted -= {"Guarded"}  # has no note, so it is only logged
+    named = {name for row in table("event") for name in row[0].split(", ")}
+    assert named == posted
+    assert set(life.events()) <= named
+
+
+def test_the_readme_lists_the_flags_of_the_controller() -> None:
+    def number(text: str) -> str:
+        return str(float(text)) if re.fullmatch(r"[\d.]+", text) else text
+
+    flags = [action for action in controller.flags({})._actions if "[variable" in (action.help or "")]
+    shown = [re.findall(r"\[variable (.*), default (.*)\]", str(action.help))[0] for action in flags]
+    wanted = [
+        [action.option_strings[0], variable, number(default)]
+        for action, (variable, default) in zip(flags, shown, strict=True)
+    ]
+    assert [[flag, variable, number(default)] for flag, variable, default, _ in table("flag")] == wanted
+
+
+def test_the_readme_lists_the_fields_of_spec() -> None:
+    rows = {row[0]: row for row in table("field of spec")}
+    assert set(rows) == set(FIELDS)
+    assert [name for name, row in rows.items() if row[1] == "required"] == RAW_SPEC["required"]
+    immutable = re.findall(r"has\(self\.(\w+)\) == has\(oldSelf", rules(RAW_SPEC))
+    assert [name for name, row in rows.items() if row[3] == "no"] == immutable
+    assert all(rows[name][1] == str(FIELDS[name]["default"]).replace("False", "false") for name in ("deletionPolicy",))
+
+
+@pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md", ".ci/run"])
+def test_every_make_target_that_is_named_exists(text: str) -> None:
+    targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M)
+    named = re.findall(r"(?:^|`|step )make ([a-z0-9-]+)(?:$|`)", (ROOT / text).read_text(), re.M)
+    assert named
+    assert set(named) <= set(targets)
+
+
+def test_ci_runs_the_commands_of_the_readme_and_lets_none_fail() -> None:
+    script = (ROOT / ".ci/run").read_text()
+    told = re.findall(r"^make [a-z]+$", README.partition("## Development")[2], re.M)
+    assert [line.removeprefix("step ") for line in script.splitlines() if line.startswith("step make")] == told
+    assert "set -euo pipefail" in script
+    assert "||" not in script
+    assert os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:yaml|json|md|py))`", README))
+    named |= set(re.findall(r"-f ([\w-]+\.yaml)", README))
+    assert {"crd.yaml", "rbac.yaml", "deployment.yaml", "sample-crd.yaml", "IAMPolicy.json"} <= named
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def test_the_log_names_a_stray_profile_as_the_readme_says() -> None:
+    assert "`stray cluster=`" in README
+    assert "'stray cluster=%s" in (ROOT / "reconcile.py").read_text()
+
+
+def test_the_fake_api_server_knows_every_resource_of_rbac() -> None:
+    known = {(row.group, row.plural) for row in RESOURCES.values()}
+    asked_for = {
+        (group, resource.partition("/")[0])
+        for rule in RULES
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+    }
+    assert asked_for <= known
+
+
+def texts() -> Iterator[tuple[Path, str]]:
+    """Yield what belongs to the repository: no virtual environment, no caches."""
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        hidden = [part for part in parts[:-1] if part.startswith((".", "__")) and part != ".ci"]
+        if path.is_file() and not hidden and path.suffix != ".pyc":
+            yield path, path.read_text(errors="replace")
+
+
+def test_no_file_names_a_path_of_somebodys_machine() -> None:
+    path = re.compile(r"(?<![\w.$}~-])/(?:work|root|home|Users|private|tmp)/[\w.-]+")
+    assert {str(file): found for file, text in texts() if (found := path.findall(text))} == {}
