@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check
+.PHONY: help demo test check e2e sandbox
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -15,6 +15,13 @@ demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluste
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
 	$(BIN)/python -m pytest tests/unit tests/contract
+
+e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
+	$(BIN)/python -m tests.e2e.controlplane
+	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane
+
+sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the controller, for your own kubectl, until Ctrl-C.
+	$(BIN)/python -m tests.e2e.sandbox
 
 check: $(INSTALLED) ## Check format, lint and types.
 	$(BIN)/ruff format --check .

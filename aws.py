@@ -350,7 +350,10 @@ SERVICES = ("eks", "ec2", "iam", "sts")
 
 
 def connect(region: str, connections: int) -> dict[str, Any]:
-    """Return one client a service; call it in one thread, at the start: sessions are not safe to share."""
+    """Return one client a service; call it in one thread, at the start: sessions are not safe to share.
+
+    Raises `AwsError` where the region or the AWS configuration can't be used.
+    """
     config = Config(
         connect_timeout=CONNECT_SECONDS,
         read_timeout=READ_SECONDS,
@@ -358,8 +361,11 @@ def connect(region: str, connections: int) -> dict[str, Any]:
         max_pool_connections=connections,
         user_agent_extra="fargate-operator",
     )
-    session = boto3.Session(region_name=region)
-    return {name: session.client(name, config=config) for name in SERVICES}
+    try:
+        session = boto3.Session(region_name=region)
+        return {name: session.client(name, config=config) for name in SERVICES}
+    except (BotoCoreError, ValueError) as error:
+        raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
 
 
 class _Absent(Exception):

@@ -13,6 +13,7 @@ import logging
 import os
 import random
 import signal
+import socket
 import sys
 import threading
 import time
@@ -20,6 +21,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from queue import SimpleQueue
+from socketserver import TCPServer
 from typing import Any, Protocol
 
 import aws
@@ -135,6 +138,7 @@ class Store:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[Key, Object] = {}
+        self._gone: dict[Key, int] = {}
 
     def get(self, key: Key) -> Object | None:
         with self._lock:
@@ -144,12 +148,12 @@ class Store:
         """Take a newer version; say whether more than status has changed, which only we write."""
         with self._lock:
             before = self._objects.get(key_of(obj))
-            self._put(obj)
-            return before is None or _said(before) != _said(obj)
+            return self._put(obj) and (before is None or _said(before) != _said(obj))
 
     def remove(self, obj: Object) -> None:
         with self._lock:
             self._objects.pop(key_of(obj), None)
+            self._gone.pop(key_of(obj), None)
 
     def replace(self, objects: list[Object]) -> set[Key]:
         """Take a whole list; return every key that is or was there."""
@@ -158,17 +162,22 @@ class Store:
             vanished = self._objects.keys() - listed
             for key in vanished:
                 del self._objects[key]
+            self._gone.clear()
             for obj in objects:
                 self._put(obj)
             return listed | vanished
 
-    def _put(self, obj: Object) -> None:
+    def _put(self, obj: Object) -> bool:
         key, meta = key_of(obj), obj["metadata"]
         # One that is deleting and free of finalizers is gone, whatever the watch has still to say of it.
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._objects.pop(key, None)
-        elif key not in self._objects or _version(obj) >= _version(self._objects[key]):
+            self._gone[key] = _version(obj)
+        elif _version(obj) <= self._gone.get(key, -1) or _version(obj) < _version(self._objects.get(key, obj)):
+            return False
+        else:
             self._objects[key] = obj
+        return True
 
 
 def _said(obj: Object) -> Object:
@@ -260,15 +269,18 @@ class Controller:
         except Exception:
             log.exception("a bug: the pass of object=%s/%s broke off; the others go on", *key)
             after = self._backoff.next(key)
-        self._queue.add(key, after)
+        if after is not None:
+            self._queue.add(key, after)
         self._queue.done(key)
         return True
 
-    def _after(self, key: Key, requeue: Requeue) -> float:
+    def _after(self, key: Key, requeue: Requeue) -> float | None:
         if requeue.retry:
             return self._backoff.next(key)
         if not requeue.unseen:
             self._backoff.forget(key)
+        if requeue.gone:
+            return None
         if requeue.after is not None:
             return requeue.after
         return self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
@@ -282,11 +294,23 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
             run_once()
             backoff.forget()
         except kube.KubeError as error:
-            log.warning("the API server failed, tried again soon: %s", error)
+            if not stop.is_set():  # then it is the watch that was ended
+                log.warning("the API server failed, tried again soon: %s", error)
             stop.wait(backoff.next())
         except Exception:
             log.exception("a bug: a loop broke off and starts again")
             stop.wait(backoff.next())
+
+
+class ProbeServer(ThreadingHTTPServer):
+    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
+
+    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
 
 
 @dataclass
@@ -306,7 +330,7 @@ class Health:
     def stuck(self) -> list[str]:
         """Return the loops that have not moved for too long."""
         now = self.monotonic()
-        return sorted(name for name, at in self.beats.items() if now - at > STUCK_SECONDS)
+        return sorted(name for name, at in self.beats.copy().items() if now - at > STUCK_SECONDS)
 
     def serve(self, port: int) -> ThreadingHTTPServer:
         """Answer GET /healthz on a port, in a thread of its own."""
@@ -325,7 +349,10 @@ class Health:
             def log_message(self, *_: object) -> None:
                 """Say nothing: a probe each few seconds is no news."""
 
-        server = ThreadingHTTPServer(("", port), Probe)
+        try:
+            server = ProbeServer(("", port), Probe)
+        except OSError as error:
+            raise Missing(f"set --health-port or HEALTH_PORT: port {port} can't be had: {error}") from error
         threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
         return server
 
@@ -348,17 +375,39 @@ class Missing(Exception):
     """Something must be set before the controller can start; the text says what."""
 
 
+def port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:  # noqa: PLR2004
+        raise ValueError(text)
+    return number
+
+
 def positive(text: str) -> float:
     number = float(text)
-    if number <= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    if not 0 < number < float("inf"):  # nan neither
+        raise ValueError(text)
     return number
+
+
+def count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+MEANT: Mapping[object, str] = {
+    count: "a whole number of at least 1",
+    positive: "a number of seconds above 0",
+    port: "a port number",
+}
 
 
 def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the command line; each flag's default is its variable's value, then what --help shows."""
     parser = argparse.ArgumentParser(
         prog="controller.py",
+        allow_abbrev=False,
         description="Make and keep EKS Fargate profiles from FargateProfile objects (jicomusic.com/v1).",
         epilog="The API server is that of KUBECONFIG if set, else the one whose pod this is, else of ~/.kube/config. "
         "AWS credentials are found as the AWS CLI finds them.",
@@ -367,20 +416,27 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     def flag(name: str, variables: str, kind: Callable[[str], Any], default: object, what: str) -> None:
         value = next((environ[each] for each in variables.split(", ") if environ.get(each)), default)
         shown = f" [variable {variables}, default {default or 'none'}]"
-        parser.add_argument(
-            f"--{name}", type=kind, default=value, help=what + shown, metavar=name.split("-")[-1].upper()
-        )
+
+        def read(text: str) -> Any:
+            try:
+                return kind(text)
+            except ValueError as error:
+                wrong = f"{text!r} is not {MEANT[kind]} (set by the flag or {variables.replace(', ', ' or ')})"
+                raise argparse.ArgumentTypeError(wrong) from error
+
+        metavar = name.rsplit("-", maxsplit=1)[-1].upper()
+        parser.add_argument(f"--{name}", type=read, default=value, help=what + shown, metavar=metavar)
 
     found = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
     flag("cluster-name", "CLUSTER_NAME", str, "", f"EKS cluster of objects without spec.clusterName{found}")
     flag("region", "AWS_REGION, AWS_DEFAULT_REGION", str, "", f"AWS region{found}")
-    flag("workers", "WORKERS", int, 4, "objects worked on at once")
+    flag("workers", "WORKERS", count, 4, "objects worked on at once")
     flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile")
     flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted")
     flag(
         "controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; without it, uid of kube-system"
     )
-    flag("health-port", "HEALTH_PORT", int, 8080, "port of /healthz")
+    flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz")
     return parser
 
 
@@ -430,8 +486,11 @@ class Process:
 
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
-    source = kube.Kube(kube.connect(config.workers + 4), environ.get("HOSTNAME", "fargate-operator"))
-    edge = aws.Aws(aws.connect(config.region, config.workers + 2), config.region, time.monotonic)
+    source = kube.Kube(kube.connect(config.workers + 4), environ.get("HOSTNAME") or "fargate-operator")
+    try:
+        edge = aws.Aws(aws.connect(config.region, config.workers + 2), config.region, time.monotonic)
+    except aws.AwsError as error:
+        raise Missing(str(error)) from error
     health, store, queue = Health(time.monotonic), Store(), WorkQueue(time.monotonic)
     settings = Settings(config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds)
     reconciler = Reconciler(store, source, edge, settings, queue.add, lambda: datetime.now(UTC), time.monotonic)
@@ -446,13 +505,18 @@ def stop_on_signals(stop: threading.Event) -> None:
     """Make SIGTERM and SIGINT set `stop`; a second one ends the process at once."""
 
     numbers = (signal.SIGTERM, signal.SIGINT)
+    arrived = SimpleQueue[int]()
 
     def received(number: int, _frame: object) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_DFL)
-        log.info("received %s", signal.Signals(number).name)
+        arrived.put(number)  # not stop.set(): the main thread, which runs this, may hold the lock of `stop`
+
+    def pass_on() -> None:
+        log.info("received %s", signal.Signals(arrived.get()).name)
         stop.set()
 
+    threading.Thread(target=pass_on, name="signals", daemon=True).start()
     for number in numbers:
         signal.signal(number, received)
 
@@ -463,11 +527,11 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         config = configure(arguments, environ)
         process = build(config, environ)
+        process.health.serve(config.health_port)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
     stop_on_signals(process.stop)
-    process.health.serve(config.health_port)
     log.info("started cluster=%s region=%s workers=%d", config.cluster_name, config.region, config.workers)
     process.run()
     return 0

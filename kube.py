@@ -16,15 +16,16 @@ import logging
 import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from kubernetes.client import ApiClient, ApiException, Configuration
 from kubernetes.config import ConfigException, load_kube_config
 from kubernetes.config.incluster_config import InClusterConfigLoader
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
+from kubernetes.config.kube_config import KubeConfigMerger
 from urllib3.exceptions import HTTPError
+from yaml import YAMLError
 
 log = logging.getLogger("fargate.kube")
 
@@ -40,6 +41,11 @@ WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflecto
 # The API server sends a bookmark each 60 s: 75 s of silence mean that nobody is there any more.
 SILENCE_SECONDS = 75.0
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
+
+# What the client raises over a kubeconfig that is not one; it looks at nothing before it uses it.
+UNREADABLE = (
+    ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError, YAMLError, argparse.ArgumentError
+)  # fmt: skip
 
 
 class KubeError(Exception):
@@ -163,8 +169,10 @@ class Kube:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{meta['name'][:40]}.", "namespace": meta["namespace"]},
-            "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),  # MicroTime: six decimals or HTTP 400
+            # A cut in front of "-" or "." would leave a name that is refused.
+            "metadata": {"generateName": f"{meta['name'][:40].rstrip('-.')}-", "namespace": meta["namespace"]},
+            # MicroTime: six decimals or HTTP 400
+            "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": CONTROLLER_NAME,
             "reportingInstance": self._instance[:128],
             "action": action,
@@ -195,7 +203,7 @@ class Kube:
     def _call(self, method: str, path: str, **request: Any) -> Object:
         answer = self._open(method, path, **request)
         try:
-            return cast("Object", json.loads(answer.read()))
+            return _with_metadata(json.loads(answer.read()))
         except (HTTPError, OSError, ValueError) as error:
             raise KubeError(f"{method} {path}: the answer broke off: {error}") from error
 
@@ -239,16 +247,26 @@ def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiCli
     try:
         if _in_cluster(service_account):
             files = (str(service_account / "token"), str(service_account / "ca.crt"))
-            InClusterConfigLoader(*files).load_and_set(config)
+            _PodLoader(*files).load_and_set(config)
         else:
-            load_kube_config(client_configuration=config)
-    except (ConfigException, OSError, ValueError) as error:
-        raise KubeError(str(error)) from error
+            load_kube_config(_kubeconfig(), client_configuration=config)
+    except UNREADABLE as error:
+        raise KubeError(f"no way to the API server: {' '.join(str(error).split())}") from error
     config.retries = False
     config.connection_pool_maxsize = connections
     api = ApiClient(config)
     api.user_agent = "fargate-operator"
     return api
+
+
+class _PodLoader(InClusterConfigLoader):  # type: ignore[misc]  # the client has no types
+    """The client's own, but for a token that ends in a newline: client-go takes it, here no header could."""
+
+    token: str
+
+    def _read_token_file(self) -> None:
+        super()._read_token_file()
+        self.token = self.token.rstrip()
 
 
 def eks_cluster() -> tuple[str, str]:
@@ -260,15 +278,15 @@ def eks_cluster() -> tuple[str, str]:
     if _in_cluster(SERVICE_ACCOUNT):
         return "", ""
     try:
-        merged = KubeConfigMerger(os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION).config
-    except (ConfigException, OSError, ValueError):
+        merged = KubeConfigMerger(_kubeconfig()).config
+        return _named_in(merged.value) if merged else ("", "")
+    except UNREADABLE:
         return "", ""
-    return _named_in(merged.value) if merged else ("", "")
 
 
 def _named_in(config: Object) -> tuple[str, str]:
     def named(kind: str, name: object) -> Object:
-        entries = config.get(f"{kind}s") or []
+        entries = [node.value for node in config[f"{kind}s"]]  # the merger wraps each in a node
         return next((entry.get(kind) or {} for entry in entries if entry.get("name") == name), {})
 
     context = named("context", config.get("current-context"))
@@ -276,11 +294,15 @@ def _named_in(config: Object) -> tuple[str, str]:
     if len(arn) == 6 and arn[2] == "eks" and arn[5].startswith("cluster/"):  # noqa: PLR2004
         return arn[5].removeprefix("cluster/"), arn[3]
     plugin = named("user", context.get("user")).get("exec") or {}
-    flags = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     flags.add_argument("--cluster-name", "--cluster-id", "-i", default="", dest="cluster")
     flags.add_argument("--region", default="")
     known, _ = flags.parse_known_args([str(argument) for argument in plugin.get("args") or []])
     return known.cluster, known.region
+
+
+def _kubeconfig() -> str:
+    return os.environ.get("KUBECONFIG") or "~/.kube/config"
 
 
 def _in_cluster(service_account: Path) -> bool:
@@ -298,6 +320,13 @@ def _trimmed(obj: Object) -> Object:
     return obj
 
 
+def _with_metadata(answer: Any) -> Object:
+    """Return an answer that is an object of Kubernetes or a list of them; ValueError for what else may come."""
+    if not isinstance(answer, dict) or not isinstance(answer.get("metadata"), dict):
+        raise ValueError(f"not an object of Kubernetes: {str(answer)[:100]}")  # noqa: TRY004 - as json.loads says it
+    return answer
+
+
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """Split a stream into its whole lines; half a line before the end was never sent whole and is dropped."""
     rest = b""
@@ -306,12 +335,13 @@ def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:
         yield from (line for line in whole if line.strip())
 
 
-def _event(event: Object) -> tuple[str, Object]:
-    kind, obj = event["type"], event["object"]
-    if kind == "ERROR":
+def _event(event: Any) -> tuple[str, Object]:
+    if not isinstance(event, dict) or not isinstance(obj := event.get("object"), dict):
+        raise ValueError(f"not an event: {str(event)[:100]}")  # noqa: TRY004 - as json.loads says it
+    if event.get("type") == "ERROR":
         code = obj.get("code", 0)
         raise BY_STATUS.get(code, KubeError)(f"the watch was refused: {obj.get('message')}", code)
-    return kind, _trimmed(obj)
+    return str(event.get("type")), _trimmed(_with_metadata(obj))
 
 
 def _difference(old: Object, new: Object) -> Object:

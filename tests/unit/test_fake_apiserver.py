@@ -20,6 +20,7 @@ from tests.fakes.apiserver import ApiError, ApiServer, Dropped, Expired, Obj, Se
 
 PROFILES = "/apis/jicomusic.com/v1/namespaces/default/fargateprofiles"
 MERGE = "application/merge-patch+json"
+DEFAULTS = {"deletionPolicy": "Delete", "suspend": False}  # of crd.yaml
 
 
 @pytest.fixture
@@ -186,21 +187,30 @@ def test_a_restart_ends_watches_and_expires_even_the_last_seen_version(api: ApiS
 # Watches
 
 
-def test_bookmarks_come_each_period_and_only_if_asked_for() -> None:
+def namespace(name: str) -> Obj:
+    """Return something that a watch of profiles does not show."""
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+def test_bookmarks_come_each_period_only_if_asked_for_and_only_with_a_new_version() -> None:
     api = ApiServer(bookmark_seconds=0.03)
     query = {"resourceVersion": api.resource_version, "timeoutSeconds": "0.2"}
+    assert list(api.watch(PROFILES, query | {"allowWatchBookmarks": "true"})) == []
+    api.apply(namespace("a"))
     assert list(api.watch(PROFILES, query)) == []
-    bookmarks = list(api.watch(PROFILES, query | {"allowWatchBookmarks": "true"}))
-    assert 3 <= len(bookmarks) <= 8
+    bookmarks = api.watch(PROFILES, query | {"allowWatchBookmarks": "true"})
     head = {"kind": "FargateProfile", "apiVersion": "jicomusic.com/v1"}
-    metadata = {"resourceVersion": api.resource_version}
-    assert bookmarks[0] == {"type": "BOOKMARK", "object": {**head, "metadata": metadata}}
+    for name in "bcd":
+        metadata = {"resourceVersion": api.resource_version}
+        assert next(bookmarks) == {"type": "BOOKMARK", "object": {**head, "metadata": metadata}}
+        api.apply(namespace(name))
+    assert len(list(bookmarks)) == 1
 
 
 def test_a_bookmark_names_the_version_of_writes_that_the_watch_does_not_show(api: ApiServer) -> None:
     query = {"resourceVersion": api.resource_version, "timeoutSeconds": "0.2", "allowWatchBookmarks": "true"}
     watch = api.watch(PROFILES, query)
-    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+    api.apply(namespace("other"))
     (bookmark,) = watch
     assert bookmark["object"]["metadata"]["resourceVersion"] == api.resource_version
 
@@ -293,14 +303,15 @@ def test_shortcuts_are_not_logged_and_meet_no_faults(api: ApiServer) -> None:
 def test_apply_creates_and_then_merges(api: ApiServer) -> None:
     api.apply(profile(a=1))
     applied = api.apply(profile(b=2))
-    assert applied["spec"] == {"a": 1, "b": 2}
+    assert applied["spec"] == {"a": 1, "b": 2, **DEFAULTS}
     assert applied["metadata"]["generation"] == 2
 
 
 def test_edit_reaches_spec_and_status_and_says_what_it_may_not(api: ApiServer) -> None:
     api.apply(profile())
     edited = api.edit("fargateprofiles", "default", "web", {"spec": {"a": 1}, "status": {"profileName": "web"}})
-    assert (edited["spec"], edited["status"]) == ({"a": 1}, {"observedGeneration": -1, "profileName": "web"})
+    assert edited["spec"] == {"a": 1, **DEFAULTS}
+    assert edited["status"] == {"observedGeneration": -1, "profileName": "web"}
     with pytest.raises(ApiError, match="not found"):
         api.edit("fargateprofiles", "default", "missing", {})
     with pytest.raises(ApiError, match="not found"):
@@ -321,8 +332,8 @@ def test_nobody_can_reach_into_the_store(api: ApiServer) -> None:
     ]
     for copied in handed_out:
         copied["spec"]["tags"]["a"] = "changed"
-    assert api.objects("fargateprofiles")[0]["spec"] == {"tags": {"a": "1"}}
-    assert api.events_since("fargateprofiles", start)[0]["object"]["spec"] == {"tags": {"a": "1"}}
+    assert api.objects("fargateprofiles")[0]["spec"]["tags"] == {"a": "1"}
+    assert api.events_since("fargateprofiles", start)[0]["object"]["spec"]["tags"] == {"a": "1"}
 
 
 def test_what_is_not_json_fails_loudly(api: ApiServer) -> None:
@@ -334,9 +345,10 @@ def test_an_absent_object_is_none(api: ApiServer) -> None:
     assert api.get("fargateprofiles", "default", "web") is None
 
 
-def test_an_old_crd_has_no_default_status(api: ApiServer) -> None:
+def test_an_old_crd_has_no_defaults(api: ApiServer) -> None:
     api.crd_defaults = False
-    assert "status" not in api.apply(profile())
+    stored = api.apply(profile())
+    assert (stored["spec"], "status" in stored) == ({}, False)
     assert "status" not in api.edit("fargateprofiles", "default", "web", {"spec": {"a": 1}})
 
 
@@ -384,7 +396,7 @@ def test_writers_at_once_lose_nothing(api: ApiServer) -> None:
     events = api.events_since("fargateprofiles", start)
     versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
     assert versions == list(range(int(start) + 1, int(start) + 401))
-    assert events[-1]["object"]["spec"] == {f"w{n}": 50 for n in range(8)}
+    assert events[-1]["object"]["spec"] == {f"w{n}": 50 for n in range(8)} | DEFAULTS
 
 
 def test_the_official_client_speaks_to_it_through_a_kubeconfig(api: ApiServer, server: Server, tmp_path: Path) -> None:
@@ -394,6 +406,6 @@ def test_the_official_client_speaks_to_it_through_a_kubeconfig(api: ApiServer, s
     where = ("jicomusic.com", "v1", "default", "fargateprofiles")
     objects.create_namespaced_custom_object(*where, profile(a=1))
     objects.patch_namespaced_custom_object(*where, "web", {"spec": {"b": 2}}, _content_type=MERGE)
-    assert objects.get_namespaced_custom_object(*where, "web")["spec"] == {"a": 1, "b": 2}
+    assert objects.get_namespaced_custom_object(*where, "web")["spec"] == {"a": 1, "b": 2, **DEFAULTS}
     assert "OpenAPI-Generator" in api.log[0].user_agent
     assert json.loads(path.read_text())["contexts"][0]["context"]["namespace"] == "default"

@@ -1,0 +1,352 @@
+"""What an operator may rely on at the command line: who wins, what is refused in which words, how a process ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from controller import GRACE_SECONDS, Config, configure, main
+from tests.fakes.apiserver import ApiServer, kubeconfig, serve
+
+ROOT = Path(__file__).resolve().parents[2]
+HOME = {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}
+FLAGS = [
+    ("--cluster-name", "CLUSTER_NAME", "none"),
+    ("--region", "AWS_REGION, AWS_DEFAULT_REGION", "none"),
+    ("--workers", "WORKERS", "4"),
+    ("--resync-seconds", "RESYNC_SECONDS", "600.0"),
+    ("--poll-seconds", "POLL_SECONDS", "5.0"),
+    ("--controller-id", "CONTROLLER_ID", "none"),
+    ("--health-port", "HEALTH_PORT", "8080"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _a_machine_without_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def eks_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Let there be what `aws eks update-kubeconfig` writes."""
+    arn = "arn:aws:eks:eu-central-1:123456789012:cluster/shop"
+    context = {"name": arn, "context": {"cluster": arn, "user": arn}}
+    config = {"clusters": [{"name": arn, "cluster": {}}], "users": [], "contexts": [context], "current-context": arn}
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+
+
+# Who wins
+
+
+def test_what_nobody_set_has_its_default() -> None:
+    config = configure([], HOME)
+    assert config == Config("demo", "eu-west-1", 4, 600.0, 5.0, "", 8080)
+
+
+SETTINGS = [
+    ("cluster_name", "--cluster-name", "CLUSTER_NAME", "one", "two"),
+    ("region", "--region", "AWS_REGION", "eu-one-1", "eu-two-2"),
+    ("workers", "--workers", "WORKERS", 7, 9),
+    ("resync_seconds", "--resync-seconds", "RESYNC_SECONDS", 30.5, 60.0),
+    ("poll_seconds", "--poll-seconds", "POLL_SECONDS", 0.5, 1.0),
+    ("controller_id", "--controller-id", "CONTROLLER_ID", "me", "you"),
+    ("health_port", "--health-port", "HEALTH_PORT", 8081, 8082),
+]
+
+
+@pytest.mark.parametrize(("field", "flag", "variable", "one", "two"), SETTINGS, ids=[row[0] for row in SETTINGS])
+def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default(
+    field: str, flag: str, variable: str, one: object, two: object
+) -> None:
+    assert getattr(configure([], HOME | {variable: str(one)}), field) == one
+    assert getattr(configure([flag, str(two)], HOME | {variable: str(one)}), field) == two
+    assert getattr(configure([f"{flag}={two}"], HOME), field) == two
+
+
+def test_aws_region_wins_over_aws_default_region() -> None:
+    both = {"CLUSTER_NAME": "demo", "AWS_DEFAULT_REGION": "eu-default-1", "AWS_REGION": "eu-own-1"}
+    assert configure([], both).region == "eu-own-1"
+    assert configure([], both | {"AWS_REGION": ""}).region == "eu-default-1"
+
+
+@pytest.mark.usefixtures("eks_kubeconfig")
+def test_cluster_and_region_come_from_the_kubeconfig_where_nothing_else_says_them() -> None:
+    config = configure([], {})
+    assert (config.cluster_name, config.region) == ("shop", "eu-central-1")
+
+
+@pytest.mark.usefixtures("eks_kubeconfig")
+def test_what_is_set_wins_over_the_kubeconfig_each_for_itself() -> None:
+    config = configure([], {"CLUSTER_NAME": "demo"})
+    assert (config.cluster_name, config.region) == ("demo", "eu-central-1")
+    config = configure(["--region", "eu-west-1"], {})
+    assert (config.cluster_name, config.region) == ("shop", "eu-west-1")
+
+
+def test_a_kubeconfig_is_not_needed_where_cluster_and_region_are_set(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("{[broken")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert configure([], HOME).cluster_name == "demo"
+
+
+def test_a_wrong_variable_does_no_harm_where_its_flag_is_given() -> None:
+    assert configure(["--workers", "2"], HOME | {"WORKERS": "abc"}).workers == 2
+
+
+# What is refused, and how
+
+
+NO_CLUSTER = "controller.py: set --cluster-name or CLUSTER_NAME to the name of the EKS cluster\n"
+NO_REGION = "controller.py: set --region or AWS_REGION to the AWS region of the EKS cluster\n"
+
+
+@pytest.mark.parametrize(
+    ("environ", "sentence"),
+    [({}, NO_CLUSTER), ({"AWS_REGION": "eu-west-1"}, NO_CLUSTER), ({"CLUSTER_NAME": "demo"}, NO_REGION)],
+    ids=["both", "cluster", "region"],
+)
+def test_what_is_missing_is_said_in_one_sentence_and_nothing_else(
+    environ: dict[str, str], sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([], environ) == 2
+    assert capfd.readouterr() == ("", sentence)
+
+
+@pytest.mark.parametrize("text", ["", "{[broken", "hello", "kind"])
+def test_an_unusable_kubeconfig_is_said_in_one_line_and_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], text: str
+) -> None:
+    (tmp_path / "config").write_text(text)
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert main([], HOME) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert re.fullmatch(r"controller\.py: no way to the API server: .+\n", err)
+
+
+def test_a_health_port_that_is_taken_is_said_and_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig("http://127.0.0.1:1", tmp_path / "config")))
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--health-port", str(port)], HOME) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"controller.py: set --health-port or HEALTH_PORT: port {port} can't be had: ")
+    assert err.count("\n") == 1
+
+
+WRONG = [
+    *[("workers", text, "a whole number of at least 1") for text in ("0", "-1", "abc", "1.5", "", "1e3")],
+    *[("resync-seconds", text, "a number of seconds above 0") for text in ("0", "-5", "ten", "nan", "inf", "")],
+    *[("poll-seconds", text, "a number of seconds above 0") for text in ("0", "-0.1", "5s", "NaN")],
+    *[("health-port", text, "a port number") for text in ("-1", "65536", "http", "80.5")],
+]
+
+
+@pytest.mark.parametrize(("name", "text", "meant"), WRONG)
+def test_a_wrong_value_is_refused_in_words_that_name_its_flag(
+    name: str, text: str, meant: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main([f"--{name}={text}"], HOME)
+    assert refused.value.code == 2
+    assert f"error: argument --{name}: {text!r} is not {meant}" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "text", "meant"), [row for row in WRONG if row[1]])
+def test_a_wrong_value_in_a_variable_is_refused_in_words_that_name_the_variable(
+    name: str, text: str, meant: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    variable = name.replace("-", "_").upper()
+    with pytest.raises(SystemExit) as refused:
+        main([], HOME | {variable: text})
+    assert refused.value.code == 2
+    last = capfd.readouterr().err.splitlines()[-1]
+    assert f"{text!r} is not {meant}" in last
+    assert variable in last
+
+
+def test_an_unknown_flag_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--regoin", "eu-west-1"], HOME)
+    assert refused.value.code == 2
+    assert "--regoin" in capfd.readouterr().err
+
+
+def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"], {"WORKERS": "abc"})
+    assert ended.value.code == 0
+    shown = " ".join(capfd.readouterr().out.split())
+    for flag, variables, default in FLAGS:
+        text = shown[shown.rindex(f" {flag} ") :]
+        assert f"[variable {variables}, default {default}]" in re.split(r" --[a-z]", text[3:])[0]
+    assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted([flag for flag, _, _ in FLAGS] + ["--help"])
+
+
+# As a real process
+
+
+@dataclass
+class Running:
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def health(self) -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+                return str(answer.read().decode().strip())
+        except (urllib.error.URLError, OSError) as error:
+            return str(error)
+
+    def wait_for(self, condition: Callable[[], object], seconds: float = 10) -> None:
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert self.process.poll() is None, f"it ended:\n{self.log.read_text()}"
+            assert time.monotonic() < deadline, f"it never came true:\n{self.log.read_text()}"
+            time.sleep(0.01)
+
+    def ends(self, seconds: float) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"it did not end:\n{self.log.read_text()}")
+
+
+@contextmanager
+def controller(tmp_path: Path, api_url: str, aws_url: str = "http://127.0.0.1:1") -> Iterator[Running]:
+    """Run `python controller.py` until the block ends."""
+    port = free_port()
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "KUBECONFIG": str(kubeconfig(api_url, tmp_path / "kubeconfig")),
+        "AWS_ENDPOINT_URL": aws_url,
+        "AWS_ACCESS_KEY_ID": "nobody",
+        "AWS_SECRET_ACCESS_KEY": "nothing",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HEALTH_PORT": str(port),
+        **HOME,
+    }
+    log = tmp_path / "log"
+    with log.open("wb") as stderr:
+        process = subprocess.Popen([sys.executable, str(ROOT / "controller.py")], env=environ, stderr=stderr)
+        try:
+            yield Running(process, port, log)
+        finally:
+            process.kill()
+            process.wait()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def apply(api: ApiServer) -> None:
+    spec = {"podExecutionRoleArn": "arn:aws:iam::123456789012:role/good", "selectors": [{"namespace": "web"}]}
+    meta = {"name": "web", "namespace": "default"}
+    api.apply({"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": meta, "spec": spec})
+
+
+def test_sigterm_ends_a_process_whose_aws_can_t_be_reached_with_exit_0_within_its_grace(tmp_path: Path) -> None:
+    api = ApiServer()
+    apply(api)
+    with serve(api) as server, controller(tmp_path, server.url) as running:
+        running.wait_for(lambda: running.health() == "ok")
+        running.wait_for(lambda: api.watching() == 1)
+        running.wait_for(lambda: "tried again" in running.log.read_text() or "failed" in running.log.read_text())
+        started = time.monotonic()
+        running.process.terminate()
+        assert running.ends(GRACE_SECONDS) == 0
+        assert time.monotonic() - started < 3, "nothing was in hand that it had to wait for"
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_a_second_signal_ends_a_process_at_once_that_still_waits_for_a_pass_in_hand(tmp_path: Path) -> None:
+    api = ApiServer()
+    apply(api)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as black_hole,
+        serve(api) as server,
+        controller(tmp_path, server.url, f"http://127.0.0.1:{black_hole.getsockname()[1]}") as running,
+    ):
+        black_hole.settimeout(10)
+        in_hand, _ = black_hole.accept()
+        with in_hand:
+            running.process.terminate()
+            running.wait_for(lambda: "stopping" in running.log.read_text())
+            time.sleep(0.2)
+            assert running.process.poll() is None, "the pass in hand has its grace"
+            running.process.terminate()
+            assert running.ends(1) == -signal.SIGTERM
+
+
+def test_a_pass_in_hand_at_the_signal_is_worked_to_its_end_and_then_the_process_ends_with_exit_0(
+    tmp_path: Path,
+) -> None:
+    api = ApiServer()
+    apply(api)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as black_hole,
+        serve(api) as server,
+        controller(tmp_path, server.url, f"http://127.0.0.1:{black_hole.getsockname()[1]}") as running,
+    ):
+        black_hole.settimeout(10)
+        in_hand, _ = black_hole.accept()
+        running.process.terminate()
+        running.wait_for(lambda: "stopping" in running.log.read_text())
+        time.sleep(0.3)
+        black_hole.close()
+        in_hand.close()
+        assert running.ends(GRACE_SECONDS) == 0
+    said_after = running.log.read_text().partition("stopping")[2]
+    assert "reason=AwsUnreachable" in said_after or api.writes(), (
+        "a look at the cluster is logged, one at an object is reported"
+    )
+
+
+def test_a_signal_is_heard_even_while_the_main_thread_is_about_to_wait_for_it() -> None:
+    """The accident: Event.set() in a signal handler blocks for ever if the thread below it holds the event's lock."""
+    script = (
+        "import controller, os, signal, threading\n"
+        "stop = threading.Event()\n"
+        "controller.stop_on_signals(stop)\n"
+        "with stop._cond:\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "raise SystemExit(0 if stop.wait(5) else 1)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=10, check=False).returncode == 0
+
+
+def test_an_api_server_that_can_t_be_reached_never_ends_the_process_and_is_found_when_it_comes(tmp_path: Path) -> None:
+    api, port = ApiServer(), free_port()
+    apply(api)
+    with controller(tmp_path, f"http://127.0.0.1:{port}") as running:
+        running.wait_for(lambda: "the API server failed, tried again soon" in running.log.read_text())
+        assert running.health() == "ok"
+        with serve(api, port):
+            running.wait_for(lambda: "listed objects=1" in running.log.read_text())
+        running.process.send_signal(signal.SIGINT)
+        assert running.ends(GRACE_SECONDS) == 0

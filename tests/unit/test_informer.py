@@ -1,0 +1,727 @@
+"""What may be relied on between the watch and the reconciler: store, informer, scheduling, loops and their health."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import kube
+from controller import (
+    CONFLICT_SECONDS,
+    RESYNC_JITTER,
+    RETRY_SECONDS,
+    STUCK_SECONDS,
+    Backoff,
+    Controller,
+    Health,
+    Informer,
+    Key,
+    Missing,
+    Store,
+    WorkQueue,
+    loop,
+)
+from reconcile import Requeue
+from tests.fakes.apiserver import ApiServer, Expired, Obj
+from tests.harness import Clock
+
+WEB, DB = ("default", "web"), ("default", "db")
+
+
+def seen(name: str = "web", version: int = 1, **more: Any) -> Obj:
+    """Return an object as a watch hands it over; `more` goes to its metadata, but for spec and status."""
+    parts: Obj = {part: more.pop(part) for part in ("spec", "status") if part in more}
+    meta: Obj = {"namespace": "default", "name": name, "resourceVersion": str(version), "finalizers": ["ours"]}
+    return {"metadata": meta | more, **parts}
+
+
+def version(obj: Obj | None) -> str | None:
+    return obj["metadata"]["resourceVersion"] if obj else None
+
+
+# Store
+
+
+def test_the_store_never_goes_back_to_an_older_version() -> None:
+    store = Store()
+    store.put(seen(version=10))
+    assert not store.put(seen(version=9, spec={"old": True}))
+    store.replace([seen(version=8)])
+    assert version(store.get(WEB)) == "10"
+
+
+def test_versions_are_compared_as_numbers() -> None:
+    store = Store()
+    store.put(seen(version=99))
+    assert store.put(seen(version=100, spec={}))
+    assert version(store.get(WEB)) == "100"
+
+
+@given(st.lists(st.integers(1, 9), min_size=1))
+def test_in_whatever_order_versions_arrive_the_newest_is_kept(versions: list[int]) -> None:
+    store = Store()
+    for number in versions:
+        store.put(seen(version=number))
+    assert version(store.get(WEB)) == str(max(versions))
+
+
+def test_what_a_new_list_does_not_name_has_vanished_and_is_told() -> None:
+    store = Store()
+    store.put(seen("web"))
+    store.put(seen("db"))
+    assert store.replace([seen("db", 2), seen("new", 3)]) == {WEB, DB, ("default", "new")}
+    assert store.get(WEB) is None
+    assert version(store.get(DB)) == "2"
+
+
+def test_an_object_of_the_same_name_in_another_namespace_is_another_object() -> None:
+    store = Store()
+    store.put(seen("web", 1))
+    store.put(seen("web", 2, namespace="other"))
+    store.remove(seen("web", 3, namespace="other"))
+    assert version(store.get(WEB)) == "1"
+
+
+def test_an_object_is_gone_once_it_is_deleting_and_free_of_finalizers() -> None:
+    store = Store()
+    store.put(seen(version=1))
+    assert store.put(seen(version=2, deletionTimestamp="now", finalizers=[]))
+    assert store.get(WEB) is None
+
+
+def test_a_deleting_object_is_there_as_long_as_it_has_a_finalizer() -> None:
+    store = Store()
+    store.put(seen(version=2, deletionTimestamp="now", finalizers=["another's"]))
+    assert version(store.get(WEB)) == "2"
+
+
+def test_an_object_that_is_gone_does_not_come_back_by_an_older_word_of_the_watch() -> None:
+    """The answer that takes the last finalizer carries the version before: kubernetes-client.md A9."""
+    store = Store()
+    store.put(seen(version=10, deletionTimestamp="now"))
+    store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
+    for late in (10, 11):
+        assert not store.put(seen(version=late, deletionTimestamp="now"))
+        assert store.get(WEB) is None
+
+
+def test_an_object_of_the_same_name_may_be_made_again() -> None:
+    store = Store()
+    store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
+    assert store.put(seen(version=12))
+    assert version(store.get(WEB)) == "12"
+
+
+def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
+    store = Store()
+    store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
+    store.remove(seen(version=12))
+    assert store.put(seen(version=3))
+    store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
+    store.replace([seen(version=4)])
+    assert version(store.get(WEB)) == "4"
+
+
+def test_a_report_of_our_own_is_stored_and_wakes_nobody() -> None:
+    store = Store()
+    store.put(seen(version=1, spec={"a": 1}))
+    assert not store.put(seen(version=2, spec={"a": 1}, status={"ready": True}))
+    assert version(store.get(WEB)) == "2"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"spec": {"a": 2}}, {"labels": {"a": "b"}}, {"finalizers": []}, {"deletionTimestamp": "now"}, {"uid": "another"}],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_else_has_changed_is_told(change: Obj) -> None:
+    store = Store()
+    store.put(seen(version=1, spec={"a": 1}))
+    after: Obj = {"spec": {"a": 1}} | change
+    assert store.put(seen(version=2, **after))
+
+
+# Informer
+
+
+@dataclass
+class Source:
+    """The fake API server without a wire; a watch hands over what has happened so far and ends."""
+
+    api: ApiServer
+    lists: int = 0
+    down: bool = False
+
+    def list(self) -> tuple[list[Obj], str]:
+        self.lists += 1
+        if self.down:
+            raise kube.KubeError("down")
+        return self.api.objects("fargateprofiles"), self.api.resource_version
+
+    def watch(self, version: str) -> Iterator[tuple[str, Obj]]:
+        try:
+            events = self.api.events_since("fargateprofiles", version)
+        except Expired as error:
+            raise kube.Gone(str(error)) from error
+        for event in events:
+            yield event["type"], event["object"]
+        yield bookmark(int(self.api.resource_version))
+
+
+@dataclass
+class Worlds:
+    """The fake API server, and an informer on it."""
+
+    api: ApiServer = field(default_factory=ApiServer)
+    store: Store = field(default_factory=Store)
+    clock: Clock = field(default_factory=Clock)
+    beats: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.queue = WorkQueue(self.clock.monotonic)
+        self.source = Source(self.api)
+        self.informer = Informer(self.source, self.store, self.queue, self.beat)
+
+    def beat(self) -> None:
+        self.beats.append(self.clock.monotonic())
+
+    def run(self) -> None:
+        """Run until a watch has told all: 410 is answered by a new list."""
+        try:
+            self.informer.run_once()
+        except kube.Gone:
+            self.informer.run_once()
+
+    def apply(self, name: str = "web", **spec: Any) -> None:
+        meta = {"name": name, "namespace": "default", "finalizers": ["example.com/f"]}
+        self.api.apply(
+            {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": meta, "spec": spec or {"a": 1}}
+        )
+
+    def queued(self) -> set[Key]:
+        keys = set()
+        while (key := self.queue.get()) is not None:
+            keys.add(key)
+            self.queue.done(key)
+        return keys
+
+
+@pytest.fixture
+def worlds() -> Worlds:
+    return Worlds()
+
+
+@dataclass
+class Scripted:
+    """A source whose sessions are written down; an exception in a session ends it."""
+
+    sessions: list[list[tuple[str, Obj] | Exception]]
+    listed: list[Obj] = field(default_factory=list)
+    lists: int = 0
+    resumed: list[str] = field(default_factory=list)
+
+    def list(self) -> tuple[list[Obj], str]:
+        self.lists += 1
+        return copy.deepcopy(self.listed), "100"
+
+    def watch(self, version: str) -> Iterator[tuple[str, Obj]]:
+        self.resumed.append(version)
+        for each in self.sessions.pop(0):
+            if isinstance(each, Exception):
+                raise each
+            yield each
+
+
+def scripted(*sessions: list[tuple[str, Obj] | Exception]) -> tuple[Scripted, Informer, WorkQueue]:
+    source, queue = Scripted(list(sessions)), WorkQueue(Clock().monotonic)
+    return source, Informer(source, Store(), queue, lambda: None), queue
+
+
+def bookmark(version: int) -> tuple[str, Obj]:
+    return "BOOKMARK", {"metadata": {"resourceVersion": str(version)}}
+
+
+def test_what_exists_at_the_start_is_stored_and_queued(worlds: Worlds) -> None:
+    worlds.apply("web")
+    worlds.apply("db")
+    worlds.run()
+    assert worlds.queued() == {WEB, DB}
+    assert worlds.store.get(WEB) == worlds.api.get("fargateprofiles", *WEB)
+
+
+def test_the_list_is_read_once_and_changes_come_by_the_watch(worlds: Worlds) -> None:
+    worlds.run()
+    worlds.apply("web")
+    worlds.run()
+    assert worlds.queued() == {WEB}
+    worlds.api.edit("fargateprofiles", *WEB, {"spec": {"a": 2}})
+    worlds.run()
+    assert worlds.queued() == {WEB}
+    stored = worlds.store.get(WEB)
+    assert stored is not None
+    assert stored["spec"]["a"] == 2
+    assert worlds.source.lists == 1
+
+
+def test_a_deletion_is_stored_before_its_key_is_queued(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.run()
+    worlds.queued()
+    worlds.api.edit("fargateprofiles", *WEB, {"metadata": {"finalizers": []}})
+    worlds.api.delete("fargateprofiles", *WEB)
+    worlds.run()
+    assert worlds.store.get(WEB) is None
+    assert worlds.queued() == {WEB}
+
+
+def test_our_own_report_coming_back_by_the_watch_does_not_wake_the_object(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.run()
+    worlds.queued()
+    worlds.api.edit("fargateprofiles", *WEB, {"status": {"profileStatus": "ACTIVE"}})
+    worlds.run()
+    assert worlds.queued() == set()
+    stored = worlds.store.get(WEB)
+    assert stored is not None
+    assert stored["status"]["profileStatus"] == "ACTIVE"
+
+
+def test_a_session_that_ends_cleanly_is_resumed_after_its_last_event() -> None:
+    source, informer, _ = scripted([("ADDED", seen(version=105))], [("MODIFIED", seen(version=107))], [bookmark(108)])
+    for _session in range(3):
+        informer.run_once()
+    assert source.resumed == ["100", "105", "107"]
+    assert source.lists == 1
+
+
+def test_bookmarks_advance_the_version_and_queue_nothing() -> None:
+    source, informer, queue = scripted([bookmark(500)], [bookmark(501)])
+    informer.run_once()
+    informer.run_once()
+    assert source.resumed == ["100", "500"]
+    assert queue.next_due() is None
+
+
+def test_a_session_that_breaks_is_resumed_after_its_last_event_without_a_new_list() -> None:
+    source, informer, queue = scripted([("ADDED", seen(version=105)), kube.KubeError("reset")], [bookmark(106)])
+    with pytest.raises(kube.KubeError, match="reset"):
+        informer.run_once()
+    informer.run_once()
+    assert source.resumed == ["100", "105"]
+    assert source.lists == 1
+    assert queue.get() == WEB
+
+
+def test_a_new_list_is_read_after_410_and_the_error_is_told_so_that_the_loop_rests() -> None:
+    source, informer, _ = scripted([kube.Gone("too old")], [bookmark(101)])
+    with pytest.raises(kube.Gone):
+        informer.run_once()
+    informer.run_once()
+    assert source.lists == 2
+    assert source.resumed == ["100", "100"]
+
+
+def test_what_vanished_while_nobody_watched_is_queued_after_410() -> None:
+    source, informer, queue = scripted([kube.Gone("too old")], [bookmark(101)])
+    source.listed = [seen("web"), seen("db")]
+    with pytest.raises(kube.Gone):
+        informer.run_once()
+    assert {queue.get(), queue.get()} == {WEB, DB}
+    queue.done(WEB)
+    queue.done(DB)
+    source.listed = [seen("db")]
+    informer.run_once()
+    assert {queue.get(), queue.get(), queue.get()} == {WEB, DB, None}
+
+
+def test_a_list_that_fails_is_read_again_and_not_skipped(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.source.down = True
+    with pytest.raises(kube.KubeError):
+        worlds.run()
+    worlds.source.down = False
+    worlds.run()
+    assert worlds.queued() == {WEB}
+
+
+def test_a_session_without_any_event_is_an_error_so_that_it_is_no_hot_loop() -> None:
+    source, informer, _ = scripted([], [bookmark(101)])
+    with pytest.raises(kube.KubeError, match="without an event"):
+        informer.run_once()
+    informer.run_once()
+    assert source.lists == 1
+
+
+def test_the_informer_beats_with_each_event_because_a_session_may_last_ten_minutes(worlds: Worlds) -> None:
+    worlds.run()
+    quiet = len(worlds.beats)
+    for number in range(3):
+        worlds.apply(a=number)
+    worlds.run()
+    assert len(worlds.beats) == quiet + 4  # three events and the bookmark
+
+
+@given(data=st.data())
+def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that_moved_is_queued(
+    data: st.DataObject,
+) -> None:
+    worlds = Worlds()
+    known: dict[str, Obj] = {}
+    for _ in range(data.draw(st.integers(1, 12))):
+        name = data.draw(st.sampled_from(["web", "db"]))
+        match data.draw(st.sampled_from(["apply", "delete", "release", "report", "look", "compact"])):
+            case "apply":
+                worlds.apply(name, a=data.draw(st.integers(0, 2)))
+            case "delete" if worlds.api.get("fargateprofiles", "default", name):
+                worlds.api.delete("fargateprofiles", "default", name)
+            case "release" if worlds.api.get("fargateprofiles", "default", name):
+                worlds.api.edit("fargateprofiles", "default", name, {"metadata": {"finalizers": []}})
+            case "report" if worlds.api.get("fargateprofiles", "default", name):
+                worlds.api.edit("fargateprofiles", "default", name, {"status": {"n": data.draw(st.integers())}})
+            case "compact":
+                worlds.api.compact()
+            case "look":
+                worlds.run()
+                now = {obj["metadata"]["name"]: obj for obj in worlds.api.objects("fargateprofiles")}
+                for each in ("web", "db"):
+                    assert worlds.store.get(("default", each)) == now.get(each)
+                moved = {each for each in now.keys() | known.keys() if told(known.get(each)) != told(now.get(each))}
+                assert {name for _, name in worlds.queued()} >= moved
+                known = now
+
+
+def told(obj: Obj | None) -> tuple[object, ...]:
+    return (obj["metadata"]["uid"], obj["metadata"]["generation"], obj.get("spec")) if obj else ()
+
+
+# Controller
+
+
+@dataclass
+class Work:
+    """A controller whose reconciler answers what the test says, key by key."""
+
+    clock: Clock = field(default_factory=Clock)
+    answers: dict[Key, Requeue | Exception] = field(default_factory=dict)
+    rand: float = 1.0
+    seen: list[Key] = field(default_factory=list)
+    meanwhile: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        self.queue = WorkQueue(self.clock.monotonic)
+        self.controller = Controller(self.queue, self.reconcile, 600.0, rand=lambda: self.rand)
+        self.queue.add(WEB)
+
+    def reconcile(self, key: Key) -> Requeue:
+        self.seen.append(key)
+        self.meanwhile()
+        answer = self.answers.get(key, Requeue())
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def wait(self, answer: Requeue | Exception) -> float:
+        """Let the pass of WEB end so; return the seconds until it comes again."""
+        due = self.queue.next_due()
+        assert due is not None
+        self.clock.elapsed = max(self.clock.elapsed, due - 1000.0)
+        self.answers[WEB] = answer
+        assert self.controller.run_once()
+        again = self.queue.next_due()
+        assert again is not None, "the object is looked at never again"
+        return round(again - self.clock.monotonic(), 6)
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+def test_without_a_key_there_is_no_pass(work: Work) -> None:
+    assert work.controller.run_once()
+    assert not work.controller.run_once()
+    assert work.seen == [WEB]
+
+
+def test_an_object_comes_again_when_the_reconciler_asks_for_it(work: Work) -> None:
+    assert work.wait(Requeue(17.0)) == 17
+    assert work.wait(Requeue(0.0)) == 0
+
+
+@pytest.mark.parametrize(("rand", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
+def test_a_settled_object_comes_again_at_the_resync_spread_by_a_tenth(rand: float, seconds: float) -> None:
+    assert RESYNC_JITTER == 0.1
+    assert Work(rand=rand).wait(Requeue()) == seconds
+
+
+def test_an_object_that_has_to_be_tried_again_waits_longer_each_time_up_to_five_minutes(work: Work) -> None:
+    waits = [work.wait(Requeue(retry=True)) for _ in range(12)]
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+
+
+def test_a_success_forgets_the_failures_before_it(work: Work) -> None:
+    for _ in range(5):
+        work.wait(Requeue(retry=True))
+    work.wait(Requeue(5.0))
+    assert work.wait(Requeue(retry=True)) == 1
+
+
+def test_a_pass_that_could_not_look_keeps_the_failures_before_it(work: Work) -> None:
+    for _ in range(5):
+        work.wait(Requeue(retry=True))
+    assert work.wait(Requeue(1.0, unseen=True)) == 1
+    assert work.wait(Requeue(retry=True)) == 32
+
+
+@pytest.mark.parametrize("error", [kube.Conflict("409"), kube.NotFound("404")], ids=["Conflict", "NotFound"])
+def test_who_acted_on_an_old_picture_looks_again_soon_and_is_not_punished(work: Work, error: Exception) -> None:
+    assert CONFLICT_SECONDS == 1
+    assert [work.wait(error) for _ in range(4)] == [1, 1, 1, 1]
+    assert work.wait(Requeue(retry=True)) == 1
+
+
+def test_an_api_server_that_fails_is_asked_less_and_less_often(work: Work, caplog: pytest.LogCaptureFixture) -> None:
+    assert [work.wait(kube.KubeError("500", 500)) for _ in range(4)] == [1, 2, 4, 8]
+    assert "object=default/web: 500" in caplog.text
+    assert "Traceback" not in caplog.text
+
+
+def test_a_bug_is_told_with_its_traceback_waits_and_the_others_go_on(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    work.queue.add(DB)
+    work.answers[DB] = ZeroDivisionError("oh")
+    with caplog.at_level(logging.ERROR):
+        while work.controller.run_once():
+            pass
+    assert sorted(work.seen) == [DB, WEB]
+    assert "default/db" in caplog.text
+    assert "Traceback" in caplog.text
+    assert "ZeroDivisionError: oh" in caplog.text
+    work.clock.elapsed = 1
+    assert work.controller.run_once(), "the object with the bug is tried again"
+    assert work.seen[-1] == DB
+    work.clock.elapsed = 2.9
+    assert not work.controller.run_once(), "but less and less often"
+
+
+def test_a_change_that_came_during_the_pass_is_looked_at_at_once(work: Work) -> None:
+    work.meanwhile = lambda: work.queue.add(WEB)
+    assert work.wait(Requeue(600.0)) == 0
+
+
+def test_an_object_that_is_gone_leaves_nothing_behind(work: Work) -> None:
+    work.answers[WEB] = Requeue(gone=True)
+    assert work.controller.run_once()
+    assert work.queue.next_due() is None
+
+
+def test_an_object_that_is_gone_and_comes_back_during_the_pass_is_looked_at(work: Work) -> None:
+    work.meanwhile = lambda: work.queue.add(WEB)
+    assert work.wait(Requeue(gone=True)) == 0
+
+
+def test_a_worker_waits_for_work_and_takes_it_as_it_comes() -> None:
+    queue = WorkQueue(time.monotonic)
+    controller = Controller(queue, lambda _: Requeue(), 600.0)
+    queue.add(WEB, 0.03)
+    started = time.monotonic()
+    assert controller.run_once(wait=3)
+    assert time.monotonic() - started < 1
+
+
+# loop
+
+
+class Stop(threading.Event):
+    """An event whose waits are written down instead of waited for; set after so many of them."""
+
+    def __init__(self, waits: int) -> None:
+        super().__init__()
+        self.waited: list[float] = []
+        self._waits = waits
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        self.waited.append(timeout)
+        if len(self.waited) >= self._waits:
+            self.set()
+        return self.is_set()
+
+
+def backoff() -> Backoff:
+    return Backoff(RETRY_SECONDS, lambda: 1.0)
+
+
+def test_a_loop_beats_before_every_run() -> None:
+    stop, told = threading.Event(), list[str]()
+
+    def run_once() -> None:
+        told.append("run")
+        if len(told) >= 6:
+            stop.set()
+
+    loop(run_once, backoff(), stop, lambda: told.append("beat"))
+    assert told == ["beat", "run"] * 3
+
+
+def test_a_loop_that_is_to_stop_does_not_run() -> None:
+    stop = threading.Event()
+    stop.set()
+    loop(lambda: pytest.fail("it ran"), backoff(), stop, lambda: None)
+
+
+@pytest.mark.parametrize("error", [kube.KubeError("down"), ZeroDivisionError("oh")], ids=["API server", "bug"])
+def test_a_loop_rests_longer_after_each_failure_and_never_ends_by_one(error: Exception) -> None:
+    stop = Stop(4)
+
+    def run_once() -> None:
+        raise error
+
+    loop(run_once, backoff(), stop, lambda: None)
+    assert stop.waited == [1, 2, 4, 8]
+
+
+def test_a_loop_that_worked_in_between_starts_its_rests_anew() -> None:
+    stop, outcomes = Stop(4), iter([False, False, True, False, False])
+
+    def run_once() -> None:
+        if not next(outcomes):
+            raise kube.KubeError("down")
+
+    loop(run_once, backoff(), stop, lambda: None)
+    assert stop.waited == [1, 2, 1, 2]
+
+
+def test_a_bug_in_a_loop_is_told_with_its_traceback_and_an_api_server_that_is_down_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    errors = iter([kube.KubeError("refused"), ZeroDivisionError("oh")])
+
+    def run_once() -> None:
+        raise next(errors)
+
+    loop(run_once, backoff(), Stop(2), lambda: None)
+    refused, bug = caplog.records
+    assert "refused" in refused.getMessage()
+    assert not refused.exc_info
+    assert bug.exc_info
+
+
+def test_a_stopped_loop_ends_in_the_middle_of_its_rest() -> None:
+    stop, started = threading.Event(), time.monotonic()
+
+    def run_once() -> None:
+        threading.Timer(0.02, stop.set).start()
+        raise kube.KubeError("down")
+
+    loop(run_once, Backoff((60.0, 60.0), lambda: 1.0), stop, lambda: None)
+    assert time.monotonic() - started < 1
+
+
+# Health
+
+
+def test_a_loop_that_has_not_moved_for_too_long_is_named_and_the_others_are_not() -> None:
+    clock = Clock()
+    health = Health(clock.monotonic)
+    informer, _ = health.beat("informer"), health.beat("worker-0")
+    clock.elapsed = STUCK_SECONDS
+    assert health.stuck() == []
+    informer()
+    clock.elapsed += 1
+    assert health.stuck() == ["worker-0"]
+    clock.elapsed += STUCK_SECONDS
+    assert health.stuck() == ["informer", "worker-0"]
+    informer()
+    assert health.stuck() == ["worker-0"]
+
+
+def test_a_loop_is_not_stuck_before_it_ever_had_the_time_to_move() -> None:
+    clock = Clock(elapsed=1e9)
+    health = Health(clock.monotonic)
+    health.beat("informer")
+    assert health.stuck() == []
+
+
+def test_no_pass_and_no_silence_of_a_watch_is_taken_for_a_stuck_loop() -> None:
+    assert kube.SILENCE_SECONDS < STUCK_SECONDS
+
+
+def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=3) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Clock, int]]:
+    clock = Clock()
+    health = Health(clock.monotonic)
+    health.beat("informer")
+    server = health.serve(0)
+    yield clock, server.server_address[1]
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def probed(served: tuple[Clock, int]) -> tuple[Clock, int]:
+    served[0].elapsed = 0
+    return served
+
+
+def test_a_probe_is_told_that_all_is_well(probed: tuple[Clock, int]) -> None:
+    assert ask(probed[1], "/healthz") == (200, "ok\n")
+
+
+def test_a_probe_is_told_which_loop_is_stuck(probed: tuple[Clock, int]) -> None:
+    clock, port = probed
+    clock.elapsed = STUCK_SECONDS + 1
+    assert ask(port, "/healthz") == (500, "stuck: informer\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/readyz", "/healthz/informer"])
+def test_nothing_else_is_served_not_even_while_a_loop_is_stuck(probed: tuple[Clock, int], path: str) -> None:
+    clock, port = probed
+    assert ask(port, path)[0] == 404
+    clock.elapsed = STUCK_SECONDS + 1
+    assert ask(port, path)[0] == 404
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_a_probe_may_come_by_ipv6_because_pods_of_an_ipv6_cluster_have_nothing_else(probed: tuple[Clock, int]) -> None:
+    assert ask(probed[1], "/healthz", "[::1]") == (200, "ok\n")
+
+
+def test_a_probe_that_says_nothing_does_not_hold_up_the_next_one(probed: tuple[Clock, int]) -> None:
+    with socket.create_connection(("127.0.0.1", probed[1])):
+        assert ask(probed[1], "/healthz")[0] == 200
+
+
+def test_probes_leave_no_line_in_the_log(probed: tuple[Clock, int], capfd: pytest.CaptureFixture[str]) -> None:
+    ask(probed[1], "/healthz")
+    ask(probed[1], "/other")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_port_that_is_taken_is_told_in_words() -> None:
+    with socket.create_server(("", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(Missing, match=f"HEALTH_PORT: port {port} can't be had"):
+            Health(time.monotonic).serve(port)

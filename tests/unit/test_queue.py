@@ -1,0 +1,398 @@
+"""What workers may rely on from the work queue and its backoff: a stepped clock, no sleeping, real threads once."""
+
+from __future__ import annotations
+
+import math
+import random
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from controller import Backoff, Key, WorkQueue
+from tests.harness import Clock
+
+A, B, C = ("default", "a"), ("default", "b"), ("other", "a")
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def queue(clock: Clock) -> WorkQueue:
+    return WorkQueue(clock.monotonic)
+
+
+def drain(queue: WorkQueue) -> list[Key]:
+    """Take and finish everything that is due, in the order in which it is handed out."""
+    taken = []
+    while (key := queue.get()) is not None:
+        taken.append(key)
+        queue.done(key)
+    return taken
+
+
+# Backoff
+
+
+@given(rand=st.floats(0, 1, exclude_max=True), failures=st.integers(1, 60))
+def test_each_wait_lies_between_half_and_all_of_the_doubled_base_and_never_above_the_cap(
+    rand: float, failures: int
+) -> None:
+    backoff = Backoff((1.0, 300.0), lambda: rand)
+    for failure in range(failures):
+        whole = min(300.0, 2.0**failure)
+        assert whole / 2 <= backoff.next("key") <= whole
+
+
+def test_the_waits_of_keys_that_fail_together_are_spread() -> None:
+    rand = random.Random(1).random
+    backoff = Backoff((10.0, 10.0), rand)
+    waits = {round(backoff.next(key), 3) for key in range(100)}
+    assert len(waits) > 90
+    assert min(waits) < 6
+    assert max(waits) > 9
+
+
+def test_a_failing_key_does_not_make_another_wait_longer() -> None:
+    backoff = Backoff((1.0, 300.0), lambda: 1.0)
+    assert [backoff.next(A) for _ in range(4)] == [1, 2, 4, 8]
+    assert backoff.next(B) == 1
+
+
+def test_a_forgotten_key_starts_again_and_leaves_the_others_alone() -> None:
+    backoff = Backoff((1.0, 300.0), lambda: 1.0)
+    for _ in range(4):
+        backoff.next(A)
+        backoff.next(B)
+    backoff.forget(A)
+    assert backoff.next(A) == 1
+    assert backoff.next(B) == 16
+
+
+def test_forgetting_a_key_that_never_failed_is_nothing() -> None:
+    backoff = Backoff((1.0, 300.0), lambda: 1.0)
+    backoff.forget(A)
+    assert backoff.next(A) == 1
+
+
+def test_a_key_that_failed_a_million_times_still_waits_no_longer_than_the_cap() -> None:
+    backoff = Backoff((1.0, 300.0), lambda: 1.0)
+    assert [backoff.next() for _ in range(5000)][-1] == 300
+
+
+# WorkQueue, one sentence each
+
+
+def test_a_key_is_handed_out_once_however_often_it_was_added(queue: WorkQueue) -> None:
+    for _ in range(3):
+        queue.add(A)
+    assert drain(queue) == [A]
+
+
+def test_a_waiting_key_added_for_earlier_comes_earlier(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 600)
+    queue.add(A, 5)
+    clock.elapsed = 5
+    assert drain(queue) == [A]
+    clock.elapsed = 600
+    assert drain(queue) == []
+
+
+def test_a_waiting_key_added_for_later_comes_no_later(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 5)
+    queue.add(A, 600)
+    clock.elapsed = 5
+    assert drain(queue) == [A]
+    clock.elapsed = 600
+    assert drain(queue) == []
+
+
+def test_a_look_that_was_moved_earlier_leaves_nothing_behind_at_its_old_time(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 600)
+    queue.add(A, 5)
+    clock.elapsed = 5
+    assert queue.get() == A
+    queue.add(A, 1000)
+    queue.done(A)
+    clock.elapsed = 1004
+    assert queue.get() is None
+    clock.elapsed = 1005
+    assert queue.get() == A
+
+
+def test_a_key_that_is_not_yet_due_is_not_handed_out(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 5)
+    clock.elapsed = 4.999
+    assert queue.get() is None
+    clock.elapsed = 5
+    assert queue.get() == A
+
+
+def test_a_key_in_work_is_not_handed_out_a_second_time(queue: WorkQueue) -> None:
+    queue.add(A)
+    assert queue.get() == A
+    queue.add(A)
+    assert queue.get() is None
+
+
+def test_a_key_that_was_added_while_in_work_comes_again_when_the_work_is_done(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.get()
+    queue.add(A)
+    queue.done(A)
+    assert drain(queue) == [A]
+
+
+def test_a_change_during_the_work_is_not_put_off_by_the_worker_s_own_later_look(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.get()
+    queue.add(A)
+    queue.add(A, 600)
+    queue.done(A)
+    assert drain(queue) == [A]
+
+
+def test_a_key_whose_next_look_is_later_waits_for_it_when_done(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    queue.get()
+    queue.add(A, 600)
+    queue.done(A)
+    assert queue.get() is None
+    clock.elapsed = 600
+    assert drain(queue) == [A]
+
+
+def test_a_key_that_nobody_added_again_stays_away_when_done(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    queue.get()
+    queue.done(A)
+    clock.elapsed = 1e6
+    assert drain(queue) == []
+    assert queue.next_due() is None
+
+
+def test_the_earliest_due_comes_first_whoever_added_it(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 3)
+    queue.add(B, 1)
+    queue.add(C, 2)
+    clock.elapsed = 10
+    assert drain(queue) == [B, C, A]
+
+
+def test_a_key_in_work_does_not_hold_up_the_others(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.get()
+    queue.add(A)
+    queue.add(B)
+    assert queue.get() == B
+
+
+def test_a_closed_queue_hands_out_nothing_more_and_takes_nothing(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A)
+    queue.close()
+    queue.add(B)
+    assert queue.get(wait=60) is None
+    clock.elapsed = 60
+    assert queue.get() is None
+
+
+def test_work_in_hand_may_still_be_finished_after_the_queue_is_closed(queue: WorkQueue) -> None:
+    queue.add(A)
+    queue.get()
+    queue.add(A)
+    queue.close()
+    queue.done(A)
+    assert queue.get() is None
+
+
+def test_next_due_is_the_earliest_that_waits_and_knows_nothing_of_what_is_in_work(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    assert queue.next_due() is None
+    queue.add(A, 5)
+    queue.add(B, 3)
+    assert queue.next_due() == clock.monotonic() + 3
+    clock.elapsed = 3
+    queue.get()
+    queue.add(B)
+    assert queue.next_due() == clock.monotonic() + 2
+
+
+# WorkQueue against a model that is obviously right
+
+KEYS = st.sampled_from([A, B, C])
+DELAYS = st.sampled_from([0.0, 0.0, 1.0, 2.0, 5.0, 7.0, 600.0])
+
+
+class QueueAgainstModel(RuleBasedStateMachine):
+    """The model is a dictionary of due times and a set; whatever the queue hands out, the model allows."""
+
+    @initialize()
+    def start(self) -> None:
+        self.clock = Clock()
+        self.queue = WorkQueue(self.clock.monotonic)
+        self.due: dict[Key, float] = {}
+        self.in_work: set[Key] = set()
+        self.closed = False
+
+    @rule(key=KEYS, after=DELAYS)
+    def add(self, key: Key, after: float) -> None:
+        self.queue.add(key, after)
+        if not self.closed:
+            self.due[key] = min(self.due.get(key, math.inf), self.clock.monotonic() + after)
+
+    @rule()
+    def get(self) -> None:
+        key = self.queue.get()
+        ready = self.waiting() if not self.closed else {}
+        ready = {each: due for each, due in ready.items() if due <= self.clock.monotonic()}
+        if key is None:
+            assert not ready, "something was due"
+            return
+        assert key in ready, "it was not due, or in work"
+        assert ready[key] == min(ready.values()), "something else was due earlier"
+        del self.due[key]
+        self.in_work.add(key)
+
+    @precondition(lambda self: self.in_work)
+    @rule(which=st.integers(0, 2))
+    def done(self, which: int) -> None:
+        key = sorted(self.in_work)[which % len(self.in_work)]
+        self.queue.done(key)
+        self.in_work.remove(key)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 3.0, 600.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.clock.elapsed += seconds
+
+    @precondition(lambda self: not self.closed and len(self.due) > 2)
+    @rule()
+    def close(self) -> None:
+        self.queue.close()
+        self.closed = True
+
+    @invariant()
+    def the_next_is_the_model_s_next(self) -> None:
+        assert self.queue.next_due() == min(self.waiting().values(), default=None)
+
+    def waiting(self) -> dict[Key, float]:
+        return {key: due for key, due in self.due.items() if key not in self.in_work}
+
+
+def test_whatever_happens_the_queue_does_what_its_model_does() -> None:
+    run_state_machine_as_test(
+        QueueAgainstModel, settings=settings(max_examples=150, stateful_step_count=40, deadline=None)
+    )
+
+
+# Real threads
+
+
+def in_threads(*bodies: Callable[[], object]) -> None:
+    threads = [threading.Thread(target=body, daemon=True) for body in bodies]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+
+
+def test_no_key_is_ever_in_two_hands_and_no_change_is_lost_among_real_threads() -> None:
+    queue, lock = WorkQueue(time.monotonic), threading.Lock()
+    keys = [("default", str(number)) for number in range(5)]
+    wanted, seen = dict.fromkeys(keys, 0), dict.fromkeys(keys, 0)
+    in_hand: set[Key] = set()
+    twice: list[Key] = []
+
+    def add() -> None:
+        rand = random.Random(7)
+        for _ in range(1500):
+            key = rand.choice(keys)
+            with lock:
+                wanted[key] += 1
+            queue.add(key, rand.choice([0, 0, 0.001]))
+
+    def work() -> None:
+        while (key := queue.get(wait=0.2)) is not None:
+            with lock:
+                if key in in_hand:
+                    twice.append(key)
+                in_hand.add(key)
+                seen[key] = wanted[key]
+            time.sleep(0)
+            with lock:
+                in_hand.discard(key)
+            queue.done(key)
+
+    in_threads(add, add, work, work, work, work)
+    assert not twice
+    assert seen == wanted
+
+
+def test_a_waiting_worker_gets_what_is_added_at_once_and_not_at_the_end_of_its_wait() -> None:
+    queue = WorkQueue(time.monotonic)
+    got: list[tuple[Key | None, float]] = []
+    started = time.monotonic()
+    waiter = threading.Thread(target=lambda: got.append((queue.get(wait=5), time.monotonic() - started)), daemon=True)
+    waiter.start()
+    time.sleep(0.02)
+    queue.add(A)
+    waiter.join(2)
+    [(key, seconds)] = got
+    assert key == A
+    assert seconds < 1
+
+
+def test_a_waiting_worker_gets_a_key_when_it_becomes_due() -> None:
+    queue, started = WorkQueue(time.monotonic), time.monotonic()
+    queue.add(A, 0.05)
+    assert queue.get(wait=5) == A
+    assert 0.05 <= time.monotonic() - started < 1
+
+
+def test_a_worker_waits_no_longer_than_it_said() -> None:
+    queue, started = WorkQueue(time.monotonic), time.monotonic()
+    queue.add(A, 60)
+    assert queue.get(wait=0.05) is None
+    assert 0.05 <= time.monotonic() - started < 1
+
+
+def test_closing_sends_every_waiting_worker_home_at_once() -> None:
+    queue, started = WorkQueue(time.monotonic), time.monotonic()
+    in_threads(*[lambda: queue.get(wait=4)] * 4, queue.close)
+    assert time.monotonic() - started < 1
+
+
+def test_a_key_becomes_due_for_a_second_worker_while_the_first_is_busy_with_another() -> None:
+    queue, taken = WorkQueue(time.monotonic), threading.Barrier(3)
+    started, at = time.monotonic(), {}
+
+    def work() -> None:
+        key = queue.get(wait=3)
+        at[key] = time.monotonic() - started
+        taken.wait(4)
+
+    def add() -> None:
+        time.sleep(0.02)
+        queue.add(B, 0.1)
+        time.sleep(0.02)
+        queue.add(A)
+        taken.wait(4)
+
+    in_threads(work, work, add)
+    assert at[A] < 0.1
+    assert 0.1 <= at[B] < 1
