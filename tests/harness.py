@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import urllib3.exceptions
+
 from aws import Aws, connect
 from controller import Controller, Informer, Store, WorkQueue
 from kube import Kube
@@ -132,10 +133,10 @@ class Bench:
 
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
-        self.kube = Kube(InProcess(self.api, lambda: self.trip()), "test")  # type: ignore[arg-type]
+        self.kube = Kube(InProcess(self.api, self._around), "test")
         self.queue, self.store = WorkQueue(self.clock.monotonic), Store()
         clients = CLIENTS or _clients(self.world.region)
-        tripped = {name: Tripwire(client, lambda: self.trip()) for name, client in clients.items()}
+        tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
         edge = Aws(tripped, self.world.region, self.clock.monotonic)
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic
@@ -144,6 +145,9 @@ class Bench:
         self.controller = Controller(
             self.queue, self.reconciler.reconcile, self.settings.resync_seconds, rand=lambda: 0.5
         )
+
+    def _around(self) -> None:
+        self.trip()
 
     def step(self) -> bool:
         """Let the informer catch up, then work on one key; say whether one was due."""

@@ -93,7 +93,7 @@ STRIPPED = profile(tags={})
 KNOWN = Memory(observed_generation=1, profile_name="web", profile_arn=STRIPPED.arn)
 COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=profile().arn)
 LOST = Memory(create_started_at=NOW - timedelta(seconds=30))
-UNTAGGED = {"tags": {}}
+UNTAGGED: dict[str, Any] = {"tags": {}}
 
 # By the row's own words: a case in which it is the first that fits, and what it answers.
 ROWS: dict[str, tuple[Case, Any]] = {

@@ -28,6 +28,14 @@ def named(name: str) -> Callable[[Object], None]:
     return lambda obj: obj["metadata"].update(name=name)
 
 
+def both(*changes: Callable[[Object], None]) -> Callable[[Object], None]:
+    def change(obj: Object) -> None:
+        for each in changes:
+            each(obj)
+
+    return change
+
+
 def without(field: str) -> Callable[[Object], None]:
     def change(obj: Object) -> None:
         del obj["spec"][field]
@@ -58,7 +66,7 @@ BAD: dict[str, tuple[Callable[[Object], None], tuple[str, ...]]] = {
     "a dotted name": (named("web.shop"), ("metadata.name", "web.shop", "spec.profileName")),
     "a 200-character name": (named(LONG), ("metadata.name", "at most 91")),
     "a 200-character name beside a profileName": (
-        lambda obj: (named(LONG)(obj), spec_with(profileName="web")(obj)) and None,
+        both(named(LONG), spec_with(profileName="web")),
         ("metadata.name is longer than 192",),
     ),
     "an eks- profileName": (spec_with(profileName="eks-x"), ("spec.profileName", "not starting with eks-")),
@@ -188,9 +196,7 @@ def test_a_subnet_in_a_local_zone_is_refused(b: Bench) -> None:
     assert b.reason() == "SubnetUnsupportedZone"
 
 
-@pytest.mark.parametrize(
-    ("role", "reason"), [("no-trust", "RoleNotTrusted"), ("no-policy", "RoleWithoutPolicy")]
-)
+@pytest.mark.parametrize(("role", "reason"), [("no-trust", "RoleNotTrusted"), ("no-policy", "RoleWithoutPolicy")])
 def test_a_role_that_fargate_cannot_use_is_refused(b: Bench, role: str, reason: str) -> None:
     preflight(b, podExecutionRoleArn=b.world.roles[role])
     assert b.reason() == reason
