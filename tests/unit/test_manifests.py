@@ -16,6 +16,7 @@ import yaml
 from botocore import xform_name
 from botocore.session import get_session
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from lupa import LuaRuntime  # type: ignore[import-untyped]
 
 import aws
 import controller
@@ -614,6 +615,45 @@ def test_the_readme_lists_the_fields_of_spec() -> None:
     assert all(rows[name][1] == str(FIELDS[name]["default"]).replace("False", "false") for name in ("deletionPolicy",))
 
 
+def test_the_readme_says_of_every_verb_and_every_action_why_it_is_needed() -> None:
+    granted = {each: sorted(rule["verbs"]) for rule in RULES for each in rule["resources"]}
+    told = {row[0].split(",")[0]: sorted(row[1].replace(",", " ").split()) for row in table("resource")}
+    assert told == granted
+    actions = sorted({action for each in POLICY for action in listed(each["Action"])})
+    assert sorted(row[0] for row in table("action")) == actions
+    assert all(row[-1] for row in [*table("resource"), *table("action")])
+
+
+@pytest.mark.parametrize(
+    ("status", "health"),
+    [
+        (None, "Progressing"),
+        ({"observedGeneration": -1}, "Progressing"),
+        ({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}, "Progressing"),
+        ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
+        ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "False"}]}, "Progressing"),
+        (
+            {"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "False", "reason": "Suspended"}]},
+            "Suspended",
+        ),
+        (
+            {
+                "observedGeneration": 2,
+                "conditions": [{"type": "Ready", "status": "False"}, {"type": "Stalled", "status": "True"}],
+            },
+            "Degraded",
+        ),
+    ],
+)
+def test_argo_cd_sees_the_health_that_the_conditions_mean(status: Object | None, health: str) -> None:
+    block = re.findall(r"```yml\n(.*?)```", README, re.S)[0]
+    (script,) = yaml.safe_load(block)["data"].values()
+    lua = LuaRuntime()
+    obj = {"metadata": {"generation": 2}} | ({"status": status} if status else {})
+    judge = lua.eval(f"function(obj) {script} end")
+    assert judge(lua.table_from(obj, recursive=True)).status == health
+
+
 @pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md", ".ci/run"])
 def test_every_make_target_that_is_named_exists(text: str) -> None:
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M)
@@ -624,7 +664,7 @@ def test_every_make_target_that_is_named_exists(text: str) -> None:
 
 def test_ci_runs_the_commands_of_the_readme_and_lets_none_fail() -> None:
     script = (ROOT / ".ci/run").read_text()
-    told = re.findall(r"^make [a-z]+$", README.partition("## Development")[2], re.M)
+    told = re.findall(r"^make [a-z0-9]+$", README.partition("## Development")[2], re.M)
     assert [line.removeprefix("step ") for line in script.splitlines() if line.startswith("step make")] == told
     assert "set -euo pipefail" in script
     assert "||" not in script
