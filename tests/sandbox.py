@@ -41,12 +41,15 @@ class ControllerProcess:
 
     environ: dict[str, str]
     log: Path
+    command: tuple[str, ...] = (sys.executable, "controller.py")
+    folder: Path = ROOT
     child: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as log:
-            command = [sys.executable, "controller.py"]
-            self.child = subprocess.Popen(command, cwd=ROOT, env=self.environ, stdout=log, stderr=subprocess.STDOUT)
+            self.child = subprocess.Popen(
+                self.command, cwd=self.folder, env=self.environ, stdout=log, stderr=subprocess.STDOUT
+            )
 
     def stop(self) -> int:
         """Ask it to end as Kubernetes does (SIGTERM); return its exit code."""

@@ -1,36 +1,42 @@
-"""Where the contract of the API server is tried: the fake, or the real one that CONTRACT_API_URL names.
-
-The real one must speak plain HTTP without authentication (`kubectl proxy`) and have a CRD for fargateprofiles with
-a status subresource, `status: {default: {observedGeneration: -1}}` and a schema that takes `SPEC` of the tests.
-"""
+"""Where the contract is tried: always on the fake; with `--control-plane`, as in `make e2e`, on a real one too."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from typing import Protocol
+from pathlib import Path
 
 import pytest
 
-from tests.fakes.apiserver import ApiServer, serve
+from tests.contract.client import Client, in_new_namespace
+from tests.contract.servers import InMemory, Real, ServerUnderTest
+from tests.fakes.apiserver import CRD_FILE, ApiServer, serve
 
 
-class HasUrl(Protocol):
-    """What the contract may know of a server."""
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give every test of the contract each server that was asked for."""
+    if "server" in metafunc.fixturenames:
+        kinds = ["fake", "real"] if metafunc.config.getoption("control_plane") else ["fake"]
+        metafunc.parametrize("server", kinds, indirect=True)
 
-    @property
-    def url(self) -> str: ...
 
-
-class _Real:
-    def __init__(self, url: str) -> None:
-        self.url = url.rstrip("/")
+@pytest.fixture(scope="session")
+def real(request: pytest.FixtureRequest) -> Real:
+    return Real(request.getfixturevalue("control_plane"), CRD_FILE)
 
 
 @pytest.fixture
-def server() -> Iterator[HasUrl]:
-    if url := os.environ.get("CONTRACT_API_URL"):
-        yield _Real(url)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServerUnderTest]:
+    """Give the test its server; the real one keeps nothing of it but namespaces."""
+    if request.param == "fake":
+        api = ApiServer()
+        with serve(api) as listener:
+            yield InMemory(api, listener, tmp_path)
         return
-    with serve(ApiServer()) as fake:
-        yield fake
+    shared: Real = request.getfixturevalue("real")
+    yield shared
+    shared.clear()
+
+
+@pytest.fixture
+def client(server: ServerUnderTest) -> Client:
+    return in_new_namespace(server)

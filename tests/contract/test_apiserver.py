@@ -1,128 +1,21 @@
-"""What one may rely on in a Kubernetes API server, said over plain HTTP: the fake and a real one must both pass.
+"""What one may rely on in a Kubernetes API server, said in raw HTTP: the fake and a real one must both pass.
 
-Nothing here knows the fake. Each test works in a namespace of its own, since a real server keeps what it got, and
-asks for silence by a marker: a later write whose event must come next.
+Nothing here knows which of them it talks to. Each test works in a namespace of its own, since a real server keeps
+what it got, and asks for silence by a marker: a later write whose event must come next.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
 import time
 import uuid
-from collections.abc import Iterator
-from itertools import islice
-from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from typing import Any
 
 import pytest
 import urllib3
 
-from tests.contract.conftest import HasUrl
+from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Answer, Client, Obj, in_new_namespace, profile
 
-Obj = dict[str, Any]
-MERGE = "application/merge-patch+json"
-HOLD = "example.com/hold"
-SPEC: Obj = {
-    "clusterName": "prod",
-    "podExecutionRoleArn": "arn:aws:iam::123456789012:role/pods",
-    "subnets": ["subnet-0a1b2c3d4e5f60718"],
-    "selectors": [{"namespace": "web"}],
-}
-OTHER_SPEC: Obj = {**SPEC, "selectors": [{"namespace": "api"}]}
-
-
-class Answer(NamedTuple):
-    status: int
-    body: Obj
-
-    @property
-    def version(self) -> str:
-        return str(self.body["metadata"]["resourceVersion"])
-
-    @property
-    def generation(self) -> int:
-        return int(self.body["metadata"]["generation"])
-
-    @property
-    def refusal(self) -> tuple[int, str]:
-        return self.status, self.body.get("reason", "")
-
-
-class Client:
-    """Plain HTTP against one namespace; `path` says how a resource is reached."""
-
-    def __init__(self, url: str, namespace: str) -> None:
-        self.url, self.namespace = url, namespace
-        self._pool = urllib3.PoolManager(retries=False, timeout=10)
-
-    def path(self, group: str, plural: str, name: str = "", sub: str = "") -> str:
-        return "/".join(filter(None, [f"/apis/{group}/v1/namespaces/{self.namespace}/{plural}", name, sub]))
-
-    def profile(self, name: str = "", sub: str = "") -> str:
-        return self.path("jicomusic.com", "fargateprofiles", name, sub)
-
-    def lease(self, name: str = "") -> str:
-        return self.path("coordination.k8s.io", "leases", name)
-
-    def events(self) -> str:
-        return self.path("events.k8s.io", "events")
-
-    def call(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: Any
-    ) -> Answer:
-        raw = None if body is None else json.dumps(body)
-        url = self.url + path + ("?" + urlencode(query) if query else "")
-        response = self._pool.request(method, url, body=raw, headers={"Content-Type": content_type})
-        try:
-            return Answer(response.status, response.json())
-        except ValueError:  # a real server answers an unknown path in plain text
-            return Answer(response.status, {})
-
-    def create(self, name: str, **parts: Any) -> Answer:
-        return self.call("POST", self.profile(), profile(name, **parts))
-
-    def get(self, name: str) -> Answer:
-        return self.call("GET", self.profile(name))
-
-    def patch(self, name: str, patch: Any, sub: str = "", content_type: str = MERGE) -> Answer:
-        return self.call("PATCH", self.profile(name, sub), patch, content_type)
-
-    def put(self, name: str, obj: Obj, sub: str = "") -> Answer:
-        return self.call("PUT", self.profile(name, sub), obj)
-
-    def delete(self, name: str, **preconditions: str) -> Answer:
-        return self.call("DELETE", self.profile(name), {"preconditions": preconditions})
-
-    def version(self) -> str:
-        """Return a version from which everything that comes later is new."""
-        return self.call("GET", self.profile()).version
-
-    @contextlib.contextmanager
-    def watch(self, path: str = "", patience: float = 10, **query: Any) -> Iterator[Iterator[Obj]]:
-        url = f"{self.url}{path or self.profile()}?watch=1&{urlencode(query)}"
-        response = self._pool.request("GET", url, preload_content=False, timeout=patience)
-        try:
-            yield _events(response)
-        finally:
-            response.close()
-
-    def seen(self, count: int, resource_version: str, **query: Any) -> list[tuple[str, str]]:
-        """Return type and name of the first events after a version."""
-        with self.watch(resourceVersion=resource_version, **query) as events:
-            return [(event["type"], event["object"]["metadata"]["name"]) for event in islice(events, count)]
-
-
-def _events(response: urllib3.BaseHTTPResponse) -> Iterator[Obj]:
-    rest = b""
-    for chunk in response.read_chunked():
-        *lines, rest = (rest + chunk).split(b"\n")
-        yield from map(json.loads, lines)
-
-
-def profile(name: str, spec: Obj = SPEC, status: Obj | None = None, **metadata: Any) -> Obj:
-    head = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": name, **metadata}}
-    return {**head, "spec": spec, **({"status": status} if status else {})}
+NO_VERSION = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
 
 
 def visible(answer: Answer) -> Obj:
@@ -131,18 +24,17 @@ def visible(answer: Answer) -> Obj:
     return {**answer.body, "metadata": metadata}
 
 
-def new_namespace(client: Client) -> str:
-    name = f"contract-{uuid.uuid4().hex[:8]}"
-    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-    assert client.call("POST", "/api/v1/namespaces", body).status == 201
-    return name
+def generated(client: Client, prefix: str) -> Answer:
+    """Create an object of a name that the server makes."""
+    body = profile("")
+    body["metadata"] = {"generateName": prefix}
+    return client.call("POST", client.profile(), body)
 
 
-@pytest.fixture
-def client(server: HasUrl) -> Client:
-    client = Client(server.url, "default")
-    client.namespace = new_namespace(client)
-    return client
+def settled(client: Client, **metadata: Any) -> Answer:
+    """Create web and return it after its first write, which saves the default of its status."""
+    client.create("web", **metadata)
+    return client.patch("web", {"spec": SPEC})
 
 
 # Creating
@@ -169,21 +61,44 @@ def test_a_second_create_of_the_same_name_is_already_exists(client: Client) -> N
     assert client.create("web").refusal == (409, "AlreadyExists")
 
 
+def test_what_crd_yaml_defaults_is_stored_and_seen_by_all(client: Client) -> None:
+    required = {name: SPEC[name] for name in ("podExecutionRoleArn", "selectors")}
+    with client.watch(resourceVersion=client.version()) as events:
+        created = client.create("web", spec={**required, "suspend": None})
+        assert next(events)["object"] == created.body
+    assert created.body["spec"] == {**required, "deletionPolicy": "Delete", "suspend": False}
+    assert created.body["status"] == {"observedGeneration": -1}
+    assert client.get("web").body == created.body
+    patched = client.patch("web", {"spec": {"suspend": True, "deletionPolicy": None}})
+    assert patched.body["spec"] == {**required, "deletionPolicy": "Delete", "suspend": True}
+
+
 def test_generate_name_makes_a_new_name_each_time(client: Client) -> None:
-    body = profile("")
-    body["metadata"] = {"generateName": "web-"}
-    names = {client.call("POST", client.profile(), body).body["metadata"]["name"] for _ in range(2)}
+    names = {generated(client, "web-").body["metadata"]["name"] for _ in range(2)}
     assert len(names) == 2
     assert all(name.startswith("web-") and len(name) == 9 for name in names)
 
 
-def test_an_object_needs_a_valid_name(client: Client) -> None:
-    assert client.create("").refusal == (422, "Invalid")
-    assert client.create("Web_1").refusal == (422, "Invalid")
+def test_a_generated_name_has_at_most_63_characters(client: Client) -> None:
+    name = generated(client, "a" * 70).body["metadata"]["name"]
+    assert (name[:58], len(name)) == ("a" * 58, 63)
+
+
+@pytest.mark.parametrize("prefix", ["web.", "web..", "Web-", "a" * 300])
+def test_a_prefix_of_names_must_be_a_name_itself_but_for_a_hyphen_at_its_end(client: Client, prefix: str) -> None:
+    assert generated(client, prefix).refusal == (422, "Invalid")
+    of_event = event(client, metadata={"generateName": prefix})
+    assert client.call("POST", client.events(), of_event).refusal == (422, "Invalid")
+
+
+@pytest.mark.parametrize("name", ["", "Web_1", "web-", "-web", "web..1", "web-.1", "a" * 254])
+def test_an_object_needs_a_valid_name(client: Client, name: str) -> None:
+    assert client.create(name).refusal == (422, "Invalid")
 
 
 def test_a_create_must_not_name_a_version(client: Client) -> None:
     assert client.create("web", resourceVersion="5").status == 500
+    assert client.create("web", resourceVersion="0").status == 201
 
 
 def test_a_body_must_fit_its_path(client: Client) -> None:
@@ -236,7 +151,7 @@ def test_a_deleted_namespace_is_terminating_and_takes_nothing_new(client: Client
 
 
 def test_a_list_holds_one_namespace_or_all(client: Client) -> None:
-    other = Client(client.url, new_namespace(client))
+    other = in_new_namespace(client.server)
     client.create("web")
     other.create("api")
     here = client.call("GET", client.profile()).body
@@ -250,7 +165,7 @@ def test_a_list_holds_one_namespace_or_all(client: Client) -> None:
 def test_versions_grow_with_every_write_of_any_resource(client: Client) -> None:
     first = client.create("web")
     lease = client.call("PUT", client.lease("leader"), lease_of("a"))
-    second = client.patch("web", {"spec": {"clusterName": "test"}})
+    second = client.patch("web", {"spec": OTHER_SPEC})
     listed = client.call("GET", client.profile())
     assert int(first.version) < int(lease.version) < int(second.version) <= int(listed.version)
 
@@ -261,12 +176,12 @@ def test_later_pages_show_the_world_of_the_first(client: Client) -> None:
     first = client.call("GET", client.profile(), limit=2)
     client.delete("c")
     client.create("e")
-    client.patch("d", {"spec": {"clusterName": "test"}})
+    assert client.patch("d", {"spec": {"suspend": True}}).status == 200
     page: Obj = {"limit": 2, "continue": first.body["metadata"]["continue"]}
     second = client.call("GET", client.profile(), **page)
-    specs = {item["metadata"]["name"]: item["spec"]["clusterName"] for item in second.body["items"]}
+    suspended = {item["metadata"]["name"]: item["spec"]["suspend"] for item in second.body["items"]}
     assert [item["metadata"]["name"] for item in first.body["items"]] == ["a", "b"]
-    assert specs == {"c": "prod", "d": "prod"}
+    assert suspended == {"c": False, "d": False}
     assert second.version == first.version
     assert not second.body["metadata"].get("continue")
 
@@ -333,7 +248,7 @@ def test_a_watch_without_a_version_begins_with_what_is_there(client: Client, ver
 
 
 def test_a_watch_of_a_namespace_sees_no_other(client: Client) -> None:
-    other = Client(client.url, new_namespace(client))
+    other = in_new_namespace(client.server)
     before = client.version()
     other.create("foreign")
     client.create("web")
@@ -358,6 +273,18 @@ def test_a_version_too_old_to_resume_from_is_one_error_event_and_the_end(client:
     assert only["object"]["message"].startswith("too old resource version: 1 (")
 
 
+def test_after_a_restart_even_the_current_version_is_too_old_and_a_new_list_will_do(client: Client) -> None:
+    version = client.create("web").version
+    client.server.restart()
+    assert client.get("web").version == version
+    with client.watch(resourceVersion=version) as events:
+        (only,) = list(events)
+    assert (only["type"], only["object"]["code"]) == ("ERROR", 410)
+    fresh = client.version()
+    client.patch("web", {"spec": OTHER_SPEC})
+    assert client.seen(1, fresh) == [("MODIFIED", "web")]
+
+
 def test_a_version_from_the_future_waits_in_silence(client: Client) -> None:
     with client.watch(resourceVersion=int(client.version()) + 10**6, patience=0.4) as events:
         client.create("web")
@@ -367,14 +294,17 @@ def test_a_version_from_the_future_waits_in_silence(client: Client) -> None:
 
 def test_a_watch_ends_cleanly_on_time_and_tells_its_version_before(client: Client) -> None:
     started, created = time.monotonic(), client.create("web")
-    query: Obj = {"resourceVersion": created.version, "timeoutSeconds": 3, "allowWatchBookmarks": "true"}
+    seconds = client.server.bookmarked_seconds
+    query: Obj = {"resourceVersion": created.version, "timeoutSeconds": seconds, "allowWatchBookmarks": "true"}
     with client.watch(**query) as events:
+        # Something to tell: a version that the watch has shown already is no reason for a bookmark.
+        unseen = in_new_namespace(client.server).create("foreign")
         last = list(events)[-1]
-    assert 2.9 < time.monotonic() - started < 4
+    assert seconds - 0.1 < time.monotonic() - started < seconds + 1
     assert last["type"] == "BOOKMARK"
     assert (last["object"]["kind"], last["object"]["apiVersion"]) == ("FargateProfile", "jicomusic.com/v1")
     assert "spec" not in last["object"]
-    assert int(last["object"]["metadata"]["resourceVersion"]) >= int(created.version)
+    assert int(last["object"]["metadata"]["resourceVersion"]) >= int(unseen.version)
 
 
 def test_a_version_that_is_no_number_is_an_internal_error(client: Client) -> None:
@@ -426,14 +356,48 @@ def test_a_foreign_uid_is_refused_but_not_in_a_status_patch(client: Client) -> N
     wrong: Obj = {"uid": str(uuid.uuid4())}
     assert client.patch("web", {"metadata": wrong}).refusal == (422, "Invalid")
     assert client.put("web", created | {"metadata": created["metadata"] | wrong}).refusal == (409, "Conflict")
-    assert client.delete("web", uid=wrong["uid"]).refusal == (409, "Conflict")
+    deleted = client.delete("web", uid=wrong["uid"])
+    assert deleted.refusal == (409, "Conflict")
+    assert deleted.body["message"] == (
+        'Operation cannot be fulfilled on FargateProfile.jicomusic.com "web": the UID in the precondition '
+        f"({wrong['uid']}) does not match the UID in record ({created['metadata']['uid']}). "
+        "The object might have been deleted and then recreated"
+    )
     patched = client.patch("web", {"metadata": wrong, "status": {"profileName": "x"}}, "status")
     assert (patched.status, patched.body["metadata"]["uid"]) == (200, created["metadata"]["uid"])
 
 
-def test_a_replacement_must_name_the_version_that_it_replaces(client: Client) -> None:
+@pytest.mark.parametrize("version", [None, "", "0"])
+def test_a_replacement_must_name_the_version_that_it_replaces(client: Client, version: str | None) -> None:
     client.create("web")
-    assert client.put("web", profile("web", spec=OTHER_SPEC)).refusal == (422, "Invalid")
+    client.call("PUT", client.lease("leader"), lease_of("a"))
+    head: Obj = {} if version is None else {"resourceVersion": version}
+    for refused in (
+        client.put("web", profile("web", spec=OTHER_SPEC, **head)),
+        client.put("web", profile("web", status={"profileName": "x"}, **head), "status"),
+        client.call("PUT", client.lease("leader"), lease_of("b", **head)),
+    ):
+        assert refused.refusal == (422, "Invalid")
+        assert refused.body["message"].endswith(NO_VERSION)
+
+
+@pytest.mark.parametrize("version", [None, "", "0"])
+def test_a_patch_may_be_silent_on_the_version_but_not_take_it_away(client: Client, version: str | None) -> None:
+    client.create("web")
+    head = {"metadata": {"resourceVersion": version}}
+    for refused in (
+        client.patch("web", {**head, "spec": OTHER_SPEC}),
+        client.patch("web", {**head, "status": {"profileName": "x"}}, "status"),
+    ):
+        assert refused.refusal == (422, "Invalid")
+        assert refused.body["message"].endswith(NO_VERSION)
+    assert client.patch("web", {"spec": OTHER_SPEC}).status == 200
+
+
+@pytest.mark.parametrize("version", ["abc", "-1", "1.0"])
+def test_a_write_under_a_version_that_is_no_number_is_an_internal_error(client: Client, version: str) -> None:
+    client.create("web")
+    assert client.patch("web", {"metadata": {"resourceVersion": version}, "spec": OTHER_SPEC}).status == 500
 
 
 def test_a_replacement_of_a_missing_object_is_404_except_for_a_lease(client: Client) -> None:
@@ -453,12 +417,12 @@ def test_status_is_written_only_through_its_own_path(client: Client) -> None:
 
 
 def test_the_status_path_writes_nothing_but_status(client: Client) -> None:
-    created = client.create("web", finalizers=[HOLD])
+    created = settled(client, finalizers=[HOLD])
     change = {"metadata": {"labels": {"a": "b"}, "finalizers": []}, "spec": OTHER_SPEC}
     ignored = client.patch("web", change, "status")
     assert (ignored.status, visible(ignored)) == (200, visible(created))
     put = client.put("web", merged(created.body, change) | {"status": {"profileName": "web"}}, "status")
-    assert put.body["status"] == {"profileName": "web"}
+    assert put.body["status"] == {"observedGeneration": -1, "profileName": "web"}
     assert (put.body["spec"], put.body["metadata"]["finalizers"]) == (SPEC, [HOLD])
     assert "labels" not in put.body["metadata"]
 
@@ -479,13 +443,22 @@ def test_generation_counts_changes_of_spec_only(client: Client) -> None:
 
 
 def test_a_write_that_changes_nothing_leaves_no_trace(client: Client) -> None:
-    created = client.create("web", labels={"a": "b"})
+    created = settled(client, labels={"a": "b"})
     assert client.patch("web", {"spec": SPEC}).version == created.version
     assert client.patch("web", {"metadata": {"finalizers": []}}).version == created.version
     assert client.patch("web", {"status": {"observedGeneration": -1}}, "status").version == created.version
     assert client.put("web", created.body).version == created.version
     client.create("marker")
     assert client.seen(1, created.version) == [("ADDED", "marker")]
+
+
+def test_the_first_write_after_a_create_is_stored_even_if_it_changes_nothing(client: Client) -> None:
+    created = client.create("web")
+    first = client.patch("web", {"spec": SPEC})
+    assert int(first.version) > int(created.version)
+    assert first.generation == 1
+    assert client.patch("web", {"spec": SPEC}).version == first.version
+    assert client.seen(1, created.version) == [("MODIFIED", "web")]
 
 
 def test_a_write_that_changes_nothing_still_checks_its_version(client: Client) -> None:
@@ -531,6 +504,7 @@ def test_the_last_finalizer_takes_the_object_with_it_and_answers_its_old_version
     with client.watch(resourceVersion=one_left.version) as events:
         gone = next(events)
     assert gone["type"] == "DELETED"
+    assert gone["object"]["metadata"]["finalizers"] == [HOLD], "it shows what was stored last"
     assert int(gone["object"]["metadata"]["resourceVersion"]) > int(one_left.version)
 
 
@@ -576,7 +550,7 @@ def event(client: Client, **parts: Any) -> Obj:
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
-        "metadata": {"generateName": "web."},
+        "metadata": {"generateName": "web-"},
         "eventTime": "2026-11-22T10:00:00.000000Z",
         "reportingController": "jicomusic.com/fargate-profile-controller",
         "reportingInstance": "pod-1",

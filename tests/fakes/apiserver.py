@@ -1,7 +1,9 @@
 """An in-memory Kubernetes API server, honest where the controller relies on it, and its small HTTP face.
 
-It is not a whole one: no RBAC, no admission, no schema for spec (lax, like an old CRD), no managedFields, no apply,
-no discovery. Its manners are those measured on kube-apiserver 1.36; tests/contract holds it to them.
+It is not a whole one: no RBAC, no admission, no managedFields, no JSON patch, no apply, no discovery. Of crd.yaml's
+schema it knows the defaults only; it judges nothing, and keeps the unknown fields and the nulls that the real server
+drops in silence, since it plays an older CRD and a lax server too. Its other manners are those measured on
+kube-apiserver 1.36.3; tests/contract holds both to them.
 
 One counter numbers all writes, and each write is one `Change` in the history of its resource: watches, resumes,
 later pages and 410 are all read off that history. It never shrinks; `compact` only moves the oldest version that
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
 import json
 import math
 import random
@@ -33,12 +36,15 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import parse_qsl, unquote
 
+import yaml
+
 Obj = dict[str, Any]
 Key = tuple[str, str]
 T = TypeVar("T")
 Death = Literal["clean", "reset", "silent"]
 Outcome = int | Literal["drop", "lost"]
 
+CRD_FILE = Path(__file__).resolve().parents[2] / "crd.yaml"
 MERGE_PATCH = "application/merge-patch+json"
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 PAGE_EXPIRED = "The provided continue parameter is too old to display a consistent list result"
@@ -46,6 +52,7 @@ TRUE = ("1", "true")
 LOOK_SECONDS = 0.02  # how often a waiting watch looks at its client and its clock
 LAST_BOOKMARK_SECONDS = 2.0  # before the end; cacher/cache_watcher.go, nextBookmarkTime
 RESTART_VERSIONS = 10  # a restarted apiserver writes objects of its own before it serves
+GENERATED_BASE_LIMIT = 58  # of a name that the server ends with five letters of its own
 
 # Where the reason is not the phrase of HTTP without its spaces.
 REASONS = {410: "Expired", 422: "Invalid", 500: "InternalError", 504: "Timeout"}
@@ -61,7 +68,7 @@ class Resource:
     namespaced: bool = True
     custom: bool = False
     create_on_put: bool = False
-    put_needs_version: bool = True
+    needs_version: bool = True  # an update names the version that it replaces; a patch has it from the object
 
     @property
     def group(self) -> str:
@@ -77,15 +84,15 @@ RESOURCES = {
     for resource in (
         Resource("jicomusic.com/v1", "fargateprofiles", "FargateProfile", custom=True),
         Resource("coordination.k8s.io/v1", "leases", "Lease", create_on_put=True),
-        Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, put_needs_version=False),
-        Resource("v1", "namespaces", "Namespace", namespaced=False, put_needs_version=False),
+        Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, needs_version=False),
+        Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
     )
 }
 PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<subresource>[^/]+))?)?"
 )
-NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?")
+NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 QUALIFIED_NAME = re.compile(r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
 SELECTOR_TERM = re.compile(r"([\w./-]+)==?([\w.-]*)")
@@ -250,10 +257,9 @@ def wants_watch(query: Mapping[str, str]) -> bool:
 
 def version_of(text: str) -> int:
     """Return a resourceVersion as the number that it is here; the real server answers 500 to any other text."""
-    try:
-        return int(text)
-    except ValueError:
-        raise ApiError(500, f'strconv.ParseUint: parsing "{text}": invalid syntax') from None
+    if not re.fullmatch("[0-9]+", text):
+        raise ApiError(500, f'strconv.ParseUint: parsing "{text}": invalid syntax')
+    return int(text)
 
 
 class Change(NamedTuple):
@@ -287,8 +293,10 @@ class _Watch:
     last_bookmark_at: float = math.inf
     bookmark_at: float = math.inf
     killed: Death | None = None
+    told: int = 0  # the version that the client knows
 
     def start(self, now: float, timeout: float) -> None:
+        self.told = self.version
         self.deadline = now + timeout
         if self.bookmark_seconds < math.inf:
             self.last_bookmark_at = self.deadline - min(LAST_BOOKMARK_SECONDS, timeout / 2)
@@ -335,6 +343,25 @@ def _finalizers(obj: Obj) -> list[str]:
     return held + obj.get("spec", {}).get("finalizers", []) if obj["kind"] == "Namespace" else held
 
 
+@functools.cache
+def crd_schema() -> Obj:
+    """Return the schema of a FargateProfile."""
+    schema: Obj = yaml.safe_load(CRD_FILE.read_text())["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+def defaulted(value: Any, schema: Obj) -> Any:
+    """Return the value with what it leaves out filled in (apiextensions-apiserver, schema/defaulting)."""
+    if isinstance(value, list):
+        return [defaulted(each, schema.get("items", {})) for each in value]
+    if not isinstance(value, dict):
+        return value
+    known, others = schema.get("properties", {}), schema.get("additionalProperties", {})
+    missing = {name for name, child in known.items() if "default" in child and value.get(name) is None}
+    filled = value | {name: known[name]["default"] for name in missing}
+    return {name: defaulted(each, known.get(name, others)) for name, each in filled.items()}
+
+
 def _content(obj: Obj) -> Obj:
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
 
@@ -346,8 +373,8 @@ def _utc_now() -> datetime:
 class ApiServer:
     """The server without a wire: thread-safe, one lock; every object that it hands out is a copy.
 
-    `crd_defaults` is whether the CRD defaults status to observedGeneration -1 (False: an old CRD). `rand` makes
-    uids and generated names, so that a seeded simulation repeats.
+    `crd_defaults` is whether the CRD has crd.yaml's defaults (False: an old CRD). `rand` makes uids and generated
+    names, so that a seeded simulation repeats.
     """
 
     def __init__(
@@ -361,6 +388,7 @@ class ApiServer:
         self._objects: dict[str, dict[Key, Obj]] = {plural: {} for plural in RESOURCES}
         self._history: dict[str, list[Change]] = {plural: [] for plural in RESOURCES}
         self._watches: list[_Watch] = []
+        self._default_unsaved: set[str] = set()  # uids of objects whose status is the default, and not stored
         self._changed = threading.Condition(threading.RLock())
         for name in ("default", "kube-system"):
             self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
@@ -460,12 +488,18 @@ class ApiServer:
             self.faults.append(Fault(method, path_pattern, outcome, times, retry_after))
 
     def compact(self) -> None:
-        """Forget the past: whoever asks for an older version gets 410. Live watches go on."""
+        """Forget the past: whoever asks for an older version gets 410. Live watches go on.
+
+        On the real server the cache of watches has to lose it; etcd's compaction alone takes nothing from anybody.
+        """
         with self._changed:
             self._oldest = self._version
 
     def restart(self) -> None:
-        """End all watches and forget the past, so that even a resume from the last seen version gets 410."""
+        """End all watches and forget the past, so that even a resume from the last seen version gets 410.
+
+        The real one may first answer 429 to a watch, "storage is (re)initializing": `fail("WATCH", "", 429)`.
+        """
         with self._changed:
             self._version += RESTART_VERSIONS
             self.compact()
@@ -628,8 +662,13 @@ class ApiServer:
         if watch.version > self._version:  # a version from the future: wait for it in silence
             return events
         watch.version = self._version
+        if events:
+            watch.told = version_of(events[-1]["object"]["metadata"].get("resourceVersion", "0"))
         if now >= watch.bookmark_at:
             watch.schedule_bookmark(now)
+            if watch.told >= watch.version:  # nothing new: a quiet server stays silent, however long
+                return events
+            watch.told = watch.version
             head = {"kind": watch.at.resource.kind, "apiVersion": watch.at.resource.group_version}
             metadata = {"resourceVersion": str(watch.version)}
             events.append({"type": "BOOKMARK", "object": {**head, "metadata": metadata}})
@@ -640,14 +679,13 @@ class ApiServer:
     def _create(self, at: Target, body: Any) -> Response:
         new = self._body(at, body)
         metadata = new["metadata"]
-        if metadata.get("resourceVersion") and not at.name:
+        if version_of(metadata.get("resourceVersion") or "0") and not at.name:
             raise ApiError(500, "resourceVersion should not be set on objects to be created", "")
-        if not metadata.get("name") and metadata.get("generateName"):
-            metadata["name"] = metadata["generateName"] + "".join(
-                self._rand.choices("bcdfghjklmnpqrstvwxz2456789", k=5)
-            )
+        if prefix := metadata.get("generateName", ""):
+            ending = "".join(self._rand.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
+            metadata.setdefault("name", prefix[:GENERATED_BASE_LIMIT] + ending)
         at = replace(at, name=metadata.get("name", ""))
-        self._check_name(at)
+        self._check_name(at, prefix)
         new["metadata"] = {
             **{name: value for name, value in metadata.items() if name not in SYSTEM_METADATA},
             **({"namespace": at.namespace} if at.namespace else {}),
@@ -656,13 +694,20 @@ class ApiServer:
             "uid": str(uuid.UUID(int=self._rand.getrandbits(128), version=4)),
             "creationTimestamp": self._timestamp(),
         }
-        self._default(at, new)
+        if at.resource.custom:
+            new.pop("status", None)
+        new = self._default(at, new)
         self._validate(at, new)
-        return Response(201, wire(self._commit(at, None, new)))
+        created = self._commit(at, None, new)
+        if at.resource.custom and "status" in new:
+            self._default_unsaved.add(new["metadata"]["uid"])
+        return Response(201, wire(created))
 
-    def _check_name(self, at: Target) -> None:
+    def _check_name(self, at: Target, prefix: str = "") -> None:
         if not at.name:
             raise invalid(at, ("metadata.name", "Required value: name or generateName is required"))
+        if prefix and not NAME.fullmatch(prefix.removesuffix("-")):
+            raise invalid(at, ("metadata.generateName", f'Invalid value: "{prefix}": a lowercase RFC 1123 subdomain'))
         if not NAME.fullmatch(at.name):
             raise invalid(at, ("metadata.name", f'Invalid value: "{at.name}": a lowercase RFC 1123 subdomain'))
         if at.resource.namespaced:
@@ -688,8 +733,6 @@ class ApiServer:
         old = self._found(at)
         if uid not in (None, old["metadata"]["uid"]):
             raise uid_conflict(at, uid, old["metadata"]["uid"])
-        if at.resource.put_needs_version and not sent["metadata"].get("resourceVersion"):
-            raise invalid(at, ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update"))
         return self._update(at, old, sent)
 
     def _patch(self, at: Target, patch: Any, content_type: str) -> Response:
@@ -701,13 +744,18 @@ class ApiServer:
         return self._update(at, old, self._body(at, merge(old, patch)))
 
     def _update(self, at: Target, old: Obj, sent: Obj) -> Response:
-        """Store what was sent; a write that changes nothing checks the version and leaves no trace."""
-        version = old["metadata"]["resourceVersion"]
-        if (sent["metadata"].get("resourceVersion") or version) != version:
+        """Store what was sent; a write that changes nothing checks the version and leaves no trace.
+
+        Except the first after the creation: only it saves the default status, which readers saw from the start.
+        """
+        seen = version_of(sent["metadata"].get("resourceVersion") or "0")
+        if not seen and at.resource.needs_version:
+            raise invalid(at, ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update"))
+        if seen and seen != int(old["metadata"]["resourceVersion"]):
             raise conflict(at, MODIFIED)
         new = self._new_status(at, old, sent) if at.subresource else self._new_main(at, old, sent)
         self._validate(at, new)
-        if new == old:
+        if new == old and old["metadata"]["uid"] not in self._default_unsaved:
             return Response(200, wire(old))
         if "deletionTimestamp" in new["metadata"] and not _finalizers(new):
             self._commit(at, old, None)
@@ -717,8 +765,7 @@ class ApiServer:
     def _new_status(self, at: Target, old: Obj, sent: Obj) -> Obj:
         """Return the old object with the status that was sent, and nothing else of it."""
         new = {name: value for name, value in {**old, "status": sent.get("status")}.items() if value is not None}
-        self._default(at, new, keep_status=True)
-        return new
+        return self._default(at, new)
 
     def _new_main(self, at: Target, old: Obj, sent: Obj) -> Obj:
         """Return what was sent, with the old status and the metadata that only the server writes."""
@@ -731,8 +778,8 @@ class ApiServer:
         self._check_finalizers(at, was, free)
         if at.resource.custom:
             new = {**_content(new), "metadata": new["metadata"], "status": old.get("status")}
-            new = {name: value for name, value in new.items() if value is not None}
-            if _content(new) != _content(old):
+            new = self._default(at, {name: value for name, value in new.items() if value is not None})
+            if _content(new) != _content(self._default(at, old)):
                 new["metadata"]["generation"] += 1
         return new
 
@@ -746,10 +793,13 @@ class ApiServer:
     def _delete(self, at: Target, options: Any) -> Response:
         old = self._found(at)
         metadata, wanted = old["metadata"], (options or {}).get("preconditions", {})
-        if wanted.get("uid", metadata["uid"]) != metadata["uid"]:
-            raise conflict(at, f"the UID in the precondition ({wanted['uid']}) does not match the UID in record")
-        if wanted.get("resourceVersion", metadata["resourceVersion"]) != metadata["resourceVersion"]:
-            raise conflict(at, "the ResourceVersion in the precondition does not match the ResourceVersion in record")
+        ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
+        for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+            if wanted.get(name, metadata[name]) != metadata[name]:
+                why = f"the {what} in the precondition ({wanted[name]}) does not match the {what} in record"
+                why += f" ({metadata[name]}). The object might have been {ends[name]}"
+                obj = f'{at.resource.kind}.{at.resource.group} "{at.name}"'
+                raise about(at, 409, f"Operation cannot be fulfilled on {obj}: {why}")
         if not _finalizers(old):
             self._commit(at, old, None)
             details = {"name": at.name, "group": at.resource.group, "kind": at.resource.plural, "uid": metadata["uid"]}
@@ -784,20 +834,19 @@ class ApiServer:
             raise ApiError(400, f"the name of the object does not match the name on the URL ({at.name})")
         if sent["metadata"].get("namespace", at.namespace) != at.namespace:
             raise ApiError(400, "the namespace of the provided object does not match the namespace sent on the request")
+        check_micro_times(at, sent)
         return sent
 
-    def _default(self, at: Target, new: Obj, keep_status: bool = False) -> None:
-        """Fill in what the server fills in: the CRD defaults status as a whole, whenever it is missing."""
-        if at.resource.custom:
-            if not keep_status:
-                new.pop("status", None)
-            if self.crd_defaults:
-                new.setdefault("status", {"observedGeneration": -1})
+    def _default(self, at: Target, new: Obj) -> Obj:
+        """Return the object with what the server fills in."""
+        if at.resource.custom and self.crd_defaults:
+            filled: Obj = defaulted(new, crd_schema())
+            return filled
         if at.resource.kind == "Namespace":
-            new |= {"spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+            return {**new, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        return new
 
     def _validate(self, at: Target, new: Obj) -> None:
-        check_micro_times(at, new)
         problems = list(event_problems(new)) if at.resource.kind == "Event" else []
         if problems:
             raise invalid(at, *problems)
@@ -805,6 +854,7 @@ class ApiServer:
     def _commit(self, at: Target, before: Obj | None, after: Obj | None) -> Obj:
         """Make one change visible to everybody, under the next version."""
         self._version += 1
+        self._default_unsaved.discard((before or {}).get("metadata", {}).get("uid", ""))
         objects = self._objects[at.resource.plural]
         if after is None:
             del objects[at.key]

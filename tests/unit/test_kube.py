@@ -314,7 +314,7 @@ def test_bookmarks_keep_a_quiet_watch_open_for_longer_than_the_silence_that_woul
 
 
 def test_the_silence_that_ends_a_watch_is_longer_than_the_minute_between_bookmarks() -> None:
-    assert 60 < kube.SILENCE_SECONDS < 90
+    assert 121 < kube.SILENCE_SECONDS < 180
 
 
 def test_half_a_line_before_the_end_is_dropped_and_the_lines_before_it_are_not(reach: Callable[..., Kube]) -> None:

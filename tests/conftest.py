@@ -1,0 +1,30 @@
+"""The control plane that tests share, and who asks for it.
+
+tests/e2e always needs it; tests/contract tries the in-memory API server alone, unless `--control-plane` is given.
+If none can be had such tests fail; they are never skipped.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.controlplane import ControlPlane
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let `make e2e` ask for the real API server; the fast suite must do without."""
+    parser.addoption("--control-plane", action="store_true", help="try tests/contract on a real kube-apiserver too")
+
+
+@pytest.fixture(scope="session")
+def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
+    """Run etcd and kube-apiserver for the session."""
+    from tests.e2e.controlplane import ControlPlane  # noqa: PLC0415 - a third of a second that the fast suite saves
+
+    with ControlPlane(tmp_path_factory.mktemp("controlplane")) as running:
+        yield running

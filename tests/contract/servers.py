@@ -1,0 +1,113 @@
+"""The two API servers that the contract is tried on, seen as any client sees them: an address and credentials."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import urllib3
+
+from tests.e2e.controlplane import ControlPlane
+from tests.fakes.apiserver import ApiServer, Server, kubeconfig
+
+MERGE_PATCH = "application/merge-patch+json"
+NAMESPACES = "contract-"
+PROFILES = "/apis/jicomusic.com/v1/fargateprofiles"
+
+
+class ServerUnderTest(Protocol):
+    """What the contract may know of a server; `kubeconfig` is how kube.py reaches it."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def headers(self) -> dict[str, str]: ...
+
+    @property
+    def ca(self) -> str | None: ...
+
+    @property
+    def kubeconfig(self) -> Path: ...
+
+    @property
+    def bookmarked_seconds(self) -> int:
+        """The shortest watch that has its last bookmark surely."""
+
+    def restart(self) -> None:
+        """Make it forget what a watch may resume from; objects, address and credentials stay."""
+
+
+class InMemory:
+    """The fake behind HTTP."""
+
+    bookmarked_seconds = 1
+
+    def __init__(self, api: ApiServer, server: Server, folder: Path) -> None:
+        self._api = api
+        self.url = server.url
+        self.headers: dict[str, str] = {}
+        self.ca = None
+        self.kubeconfig = kubeconfig(server.url, folder / "kubeconfig")
+
+    def restart(self) -> None:
+        self._api.restart()
+
+
+class Real:
+    """A kube-apiserver over TLS with a token, and crd.yaml in it."""
+
+    bookmarked_seconds = 3  # the last one is due 2 s before the end, give or take the second in which it looks
+
+    def __init__(self, plane: ControlPlane, crd: Path) -> None:
+        self._plane = plane
+        self.url, self.ca, self.kubeconfig = plane.url, str(plane.ca), plane.kubeconfig
+        self.headers = {"Authorization": f"Bearer {plane.token}"}
+        self._pool = urllib3.PoolManager(retries=False, timeout=10, ca_certs=self.ca, headers=self.headers)
+        applied = plane.kubectl("apply", "-f", str(crd))
+        assert applied.returncode == 0, applied.stderr
+        until(lambda: self._has_defaults() and self._serves())
+
+    def restart(self) -> None:
+        """Restart it: compacting etcd is not enough, the API server answers watches from its own memory."""
+        self._plane.stop_apiserver()
+        self._plane.start_apiserver()
+        until(self._serves)
+
+    def _has_defaults(self) -> bool:
+        """Tell whether crd.yaml is in use: it takes a moment, and another test may have put another CRD there."""
+        spec = {"podExecutionRoleArn": "arn:aws:iam::123456789012:role/pods", "selectors": [{"namespace": "web"}]}
+        body = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web"}, "spec": spec}
+        path = f"{PROFILES.rpartition('/')[0]}/namespaces/default/fargateprofiles?dryRun=All"
+        answer = self._pool.request("POST", self.url + path, body=json.dumps(body))
+        return answer.status == 201 and "deletionPolicy" in answer.json()["spec"] and "status" in answer.json()
+
+    def _serves(self) -> bool:
+        """Tell whether it answers lists and watches: just after a start it refuses the latter with 429."""
+        watch = self._pool.request("GET", f"{self.url}{PROFILES}?watch=1", preload_content=False)
+        watch.close()
+        return watch.status == 200 and self._pool.request("GET", self.url + PROFILES).status == 200
+
+    def clear(self) -> None:
+        """Remove what the tests left: other tests on this control plane see every object of every namespace."""
+        for item in self._pool.request("GET", self.url + PROFILES).json()["items"]:
+            metadata = item["metadata"]
+            if metadata["namespace"].startswith(NAMESPACES):
+                self._remove(f"{self.url}{PROFILES.rpartition('/')[0]}/namespaces/{metadata['namespace']}", metadata)
+
+    def _remove(self, namespace: str, metadata: dict[str, Any]) -> None:
+        path = f"{namespace}/fargateprofiles/{metadata['name']}"
+        release = json.dumps({"metadata": {"finalizers": None}})
+        self._pool.request("PATCH", path, body=release, headers=self.headers | {"Content-Type": MERGE_PATCH})
+        self._pool.request("DELETE", path)
+
+
+def until(holds: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until it holds."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.05)

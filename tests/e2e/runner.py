@@ -1,0 +1,48 @@
+"""`python controller.py` with what production has no flags for, set from variables before main is called.
+
+    python -m tests.e2e.runner
+
+E2E_SILENCE_SECONDS: of a watch, before it is given up. E2E_LOST_CREATE_SECONDS: for which an unanswered create may
+still come true. E2E_SERVICE_ACCOUNT: the folder that a pod has its token in. E2E_TOKEN_SECONDS: for which a token that
+was read is used.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import controller
+import kube
+import reconcile
+
+
+def main() -> int:
+    """Set what is asked for and run the controller."""
+    if seconds := os.environ.get("E2E_SILENCE_SECONDS"):
+        _set(kube, "Kube", partial(kube.Kube, silence_seconds=float(seconds)))
+    if seconds := os.environ.get("E2E_LOST_CREATE_SECONDS"):
+        _set(controller, "Settings", partial(reconcile.Settings, lost_create=timedelta(seconds=float(seconds))))
+    if folder := os.environ.get("E2E_SERVICE_ACCOUNT"):
+        _set(kube, "connect", partial(kube.connect, service_account=Path(folder)))
+    if seconds := os.environ.get("E2E_TOKEN_SECONDS"):
+        _set(kube, "_PodLoader", partial(_short_loader, kube._PodLoader, timedelta(seconds=float(seconds))))
+    return controller.main(sys.argv[1:], os.environ)
+
+
+def _set(module: Any, name: str, value: Any) -> None:
+    setattr(module, name, value)
+
+
+def _short_loader(kind: Any, period: timedelta, *files: str) -> Any:
+    loader = kind(*files)
+    loader._token_refresh_period = period
+    return loader
+
+
+if __name__ == "__main__":
+    sys.exit(main())
