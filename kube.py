@@ -170,8 +170,7 @@ class Kube:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            # A cut in front of "-" or "." would leave a name that is refused.
-            "metadata": {"generateName": f"{meta['name'][:40].rstrip('-.')}-", "namespace": meta["namespace"]},
+            "metadata": {"generateName": _event_name(meta["name"], now), "namespace": meta["namespace"]},
             # MicroTime: six decimals or HTTP 400
             "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             "reportingController": CONTROLLER_NAME,
@@ -343,6 +342,15 @@ def _event(event: Any) -> tuple[str, Object]:
         code = obj.get("code", 0)
         raise BY_STATUS.get(code, KubeError)(f"the watch was refused: {obj.get('message')}", code)
     return str(event.get("type")), _trimmed(_with_metadata(obj))
+
+
+def _event_name(name: str, now: datetime) -> str:
+    """Return the start of an event's name, as client-go forms it: name and time, so that events list in their order.
+
+    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as they are listed.
+    """
+    # A cut in front of "-" or "." would leave a name that is refused.
+    return f"{name[:40].rstrip('-.')}.{int(now.timestamp() * 1e6):x}-"
 
 
 def _difference(old: Object, new: Object) -> Object:

@@ -1,0 +1,284 @@
+"""The README's upgrade from the kopf operator: its CRD as old clusters have it stored, its objects, then our commands.
+
+One upgrade on a control plane of its own is recorded step by step; the tests read the record. The CRD was made as
+apiextensions v1beta1, which no API server takes any more: what remains of it in etcd is a v1 object that none would
+take either (preserveUnknownFields true, a schema that is not structural), so it is written into etcd.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.controlplane import ControlPlane
+from tests.e2e.support import (
+    AFTER_A_WHILE,
+    IDENTITY,
+    ROLE,
+    ROOT,
+    SOON,
+    SUBNETS,
+    Operator,
+    User,
+    environment,
+    ok,
+    profiles,
+    token_of,
+    wait_for,
+    write_kubeconfig,
+)
+from tests.fakes import aws as fake_aws
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Object = dict[str, Any]
+
+NAME = "fargateprofiles.jicomusic.com"
+OLD_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "spec": {
+            "type": "object",
+            "properties": {
+                "subnets": {"type": "array", "pattern": "(subnet-)[0-9a-z]{17}"},
+                "podExecutionRoleArn": {"type": "string"},
+                "tags": {"type": "object"},
+                "selectors": {"type": "array", "maxItems": 5, "properties": {"namespace": {"type": "array"}}},
+            },
+        }
+    },
+}
+NAMES = {"kind": "FargateProfile", "plural": "fargateprofiles", "singular": "fargateprofile", "shortNames": ["fp"]}
+OLD_MANIFEST = {  # as it was applied
+    "apiVersion": "apiextensions.k8s.io/v1beta1",
+    "kind": "CustomResourceDefinition",
+    "metadata": {"name": NAME, "annotations": {}},
+    "spec": {
+        "scope": "Namespaced",
+        "group": "jicomusic.com",
+        "versions": [{"name": "v1", "served": True, "storage": True}],
+        "names": NAMES,
+        "validation": {"openAPIV3Schema": OLD_SCHEMA},
+    },
+}
+KOPF, DOMAIN_KOPF = "KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"
+VALID = {
+    "podExecutionRoleArn": ROLE,
+    "subnets": SUBNETS,
+    "selectors": [{"namespace": "web", "labels": {"foo": "bar"}}],
+    "tags": {"red": "black"},
+}
+
+
+@dataclass(frozen=True)
+class Old:
+    """An object of the original, and what becomes of it."""
+
+    spec: object = field(default_factory=lambda: VALID)
+    finalizer: str = KOPF
+    deleting: bool = False
+    profile: str = ""  # "made": by the original, for this object; "other": somebody's, with other fields
+    extra: Object = field(default_factory=dict)
+    becomes: str = "Active"  # the reason that it gets, "" for: it goes
+    says: str = ""
+
+
+OBJECTS: dict[str, Old] = {
+    "served": Old(profile="made"),
+    "served-domain": Old(finalizer=DOMAIN_KOPF, profile="made"),
+    "never-made": Old({**VALID, "tags": {}}),
+    "no-tags-no-finalizer": Old({key: VALID[key] for key in ("podExecutionRoleArn", "selectors")}, finalizer=""),
+    "name-taken": Old(profile="other", becomes="NameTaken", says="made outside this controller"),
+    "dotted.name": Old(becomes="InvalidSpec", says="profileName"),
+    "no-spec": Old(None, becomes="InvalidSpec", says="spec"),
+    # Where the old schema named a type it did not let null in; elsewhere the new one lets the API server drop it.
+    "null-fields": Old({**VALID, "selectors": [{"namespace": "web", "labels": None}], "tags": {"a": None}}),
+    "numbers": Old(
+        {**VALID, "tags": {"cost-center": 42}, "selectors": [{"namespace": 7}]},
+        becomes="InvalidSpec",
+        says="quote numbers",
+    ),
+    "unknown-fields": Old(
+        {**VALID, "subnetIds": ["x"]},
+        extra={"status": {"kopf": {"progress": {"create_fn": {"retries": 1}}}, "create_fn": "done"}, "data": 1},
+    ),
+    "going": Old(deleting=True, profile="made", becomes=""),
+    "going-domain-no-spec": Old(None, finalizer=DOMAIN_KOPF, deleting=True, becomes=""),
+    "going-not-its-own": Old(deleting=True, profile="other", becomes="", says="ProfileLeft"),
+}
+
+
+@dataclass
+class Record:
+    """What was seen at the steps of the upgrade."""
+
+    applied: list[str]  # what our kubectl apply printed
+    profiles_before: dict[str, Object] = field(default_factory=dict)
+    upgraded: dict[str, Object | None] = field(default_factory=dict)
+    events: dict[str, list[str]] = field(default_factory=dict)
+    profiles_after: dict[str, Object] = field(default_factory=dict)
+    mended: Object | None = None
+    left: list[str] = field(default_factory=list)  # objects that would not go
+    profiles_left: dict[str, Object] = field(default_factory=dict)
+    log: str = ""
+
+
+@pytest.fixture(scope="module")
+def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
+    """Carry out the upgrade once."""
+    folder = tmp_path_factory.mktemp("upgrade")
+    manners = fake_aws.Manners(creating_seconds=0.5, deleting_seconds=0.5, max_profiles=20)
+    subnets, role = fake_aws.SAMPLE_SUBNETS, fake_aws.SAMPLE_ROLE
+    with (
+        ControlPlane(folder / "controlplane") as control_plane,
+        fake_aws.over_http(manners, subnet_ids=subnets, role_name=role) as world,
+    ):
+        user = User(control_plane, "default")
+        store_the_old_crd(control_plane)
+        store_the_old_objects(user, world)
+        seen = Record(applied=[], profiles_before=profiles(world))
+        for file in ("crd.yaml", "rbac.yaml"):
+            seen.applied.append(ok(control_plane.kubectl("apply", "-f", str(ROOT / file))))
+        config = write_kubeconfig(folder / "config", control_plane, token_of(control_plane, IDENTITY))
+        operator = Operator(environment(world, KUBECONFIG=str(config)), folder / "operator.log")
+        try:
+            operator.start()
+            upgrade(user, world, seen)
+            release(user, world, seen)
+        finally:
+            operator.kill()
+            seen.log = operator.said()
+            print(seen.log)
+        yield seen
+
+
+def store_the_old_crd(control_plane: ControlPlane) -> None:
+    """Make the CRD as far as the API server lets us, then give it the form that old clusters have in etcd."""
+    lax = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": lax}
+    spec = {"group": "jicomusic.com", "scope": "Namespaced", "names": NAMES, "versions": [version]}
+    manifest = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": spec}
+    ok(control_plane.kubectl("create", "-f", "-", input=json.dumps(manifest | {"metadata": {"name": NAME}})))
+    wait_for(lambda: control_plane.kubectl("get", NAME).returncode == 0, SOON, "the old objects are served")
+    crd = json.loads(ok(control_plane.kubectl("get", "crd", NAME, "-o", "json")))
+    crd["spec"]["preserveUnknownFields"] = True
+    crd["spec"]["versions"][0]["schema"] = {"openAPIV3Schema": OLD_SCHEMA}
+    applied = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(OLD_MANIFEST) + "\n"}
+    crd["metadata"] = {key: crd["metadata"][key] for key in ("name", "uid", "creationTimestamp", "generation")}
+    crd["metadata"]["annotations"] = applied
+    etcd_put(control_plane, f"/registry/apiextensions.k8s.io/customresourcedefinitions/{NAME}", crd)
+    stored = ("get", "crd", NAME, "-o", "jsonpath={.spec.preserveUnknownFields}")
+    wait_for(lambda: control_plane.kubectl(*stored).stdout == "true", SOON, "the old CRD is what is served")
+    time.sleep(1)  # until its new handler has replaced the one before
+
+
+def etcd_put(control_plane: ControlPlane, key: str, value: Object) -> None:
+    """Write an object into etcd behind the API server's back."""
+    pair = {"key": key, "value": json.dumps(value)}
+    body = json.dumps({name: base64.b64encode(text.encode()).decode() for name, text in pair.items()}).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with opener.open(f"{control_plane.etcd_url}/v3/kv/put", data=body, timeout=10) as answer:
+        assert answer.status == 200
+
+
+def store_the_old_objects(user: User, world: fake_aws.World) -> None:
+    items = []
+    for name, old in OBJECTS.items():
+        item = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": name}, **old.extra}
+        item["metadata"] |= {"finalizers": [old.finalizer]} if old.finalizer else {}
+        items.append(item | ({} if old.spec is None else {"spec": old.spec}))
+    manifest = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    made = user.kubectl("create", "--validate=false", "-f", "-", stdin=manifest)
+    assert made.returncode == 0, made.stderr
+    user.delete(*(name for name, old in OBJECTS.items() if old.deleting))
+    kept = user.get("unknown-fields") or {}
+    assert kept["data"] == 1, "the old CRD kept what it did not know"
+    assert kept["spec"]["subnetIds"] == ["x"]
+    for name, old in OBJECTS.items():
+        if old.profile:
+            namespace = "web" if old.profile == "made" else "other"
+            selectors = [{"namespace": namespace, "labels": {"foo": "bar"}}]
+            world.add_profile(world.cluster, name, ROLE, selectors, SUBNETS, {"red": "black"})
+
+
+def upgrade(user: User, world: fake_aws.World, seen: Record) -> None:
+    """Wait until each object has what it shall become, or some time has passed; note how they are then."""
+    deadline = time.monotonic() + AFTER_A_WHILE
+
+    def settled(name: str, old: Old) -> bool:
+        return user.reason(name) == old.becomes if old.becomes else user.gone(name)
+
+    while not all(settled(name, old) for name, old in OBJECTS.items()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    seen.upgraded = {name: user.get(name) for name in OBJECTS}
+    seen.events = {name: user.events(name) for name in OBJECTS}
+    seen.profiles_after = profiles(world)
+
+
+def release(user: User, world: fake_aws.World, seen: Record) -> None:
+    """Mend one, then delete all; note what remains."""
+    ok(user.kubectl("patch", "fp", "no-spec", "--type=merge", "-p", json.dumps({"spec": VALID})))
+    user.wait_ready("no-spec")
+    seen.mended = user.get("no-spec")
+    user.kubectl("delete", "fp", "--all", f"--timeout={AFTER_A_WHILE}s")
+    seen.left = [obj["metadata"]["name"] for obj in user.objects()]
+    seen.profiles_left = profiles(world)
+
+
+def test_our_definition_and_permissions_are_applied_over_the_originals(record: Record) -> None:
+    crd, rbac = record.applied
+    assert crd == f"customresourcedefinition.apiextensions.k8s.io/{NAME} configured\n"
+    assert "clusterrole.rbac.authorization.k8s.io/fargate-operator created" in rbac
+
+
+@pytest.mark.parametrize("name", [name for name, old in OBJECTS.items() if old.becomes])
+def test_an_object_of_the_original_is_served_or_refused_with_a_reason(record: Record, name: str) -> None:
+    obj, old = record.upgraded[name], OBJECTS[name]
+    assert obj
+    status = obj["status"]
+    ready = next(each for each in status["conditions"] if each["type"] == "Ready")
+    assert (ready["reason"], ready["status"]) == (old.becomes, str(old.becomes == "Active"))
+    assert old.says in ready["message"]
+    assert status["observedGeneration"] == obj["metadata"]["generation"]
+    assert "kopf" not in status
+
+
+@pytest.mark.parametrize("name", [name for name, old in OBJECTS.items() if not old.becomes])
+def test_an_object_that_was_being_deleted_goes(record: Record, name: str) -> None:
+    assert record.upgraded[name] is None
+    assert OBJECTS[name].says in [*record.events[name], ""]
+
+
+def test_the_originals_profiles_are_taken_over_without_being_made_again(record: Record) -> None:
+    for name in ("served", "served-domain"):
+        before, after = record.profiles_before[name], record.profiles_after[name]
+        assert after["fargateProfileArn"] == before["fargateProfileArn"]
+        assert after["tags"]["fargateprofiles.jicomusic.com/owner"] == f"default/{name}"
+
+
+def test_profiles_of_others_are_never_touched(record: Record) -> None:
+    for name in ("name-taken", "going-not-its-own"):
+        assert record.profiles_after[name] == record.profiles_left[name] == record.profiles_before[name]
+
+
+def test_a_profile_goes_with_the_object_that_was_being_deleted(record: Record) -> None:
+    assert "going" in record.profiles_before
+    assert "going" not in record.profiles_after
+
+
+def test_an_object_that_was_refused_can_be_corrected(record: Record) -> None:
+    assert record.mended
+    assert record.mended["metadata"]["finalizers"] == ["fargateprofiles.jicomusic.com/finalizer"]
+
+
+def test_in_the_end_every_object_can_go_and_takes_its_profile_with_it(record: Record) -> None:
+    assert record.left == []
+    assert sorted(record.profiles_left) == ["going-not-its-own", "name-taken"]
+    assert "Traceback" not in record.log
