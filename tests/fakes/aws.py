@@ -358,7 +358,7 @@ class BadRequestException(EKSError):  # type: ignore[misc]
 
 
 @dataclass
-class _Stored:
+class Stored:
     """A profile: `body` is what the API shows of it, the rest is what only EKS knows."""
 
     body: dict[str, Any]
@@ -491,18 +491,18 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
             raise ResourceInUseException(message="Cluster has Fargate Profiles in ACTIVE/CREATING state")
         return super().delete_cluster(name)
 
-    def profiles(self, cluster_name: str) -> dict[str, _Stored]:
+    def profiles(self, cluster_name: str) -> dict[str, Stored]:
         """Return the profiles of a cluster as they are now, after what the clock has settled."""
         if cluster_name not in self.clusters:
             raise ResourceNotFoundException(message=f"No cluster found for name: {cluster_name}.")
-        stored: dict[str, _Stored] = self.clusters[cluster_name].fargate_profiles
+        stored: dict[str, Stored] = self.clusters[cluster_name].fargate_profiles
         now = self.manners.clock()
         for profile in list(stored.values()):
             if profile.in_flight and now >= profile.settles_at and profile.settle():
                 del stored[profile.name]
         return stored
 
-    def _visible(self, cluster_name: str) -> dict[str, _Stored]:
+    def _visible(self, cluster_name: str) -> dict[str, Stored]:
         now = self.manners.clock()
         profiles = self.profiles(cluster_name)
         return {name: profile for name, profile in profiles.items() if now >= profile.visible_at}
@@ -552,7 +552,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
         subnets: Iterable[str],
         tags: Tags,
         created_at: float | None = None,
-    ) -> _Stored:
+    ) -> Stored:
         """Put an ACTIVE profile into a cluster, unchecked."""
         created = self.manners.clock() if created_at is None else created_at
         body = {
@@ -567,7 +567,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
             "tags": dict(tags),
             "health": {"issues": []},
         }
-        stored = self.clusters[cluster].fargate_profiles[name] = _Stored(body)
+        stored = self.clusters[cluster].fargate_profiles[name] = Stored(body)
         return stored
 
     def _check_turn_to_create(self, cluster_name: str, name: str) -> None:
@@ -634,7 +634,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
                 " eks-fargate-pods.amazonaws.com Service Principal"
             )
 
-    def _found(self, profiles: dict[str, _Stored], name: str) -> _Stored:
+    def _found(self, profiles: dict[str, Stored], name: str) -> Stored:
         if name not in profiles:
             raise ResourceNotFoundException(message=f"No Fargate Profile found with name: {name}.")
         return profiles[name]
