@@ -94,8 +94,28 @@ MENDS = {
 }
 
 
+class Finding(NamedTuple):
+    """What is wrong in one place of an object; `quote`: a string belongs there, and YAML has made something else."""
+
+    path: tuple[str | int, ...]
+    what: str
+    mend: str
+    quote: bool = False
+
+    @property
+    def where(self) -> str:
+        return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in self.path).lstrip(".")
+
+    def __str__(self) -> str:
+        return f"{self.where} is {self.what}: {self.mend}"
+
+
 class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__("; ".join(map(str, findings)) + ".")
+        self.findings = findings
 
 
 class SelectorFields(BaseModel):
@@ -131,24 +151,24 @@ class Resource:
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            raise InvalidSpec("; ".join(_finding(each, named) for each in error.errors()) + ".") from error
+            raise InvalidSpec(*(_finding(each, named) for each in error.errors())) from error
         if len(name) > LONGEST_NAME:
-            raise InvalidSpec(f"metadata.name is longer than {LONGEST_NAME}: make a new object with a shorter one.")
+            what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
+            raise InvalidSpec(Finding(("metadata", "name"), what, mend))
         selectors = frozenset(selector(each.namespace, each.labels) for each in fields.selectors)
         subnets = frozenset(fields.subnets) or None
         return cls(ProfileSpec(fields.pod_execution_role_arn, selectors, subnets), fields.tags)
 
 
-def _finding(error: Mapping[str, Any], named: bool) -> str:
-    path = [part for part in ("spec", *error["loc"]) if part != "[key]"]
-    if named and path == ["spec", "profileName"]:
-        path = ["metadata", "name"]
-    where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path).lstrip(".")
+def _finding(error: Mapping[str, Any], named: bool) -> Finding:
+    path = tuple(part for part in ("spec", *error["loc"]) if part != "[key]")
+    if named and path == ("spec", "profileName"):
+        path = ("metadata", "name")
     if error["type"] == "extra_forbidden":
-        return f"{where} is not a field: remove it or correct its name"
+        return Finding(path, "not a field", "remove it or correct its name")
     value = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
     mend = next(MENDS[part] for part in reversed(path) if part in MENDS)
-    return f"{where} is {value[:80]}: {mend}"
+    return Finding(path, value[:80], mend, error["type"] == "string_type")
 
 
 class Memory(BaseModel):

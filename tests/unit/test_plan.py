@@ -20,6 +20,7 @@ from reconcile import (
     Case,
     CreateProfile,
     DeleteProfile,
+    Finding,
     Home,
     Identity,
     InvalidSpec,
@@ -109,7 +110,7 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, none owned, an answer may be lost": (case(who=GOING, memory=LOST), Stay),
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
     "suspended": (case(profile(), who=who(suspended=True)), Stay),
-    "invalid spec": (case(profile(), resource=InvalidSpec("spec.x is wrong.")), Stay),
+    "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Stay),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
     "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Stay),
     "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
@@ -249,7 +250,7 @@ identities = st.builds(
     retain=st.booleans(),
     suspended=st.booleans(),
 )
-resources = st.sampled_from([Resource(SPEC, {}), Resource(SPEC, {"team": "b"}), InvalidSpec("wrong")])
+resources = st.sampled_from([Resource(SPEC, {}), Resource(SPEC, {"team": "b"}), InvalidSpec()])
 cases = st.builds(
     lambda seen, found, **rest: (
         case(*(seen if found else []), **rest, view=View(found, {}, 0.0)) if not found else case(*seen, **rest)
