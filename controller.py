@@ -17,13 +17,14 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import SimpleQueue
 from socketserver import TCPServer
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 import aws
 import kube
@@ -33,6 +34,7 @@ log = logging.getLogger("fargate.controller")
 
 Object = dict[str, Any]
 Key = tuple[str, str]
+T = TypeVar("T")
 
 RETRY_SECONDS = (1.0, 300.0)  # a key whose pass failed
 RELIST_SECONDS = (0.8, 30.0)  # a watch or list that failed; client-go's reflector
@@ -40,6 +42,9 @@ CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
+# client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder itself stops acting
+# before that, counted from before it asked; and how often either looks.
+LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
 
 
 class Backoff:
@@ -111,10 +116,14 @@ class WorkQueue:
                 self._changed.notify()
 
     def close(self) -> None:
-        """Hand out nothing more."""
+        """Hand out nothing, and take nothing in, until `open`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def open(self) -> None:
+        with self._changed:
+            self._closed = False
 
     def next_due(self) -> float | None:
         """Return when the earliest key is due, None without any."""
@@ -143,6 +152,10 @@ class Store:
     def get(self, key: Key) -> Object | None:
         with self._lock:
             return self._objects.get(key)
+
+    def keys(self) -> list[Key]:
+        with self._lock:
+            return list(self._objects)
 
     def put(self, obj: Object) -> bool:
         """Take a newer version; say whether more than status has changed, which only we write."""
@@ -239,6 +252,119 @@ class Informer:
         elif not self._store.put(obj):
             return  # our own report: to look again at once would undo every wait
         self._queue.add(key_of(obj))
+
+
+class Leases(Protocol):
+    def read_lease(self, namespace: str, name: str) -> Object: ...
+    def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object: ...
+
+
+class LostLease(Exception):
+    """This process led and does not any more; the text says why."""
+
+
+class LeaderElector:
+    """Holds the Lease, so that one replica acts and the others stand by.
+
+    Another's claim lapses when its record has not changed for as long as it says itself, by this process's own clock
+    and since this process saw it change: no clock is compared with that of another machine. Our own lapses earlier.
+
+    `check` fences: each call of a pass asks it first (`fenced`), so nothing is sent later than HOLD_SECONDS after the
+    last renewal was asked for, 5 s before another may start. Not fenced is what was sent before, which EKS may carry
+    out up to 13 s later (`aws.READ_SECONDS`), nor a process that sleeps between the check and the call. Then other
+    locks hold: EKS takes one create or delete at a time, a create is marked in status before it is sent, and every
+    write to Kubernetes names the version that it replaces.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        key: Key,
+        identity: str,
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
+        rand: Callable[[], float],
+    ) -> None:
+        self._leases, self._key, self.identity = leases, key, identity
+        self._monotonic, self._now, self._rand = monotonic, now, rand
+        self._lease: Object = {}  # what the next write replaces
+        self._record: Object | None = None  # the spec as last seen, since `_changed_at`
+        self._changed_at = self._renewed_at = float("-inf")
+        self._led = False
+
+    def leading(self) -> bool:
+        return self._monotonic() < self._renewed_at + HOLD_SECONDS
+
+    def check(self) -> None:
+        """Raise where this process must not act."""
+        if not self.leading():
+            raise kube.KubeError("the Lease is not held: nothing is sent")
+
+    def step(self) -> float:
+        """Renew, take or look at the Lease once; return the seconds to the next step. Raises `LostLease`, once led."""
+        if self._led and not self.leading():
+            raise LostLease(f"it could not be renewed for {HOLD_SECONDS:.0f} s")
+        if not (self._led and self._lease):
+            self._see(self._leases.read_lease(*self._key))
+        holder = self._lease.get("spec", {}).get("holderIdentity")
+        if self._led and holder != self.identity:
+            raise LostLease(f"{holder or 'nobody'} has it now")
+        if holder in {None, "", self.identity} or self._lapsed():
+            self._take()
+        return LOOK_SECONDS * (1.0 if self._led else 0.5 + 0.5 * self._rand())
+
+    def release(self) -> None:
+        """Give the Lease up, so that another need not wait for its end; only when nothing acts any more."""
+        if not (self._lease and self.leading()):
+            return
+        self._renewed_at = float("-inf")
+        spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            self._leases.write_lease(*self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
+            log.info("released the Lease %s/%s", *self._key)
+        except kube.KubeError as error:
+            log.warning("the Lease could not be released, it expires: %s", error)
+
+    def _see(self, lease: Object) -> None:
+        self._lease, record = lease, lease.get("spec", {})
+        if record != self._record:
+            self._record, self._changed_at = record, self._monotonic()
+
+    def _lapsed(self) -> bool:
+        seconds = (self._record or {}).get("leaseDurationSeconds") or LEASE_SECONDS
+        return self._monotonic() >= self._changed_at + seconds
+
+    def _take(self) -> None:
+        lease, self._lease = self._lease, {}  # should the write fail, the next step reads first
+        old, sent, now = lease.get("spec", {}), self._monotonic(), kube.micro_time(self._now())
+        ours = old.get("holderIdentity") == self.identity
+        record = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": old.get("acquireTime", now) if ours else now,
+            "renewTime": now,
+            "leaseTransitions": old.get("leaseTransitions", 0) + bool(lease and not ours),
+        }
+        self._lease = self._leases.write_lease(*self._key, lease, old | record)
+        self._renewed_at = sent
+        if not self._led:
+            log.info("leading lease=%s/%s identity=%s", *self._key, self.identity)
+        self._led = True
+
+
+class Fenced:
+    """An edge whose every call is preceded by `check`, which raises where it may not be made."""
+
+    def __init__(self, edge: object, check: Callable[[], None]) -> None:
+        self._edge, self._check = edge, check
+
+    def __getattr__(self, name: str) -> Any:
+        self._check()
+        return getattr(self._edge, name)
+
+
+def fenced(edge: T, check: Callable[[], None]) -> T:
+    return cast("T", Fenced(edge, check))
 
 
 class Controller:
@@ -369,6 +495,9 @@ class Config:
     poll_seconds: float
     controller_id: str
     health_port: int
+    no_leader_elect: bool
+    lease_namespace: str
+    lease_name: str
 
 
 class Missing(Exception):
@@ -396,7 +525,14 @@ def count(text: str) -> int:
     return number
 
 
+def truth(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError(text)
+    return text == "true"
+
+
 MEANT: Mapping[object, str] = {
+    truth: "true or false",
     count: "a whole number of at least 1",
     positive: "a number of seconds above 0",
     port: "a port number",
@@ -415,7 +551,7 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
     def flag(name: str, variables: str, kind: Callable[[str], Any], default: object, what: str) -> None:
         value = next((environ[each] for each in variables.split(", ") if environ.get(each)), default)
-        shown = f" [variable {variables}, default {default or 'none'}]"
+        shown = f" [variable {variables}, default {str(default).lower() or 'none'}]"
 
         def read(text: str) -> Any:
             try:
@@ -424,8 +560,9 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
                 wrong = f"{text!r} is not {MEANT[kind]} (set by the flag or {variables.replace(', ', ' or ')})"
                 raise argparse.ArgumentTypeError(wrong) from error
 
-        metavar = name.rsplit("-", maxsplit=1)[-1].upper()
-        parser.add_argument(f"--{name}", type=read, default=value, help=what + shown, metavar=metavar)
+        metavar = "true|false" if kind is truth else name.rsplit("-", maxsplit=1)[-1].upper()
+        more: dict[str, Any] = {"nargs": "?", "const": True} if kind is truth else {}
+        parser.add_argument(f"--{name}", type=read, default=value, help=what + shown, metavar=metavar, **more)
 
     found = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
     flag("cluster-name", "CLUSTER_NAME", str, "", f"EKS cluster of objects without spec.clusterName{found}")
@@ -437,6 +574,9 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         "controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; without it, uid of kube-system"
     )
     flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz")
+    flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone")
+    flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default")
+    flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas")
     return parser
 
 
@@ -449,33 +589,68 @@ def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
         raise Missing("set --cluster-name or CLUSTER_NAME to the name of the EKS cluster")
     if not region:
         raise Missing("set --region or AWS_REGION to the AWS region of the EKS cluster")
-    return Config(**vars(config) | {"cluster_name": cluster, "region": region})
+    namespace = config.lease_namespace or kube.own_namespace() or "default"
+    return Config(**vars(config) | {"cluster_name": cluster, "region": region, "lease_namespace": namespace})
 
 
 @dataclass
 class Process:
-    """The wired parts; `run` starts the threads and ends them."""
+    """The wired parts; `run` starts the threads and ends them. Without an elector it leads from the start."""
 
     config: Config
     source: kube.Kube
+    store: Store
     queue: WorkQueue
     informer: Informer
     controller: Controller
     health: Health
+    elector: LeaderElector | None
     stop: threading.Event = field(default_factory=threading.Event)
+    workers: list[threading.Thread] = field(default_factory=list)
+    lost: bool = False
 
-    def run(self) -> None:
-        """Work until `stop`, then give the passes in hand `GRACE_SECONDS`."""
-        threads = [self._start("informer", self.informer.run_once, RELIST_SECONDS)]
-        workers = [f"worker-{number}" for number in range(self.config.workers)]
-        threads += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in workers]
+    def run(self) -> int:
+        """Work until `stop`, then give the passes in hand `GRACE_SECONDS`; return the exit code: 1 for a lost Lease.
+
+        The Lease is given up only if they have ended by then; else it expires.
+        """
+        informer = self._start("informer", self.informer.run_once, RELIST_SECONDS)
+        acting = [self._start("elector", self._elect, (LOOK_SECONDS, LOOK_SECONDS))] if self.elector else []
+        if not self.elector:
+            self._lead()
         self.stop.wait()
+        if self.lost:
+            return 1  # at once: who leads now must not be met
         log.info("stopping: waiting up to %.0f s for the passes in hand", GRACE_SECONDS)
         self.queue.close()
         self.source.stop()
         deadline = time.monotonic() + GRACE_SECONDS
-        for thread in threads:
+        for thread in (*acting, *self.workers, informer):
             thread.join(max(0.0, deadline - time.monotonic()))
+        if self.elector and not any(thread.is_alive() for thread in (*acting, *self.workers)):
+            self.elector.release()
+        return 0
+
+    def _elect(self) -> None:
+        elector = cast("LeaderElector", self.elector)
+        try:
+            wait = elector.step()
+        except LostLease as error:
+            log.error("lost the Lease, this process ends: %s", error)  # noqa: TRY400 - where it was raised says nothing
+            self.lost = True
+            self.stop.set()
+            return
+        if elector.leading() and not self.workers:
+            self._lead()
+        self.stop.wait(wait)
+
+    def _lead(self) -> None:
+        """Start to act: on every object as the store has it now, and on views read from now on."""
+        self.queue.open()
+        for key in (("", self.config.cluster_name), *self.store.keys()):
+            self.queue.add(key)
+        names = [f"worker-{number}" for number in range(self.config.workers)]
+        self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
 
     def _start(self, name: str, run_once: Callable[[], object], bounds: tuple[float, float]) -> threading.Thread:
         backoff, beat = Backoff(bounds, random.random), self.health.beat(name)
@@ -486,19 +661,29 @@ class Process:
 
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
-    source = kube.Kube(kube.connect(config.workers + 4), environ.get("HOSTNAME") or "fargate-operator")
+    instance = environ.get("HOSTNAME") or "fargate-operator"
+    source = kube.Kube(kube.connect(config.workers + 5), instance)
     try:
         edge = aws.Aws(aws.connect(config.region, config.workers + 2), config.region, time.monotonic)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
     health, store, queue = Health(time.monotonic), Store(), WorkQueue(time.monotonic)
+    queue.close()
+    elector, check = None, lambda: None
+    if not config.no_leader_elect:
+        key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
+        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
+        check = elector.check
     settings = Settings(config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds)
-    reconciler = Reconciler(store, source, edge, settings, queue.add, lambda: datetime.now(UTC), time.monotonic)
+    edges = fenced(source, check), fenced(edge, check)
+    reconciler = Reconciler(store, *edges, settings, queue.add, utc_now, time.monotonic)
     informer = Informer(source, store, queue, health.beat("informer"))
-    queue.add(("", config.cluster_name))
-    return Process(
-        config, source, queue, informer, Controller(queue, reconciler.reconcile, config.resync_seconds), health
-    )
+    controller = Controller(queue, reconciler.reconcile, config.resync_seconds)
+    return Process(config, source, store, queue, informer, controller, health, elector)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -533,8 +718,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         return 2
     stop_on_signals(process.stop)
     log.info("started cluster=%s region=%s workers=%d", config.cluster_name, config.region, config.workers)
-    process.run()
-    return 0
+    return process.run()
 
 
 if __name__ == "__main__":

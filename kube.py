@@ -1,7 +1,7 @@
 """The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
 
-What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, and how to reach
-the API server. What it is not: a cache, a retry, a decision. The only importer of the kubernetes client.
+What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, the Lease, and how
+to reach the API server. What it is not: a cache, a retry, a decision. The only importer of the kubernetes client.
 
 The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old picture ends
 in `Conflict` and never in a lost update. The API server ignores a uid in a status patch; the version is the only
@@ -37,6 +37,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 PAGE_SIZE = 500  # client-go's own
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
+LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
 # The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has one only every other
 # time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there any more.
@@ -171,8 +172,7 @@ class Kube:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"generateName": _event_name(meta["name"], now), "namespace": meta["namespace"]},
-            # MicroTime: six decimals or HTTP 400
-            "eventTime": now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": micro_time(now),
             "reportingController": CONTROLLER_NAME,
             "reportingInstance": self._instance[:128],
             "action": action,
@@ -193,6 +193,22 @@ class Kube:
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
         return str(self._call("GET", f"/api/v1/namespaces/{name}")["metadata"]["uid"])
+
+    def read_lease(self, namespace: str, name: str) -> Object:
+        """Return the Lease as it is now, {} if there is none."""
+        try:
+            return self._call("GET", _lease_path(namespace, name), timeout=LEASE_TIMEOUT)
+        except NotFound:
+            return {}
+
+    def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object:
+        """Give this very version of the Lease another spec, or make the Lease if it is {}; return it as stored.
+
+        A PUT by name either way: RBAC can't name what a POST makes.
+        """
+        meta = lease.get("metadata") or {"namespace": namespace, "name": name}
+        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+        return self._call("PUT", _lease_path(namespace, name), body=body, timeout=LEASE_TIMEOUT)
 
     def _patch(self, obj: Object, metadata: Object, rest: Object, subresource: str = "") -> Object:
         meta = obj["metadata"]
@@ -284,6 +300,12 @@ def eks_cluster() -> tuple[str, str]:
         return "", ""
 
 
+def own_namespace() -> str:
+    """Return the namespace of the pod whose ServiceAccount this is, "" elsewhere."""
+    file = SERVICE_ACCOUNT / "namespace"
+    return file.read_text().strip() if _in_cluster(SERVICE_ACCOUNT) and file.exists() else ""
+
+
 def _named_in(config: Object) -> tuple[str, str]:
     def named(kind: str, name: object) -> Object:
         entries = [node.value for node in config[f"{kind}s"]]  # the merger wraps each in a node
@@ -313,6 +335,15 @@ def _in_cluster(service_account: Path) -> bool:
 def _path(namespace: str = "", name: str = "") -> str:
     scope = f"/namespaces/{namespace}" if namespace else ""
     return f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}" + (f"/{name}" if name else "")
+
+
+def _lease_path(namespace: str, name: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
+
+
+def micro_time(now: datetime) -> str:
+    """Return a time as Lease and Event want it: always six decimals, or HTTP 400."""
+    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _trimmed(obj: Object) -> Object:

@@ -156,6 +156,7 @@ def _environment(world: fake_aws.World, config: Path, variables: dict[str, objec
         "KUBECONFIG": str(config),
         "CLUSTER_NAME": world.cluster,
         "HEALTH_PORT": "0",  # any that is free
+        "NO_LEADER_ELECT": "true",  # there is no other; and what is killed may start again at once
         **world.env,
         **{name: str(value) for name, value in variables.items()},
     }

@@ -250,3 +250,42 @@ def test_an_object_exists_in_its_namespace_only(edge: Kube, client: Client) -> N
 def test_a_namespace_has_a_uid(edge: Kube, client: Client) -> None:
     namespace = client.call("GET", f"/api/v1/namespaces/{client.namespace}").body
     assert edge.namespace_uid(client.namespace) == namespace["metadata"]["uid"]
+
+
+# The Lease
+
+
+def lease_spec(holder: str, seconds: int = 15) -> Object:
+    now = kube.micro_time(NOW)
+    times = {"acquireTime": now, "renewTime": now}
+    return {"holderIdentity": holder, "leaseDurationSeconds": seconds, "leaseTransitions": 0, **times}
+
+
+def test_a_lease_that_is_not_there_is_made_by_its_first_write(edge: Kube, client: Client) -> None:
+    assert edge.read_lease(client.namespace, "operator") == {}
+    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
+    assert made["spec"] == lease_spec("one")
+    assert edge.read_lease(client.namespace, "operator") == made
+
+
+def test_a_lease_is_written_over_the_version_that_was_seen_only(edge: Kube, client: Client) -> None:
+    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
+    taken = edge.write_lease(client.namespace, "operator", made, lease_spec("two"))
+    with pytest.raises(Conflict):
+        edge.write_lease(client.namespace, "operator", made, lease_spec("one"))
+    with pytest.raises(KubeError):
+        edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
+    assert edge.read_lease(client.namespace, "operator") == taken
+
+
+def test_a_lease_may_be_given_up(edge: Kube, client: Client) -> None:
+    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
+    given_up = edge.write_lease(client.namespace, "operator", made, lease_spec("", seconds=1))
+    assert given_up["spec"]["holderIdentity"] == ""
+    edge.write_lease(client.namespace, "operator", given_up, lease_spec("two"))
+
+
+def test_a_lease_in_a_namespace_that_is_not_there_is_not_found(edge: Kube, client: Client) -> None:
+    assert edge.read_lease("nowhere", "operator") == {}
+    with pytest.raises(NotFound):
+        edge.write_lease("nowhere", "operator", {}, lease_spec("one"))

@@ -13,7 +13,7 @@ from tests.e2e.support import ROOT, User, ok
 if TYPE_CHECKING:
     from tests.e2e.controlplane import ControlPlane
 
-DEPLOYMENT: dict[str, Any] = yaml.safe_load((ROOT / "deployment.yaml").read_text())
+DEPLOYMENT: dict[str, Any] = next(yaml.safe_load_all((ROOT / "deployment.yaml").read_text()))
 
 
 @pytest.fixture
@@ -50,7 +50,8 @@ def test_the_deployment_is_taken_without_a_warning(user: User, restricted: str) 
     moved = (ROOT / "deployment.yaml").read_text().replace("namespace: default", f"namespace: {restricted}")
     assert restricted in moved
     said = ok(user.kubectl("apply", "--validate=strict", "-f", "-", stdin=moved, namespace=restricted))
-    assert said == "deployment.apps/fargate-operator created\n"
+    budget = "poddisruptionbudget.policy/fargate-operator"
+    assert said == f"deployment.apps/fargate-operator created\n{budget} created\n"
 
 
 @pytest.mark.parametrize("file", ["rbac.yaml", "crd.yaml", "deployment.yaml", "sample-crd.yaml"])

@@ -32,6 +32,9 @@ FLAGS = [
     ("--poll-seconds", "POLL_SECONDS", "5.0"),
     ("--controller-id", "CONTROLLER_ID", "none"),
     ("--health-port", "HEALTH_PORT", "8080"),
+    ("--no-leader-elect", "NO_LEADER_ELECT", "false"),
+    ("--lease-namespace", "LEASE_NAMESPACE", "none"),
+    ("--lease-name", "LEASE_NAME", "fargate-operator"),
 ]
 
 
@@ -57,7 +60,18 @@ def eks_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_what_nobody_set_has_its_default() -> None:
     config = configure([], HOME)
-    assert config == Config("demo", "eu-west-1", 4, 600.0, 5.0, "", 8080)
+    assert config == Config(
+        cluster_name="demo",
+        region="eu-west-1",
+        workers=4,
+        resync_seconds=600.0,
+        poll_seconds=5.0,
+        controller_id="",
+        health_port=8080,
+        no_leader_elect=False,
+        lease_namespace="default",
+        lease_name="fargate-operator",
+    )
 
 
 SETTINGS = [
@@ -68,6 +82,9 @@ SETTINGS = [
     ("poll_seconds", "--poll-seconds", "POLL_SECONDS", 0.5, 1.0),
     ("controller_id", "--controller-id", "CONTROLLER_ID", "me", "you"),
     ("health_port", "--health-port", "HEALTH_PORT", 8081, 8082),
+    ("no_leader_elect", "--no-leader-elect", "NO_LEADER_ELECT", True, False),
+    ("lease_namespace", "--lease-namespace", "LEASE_NAMESPACE", "ops", "infra"),
+    ("lease_name", "--lease-name", "LEASE_NAME", "shard-a", "shard-b"),
 ]
 
 
@@ -75,9 +92,24 @@ SETTINGS = [
 def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default(
     field: str, flag: str, variable: str, one: object, two: object
 ) -> None:
-    assert getattr(configure([], HOME | {variable: str(one)}), field) == one
-    assert getattr(configure([flag, str(two)], HOME | {variable: str(one)}), field) == two
-    assert getattr(configure([f"{flag}={two}"], HOME), field) == two
+    variables = HOME | {variable: str(one).lower() if one is True else str(one)}
+    text = str(two).lower() if two is False else str(two)
+    assert getattr(configure([], variables), field) == one
+    assert getattr(configure([flag, text], variables), field) == two
+    assert getattr(configure([f"{flag}={text}"], HOME), field) == two
+
+
+def test_no_leader_elect_needs_no_value() -> None:
+    assert configure(["--no-leader-elect", "--workers=2"], HOME).no_leader_elect is True
+
+
+def test_the_lease_of_a_pod_is_in_its_own_namespace(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("x")
+    (tmp_path / "namespace").write_text("platform\n")
+    monkeypatch.setattr("kube.SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert configure([], HOME).lease_namespace == "platform"
+    assert configure([], HOME | {"LEASE_NAMESPACE": "ops"}).lease_namespace == "ops"
 
 
 def test_aws_region_wins_over_aws_default_region() -> None:
@@ -159,6 +191,7 @@ WRONG = [
     *[("workers", text, "a whole number of at least 1") for text in ("0", "-1", "abc", "1.5", "", "1e3")],
     *[("resync-seconds", text, "a number of seconds above 0") for text in ("0", "-5", "ten", "nan", "inf", "")],
     *[("poll-seconds", text, "a number of seconds above 0") for text in ("0", "-0.1", "5s", "NaN")],
+    *[("no-leader-elect", text, "true or false") for text in ("yes", "1", "True")],
     *[("health-port", text, "a port number") for text in ("-1", "65536", "http", "80.5")],
 ]
 
@@ -350,3 +383,54 @@ def test_an_api_server_that_can_t_be_reached_never_ends_the_process_and_is_found
             running.wait_for(lambda: "listed objects=1" in running.log.read_text())
         running.process.send_signal(signal.SIGINT)
         assert running.ends(GRACE_SECONDS) == 0
+
+
+def test_a_process_that_has_lost_the_lease_ends_with_exit_1(tmp_path: Path) -> None:
+    api = ApiServer()
+    with serve(api) as server, controller(tmp_path, server.url) as running:
+        running.wait_for(lambda: "leading lease=default/fargate-operator" in running.log.read_text())
+        api.edit("leases", "default", "fargate-operator", {"spec": {"holderIdentity": "somebody"}})
+        assert running.ends(5) == 1
+    assert "lost the Lease, this process ends: somebody has it now" in running.log.read_text()
+
+
+def test_a_process_that_stands_by_watches_and_asks_nothing_else(tmp_path: Path) -> None:
+    api = ApiServer()
+    apply(api)
+    meta = {"namespace": "default", "name": "fargate-operator"}
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 600}
+    api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
+    with serve(api) as server, controller(tmp_path, server.url) as running:
+        running.wait_for(lambda: api.watching() == 1)
+        running.wait_for(lambda: sum("leases" in request.path for request in api.log) >= 3)
+        running.process.terminate()
+        assert running.ends(5) == 0
+    assert {request.path.rpartition("/")[2] for request in api.log} == {"fargateprofiles", "fargate-operator"}
+    assert api.writes() == []
+
+
+def test_a_process_told_to_end_gives_its_lease_up(tmp_path: Path) -> None:
+    api = ApiServer()
+    with serve(api) as server, controller(tmp_path, server.url) as running:
+        running.wait_for(lambda: "leading lease=" in running.log.read_text())
+        running.process.terminate()
+        assert running.ends(5) == 0
+    lease = api.get("leases", "default", "fargate-operator") or {}
+    assert lease["spec"]["holderIdentity"] == ""
+
+
+def test_a_pass_that_outlives_the_grace_keeps_the_lease_until_it_expires(tmp_path: Path) -> None:
+    api = ApiServer()
+    apply(api)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as black_hole,
+        serve(api) as server,
+        controller(tmp_path, server.url, f"http://127.0.0.1:{black_hole.getsockname()[1]}") as running,
+    ):
+        black_hole.settimeout(10)
+        in_hand, _ = black_hole.accept()
+        with in_hand:
+            running.process.terminate()
+            assert running.ends(GRACE_SECONDS + 2) == 0
+    lease = api.get("leases", "default", "fargate-operator") or {}
+    assert lease["spec"]["holderIdentity"].count("_") == 1

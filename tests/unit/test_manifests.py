@@ -22,6 +22,7 @@ import aws
 import controller
 import kube
 import reconcile
+from controller import LeaderElector
 from reconcile import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Resource
 from tests.fakes.apiserver import RESOURCES, kubeconfig, resolve, serve
 from tests.harness import Bench, bench
@@ -42,12 +43,13 @@ def the(kind: str, name: str) -> Object:
 CRD: Object = documents("crd.yaml")[0]
 VERSION: Object = CRD["spec"]["versions"][0]
 SAMPLES = documents("sample-crd.yaml")
-RULES: list[Object] = the("ClusterRole", "rbac.yaml")["rules"]
+RULES: list[Object] = [*the("ClusterRole", "rbac.yaml")["rules"], *the("Role", "rbac.yaml")["rules"]]
 POLICY: list[Object] = json.loads((ROOT / "IAMPolicy.json").read_text())["Statement"]
 DEPLOYMENT = the("Deployment", "deployment.yaml")
 POD: Object = DEPLOYMENT["spec"]["template"]
 CONTAINER: Object = POD["spec"]["containers"][0]
 README = (ROOT / "README.md").read_text()
+LEASE = ("default", "fargate-operator")
 
 
 # The schema, as far as jsonschema can read it
@@ -324,20 +326,29 @@ def life() -> Iterator[Bench]:
         b.run(200)
         assert all(b.gone(name) for name in ("web", "kept", "bad"))
         assert set(b.profiles()) == {"nobody", "kept"}
+        elector = LeaderElector(b.kube, LEASE, "one", b.clock.monotonic, b.clock.now, lambda: 0.5)
+        for _ in range(2):
+            elector.step()
         yield b
 
 
 def asked(b: Bench) -> set[tuple[str, str, str]]:
     """Return what the API server was asked for, as RBAC words it: verb, group and resource, name where it is fixed."""
-    verbs = {("GET", False): "list", ("GET", True): "get", ("WATCH", False): "watch", ("POST", False): "create"}
+    verbs = {
+        ("GET", False): "list", ("GET", True): "get", ("WATCH", False): "watch", ("POST", False): "create",
+        ("PUT", True): "update",
+    }  # fmt: skip
     found = set()
     for request in b.api.log:
         at = resolve(request.path)
         method = "WATCH" if request.query.get("watch") == "true" else request.method
         verb = verbs.get((method, bool(at.name)), method.lower())
         subresource = f"/{at.subresource}" if at.subresource else ""
-        name = at.name if not at.resource.namespaced else ""
-        found.add((verb, f"{at.resource.group}:{at.resource.plural}{subresource}", name))
+        name = at.name if not at.resource.namespaced or at.resource.plural == "leases" else ""
+        what = f"{at.resource.group}:{at.resource.plural}{subresource}"
+        found.add((verb, what, name))
+        if (request.method, request.status) == ("PUT", 201):  # a PUT that makes an object needs both verbs
+            found.add(("create", what, name))
     return found
 
 
@@ -363,8 +374,9 @@ def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
 
 def test_that_life_has_met_every_call_of_kube_py() -> None:
     sent = re.findall(r'_(?:call|open)\(\s*"([A-Z]+)"', (ROOT / "kube.py").read_text())
-    # list, watch, exists, namespace_uid; _patch; event: a new call belongs into `life` and rbac.yaml.
-    assert sorted(sent) == ["GET", "GET", "GET", "GET", "PATCH", "POST"]
+    # list, watch, exists, namespace_uid, read_lease; _patch; event; write_lease: a new call belongs into `life` and
+    # rbac.yaml.
+    assert sorted(sent) == ["GET", "GET", "GET", "GET", "GET", "PATCH", "POST", "PUT"]
 
 
 def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
@@ -372,6 +384,10 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     assert (account["name"], account["namespace"]) == ("fargate", "default")
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}]
     assert binding["roleRef"]["name"] == the("ClusterRole", "rbac.yaml")["metadata"]["name"]
+    role, binding = the("Role", "rbac.yaml")["metadata"], the("RoleBinding", "rbac.yaml")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}]
+    assert binding["roleRef"]["name"] == role["name"]
+    assert role["namespace"] == binding["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
     assert POD["spec"]["serviceAccountName"] == account["name"]
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
 
@@ -457,7 +473,24 @@ def test_the_deployment_takes_the_place_of_the_original_one() -> None:
     assert DEPLOYMENT["metadata"]["name"] == CONTAINER["name"] == "fargate-operator"
     labels = {"application": "fargate-operator"}
     assert DEPLOYMENT["spec"]["selector"]["matchLabels"] == POD["metadata"]["labels"] == labels
-    assert (DEPLOYMENT["spec"]["replicas"], DEPLOYMENT["spec"]["strategy"]) == (1, {"type": "Recreate"})
+
+
+def test_two_replicas_are_spread_over_nodes_and_drained_one_at_a_time() -> None:
+    assert DEPLOYMENT["spec"]["replicas"] == 2
+    (spread,), budget = POD["spec"]["topologySpreadConstraints"], the("PodDisruptionBudget", "deployment.yaml")
+    assert (spread["topologyKey"], spread["maxSkew"]) == ("kubernetes.io/hostname", 1)
+    labels = {"matchLabels": POD["metadata"]["labels"]}
+    assert spread["labelSelector"] == budget["spec"]["selector"] == labels
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
+
+
+def test_the_replicas_elect_by_the_lease_that_rbac_lets_them_write() -> None:
+    config = controller.configure(CONTAINER["args"], {})
+    (rule,) = the("Role", "rbac.yaml")["rules"]
+    assert not config.no_leader_elect
+    assert rule["resourceNames"] == [config.lease_name]
+    assert LEASE[1] == config.lease_name
 
 
 def test_the_arguments_of_the_deployment_are_flags_and_enough_to_start() -> None:
@@ -474,7 +507,8 @@ def test_the_probe_asks_where_the_controller_answers() -> None:
 
 
 def test_the_pod_outlives_the_grace_of_the_controller() -> None:
-    assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS
+    """Its grace, and a release of the Lease that takes as long as it may."""
+    assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS + sum(kube.LEASE_TIMEOUT)
 
 
 def test_three_lines_of_the_deployment_are_to_be_edited() -> None:

@@ -1,0 +1,298 @@
+"""What replicas may rely on: one of them acts, and another takes over without two ever acting at once.
+
+Two electors on clocks of their own (monotonic and wall) share one API server; nobody sleeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from controller import HOLD_SECONDS, LEASE_SECONDS, LOOK_SECONDS, LeaderElector, LostLease, fenced
+from kube import Kube, KubeError
+from tests.fakes.apiserver import ApiServer
+from tests.harness import START, Clock, InProcess
+
+KEY = ("default", "fargate-operator")
+PATH = "leases/fargate-operator"
+Object = dict[str, Any]
+
+
+@dataclass
+class Replica:
+    """One elector; its own clocks are off by `skew` (wall) and `boot` (monotonic) seconds."""
+
+    name: str
+    api: ApiServer
+    clock: Clock
+    skew: float = 0.0
+    boot: float = 0.0
+    on_call: Callable[[], None] = lambda: None
+
+    def __post_init__(self) -> None:
+        leases: Any = Kube(InProcess(self.api, self._around), self.name)
+        self.elector = LeaderElector(leases, KEY, self.name, self.monotonic, self.now, lambda: 1.0)
+        self.ended = False
+
+    def _around(self) -> None:
+        self.on_call()
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic() + self.boot
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.clock.elapsed + self.skew)
+
+    def step(self) -> None:
+        """Do what the process does: one step, unless it has ended; a failed one is tried again."""
+        if self.ended:
+            return
+        try:
+            self.elector.step()
+        except KubeError:
+            pass
+        except LostLease:
+            self.ended = True
+
+    @property
+    def leads(self) -> bool:
+        return self.elector.leading()
+
+
+@dataclass
+class Pair:
+    api: ApiServer
+    clock: Clock
+    one: Replica
+    two: Replica
+
+    def run(self, seconds: float, *replicas: Replica) -> None:
+        """Let time pass in steps of LOOK_SECONDS; never two lead at once."""
+        for _ in range(round(seconds / LOOK_SECONDS)):
+            for replica in replicas or (self.one, self.two):
+                replica.step()
+                assert not (self.one.leads and self.two.leads)
+            self.clock.elapsed += LOOK_SECONDS
+            assert not (self.one.leads and self.two.leads)
+
+    @property
+    def spec(self) -> Object:
+        lease = self.api.get("leases", *KEY)
+        assert lease is not None
+        return dict(lease["spec"])
+
+
+@pytest.fixture
+def pair() -> Pair:
+    clock = Clock()
+    api = ApiServer(now=clock.now)
+    return Pair(api, clock, Replica("one", api, clock), Replica("two", api, clock))
+
+
+def test_the_first_to_look_leads_at_once_and_the_other_stands_by(pair: Pair) -> None:
+    pair.run(60)
+    assert (pair.one.leads, pair.two.leads) == (True, False)
+    assert pair.spec["holderIdentity"] == "one"
+    assert pair.spec["leaseTransitions"] == 0
+
+
+def test_a_renewal_is_one_write_without_a_read_and_keeps_the_time_of_the_taking(pair: Pair) -> None:
+    pair.run(2, pair.one)
+    taken = pair.spec["acquireTime"]
+    pair.api.clear_log()
+    pair.run(20, pair.one)
+    assert {request.method for request in pair.api.log} == {"PUT"}
+    assert pair.spec["acquireTime"] == taken
+    assert pair.spec["renewTime"] > taken
+
+
+def test_what_others_wrote_into_the_lease_stays(pair: Pair) -> None:
+    pair.run(2, pair.one)
+    pair.api.edit("leases", *KEY, {"metadata": {"labels": {"team": "a"}}, "spec": {"strategy": "x"}})
+    pair.run(10, pair.one)
+    lease = pair.api.get("leases", *KEY) or {}
+    assert (lease["metadata"]["labels"], lease["spec"]["strategy"]) == ({"team": "a"}, "x")
+    assert pair.one.leads
+
+
+def test_a_leader_that_dies_is_followed_after_the_lease_has_run_out_and_not_before(pair: Pair) -> None:
+    pair.run(10)
+    died = pair.clock.elapsed
+    while not pair.two.leads:
+        pair.run(LOOK_SECONDS, pair.two)
+    waited = pair.clock.elapsed - died
+    assert LEASE_SECONDS - LOOK_SECONDS <= waited <= LEASE_SECONDS + 2 * LOOK_SECONDS
+    assert (pair.spec["holderIdentity"], pair.spec["leaseTransitions"]) == ("two", 1)
+
+
+def test_a_leader_that_can_t_renew_stops_acting_before_another_starts_and_ends(pair: Pair) -> None:
+    pair.run(10)
+    pair.api.fail("PUT", PATH, 503, times=1000)
+    acted_until = pair.clock.elapsed
+    while pair.one.leads:
+        acted_until = pair.clock.elapsed
+        pair.run(LOOK_SECONDS)
+    assert not pair.two.leads
+    pair.run(LOOK_SECONDS)
+    assert pair.one.ended
+    pair.api.faults.clear()
+    while not pair.two.leads:
+        pair.run(LOOK_SECONDS)
+    assert pair.clock.elapsed - acted_until >= LEASE_SECONDS - HOLD_SECONDS
+
+
+def test_a_leader_goes_on_after_failures_that_are_shorter_than_its_patience(pair: Pair) -> None:
+    pair.run(10)
+    pair.api.fail("PUT", PATH, 500, times=3)
+    pair.run(30)
+    assert (pair.one.leads, pair.one.ended) == (True, False)
+
+
+@pytest.mark.parametrize("outcome", ["lost", "drop"])
+def test_a_renewal_whose_answer_was_lost_costs_nobody_the_lease(pair: Pair, outcome: Any) -> None:
+    pair.run(4)
+    pair.api.fail("PUT", PATH, outcome)
+    pair.run(30)
+    assert (pair.one.leads, pair.one.ended, pair.spec["leaseTransitions"]) == (True, False, 0)
+
+
+def test_a_first_write_whose_answer_was_lost_is_found_to_be_our_own(pair: Pair) -> None:
+    pair.api.fail("PUT", PATH, "lost")
+    pair.one.step()
+    assert not pair.one.leads, "who has had no answer may not act"
+    pair.run(LOOK_SECONDS, pair.one)
+    assert pair.one.leads
+
+
+def test_a_leader_asks_its_time_from_before_the_write_on(pair: Pair) -> None:
+    def slow() -> None:
+        pair.clock.elapsed += 2
+
+    pair.one.on_call = slow  # 2 s there, 2 s back
+    pair.one.step()
+    pair.clock.elapsed += HOLD_SECONDS - 5
+    assert pair.one.leads
+    pair.clock.elapsed += 1.5
+    assert not pair.one.leads
+
+
+@pytest.mark.parametrize("skew", [-86400.0, -20.0, 20.0, 86400.0])
+def test_clocks_of_machines_are_never_compared(pair: Pair, skew: float) -> None:
+    pair.two = Replica("two", pair.api, pair.clock, skew=skew, boot=-skew)
+    pair.run(60)
+    assert (pair.one.leads, pair.two.leads) == (True, False)
+    pair.run(LEASE_SECONDS + 3 * LOOK_SECONDS, pair.two)
+    assert pair.two.leads
+    pair.run(60)
+    assert (pair.one.ended, pair.two.leads) == (True, True)
+
+
+def test_a_wall_clock_that_jumps_costs_nobody_the_lease(pair: Pair) -> None:
+    pair.run(10)
+    for jump in (-3600.0, 7200.0):
+        pair.one.skew += jump
+        pair.run(20)
+        assert (pair.one.leads, pair.two.leads) == (True, False)
+
+
+def test_a_claim_is_believed_for_as_long_as_it_says_itself(pair: Pair) -> None:
+    spec = {"holderIdentity": "old", "leaseDurationSeconds": 40, "renewTime": "2000-01-01T00:00:00.000000Z"}
+    meta = {"namespace": KEY[0], "name": KEY[1]}
+    pair.api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
+    pair.run(40)
+    assert not (pair.one.leads or pair.two.leads)
+    pair.run(4)
+    assert pair.one.leads or pair.two.leads
+
+
+def test_a_leader_that_slept_while_another_took_over_acts_no_more_and_ends(pair: Pair) -> None:
+    pair.run(10)
+    pair.run(LEASE_SECONDS + 3 * LOOK_SECONDS, pair.two)
+    assert pair.two.leads
+    with pytest.raises(KubeError, match="the Lease is not held"):
+        pair.one.elector.check()
+    pair.one.step()
+    assert pair.one.ended
+
+
+@pytest.mark.parametrize("holder", ["somebody", ""])
+def test_a_leader_whose_lease_somebody_else_has_written_ends_at_once(pair: Pair, holder: str) -> None:
+    """An empty holder too: another may have led and released it meanwhile."""
+    pair.run(10, pair.one)
+    pair.api.edit("leases", *KEY, {"spec": {"holderIdentity": holder}})
+    pair.run(2 * LOOK_SECONDS, pair.one)
+    assert pair.one.ended
+    assert pair.spec["holderIdentity"] == holder
+
+
+def test_of_two_that_take_a_free_lease_at_the_same_time_one_gets_it(pair: Pair) -> None:
+    meddled = False
+
+    def meddle() -> None:
+        nonlocal meddled
+        if not meddled and len(pair.api.log) == 1:  # one has read that there is no Lease
+            meddled = True
+            pair.two.step()
+
+    pair.one.on_call = meddle
+    pair.one.step()
+    assert meddled
+    assert (pair.one.leads, pair.two.leads) == (False, True)
+    pair.run(10)
+    assert (pair.one.leads, pair.two.leads) == (False, True)
+
+
+def test_a_released_lease_is_taken_at_the_next_look(pair: Pair) -> None:
+    pair.run(10)
+    pair.one.elector.release()
+    assert not pair.one.leads
+    pair.run(LOOK_SECONDS, pair.two)
+    assert pair.two.leads
+    assert pair.spec["leaseTransitions"] == 1
+
+
+def test_a_release_that_fails_leaves_a_lease_that_expires(pair: Pair) -> None:
+    pair.run(10)
+    pair.api.fail("PUT", PATH, 503)
+    pair.one.elector.release()
+    assert not pair.one.leads
+    pair.run(LEASE_SECONDS + 3 * LOOK_SECONDS, pair.two)
+    assert pair.two.leads
+
+
+def test_who_does_not_lead_releases_nothing(pair: Pair) -> None:
+    pair.run(10)
+    pair.two.elector.release()
+    assert pair.spec["holderIdentity"] == "one"
+    pair.run(LEASE_SECONDS + 3 * LOOK_SECONDS, pair.two)
+    pair.one.elector.release()
+    assert pair.spec["holderIdentity"] == "two"
+
+
+def test_a_leader_looks_every_two_seconds_and_candidates_a_little_earlier_each_at_its_own_time(pair: Pair) -> None:
+    assert pair.one.elector.step() == LOOK_SECONDS
+    waits = []
+    for rand in (0.0, 0.5, 0.999):
+        leases: Any = Kube(InProcess(pair.api, lambda: None), "three")
+        waits.append(LeaderElector(leases, KEY, "three", pair.one.monotonic, pair.one.now, lambda r=rand: r).step())  # type: ignore[misc]
+    assert waits == sorted(set(waits))
+    assert 1 <= waits[0] < waits[-1] <= LOOK_SECONDS
+
+
+# The fence
+
+
+def test_a_fenced_edge_sends_nothing_once_the_lease_is_not_held(pair: Pair) -> None:
+    kube: Any = Kube(InProcess(pair.api, lambda: None), "one")
+    edge = fenced(kube, pair.one.elector.check)
+    pair.run(2, pair.one)
+    assert edge.exists("default", "web") is False
+    pair.clock.elapsed += HOLD_SECONDS
+    pair.api.clear_log()
+    with pytest.raises(KubeError, match="the Lease is not held"):
+        edge.exists("default", "web")
+    assert pair.api.log == []
