@@ -11,10 +11,11 @@ One attempt a call: the work queue is the retry, and a worker never sleeps insid
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import boto3
 from botocore.config import Config
@@ -349,7 +350,18 @@ class Aws:
 SERVICES = ("eks", "ec2", "iam", "sts")
 
 
-def connect(region: str, connections: int) -> dict[str, Any]:
+class Observe(Protocol):
+    """Is told of each request: `code` is AWS's for an error, the name of what broke off, or OK."""
+
+    def __call__(self, service: str, operation: str, code: str, seconds: float, /) -> None: ...
+
+
+def connect(
+    region: str,
+    connections: int,
+    observe: Observe = lambda _service, _operation, _code, _seconds: None,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> dict[str, Any]:
     """Return one client a service; call it in one thread, at the start: sessions are not safe to share.
 
     Raises `AwsError` where the region or the AWS configuration can't be used.
@@ -363,9 +375,32 @@ def connect(region: str, connections: int) -> dict[str, Any]:
     )
     try:
         session = boto3.Session(region_name=region)
-        return {name: session.client(name, config=config) for name in SERVICES}
+        clients = {name: session.client(name, config=config) for name in SERVICES}
     except (BotoCoreError, ValueError) as error:
         raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
+    for name, client in clients.items():
+        _watch(name, client, observe, monotonic)
+    return clients
+
+
+def _watch(service: str, client: Any, observe: Observe, monotonic: Callable[[], float]) -> None:
+    """Let `observe` be told of each request, also of each page of a list; `context` is botocore's, one a request."""
+
+    def asked(model: Any, context: dict[str, Any], **_: object) -> None:
+        context["asked"] = model.name, monotonic()
+
+    def answered(parsed: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+        ended(context, parsed.get("Error", {}).get("Code", "OK"))
+
+    def broke_off(exception: Exception, context: dict[str, Any], **_: object) -> None:
+        ended(context, type(exception).__name__)
+
+    def ended(context: dict[str, Any], code: str) -> None:
+        operation, at = context["asked"]
+        observe(service, operation, code, monotonic() - at)
+
+    for event, told in {"before-call": asked, "after-call": answered, "after-call-error": broke_off}.items():
+        client.meta.events.register(event, told)
 
 
 class _Absent(Exception):

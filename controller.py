@@ -18,17 +18,28 @@ import sys
 import threading
 import time
 import uuid
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from queue import SimpleQueue
+from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
 from typing import Any, Protocol, TypeVar, cast
 
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    MetricsHandler,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+
 import aws
 import kube
-from reconcile import Reconciler, Requeue, Settings
+from reconcile import Phase, Reconciler, Requeue, Settings, phase_of
 
 log = logging.getLogger("fargate.controller")
 
@@ -41,7 +52,10 @@ RELIST_SECONDS = (0.8, 30.0)  # a watch or list that failed; client-go's reflect
 CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
+PROBE_SECONDS = 10  # for a request to arrive
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
+CONTROLLER, RESULTS = "fargateprofile", ("success", "requeue", "requeue_after", "error")
+SECONDS = (0.01, 0.1, 1, 5, 10, 30, 60, 120, 180, 300, 600, 1200, 3600)  # from a call to a profile that waits long
 # client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder itself stops acting
 # before that, counted from before it asked; and how often either looks.
 LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
@@ -65,6 +79,92 @@ class Backoff:
         self._failures.pop(key, None)
 
 
+# Names are those of controller-runtime and client-go where these have one. No label comes from an object: a cluster is
+# shown once EKS was seen to have it.
+FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = (
+    (Counter, "controller_runtime_reconcile_total", "controller result", "Passes by how they ended."),
+    (Counter, "controller_runtime_reconcile_errors_total", "controller", "Passes that failed."),
+    (Histogram, "controller_runtime_reconcile_time_seconds", "controller", "Seconds that a pass took."),
+    (Gauge, "workqueue_depth", "name", "Keys that are due and wait for a worker."),
+    (Counter, "workqueue_adds_total", "name", "Keys added, or moved earlier."),
+    (Histogram, "workqueue_queue_duration_seconds", "name", "Seconds from when a key was due to its pass."),
+    (Histogram, "workqueue_work_duration_seconds", "name", "Seconds for which a worker had a key."),
+    (Counter, "workqueue_retries_total", "name", "Passes that are tried again by backoff."),
+    (Gauge, "leader_election_master_status", "name", "1 for the replica that acts."),
+    (
+        Counter,
+        "aws_api_requests_total",
+        "service operation code",
+        "Requests to AWS; code is AWS's for an error, or OK.",
+    ),
+    (Histogram, "aws_api_request_duration_seconds", "service operation", "Seconds that a request to AWS took."),
+    (Counter, "kube_api_requests_total", "method code", "Requests to the API server; code is HTTP's, or <error>."),
+    (Gauge, "fargate_watch_heard_timestamp_seconds", "", "When the API server last told of objects."),
+    (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),
+)
+
+
+class Metrics:
+    """What /metrics shows, each family from the start, at 0 where its labels are known before."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more a counter, which nobody reads
+        self.registry = CollectorRegistry()
+        self._families: dict[str, Any] = {}
+        for kind, name, labels, what in FAMILIES:
+            more: dict[str, Any] = {"buckets": SECONDS} if kind is Histogram else {}
+            family = kind(name, what, labels.split(), registry=self.registry, **more)
+            self._families[name] = family.labels(CONTROLLER) if labels in {"controller", "name"} else family
+        for result in RESULTS:
+            self["controller_runtime_reconcile_total"].labels(CONTROLLER, result)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._families[name]
+
+    def asked_aws(self, service: str, operation: str, code: str, seconds: float) -> None:
+        self["aws_api_requests_total"].labels(service, operation, code).inc()
+        self["aws_api_request_duration_seconds"].labels(service, operation).observe(seconds)
+
+    def asked_kube(self, method: str, code: str) -> None:
+        self["kube_api_requests_total"].labels(method, code).inc()
+
+    def passed(self, result: str) -> None:
+        self["controller_runtime_reconcile_total"].labels(CONTROLLER, result).inc()
+        if result == "error":
+            self["controller_runtime_reconcile_errors_total"].inc()
+            self["workqueue_retries_total"].inc()
+
+
+@dataclass(eq=False)  # the registry wants it hashable
+class Census:
+    """Counts objects and profiles at each scrape."""
+
+    store: Store
+    tally: Callable[[], Mapping[str, tuple[Mapping[str, int], int]]]
+    now: Callable[[], datetime]
+
+    def collect(self) -> Iterator[Metric]:
+        phases = [phase_of(obj) for obj in self.store.objects()]
+        counted = dict.fromkeys(Phase, 0) | Counts(phase for phase, _ in phases)
+        waits = ((self.now() - since).total_seconds() for phase, since in phases if phase is Phase.RECONCILING)
+        clusters = self.tally()
+        states = {(name, state): n for name, (counts, _) in clusters.items() for state, n in counts.items()}
+        strays = {(name,): n for name, (_, n) in clusters.items()}
+        yield gauges(
+            "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
+        )
+        yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
+        yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
+        yield gauges("fargate_profiles_orphaned", "cluster", strays, "Profiles with our tags that are no object's.")
+
+
+def gauges(name: str, labels: str, values: Mapping[Any, float], what: str) -> Metric:
+    family = GaugeMetricFamily(name, what, labels=labels.split())
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
 class WorkQueue:
     """Keys that are due now or later, each handed to one worker at a time; the invariants are client-go's workqueue's.
 
@@ -74,12 +174,13 @@ class WorkQueue:
       what is due, so that tests step a clock and never sleep.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
-        self._monotonic = monotonic
+    def __init__(self, monotonic: Callable[[], float], metrics: Metrics | None = None) -> None:
+        self._monotonic, self._metrics = monotonic, metrics or Metrics()
+        self._metrics["workqueue_depth"].set_function(self._depth)
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {}
         self._heap: list[tuple[float, Key]] = []
-        self._in_work: set[Key] = set()
+        self._in_work: dict[Key, float] = {}  # since when
         self._closed = False
 
     def add(self, key: Key, after: float = 0.0) -> None:
@@ -89,6 +190,7 @@ class WorkQueue:
             if self._closed or self._due.get(key, float("inf")) <= due:
                 return
             self._due[key] = due
+            self._metrics["workqueue_adds_total"].inc()
             if key not in self._in_work:
                 heapq.heappush(self._heap, (due, key))
                 self._changed.notify()
@@ -110,7 +212,7 @@ class WorkQueue:
     def done(self, key: Key) -> None:
         """End the work on a key; one that was added meanwhile waits again."""
         with self._changed:
-            self._in_work.discard(key)
+            self._metrics["workqueue_work_duration_seconds"].observe(self._monotonic() - self._in_work.pop(key))
             if key in self._due:
                 heapq.heappush(self._heap, (self._due[key], key))
                 self._changed.notify()
@@ -130,13 +232,19 @@ class WorkQueue:
         with self._changed:
             return min((due for key, due in self._due.items() if key not in self._in_work), default=None)
 
+    def _depth(self) -> int:
+        now = self._monotonic()
+        with self._changed:
+            return sum(due <= now for key, due in self._due.items() if key not in self._in_work)
+
     def _pop(self) -> Key | None:
         now = self._monotonic()
         while self._heap and self._heap[0][0] <= now:
             due, key = heapq.heappop(self._heap)
             if self._due.get(key) == due and key not in self._in_work:
                 del self._due[key]
-                self._in_work.add(key)
+                self._in_work[key] = now
+                self._metrics["workqueue_queue_duration_seconds"].observe(now - due)
                 return key
         return None
 
@@ -153,9 +261,9 @@ class Store:
         with self._lock:
             return self._objects.get(key)
 
-    def keys(self) -> list[Key]:
+    def objects(self) -> list[Object]:
         with self._lock:
-            return list(self._objects)
+            return list(self._objects.values())
 
     def put(self, obj: Object) -> bool:
         """Take a newer version; say whether more than status has changed, which only we write."""
@@ -219,9 +327,10 @@ class Informer:
     list, in which what vanished meanwhile is found by what is missing.
     """
 
-    def __init__(self, source: Source, store: Store, queue: WorkQueue, beat: Callable[[], None]) -> None:
-        self._source, self._store, self._queue, self._beat = source, store, queue, beat
+    def __init__(self, source: Source, store: Store, queue: WorkQueue, heard: Callable[[], None]) -> None:
+        self._source, self._store, self._queue, self._heard = source, store, queue, heard
         self._version = ""
+        self.synced = False
 
     def run_once(self) -> None:
         """List if there is nothing to resume from, then follow one watch to its end."""
@@ -230,12 +339,14 @@ class Informer:
             for key in self._store.replace(objects):
                 self._queue.add(key)
             self._version = version
+            self.synced = True
+            self._heard()
             log.info("listed objects=%d version=%s", len(objects), version)
         seen = 0
         try:
             for kind, obj in self._source.watch(self._version):
                 self._take(kind, obj)
-                self._beat()
+                self._heard()
                 seen += 1
         except kube.Gone:
             self._version = ""
@@ -376,40 +487,43 @@ class Controller:
         reconcile: Callable[[Key], Requeue],
         resync_seconds: float,
         rand: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
     ) -> None:
         self._queue, self._reconcile, self._resync_seconds, self._rand = queue, reconcile, resync_seconds, rand
-        self._backoff = Backoff(RETRY_SECONDS, rand)
+        self._backoff, self._metrics = Backoff(RETRY_SECONDS, rand), metrics or Metrics()
 
     def run_once(self, wait: float = 0.0) -> bool:
         """Work on one key, waiting up to `wait` seconds for it; say whether there was one."""
         key = self._queue.get(wait)
         if key is None:
             return False
-        try:
-            after = self._after(key, self._reconcile(key))
-        except (kube.Conflict, kube.NotFound):
-            after = CONFLICT_SECONDS
-        except kube.KubeError as error:
-            log.warning("failed object=%s/%s: %s", *key, error)
-            after = self._backoff.next(key)
-        except Exception:
-            log.exception("a bug: the pass of object=%s/%s broke off; the others go on", *key)
-            after = self._backoff.next(key)
+        with self._metrics["controller_runtime_reconcile_time_seconds"].time():
+            try:
+                result, after = self._after(key, self._reconcile(key))
+            except (kube.Conflict, kube.NotFound):
+                result, after = "requeue", CONFLICT_SECONDS
+            except kube.KubeError as error:
+                log.warning("failed object=%s/%s: %s", *key, error)
+                result, after = "error", self._backoff.next(key)
+            except Exception:
+                log.exception("a bug: the pass of object=%s/%s broke off; the others go on", *key)
+                result, after = "error", self._backoff.next(key)
+        self._metrics.passed(result)
         if after is not None:
             self._queue.add(key, after)
         self._queue.done(key)
         return True
 
-    def _after(self, key: Key, requeue: Requeue) -> float | None:
+    def _after(self, key: Key, requeue: Requeue) -> tuple[str, float | None]:
         if requeue.retry:
-            return self._backoff.next(key)
+            return "error", self._backoff.next(key)
         if not requeue.unseen:
             self._backoff.forget(key)
         if requeue.gone:
-            return None
+            return "success", None
         if requeue.after is not None:
-            return requeue.after
-        return self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
+            return "requeue_after", requeue.after
+        return "success", self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
 
 
 def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event, beat: Callable[[], None]) -> None:
@@ -431,7 +545,10 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
 class ProbeServer(ThreadingHTTPServer):
     """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
 
-    address_family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    def __init__(self, address: str, port: int, handler: type[MetricsHandler]) -> None:
+        dual = not address and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
+        super().__init__((address, port), handler)
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
@@ -444,6 +561,7 @@ class Health:
     """Alive as long as every loop moves; `beats` are monotonic seconds by loop."""
 
     monotonic: Callable[[], float]
+    synced: Callable[[], bool] = lambda: True
     beats: dict[str, float] = field(default_factory=dict)
 
     def beat(self, name: str) -> Callable[[], None]:
@@ -458,27 +576,36 @@ class Health:
         now = self.monotonic()
         return sorted(name for name, at in self.beats.copy().items() if now - at > STUCK_SECONDS)
 
-    def serve(self, port: int) -> ThreadingHTTPServer:
-        """Answer GET /healthz on a port, in a thread of its own."""
+    def answer(self, path: str) -> tuple[int, str]:
+        """Return the code and the text for a probe."""
+        if path == "/healthz":
+            return (500, f"stuck: {', '.join(stuck)}") if (stuck := self.stuck()) else (200, "ok")
+        if path == "/readyz":
+            return (200, "ok") if self.synced() else (503, "the objects are not listed yet")
+        return 404, "not found"
+
+    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+        """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
         health = self
 
-        class Probe(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                stuck = health.stuck()
-                code, text = (404, "not found") if self.path != "/healthz" else (200, "ok")
-                if code == 200 and stuck:  # noqa: PLR2004
-                    code, text = 500, f"stuck: {', '.join(stuck)}"
+        class Probe(MetricsHandler):
+            timeout = PROBE_SECONDS
+
+            def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    return super().do_GET()
+                code, text = health.answer(path)
                 self.send_response(code)
                 self.end_headers()
                 self.wfile.write(f"{text}\n".encode())
-
-            def log_message(self, *_: object) -> None:
-                """Say nothing: a probe each few seconds is no news."""
+                return None
 
         try:
-            server = ProbeServer(("", port), Probe)
+            server = ProbeServer(address, port, Probe.factory(registry))
         except OSError as error:
-            raise Missing(f"set --health-port or HEALTH_PORT: port {port} can't be had: {error}") from error
+            where = f"port {port} of {address}" if address else f"port {port}"
+            raise Missing(f"set --health-port or HEALTH_PORT: {where} can't be had: {error}") from error
         threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
         return server
 
@@ -495,6 +622,7 @@ class Config:
     poll_seconds: float
     controller_id: str
     health_port: int
+    health_address: str
     no_leader_elect: bool
     lease_namespace: str
     lease_name: str
@@ -573,7 +701,8 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     flag(
         "controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; without it, uid of kube-system"
     )
-    flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz")
+    flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics")
+    flag("health-address", "HEALTH_ADDRESS", str, "", "where they listen; without it on every address")
     flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone")
     flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default")
     flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas")
@@ -604,6 +733,7 @@ class Process:
     informer: Informer
     controller: Controller
     health: Health
+    metrics: Metrics
     elector: LeaderElector | None
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
@@ -625,9 +755,10 @@ class Process:
         self.queue.close()
         self.source.stop()
         deadline = time.monotonic() + GRACE_SECONDS
-        for thread in (*acting, *self.workers, informer):
-            thread.join(max(0.0, deadline - time.monotonic()))
-        if self.elector and not any(thread.is_alive() for thread in (*acting, *self.workers)):
+        for threads in (acting, self.workers, [informer]):  # in this order: it is the elector that starts workers
+            for thread in threads:
+                thread.join(max(0.0, deadline - time.monotonic()))
+        if self.elector and not any(thread.is_alive() for thread in acting + self.workers):
             self.elector.release()
         return 0
 
@@ -647,7 +778,7 @@ class Process:
     def _lead(self) -> None:
         """Start to act: on every object as the store has it now, and on views read from now on."""
         self.queue.open()
-        for key in (("", self.config.cluster_name), *self.store.keys()):
+        for key in (("", self.config.cluster_name), *map(key_of, self.store.objects())):
             self.queue.add(key)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
@@ -661,25 +792,38 @@ class Process:
 
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
-    instance = environ.get("HOSTNAME") or "fargate-operator"
-    source = kube.Kube(kube.connect(config.workers + 5), instance)
+    metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
+    source = kube.Kube(kube.connect(config.workers + 5), instance, observe=metrics.asked_kube)
     try:
-        edge = aws.Aws(aws.connect(config.region, config.workers + 2), config.region, time.monotonic)
+        clients = aws.connect(config.region, config.workers + 2, metrics.asked_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
-    health, store, queue = Health(time.monotonic), Store(), WorkQueue(time.monotonic)
+    edge = aws.Aws(clients, config.region, time.monotonic)
+    store, queue = Store(), WorkQueue(time.monotonic, metrics)
     queue.close()
     elector, check = None, lambda: None
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
         check = elector.check
+    metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     settings = Settings(config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds)
-    edges = fenced(source, check), fenced(edge, check)
-    reconciler = Reconciler(store, *edges, settings, queue.add, utc_now, time.monotonic)
-    informer = Informer(source, store, queue, health.beat("informer"))
-    controller = Controller(queue, reconciler.reconcile, config.resync_seconds)
-    return Process(config, source, store, queue, informer, controller, health, elector)
+    reconciler = Reconciler(
+        store, fenced(source, check), fenced(edge, check), settings, queue.add, utc_now, time.monotonic,
+        metrics["fargate_profile_time_to_ready_seconds"].observe,
+    )  # fmt: skip
+    metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    health = Health(time.monotonic)
+    moved = health.beat("informer")
+
+    def heard() -> None:
+        moved()
+        metrics["fargate_watch_heard_timestamp_seconds"].set_to_current_time()
+
+    informer = Informer(source, store, queue, heard)
+    health.synced = lambda: informer.synced
+    controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
+    return Process(config, source, store, queue, informer, controller, health, metrics, elector)
 
 
 def utc_now() -> datetime:
@@ -687,23 +831,23 @@ def utc_now() -> datetime:
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """Make SIGTERM and SIGINT set `stop`; a second one ends the process at once."""
+    """Make SIGTERM and SIGINT set `stop`; a second one ends the process at once. Before any other thread starts.
 
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    arrived = SimpleQueue[int]()
-
-    def received(number: int, _frame: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_DFL)
-        arrived.put(number)  # not stop.set(): the main thread, which runs this, may hold the lock of `stop`
-
-    def pass_on() -> None:
-        log.info("received %s", signal.Signals(arrived.get()).name)
-        stop.set()
-
-    threading.Thread(target=pass_on, name="signals", daemon=True).start()
+    One thread waits for them and all others have them blocked: a handler, which Python runs in the main thread, can
+    be missed for good if it is due right before that thread waits for `stop`.
+    """
+    numbers = {signal.SIGTERM, signal.SIGINT}
     for number in numbers:
-        signal.signal(number, received)
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, numbers)
+
+    def wait() -> None:
+        log.info("received %s", signal.Signals(signal.sigwait(numbers)).name)
+        stop.set()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+        signal.pause()
+
+    threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
@@ -712,11 +856,11 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         config = configure(arguments, environ)
         process = build(config, environ)
-        process.health.serve(config.health_port)
+        stop_on_signals(process.stop)
+        process.health.serve(config.health_address, config.health_port, process.metrics.registry)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    stop_on_signals(process.stop)
     log.info("started cluster=%s region=%s workers=%d", config.cluster_name, config.region, config.workers)
     return process.run()
 

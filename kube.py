@@ -76,7 +76,8 @@ BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone
 class Kube:
     """FargateProfile objects and events through one API client; safe to share between threads.
 
-    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches.
+    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told of each request: its
+    method and the HTTP code of the answer, "<error>" for none.
     """
 
     def __init__(
@@ -85,7 +86,9 @@ class Kube:
         instance: str,
         silence_seconds: float = SILENCE_SECONDS,
         rand: Callable[[], float] = random.random,
+        observe: Callable[[str, str], None] = lambda _method, _code: None,
     ) -> None:
+        self._observe = observe
         self._api = api
         self._instance = instance
         self._silence_seconds = silence_seconds
@@ -234,6 +237,7 @@ class Kube:
     ) -> Any:
         """Send one request and return the answer, its body unread; raise what its status means."""
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if body else {})
+        code = "<error>"
         try:
             call = self._api.param_serialize(
                 method,
@@ -244,12 +248,15 @@ class Kube:
                 auth_settings=["BearerToken"],
             )
             answer = self._api.call_api(*call, _request_timeout=timeout)
+            code = str(answer.status)
             if answer.status < 300:  # noqa: PLR2004
                 return answer
             text = answer.read()
         # OSError, ValueError and ConfigException: credentials are read again between calls, from files or a command.
         except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
             raise KubeError(f"{method} {path}: {error}") from error
+        finally:
+            self._observe(method, code)
         raise BY_STATUS.get(answer.status, KubeError)(f"{method} {path}: {_said(answer, text)}", answer.status)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -810,6 +811,7 @@ def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Obj
 
 
 SHOWN = ("profileStatus", "createdAt", "health")
+STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")
 
 
 def shown_of(profile: Profile | None) -> Object:
@@ -820,6 +822,15 @@ def shown_of(profile: Profile | None) -> Object:
         {"code": each.code, "message": each.message, "resourceIds": [*each.resource_ids]} for each in profile.health
     ]
     return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
+
+
+def phase_of(obj: Object) -> tuple[Phase, datetime]:
+    """Return the phase that an object's status shows, and since when; one not looked at yet is on its way."""
+    listed = _mapping(obj.get("status")).get("conditions") or []
+    since = {each["type"]: each["lastTransitionTime"] for each in listed if each["status"] == "True"}
+    unnamed = Phase.IDLE if listed else Phase.RECONCILING
+    phase = next((each for each in (Phase.STALLED, Phase.RECONCILING, Phase.READY) if each.value in since), unnamed)
+    return phase, datetime.fromisoformat(since.get(phase.value, obj["metadata"]["creationTimestamp"]))
 
 
 def second(moment: datetime) -> str:
@@ -947,6 +958,7 @@ class Reconciler:
     """Carries out the plan, one key at a time and one pass at a time per EKS cluster; safe to call from many threads.
 
     `wake` is called with keys that have reason to look again, `now` gives an aware wall clock, `monotonic` seconds.
+    `ready_after` is told, of each object that becomes Ready, for how many seconds it was not.
     """
 
     def __init__(
@@ -958,8 +970,10 @@ class Reconciler:
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
+        ready_after: Callable[[float], None] = lambda _seconds: None,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
+        self._ready_after = ready_after
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters: dict[str, Cluster] = {}
         self._occupied: dict[str, object] = {}
@@ -979,6 +993,15 @@ class Reconciler:
         who = Identity.parse(obj, memory, self._settings.cluster)
         shown = {field: value for field, value in _mapping(obj.get("status")).items() if field in SHOWN}
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown)))
+
+    def tally(self) -> dict[str, tuple[dict[str, int], int]]:
+        """Return, of each EKS cluster that was seen, how many profiles are in which state, and how many stray."""
+        clusters = {name: (each.view, len(each.strays)) for name, each in self._clusters.copy().items()}
+        return {
+            name: (dict.fromkeys(STATUSES, 0) | Counter(each.status for each in view.profiles.values()), strays)
+            for name, (view, strays) in clusters.items()
+            if view and view.found
+        }
 
     def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
         """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not all.
@@ -1247,6 +1270,9 @@ class Reconciler:
             self._done(p, event, note, "Warning")
         elif said.phase is Phase.READY and before.get("status") != "True":
             self._done(p, "Created" if before.get("reason") == "Creating" else "Active", said.message)
+            if before:
+                since = datetime.fromisoformat(before["lastTransitionTime"])
+                self._ready_after((self._now() - since).total_seconds())
         elif said.phase is Phase.IDLE and before.get("reason") != said.reason:
             self._done(p, said.reason, said.message)
 

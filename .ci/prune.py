@@ -16,8 +16,8 @@ SERVICES = {"eks", "ec2", "iam", "sts"}
 COMMON = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 NEEDED = {
     "_yaml", "annotated_types", "boto3", "botocore", "certifi", "charset_normalizer", "dateutil", "durationpy", "idna",
-    "jmespath", "kubernetes", "oauthlib", "pydantic", "pydantic_core", "requests", "requests_oauthlib", "s3transfer",
-    "six", "typing_extensions", "typing_inspection", "urllib3", "websocket", "yaml",
+    "jmespath", "kubernetes", "oauthlib", "prometheus_client", "pydantic", "pydantic_core", "requests",
+    "requests_oauthlib", "s3transfer", "six", "typing_extensions", "typing_inspection", "urllib3", "websocket", "yaml",
 }  # fmt: skip
 # The aiohttp family, which only kubernetes/aio imports, the commands of packages, and pip's leftovers.
 UNUSED = {

@@ -19,7 +19,7 @@ from typing import Any
 import urllib3.exceptions
 
 from aws import Aws, connect
-from controller import Controller, Informer, Store, WorkQueue
+from controller import Census, Controller, Informer, Metrics, Store, WorkQueue
 from kube import Kube
 from reconcile import Reconciler, Settings
 from tests.fakes import aws as fake_aws
@@ -133,17 +133,20 @@ class Bench:
 
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
-        self.kube = Kube(InProcess(self.api, self._around), "test")
-        self.queue, self.store = WorkQueue(self.clock.monotonic), Store()
+        self.metrics = Metrics()
+        self.kube = Kube(InProcess(self.api, self._around), "test", observe=self.metrics.asked_kube)
+        self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
         edge = Aws(tripped, self.world.region, self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic
-        )
+            self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic,
+            self.metrics["fargate_profile_time_to_ready_seconds"].observe,
+        )  # fmt: skip
+        self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
         self.informer = Informer(Replay(self.kube, self.api), self.store, self.queue, lambda: None)
         self.controller = Controller(
-            self.queue, self.reconciler.reconcile, self.settings.resync_seconds, rand=lambda: 0.5
+            self.queue, self.reconciler.reconcile, self.settings.resync_seconds, lambda: 0.5, self.metrics
         )
 
     def _around(self) -> None:

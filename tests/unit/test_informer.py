@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
 
 import kube
 from controller import (
@@ -373,6 +374,14 @@ def test_the_informer_beats_with_each_event_because_a_session_may_last_ten_minut
     assert len(worlds.beats) == quiet + 4  # three events and the bookmark
 
 
+def test_the_informer_is_synced_once_it_has_listed_and_stays_so() -> None:
+    _, informer, _ = scripted([], [])
+    assert not informer.synced
+    with pytest.raises(kube.KubeError, match="without an event"):
+        informer.run_once()
+    assert informer.synced
+
+
 @given(data=st.data())
 def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that_moved_is_queued(
     data: st.DataObject,
@@ -669,12 +678,15 @@ def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
+SYNCED = [True]
+
+
 @pytest.fixture(scope="module")
 def served() -> Iterator[tuple[Clock, int]]:
     clock = Clock()
-    health = Health(clock.monotonic)
+    health = Health(clock.monotonic, lambda: SYNCED[0])
     health.beat("informer")
-    server = health.serve(0)
+    server = health.serve("", 0, CollectorRegistry())
     yield clock, server.server_address[1]
     server.shutdown()
     server.server_close()
@@ -682,7 +694,7 @@ def served() -> Iterator[tuple[Clock, int]]:
 
 @pytest.fixture
 def probed(served: tuple[Clock, int]) -> tuple[Clock, int]:
-    served[0].elapsed = 0
+    served[0].elapsed, SYNCED[0] = 0, True
     return served
 
 
@@ -696,7 +708,14 @@ def test_a_probe_is_told_which_loop_is_stuck(probed: tuple[Clock, int]) -> None:
     assert ask(port, "/healthz") == (500, "stuck: informer\n")
 
 
-@pytest.mark.parametrize("path", ["/", "/readyz", "/healthz/informer"])
+def test_a_replica_is_ready_once_it_knows_the_objects(probed: tuple[Clock, int]) -> None:
+    SYNCED[0] = False
+    assert ask(probed[1], "/readyz") == (503, "the objects are not listed yet\n")
+    SYNCED[0] = True
+    assert ask(probed[1], "/readyz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/readyz/x", "/healthz/informer", "/favicon.ico"])
 def test_nothing_else_is_served_not_even_while_a_loop_is_stuck(probed: tuple[Clock, int], path: str) -> None:
     clock, port = probed
     assert ask(port, path)[0] == 404
@@ -724,4 +743,17 @@ def test_a_port_that_is_taken_is_told_in_words() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Missing, match=f"HEALTH_PORT: port {port} can't be had"):
-            Health(time.monotonic).serve(port)
+            Health(time.monotonic).serve("", port, CollectorRegistry())
+
+
+def test_probes_and_metrics_are_served_where_told_and_nowhere_else() -> None:
+    server = Health(time.monotonic).serve("127.0.0.1", 0, CollectorRegistry())
+    port = server.server_address[1]
+    try:
+        assert ask(port, "/healthz") == (200, "ok\n")
+        if socket.has_dualstack_ipv6():
+            with pytest.raises(OSError, match="refused"):
+                ask(port, "/healthz", "[::1]")
+    finally:
+        server.shutdown()
+        server.server_close()

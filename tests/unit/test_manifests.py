@@ -502,6 +502,7 @@ def test_the_arguments_of_the_deployment_are_flags_and_enough_to_start() -> None
 def test_the_probe_asks_where_the_controller_answers() -> None:
     probe, (port,) = CONTAINER["livenessProbe"]["httpGet"], CONTAINER["ports"]
     assert probe == {"path": "/healthz", "port": port["name"]}
+    assert CONTAINER["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
     assert port["containerPort"] == controller.configure(CONTAINER["args"], {}).health_port
     assert f"EXPOSE {port['containerPort']}" in (ROOT / "Dockerfile").read_text()
 

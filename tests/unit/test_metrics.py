@@ -1,0 +1,253 @@
+"""What /metrics shows, read as Prometheus reads it, and that the alerts stand on what is there."""
+
+from __future__ import annotations
+
+import re
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry
+from prometheus_client.parser import text_string_to_metric_families
+
+import aws
+from controller import Census, Health, Metrics, Store, WorkQueue
+from reconcile import CONTROLLER_KEY, OWNER_KEY
+from tests.fakes.aws import DROP, Manners, error, in_process
+from tests.harness import Bench, Clock, bench
+from tests.unit.test_manifests import DEPLOYMENT, POD, README, table
+
+ROOT = Path(__file__).parents[2]
+Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def scrape(registry: CollectorRegistry) -> Samples:
+    """Return every sample as Prometheus gets it over HTTP."""
+    server = Health(time.monotonic).serve("127.0.0.1", 0, registry)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=5) as answer:
+            assert answer.headers["Content-Type"].startswith("text/plain; version=")
+            text = answer.read().decode()
+    finally:
+        server.shutdown()
+        server.server_close()
+    families = list(text_string_to_metric_families(text))
+    assert all(family.documentation for family in families)
+    samples = [sample for family in families for sample in family.samples]
+    return {(each.name, frozenset(each.labels.items())): each.value for each in samples}
+
+
+def value(samples: Samples, name: str, /, **labels: str) -> float:
+    return samples[name, frozenset(labels.items())]
+
+
+def names(samples: Samples) -> set[str]:
+    """Return the families of the samples, a histogram under its own name."""
+    return {re.sub("_(bucket|count|sum)$", "", name) for name, _ in samples}
+
+
+OURS = {"controller": "fargateprofile"}
+QUEUE = {"name": "fargateprofile"}
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
+
+
+def test_every_family_is_there_from_the_start_and_counts_from_zero() -> None:
+    metrics, store = Metrics(), Store()
+    WorkQueue(Clock().monotonic, metrics)
+    metrics.registry.register(Census(store, dict, Clock().now))
+    samples = scrape(metrics.registry)
+    assert {*samples.values()} == {0.0}
+    for result in ("success", "requeue", "requeue_after", "error"):
+        assert value(samples, "controller_runtime_reconcile_total", result=result, **OURS) == 0
+    for phase in ("Ready", "Reconciling", "Stalled", "Idle"):
+        assert value(samples, "fargate_objects", phase=phase) == 0
+
+
+def test_a_life_of_an_object_is_counted(b: Bench) -> None:
+    b.apply()
+    b.run(30)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_profiles", cluster="demo", status="CREATING") == 1
+    assert value(samples, "fargate_profiles", cluster="demo", status="ACTIVE") == 0
+    assert value(samples, "fargate_objects", phase="Reconciling") == 1
+    assert 25 <= value(samples, "fargate_longest_wait_seconds") <= 30
+    b.run(100)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_profiles", cluster="demo", status="ACTIVE") == 1
+    assert value(samples, "fargate_objects", phase="Ready") == 1
+    assert value(samples, "fargate_longest_wait_seconds") == 0
+    assert value(samples, "fargate_profile_time_to_ready_seconds_count") == 1
+    assert 60 <= value(samples, "fargate_profile_time_to_ready_seconds_sum") <= 75
+    assert value(samples, "controller_runtime_reconcile_total", result="requeue_after", **OURS) > 3
+    assert value(samples, "controller_runtime_reconcile_errors_total", **OURS) == 0
+    passes = value(samples, "controller_runtime_reconcile_time_seconds_count", **OURS)
+    assert passes == value(samples, "workqueue_work_duration_seconds_count", **QUEUE)
+    assert passes == value(samples, "workqueue_queue_duration_seconds_count", **QUEUE)
+    assert value(samples, "workqueue_adds_total", **QUEUE) >= passes
+    assert value(samples, "kube_api_requests_total", method="PATCH", code="200") >= 3
+    b.delete()
+    b.run(200)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_profiles", cluster="demo", status="ACTIVE") == 0
+    assert value(samples, "fargate_objects", phase="Ready") == 0
+
+
+def test_a_profile_that_is_made_again_counts_for_the_time_it_was_missing_not_for_the_age_of_its_object(
+    b: Bench,
+) -> None:
+    b.apply()
+    b.run(86400)
+    b.world.delete_profile("demo", "web")
+    b.run(1500)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_profile_time_to_ready_seconds_count") == 2
+    assert value(samples, "fargate_profile_time_to_ready_seconds_sum") < 200
+
+
+def test_what_nobody_has_looked_at_yet_waits_from_its_creation_on(b: Bench) -> None:
+    b.apply()
+    b.informer.run_once()
+    b.clock.elapsed += 500
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_longest_wait_seconds") == 500
+    assert value(samples, "workqueue_depth", **QUEUE) == 1
+    b.run(0)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "workqueue_depth", **QUEUE) == 0
+    assert value(samples, "workqueue_queue_duration_seconds_sum", **QUEUE) == 500
+
+
+def test_a_stalled_object_and_a_suspended_one_are_told_apart(b: Bench) -> None:
+    b.apply("bad", podExecutionRoleArn=b.world.roles["no-trust"])
+    b.apply("idle", suspend=True)
+    b.run(5)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "fargate_objects", phase="Stalled") == 1
+    assert value(samples, "fargate_objects", phase="Idle") == 1
+
+
+def test_a_pass_that_fails_is_an_error_and_is_tried_again(b: Bench) -> None:
+    b.apply()
+    b.manners.fail("ListFargateProfiles", error("ServerException", 500), times=3)
+    b.run(20)
+    samples = scrape(b.metrics.registry)
+    assert value(samples, "controller_runtime_reconcile_errors_total", **OURS) == 3
+    assert value(samples, "controller_runtime_reconcile_total", result="error", **OURS) == 3
+    assert value(samples, "workqueue_retries_total", **QUEUE) == 3
+
+
+def test_orphans_are_counted(b: Bench) -> None:
+    uid = (b.api.get("namespaces", "", "kube-system") or {})["metadata"]["uid"]
+    tags = {OWNER_KEY: "default/nobody", CONTROLLER_KEY: uid}
+    b.world.add_profile("demo", "nobody", b.world.roles["good"], [{"namespace": "x"}], tags=tags)
+    b.apply()
+    b.run(5)
+    assert value(scrape(b.metrics.registry), "fargate_profiles_orphaned", cluster="demo") == 1
+
+
+def test_clusters_that_objects_only_name_make_no_series(b: Bench) -> None:
+    for number in range(20):
+        b.apply(f"web-{number}", clusterName=f"no-such-{number}")
+    b.run(60)
+    labels = {dict(labels).get("cluster") for _, labels in scrape(b.metrics.registry)}
+    assert labels <= {None, "demo"}
+
+
+def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list_too() -> None:
+    metrics = Metrics()
+    with in_process(Manners(max_profiles=200)) as world:
+        clients = aws.connect(world.region, 2, metrics.asked_aws)
+        edge = aws.Aws(clients, world.region, time.monotonic)
+        for number in range(101):  # a page holds 100
+            world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])
+        edge.view("demo")
+        world.manners.fail("DescribeFargateProfile", error("ThrottlingException", 429))
+        world.manners.fail("DescribeFargateProfile", DROP)
+        for _ in range(2):
+            with pytest.raises(aws.Retryable):
+                edge.describe("demo", "p1")
+        assert edge.describe("demo", "none") is None
+    samples = scrape(metrics.registry)
+
+    def count(operation: str, code: str) -> float:
+        return value(samples, "aws_api_requests_total", service="eks", operation=operation, code=code)
+
+    assert count("ListFargateProfiles", "OK") == 2
+    assert count("DescribeFargateProfile", "OK") == 101
+    assert count("DescribeFargateProfile", "ThrottlingException") == 1
+    assert count("DescribeFargateProfile", "ConnectionClosedError") == 1
+    assert count("DescribeFargateProfile", "ResourceNotFoundException") == 1
+    labels = {"service": "eks", "operation": "DescribeFargateProfile"}
+    assert value(samples, "aws_api_request_duration_seconds_count", **labels) == 104
+
+
+def test_requests_to_the_api_server_are_counted_also_those_without_an_answer(b: Bench) -> None:
+    b.apply()
+    b.api.fail("PATCH", "fargateprofiles", "drop")
+    b.run(5)
+    assert value(scrape(b.metrics.registry), "kube_api_requests_total", method="PATCH", code="<error>") == 1
+
+
+# Alerts
+
+MONITOR, RULE = yaml.safe_load_all((ROOT / "monitoring.yaml").read_text())
+ALERTS: list[dict[str, Any]] = RULE["spec"]["groups"][0]["rules"]
+
+
+def test_every_metric_of_an_alert_is_there(b: Bench) -> None:
+    b.apply()
+    b.run(100)
+    known = names(scrape(b.metrics.registry)) | {"aws_api_requests_total"}
+    for alert in ALERTS:
+        expression = re.sub(r'"[^"]*"|\[\w+\]|\{[^}]*\}', "", alert["expr"])
+        used = set(re.findall(r"[a-z_]{8,}", expression))
+        assert used, alert["alert"]
+        assert used <= known, alert["alert"]
+
+
+def test_five_alerts_say_what_is_wrong_and_what_mends_it() -> None:
+    assert [alert["alert"] for alert in ALERTS] == [
+        "FargateProfileStalled",
+        "FargateProfileWaitsTooLong",
+        "FargateOperatorThrottled",
+        "FargateOperatorHasNoLeader",
+        "FargateOperatorWatchIsStale",
+    ]
+    for alert in ALERTS:
+        assert alert["annotations"]["summary"]
+        assert re.search(r"Run `|Raise |Read ", alert["annotations"]["description"])
+        assert alert["labels"]["severity"] in {"warning", "critical"}
+        assert alert["for"]
+
+
+def test_the_alert_on_throttling_knows_every_code_that_means_it() -> None:
+    (pattern,) = re.findall(r'code=~"([^"]+)"', ALERTS[2]["expr"])
+    codes = ["ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException"]
+    for code in [*codes, "RequestLimitExceeded", "SlowDown"]:
+        assert any(rule.reason == "Throttled" and re.search(rule.code, code) for rule in aws.ERRORS), code
+        assert re.fullmatch(pattern, code), code
+
+
+def test_prometheus_scrapes_the_pods_of_the_deployment_where_they_serve() -> None:
+    assert MONITOR["spec"]["selector"]["matchLabels"] == POD["metadata"]["labels"]
+    (endpoint,) = MONITOR["spec"]["podMetricsEndpoints"]
+    assert endpoint == {"port": POD["spec"]["containers"][0]["ports"][0]["name"], "path": "/metrics"}
+    assert MONITOR["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
+
+
+def test_the_readme_lists_every_metric_and_no_other(b: Bench) -> None:
+    listed = {row[0] for row in table("metric")}
+    known = names(scrape(b.metrics.registry))
+    labelled = {"aws_api_requests_total", "aws_api_request_duration_seconds", "kube_api_requests_total"}
+    dynamic = {"fargate_profiles", "fargate_profiles_orphaned"}
+    assert listed == known | labelled | dynamic
+    assert all(alert["alert"] in README for alert in ALERTS)
