@@ -72,8 +72,9 @@ class Real:
         until(lambda: self._has_defaults() and self._serves())
 
     def restart(self) -> None:
-        """Restart it: compacting etcd is not enough, the API server answers watches from its own memory."""
+        """Compact etcd and restart it: otherwise the API server answers from its own memory."""
         self._plane.stop_apiserver()
+        self._plane.compact()
         self._plane.start_apiserver()
         until(self._serves)
 

@@ -73,6 +73,24 @@ def test_what_crd_yaml_defaults_is_stored_and_seen_by_all(client: Client) -> Non
     assert patched.body["spec"] == {**required, "deletionPolicy": "Delete", "suspend": True}
 
 
+def test_unknown_fields_and_nulls_are_dropped_without_a_word(client: Client) -> None:
+    sent = {**SPEC, "subnetIds": ["x"], "profileName": None, "deletionPolicy": None, "tags": {"a": "1", "b": None}}
+    created = client.call("POST", client.profile(), {**profile("web", spec=sent), "data": 1})
+    assert (created.status, created.body["spec"]) == (201, {**SPEC, "tags": {"a": "1"}})
+    assert "data" not in created.body
+    unknown = [{"namespace": "web", "label": {}}]
+    assert client.patch("web", {"spec": {"selectors": unknown}}).body["spec"]["selectors"] == SPEC["selectors"]
+    reported = client.patch("web", {"status": {"kopf": {"progress": 1}, "profileName": "web"}}, "status")
+    assert reported.body["status"] == {"observedGeneration": -1, "profileName": "web"}
+    assert client.get("web").body == reported.body
+
+
+def test_a_write_of_unknown_fields_alone_changes_nothing(client: Client) -> None:
+    before = settled(client)
+    assert client.patch("web", {"spec": {"subnetIds": ["x"]}}).body == before.body
+    assert client.patch("web", {"status": {"kopf": 1}}, "status").body == before.body
+
+
 def test_generate_name_makes_a_new_name_each_time(client: Client) -> None:
     names = {generated(client, "web-").body["metadata"]["name"] for _ in range(2)}
     assert len(names) == 2
@@ -184,6 +202,18 @@ def test_later_pages_show_the_world_of_the_first(client: Client) -> None:
     assert suspended == {"c": False, "d": False}
     assert second.version == first.version
     assert not second.body["metadata"].get("continue")
+
+
+def test_a_page_of_a_list_whose_world_was_forgotten_is_gone(client: Client) -> None:
+    client.create("a")
+    client.create("b")
+    first = client.call("GET", client.profile(), limit=1)
+    client.create("c")
+    client.server.restart()
+    page: Obj = {"limit": 1, "continue": first.body["metadata"]["continue"]}
+    second = client.call("GET", client.profile(), **page)
+    assert second.refusal == (410, "Expired")
+    assert second.body["message"].startswith("The provided continue parameter is too old")
 
 
 def test_a_continue_token_must_be_one_of_the_servers(client: Client) -> None:

@@ -14,11 +14,11 @@ import pytest
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.support import (
     IDENTITY,
-    ROOT,
     Operator,
     User,
     environment,
     ok,
+    readme_commands,
     token_of,
     wait_for,
     write_kubeconfig,
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def installed(control_plane: ControlPlane) -> ControlPlane:
-    """Return the control plane after the README's install."""
-    for file in ("rbac.yaml", "crd.yaml"):
-        ok(control_plane.kubectl("apply", "-f", str(ROOT / file)))
+    """Return the control plane after the README's install, literally."""
+    commands = readme_commands("## Install", "## The object")
+    assert commands == [f"kubectl apply -f {file}.yaml" for file in ("rbac", "crd", "deployment")]
+    for command in commands:
+        ok(control_plane.kubectl(*command.split()[1:]))
     wait_for(lambda: control_plane.kubectl("get", "fp").returncode == 0, 20, "FargateProfiles are served")
     return control_plane
 

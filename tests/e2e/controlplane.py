@@ -239,10 +239,11 @@ class Server:
         self.log = log
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, ready: Callable[[], bool]) -> None:
+    def start(self, ready: Callable[[], bool], *flags: str) -> None:
         """Start the program and return when it is ready."""
+        command = [*self.command, *flags]
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(self.command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
         deadline = time.monotonic() + START_SECONDS
         while not ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -303,9 +304,9 @@ class ControlPlane:
     ) -> None:
         self.close()
 
-    def start_apiserver(self) -> None:
-        """Start the API server on what etcd has, and return when it is ready."""
-        self._apiserver.start(self._ready)
+    def start_apiserver(self, *flags: str) -> None:
+        """Start the API server on what etcd has, with more flags if wanted, and return when it is ready."""
+        self._apiserver.start(self._ready, *flags)
         self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
 
     def stop_apiserver(self, *, kill: bool = False) -> None:
@@ -324,13 +325,37 @@ class ControlPlane:
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder)}
         command = [str(self.binaries / "kubectl"), *args]
         return subprocess.run(
-            command, input=input, env=environment, capture_output=True, text=True, timeout=120, check=False
+            command,
+            input=input,
+            env=environment,
+            cwd=HERE.parents[1],  # where the manifests are
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
 
-    def audit(self) -> list[dict[str, Any]]:
-        """Return the audit events so far, oldest first: one for each request, written before its answer."""
-        lines = self._audit_log.read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    def etcd(self, call: str, **body: Any) -> dict[str, Any]:
+        """Make a call of etcd behind the API server's back, such as kv/put; keys and values are in base64."""
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(f"{self.etcd_url}/v3/{call}", data=json.dumps(body).encode(), timeout=10) as answer:
+            said: dict[str, Any] = json.loads(answer.read())
+            return said
+
+    def compact(self) -> None:
+        """Have etcd forget all that is past."""
+        last = self.etcd("kv/range", key=base64.b64encode(b"compact").decode())["header"]["revision"]
+        self.etcd("kv/compaction", revision=last)
+
+    def audited(self) -> int:
+        """Return how much audit log there is; from there on `audit` reads what comes later."""
+        return self._audit_log.stat().st_size
+
+    def audit(self, start: int = 0) -> list[dict[str, Any]]:
+        """Return the audit events, oldest first: one for each request, written before its answer."""
+        with self._audit_log.open("rb") as log:
+            log.seek(start)
+            return [json.loads(line) for line in log if line.endswith(b"\n")]
 
     def _ready(self) -> bool:
         """Tell whether it serves and has made the namespaces that everybody counts on."""
@@ -389,6 +414,7 @@ class ControlPlane:
             f"--service-account-signing-key-file={self.folder / 'service-accounts.key'}",
             f"--audit-policy-file={self.folder / 'audit-policy.yaml'}",
             f"--audit-log-path={self._audit_log}",
+            "--audit-log-maxsize=0",  # never begun anew
             "--audit-log-mode=blocking",
         ]
 

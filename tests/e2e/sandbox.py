@@ -7,6 +7,7 @@ Prints the lines with which a user drives it by kubectl and aws from another ter
 
 from __future__ import annotations
 
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -53,11 +54,10 @@ def sandbox(folder: Path, seconds: float = 10) -> Iterator[str]:
         operator = Operator(environment(world, KUBECONFIG=str(config), POLL_SECONDS="2"), folder / "controller.log")
         parts.callback(operator.stop)
         operator.start()
-        lines = "\n".join(f"export {name}={value}" for name, value in sorted(world.env.items()))
         yield TEACH.format(
-            kubeconfig=plane.kubeconfig,
-            binaries=plane.binaries,
-            aws=lines,
+            kubeconfig=shlex.quote(str(plane.kubeconfig)),
+            binaries=shlex.quote(str(plane.binaries)),
+            aws="\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(world.env.items())),
             cluster=world.cluster,
             seconds=seconds,
             log=operator.log,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
 import socket
 import ssl
@@ -42,6 +43,12 @@ STOP_SECONDS = 12.0  # the controller promises 8, and then it exits
 USUAL = {"POLL_SECONDS": "0.3", "HEALTH_PORT": "0", "NO_LEADER_ELECT": "true"}
 
 Object = dict[str, Any]
+
+
+def readme_commands(start: str, end: str) -> list[str]:
+    """Return the kubectl commands that stand in the README between two texts, in their order."""
+    section = (ROOT / "README.md").read_text().partition(start)[2].partition(end)[0]
+    return [block or inline for block, inline in re.findall(r"^(kubectl .+)$|`(kubectl [^`]+)`", section, re.MULTILINE)]
 
 
 def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:
@@ -119,6 +126,20 @@ def environment(world: fake_aws.World, **variables: str) -> dict[str, str]:
         **world.env,
         **variables,
     }
+
+
+def refusals(control_plane: ControlPlane, start: int) -> list[str]:
+    """Return what the API server has forbidden the operator since the audit log was so long.
+
+    But for events into a namespace that is being deleted: these it refuses to everybody.
+    """
+    forbidden = [
+        event
+        for event in control_plane.audit(start)
+        if event["user"]["username"] == IDENTITY and event.get("responseStatus", {}).get("code") == 403
+    ]
+    said = [f"{each['verb']} {each['requestURI']}: {each['responseStatus'].get('message')}" for each in forbidden]
+    return [each for each in said if not re.match(r"create .*/events\?*.*because it is being terminated", each)]
 
 
 def token_of(control_plane: ControlPlane, account: str, *flags: str) -> str:

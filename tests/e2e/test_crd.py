@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +114,7 @@ def test_the_api_server_judges(case: dict[str, Any], apply: Callable[..., Comple
     assert result.stderr == "" or not case["accepted"]
 
 
-@pytest.mark.parametrize("validation", ["strict", "warn"])
+@pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
 def test_the_seed_is_stored_with_the_last_of_the_duplicate_keys_and_no_word_about_it(
     cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]], validation: str
 ) -> None:
@@ -177,6 +178,39 @@ def test_every_rule_has_a_message() -> None:
     rules = [rule for _, node in fields("", schema) for rule in node.get("x-kubernetes-validations", [])]
     assert len(rules) > 15
     assert all(": " in rule["message"] for rule in rules), "what is wrong: what mends it"
+
+
+REFUSALS = [re.sub(r"\s+", " ", case.get("message", "")) for case in CASES if not case["accepted"]]
+SAID_OF = {  # what the API server says of a value beyond a bound of the schema
+    "type": "in body must be of type",
+    "required": "Required value",
+    "pattern": "in body should match",
+    "enum": "Unsupported value",
+    "minItems": "in body should have at least",
+    **dict.fromkeys(("maxItems", "maxProperties"), "Too many"),
+    **dict.fromkeys(("maxLength",), "Too long"),
+}
+
+
+def test_every_rule_has_an_object_that_it_refuses_and_every_refusal_a_message() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    rules = [rule["message"] for _, node in fields("", schema) for rule in node.get("x-kubernetes-validations", [])]
+    wrong = {rule: rule.partition(":")[0][-20:] for rule in rules}  # the end of what is wrong, before what mends it
+    assert [rule for rule, end in wrong.items() if not any(end in said or said in rule for said in REFUSALS)] == []
+    assert all(len(said) > 10 for said in REFUSALS)
+    assert len(CASES) >= 60
+
+
+def test_every_bound_of_the_schema_has_an_object_beyond_it() -> None:
+    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    bounds = [(path, said) for path, node in fields("spec", schema) for bound, said in SAID_OF.items() if bound in node]
+    assert [each for each in bounds if not any(refuses(said, *each) for said in REFUSALS)] == []
+
+
+def refuses(message: str, path: str, said: str) -> bool:
+    """Say whether the message is about a value at the path, or about one that is missing in it."""
+    place = re.escape(path).replace(r"\[\]", r"(\[\d+\]|\.[\w-]+)") + (r"\.\w+" if said == "Required value" else "")
+    return re.match(rf"(.*: )?{place}:? {said}", message) is not None
 
 
 # --- Objects that an older CRD let in -------------------------------------------------------------------------

@@ -20,10 +20,14 @@ from tests.e2e.support import (
     User,
     ok,
     profiles,
+    refusals,
     wait_for,
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.e2e.controlplane import ControlPlane
     from tests.fakes.aws import World
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
@@ -31,7 +35,13 @@ OWNER, CONTROLLER = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jico
 CASES = yaml.safe_load((ROOT / "tests/e2e/crd_cases.yaml").read_text())["cases"]
 SEED = next(case["text"] for case in CASES if "given twice" in case["name"])
 
-pytestmark = pytest.mark.usefixtures("operator")
+
+@pytest.fixture(autouse=True)
+def nothing_is_forbidden(control_plane: ControlPlane, operator: Operator) -> Iterator[None]:
+    """Run each test with an operator that has what rbac.yaml grants, and hold that it asks for nothing else."""
+    before = control_plane.audited()
+    yield
+    assert refusals(control_plane, before) == []
 
 
 def user_tags(aws: World, name: str = "web") -> dict[str, str]:

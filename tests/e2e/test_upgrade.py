@@ -1,4 +1,4 @@
-"""The README's upgrade from the kopf operator: its CRD as old clusters have it stored, its objects, then our commands.
+"""The README's upgrade from the kopf operator: what it leaves in a cluster, then the README's commands, literally.
 
 One upgrade on a control plane of its own is recorded step by step; the tests read the record. The CRD was made as
 apiextensions v1beta1, which no API server takes any more: what remains of it in etcd is a v1 object that none would
@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +20,6 @@ from tests.e2e.support import (
     AFTER_A_WHILE,
     IDENTITY,
     ROLE,
-    ROOT,
     SOON,
     SUBNETS,
     Operator,
@@ -29,6 +27,7 @@ from tests.e2e.support import (
     environment,
     ok,
     profiles,
+    readme_commands,
     token_of,
     wait_for,
     write_kubeconfig,
@@ -37,6 +36,7 @@ from tests.fakes import aws as fake_aws
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from subprocess import CompletedProcess
 
 Object = dict[str, Any]
 
@@ -68,6 +68,42 @@ OLD_MANIFEST = {  # as it was applied
         "validation": {"openAPIV3Schema": OLD_SCHEMA},
     },
 }
+RBAC = "rbac.authorization.k8s.io"
+EKSCTL = {"eks.amazonaws.com/role-arn": "arn:aws:iam::123456789012:role/eksctl-fargate"}
+BELONGINGS: list[Object] = [  # what else the original leaves, as far as ours meets it
+    {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "kopf-sa"}},
+    {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRole",
+        "metadata": {"name": "kopf-cluster-role"},
+        "rules": [{"apiGroups": ["jicomusic.com"], "resources": ["fargateprofiles"], "verbs": ["*"]}],
+    },
+    {
+        "apiVersion": f"{RBAC}/v1",
+        "kind": "ClusterRoleBinding",
+        "metadata": {"name": "kopf-cluster-rolebinding"},
+        "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": "kopf-cluster-role"},
+        "subjects": [
+            {"kind": "ServiceAccount", "name": name, "namespace": "default"} for name in ("kopf-sa", "fargate")
+        ],
+    },
+    {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "fargate-operator"},
+        "spec": {
+            "selector": {"matchLabels": {"application": "fargate-operator"}},
+            "template": {
+                "metadata": {"labels": {"application": "fargate-operator"}},
+                "spec": {
+                    "serviceAccountName": "fargate",
+                    "containers": [{"name": "fargate-operator", "image": "kopf:v2", "imagePullPolicy": "Always"}],
+                },
+            },
+        },
+    },
+]
+COMMANDS = readme_commands("What changes hands:", "The original left")
 KOPF, DOMAIN_KOPF = "KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"
 VALID = {
     "podExecutionRoleArn": ROLE,
@@ -119,7 +155,8 @@ OBJECTS: dict[str, Old] = {
 class Record:
     """What was seen at the steps of the upgrade."""
 
-    applied: list[str]  # what our kubectl apply printed
+    commands: dict[str, CompletedProcess[str]] = field(default_factory=dict)
+    belongings: dict[str, Object] = field(default_factory=dict)  # by kind and name, after the commands
     profiles_before: dict[str, Object] = field(default_factory=dict)
     upgraded: dict[str, Object | None] = field(default_factory=dict)
     events: dict[str, list[str]] = field(default_factory=dict)
@@ -143,9 +180,11 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
         user = User(control_plane, "default")
         store_the_old_crd(control_plane)
         store_the_old_objects(user, world)
-        seen = Record(applied=[], profiles_before=profiles(world))
-        for file in ("crd.yaml", "rbac.yaml"):
-            seen.applied.append(ok(control_plane.kubectl("apply", "-f", str(ROOT / file))))
+        store_the_belongings(control_plane)
+        seen = Record(profiles_before=profiles(world))
+        for command in COMMANDS:
+            seen.commands[command] = control_plane.kubectl(*command.split()[1:])
+        seen.belongings = belongings(control_plane)
         config = write_kubeconfig(folder / "config", control_plane, token_of(control_plane, IDENTITY))
         operator = Operator(environment(world, KUBECONFIG=str(config)), folder / "operator.log")
         try:
@@ -173,19 +212,26 @@ def store_the_old_crd(control_plane: ControlPlane) -> None:
     applied = {"kubectl.kubernetes.io/last-applied-configuration": json.dumps(OLD_MANIFEST) + "\n"}
     crd["metadata"] = {key: crd["metadata"][key] for key in ("name", "uid", "creationTimestamp", "generation")}
     crd["metadata"]["annotations"] = applied
-    etcd_put(control_plane, f"/registry/apiextensions.k8s.io/customresourcedefinitions/{NAME}", crd)
+    pair = {"key": f"/registry/apiextensions.k8s.io/customresourcedefinitions/{NAME}", "value": json.dumps(crd)}
+    control_plane.etcd("kv/put", **{name: base64.b64encode(text.encode()).decode() for name, text in pair.items()})
     stored = ("get", "crd", NAME, "-o", "jsonpath={.spec.preserveUnknownFields}")
     wait_for(lambda: control_plane.kubectl(*stored).stdout == "true", SOON, "the old CRD is what is served")
     time.sleep(1)  # until its new handler has replaced the one before
 
 
-def etcd_put(control_plane: ControlPlane, key: str, value: Object) -> None:
-    """Write an object into etcd behind the API server's back."""
-    pair = {"key": key, "value": json.dumps(value)}
-    body = json.dumps({name: base64.b64encode(text.encode()).decode() for name, text in pair.items()}).encode()
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"{control_plane.etcd_url}/v3/kv/put", data=body, timeout=10) as answer:
-        assert answer.status == 200
+def store_the_belongings(control_plane: ControlPlane) -> None:
+    """Apply what came with the original, and make its ServiceAccount as eksctl does."""
+    listed = {"apiVersion": "v1", "kind": "List", "items": BELONGINGS}
+    ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(listed)))
+    account = {"name": "fargate", "namespace": "default", "annotations": EKSCTL}
+    manifest = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account}
+    ok(control_plane.kubectl("create", "-f", "-", input=json.dumps(manifest)))
+
+
+def belongings(control_plane: ControlPlane) -> dict[str, Object]:
+    kinds = "serviceaccounts,deployments,clusterroles,clusterrolebindings"
+    found = json.loads(ok(control_plane.kubectl("get", kinds, "-o", "json")))["items"]
+    return {f"{each['kind']}/{each['metadata']['name']}": each for each in found}
 
 
 def store_the_old_objects(user: User, world: fake_aws.World) -> None:
@@ -232,10 +278,28 @@ def release(user: User, world: fake_aws.World, seen: Record) -> None:
     seen.profiles_left = profiles(world)
 
 
-def test_our_definition_and_permissions_are_applied_over_the_originals(record: Record) -> None:
-    crd, rbac = record.applied
-    assert crd == f"customresourcedefinition.apiextensions.k8s.io/{NAME} configured\n"
-    assert "clusterrole.rbac.authorization.k8s.io/fargate-operator created" in rbac
+def test_every_command_of_the_readme_does_what_it_says(record: Record) -> None:
+    done = record.commands
+    assert {command: each.stderr for command, each in done.items() if each.returncode} == {}
+    assert done["kubectl apply -f crd.yaml"].stdout.endswith(f"{NAME} configured\n")
+    assert done["kubectl apply -f deployment.yaml"].stdout == "deployment.apps/fargate-operator configured\n"
+    warned = {command: each.stderr for command, each in done.items() if each.stderr}
+    assert list(warned) == ["kubectl apply -f rbac.yaml"]
+    assert warned["kubectl apply -f rbac.yaml"].count("Warning: resource serviceaccounts/fargate is missing") == 1
+
+
+def test_ours_takes_the_place_of_the_originals_deployment_and_keeps_the_role_of_eksctl(record: Record) -> None:
+    pod = record.belongings["Deployment/fargate-operator"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["image"] != "kopf:v2"
+    assert container["imagePullPolicy"] == "IfNotPresent"
+    assert pod["serviceAccountName"] == "fargate"
+    assert record.belongings["ServiceAccount/fargate"]["metadata"]["annotations"].items() >= EKSCTL.items()
+
+
+def test_nothing_is_left_of_the_originals_permissions(record: Record) -> None:
+    assert "ClusterRole/fargate-operator" in record.belongings
+    assert [name for name in record.belongings if "kopf" in name] == []
 
 
 @pytest.mark.parametrize("name", [name for name, old in OBJECTS.items() if old.becomes])

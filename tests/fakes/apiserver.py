@@ -1,9 +1,8 @@
 """An in-memory Kubernetes API server, honest where the controller relies on it, and its small HTTP face.
 
-It is not a whole one: no RBAC, no admission, no managedFields, no JSON patch, no apply, no discovery. Of crd.yaml's
-schema it knows the defaults only; it judges nothing, and keeps the unknown fields and the nulls that the real server
-drops in silence, since it plays an older CRD and a lax server too. Its other manners are those measured on
-kube-apiserver 1.36.3; tests/contract holds both to them.
+It is not a whole one: no RBAC, no admission, no managedFields, no JSON patch, no apply, no discovery. With crd.yaml's
+schema it fills in defaults and drops unknown fields and nulls; it judges nothing, so that it lets through what an
+older CRD let in. Its other manners are those measured on kube-apiserver 1.36.3; tests/contract holds both to them.
 
 One counter numbers all writes, and each write is one `Change` in the history of its resource: watches, resumes,
 later pages and 410 are all read off that history. It never shrinks; `compact` only moves the oldest version that
@@ -362,6 +361,20 @@ def defaulted(value: Any, schema: Obj) -> Any:
     return {name: defaulted(each, known.get(name, others)) for name, each in filled.items()}
 
 
+def pruned(value: Any, schema: Obj) -> Any:
+    """Return the value without what the schema does not know, and without nulls that it does not take (schema/pruning).
+
+    What the schema gives another type stays: the real server would refuse it.
+    """
+    if isinstance(value, list):
+        return [pruned(each, schema.get("items", {})) for each in value]
+    if not isinstance(value, dict) or not schema.keys() & {"properties", "additionalProperties"}:
+        return value
+    known, others = schema.get("properties", {}), schema.get("additionalProperties")
+    kept = {name: (each, known.get(name, others)) for name, each in value.items() if name in known or others}
+    return {name: pruned(each, child) for name, (each, child) in kept.items() if each is not None}
+
+
 def _content(obj: Obj) -> Obj:
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
 
@@ -373,7 +386,7 @@ def _utc_now() -> datetime:
 class ApiServer:
     """The server without a wire: thread-safe, one lock; every object that it hands out is a copy.
 
-    `crd_defaults` is whether the CRD has crd.yaml's defaults (False: an old CRD). `rand` makes uids and generated
+    `crd_defaults` is whether crd.yaml fills in and drops fields (False: an old CRD). `rand` makes uids and generated
     names, so that a seeded simulation repeats.
     """
 
@@ -840,8 +853,8 @@ class ApiServer:
     def _default(self, at: Target, new: Obj) -> Obj:
         """Return the object with what the server fills in."""
         if at.resource.custom and self.crd_defaults:
-            filled: Obj = defaulted(new, crd_schema())
-            return filled
+            head = {name: new[name] for name in ("apiVersion", "kind", "metadata")}
+            return {**defaulted(pruned(new, crd_schema()), crd_schema()), **head}
         if at.resource.kind == "Namespace":
             return {**new, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
         return new

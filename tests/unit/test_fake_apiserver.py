@@ -147,7 +147,7 @@ def test_events_since_a_version_come_without_waiting(api: ApiServer) -> None:
     start = api.resource_version
     api.apply(profile())
     middle = api.resource_version
-    api.apply(profile(a=1))
+    api.apply(profile(profileName="a"))
     api.delete("fargateprofiles", "default", "web")
     assert types(api.events_since("fargateprofiles", start)) == ["ADDED", "MODIFIED", "DELETED"]
     assert types(api.events_since("fargateprofiles", middle)) == ["MODIFIED", "DELETED"]
@@ -301,16 +301,16 @@ def test_shortcuts_are_not_logged_and_meet_no_faults(api: ApiServer) -> None:
 
 
 def test_apply_creates_and_then_merges(api: ApiServer) -> None:
-    api.apply(profile(a=1))
-    applied = api.apply(profile(b=2))
-    assert applied["spec"] == {"a": 1, "b": 2, **DEFAULTS}
+    api.apply(profile(profileName="a"))
+    applied = api.apply(profile(subnets=[]))
+    assert applied["spec"] == {"profileName": "a", "subnets": [], **DEFAULTS}
     assert applied["metadata"]["generation"] == 2
 
 
 def test_edit_reaches_spec_and_status_and_says_what_it_may_not(api: ApiServer) -> None:
     api.apply(profile())
-    edited = api.edit("fargateprofiles", "default", "web", {"spec": {"a": 1}, "status": {"profileName": "web"}})
-    assert edited["spec"] == {"a": 1, **DEFAULTS}
+    edited = api.edit("fargateprofiles", "default", "web", {"spec": {"tags": {}}, "status": {"profileName": "web"}})
+    assert edited["spec"] == {"tags": {}, **DEFAULTS}
     assert edited["status"] == {"observedGeneration": -1, "profileName": "web"}
     with pytest.raises(ApiError, match="not found"):
         api.edit("fargateprofiles", "default", "missing", {})
@@ -345,10 +345,10 @@ def test_an_absent_object_is_none(api: ApiServer) -> None:
     assert api.get("fargateprofiles", "default", "web") is None
 
 
-def test_an_old_crd_has_no_defaults(api: ApiServer) -> None:
+def test_an_old_crd_has_no_defaults_and_keeps_what_it_does_not_know(api: ApiServer) -> None:
     api.crd_defaults = False
-    stored = api.apply(profile())
-    assert (stored["spec"], "status" in stored) == ({}, False)
+    stored = api.apply(profile(subnetIds=["x"], tags=None))
+    assert (stored["spec"], "status" in stored) == ({"subnetIds": ["x"], "tags": None}, False)
     assert "status" not in api.edit("fargateprofiles", "default", "web", {"spec": {"a": 1}})
 
 
@@ -387,7 +387,8 @@ def test_writers_at_once_lose_nothing(api: ApiServer) -> None:
     api.apply(profile())
     start = api.resource_version
     writers = [
-        threading.Thread(target=lambda n=n: [patch_web(api, **{f"w{n}": i + 1}) for i in range(50)]) for n in range(8)
+        threading.Thread(target=lambda n=n: [patch_web(api, tags={f"w{n}": str(i)}) for i in range(50)])
+        for n in range(8)
     ]
     for writer in writers:
         writer.start()
@@ -396,7 +397,7 @@ def test_writers_at_once_lose_nothing(api: ApiServer) -> None:
     events = api.events_since("fargateprofiles", start)
     versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
     assert versions == list(range(int(start) + 1, int(start) + 401))
-    assert events[-1]["object"]["spec"] == {f"w{n}": 50 for n in range(8)} | DEFAULTS
+    assert events[-1]["object"]["spec"]["tags"] == {f"w{n}": "49" for n in range(8)}
 
 
 def test_the_official_client_speaks_to_it_through_a_kubeconfig(api: ApiServer, server: Server, tmp_path: Path) -> None:
@@ -404,8 +405,12 @@ def test_the_official_client_speaks_to_it_through_a_kubeconfig(api: ApiServer, s
     client = kubernetes.config.new_client_from_config(str(path))
     objects = kubernetes.client.CustomObjectsApi(client)
     where = ("jicomusic.com", "v1", "default", "fargateprofiles")
-    objects.create_namespaced_custom_object(*where, profile(a=1))
-    objects.patch_namespaced_custom_object(*where, "web", {"spec": {"b": 2}}, _content_type=MERGE)
-    assert objects.get_namespaced_custom_object(*where, "web")["spec"] == {"a": 1, "b": 2, **DEFAULTS}
+    objects.create_namespaced_custom_object(*where, profile(profileName="a"))
+    objects.patch_namespaced_custom_object(*where, "web", {"spec": {"subnets": []}}, _content_type=MERGE)
+    assert objects.get_namespaced_custom_object(*where, "web")["spec"] == {
+        "profileName": "a",
+        "subnets": [],
+        **DEFAULTS,
+    }
     assert "OpenAPI-Generator" in api.log[0].user_agent
     assert json.loads(path.read_text())["contexts"][0]["context"]["namespace"] == "default"

@@ -208,7 +208,12 @@ class Worlds:
     def apply(self, name: str = "web", **spec: Any) -> None:
         meta = {"name": name, "namespace": "default", "finalizers": ["example.com/f"]}
         self.api.apply(
-            {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": meta, "spec": spec or {"a": 1}}
+            {
+                "apiVersion": "jicomusic.com/v1",
+                "kind": "FargateProfile",
+                "metadata": meta,
+                "spec": spec or {"subnets": []},
+            }
         )
 
     def queued(self) -> set[Key]:
@@ -267,12 +272,12 @@ def test_the_list_is_read_once_and_changes_come_by_the_watch(worlds: Worlds) -> 
     worlds.apply("web")
     worlds.run()
     assert worlds.queued() == {WEB}
-    worlds.api.edit("fargateprofiles", *WEB, {"spec": {"a": 2}})
+    worlds.api.edit("fargateprofiles", *WEB, {"spec": {"profileName": "a"}})
     worlds.run()
     assert worlds.queued() == {WEB}
     stored = worlds.store.get(WEB)
     assert stored is not None
-    assert stored["spec"]["a"] == 2
+    assert stored["spec"]["profileName"] == "a"
     assert worlds.source.lists == 1
 
 
@@ -369,7 +374,7 @@ def test_the_informer_beats_with_each_event_because_a_session_may_last_ten_minut
     worlds.run()
     quiet = len(worlds.beats)
     for number in range(3):
-        worlds.apply(a=number)
+        worlds.apply(profileName=f"web-{number}")
     worlds.run()
     assert len(worlds.beats) == quiet + 4  # three events and the bookmark
 
@@ -392,13 +397,13 @@ def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that
         name = data.draw(st.sampled_from(["web", "db"]))
         match data.draw(st.sampled_from(["apply", "delete", "release", "report", "look", "compact"])):
             case "apply":
-                worlds.apply(name, a=data.draw(st.integers(0, 2)))
+                worlds.apply(name, profileName=f"web-{data.draw(st.integers(0, 2))}")
             case "delete" if worlds.api.get("fargateprofiles", "default", name):
                 worlds.api.delete("fargateprofiles", "default", name)
             case "release" if worlds.api.get("fargateprofiles", "default", name):
                 worlds.api.edit("fargateprofiles", "default", name, {"metadata": {"finalizers": []}})
             case "report" if worlds.api.get("fargateprofiles", "default", name):
-                worlds.api.edit("fargateprofiles", "default", name, {"status": {"n": data.draw(st.integers())}})
+                worlds.api.edit("fargateprofiles", "default", name, {"status": {"profileName": data.draw(st.text())}})
             case "compact":
                 worlds.api.compact()
             case "look":

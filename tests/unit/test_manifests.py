@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -392,14 +393,16 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
 
 
-# What EKS demands of the caller of CreateFargateProfile beyond our own calls, and who says so.
+# What EKS demands of the caller of CreateFargateProfile, whatever aws.py calls itself, and who says so.
 NEEDED_BY_EKS = {
     "iam:PassRole": "the pod execution role is passed to Fargate (service authorization reference; aws-cdk#8546)",
     "iam:CreateServiceLinkedRole": "AWSServiceRoleForAmazonEKSForFargate, at an account's first profile (user guide)",
+    "iam:GetRole": "also on that service-linked role (aws-controllers-k8s/community#1821)",
+    "ec2:DescribeSubnets": "the subnets of the profile (aws-cdk#7614)",
+    "ec2:DescribeRouteTables": "for a profile without subnets, to choose private ones (aws-cdk#7706)",
+    "eks:TagResource": "a create that sets tags (create handler of AWS::EKS::FargateProfile)",
 }
-# Called by aws.py as well, and demanded by EKS besides: iam:GetRole on the service-linked role
-# (aws-controllers-k8s/community#1821), ec2:DescribeSubnets (aws-cdk#7614), ec2:DescribeRouteTables without subnets
-# (aws-cdk#7706), eks:TagResource with a create that sets tags (AWS::EKS::FargateProfile's create handler).
+SERVICE_LINKED_ROLE = "arn:aws:iam::123456789012:role/aws-service-role/eks-fargate.amazonaws.com/AWSServiceRoleFor"
 NEEDS_NO_GRANT = {"sts:GetCallerIdentity"}
 
 
@@ -458,6 +461,12 @@ def test_roles_are_passed_to_fargate_only() -> None:
     services = only["Condition"]["StringEquals"]["iam:PassedToService"]
     assert services == [aws.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
     assert only["Sid"] in README
+
+
+@pytest.mark.parametrize("action", ["iam:GetRole", "iam:CreateServiceLinkedRole"])
+def test_the_service_linked_role_of_fargate_is_among_the_resources(action: str) -> None:
+    (only,) = statements(action)
+    assert any(fnmatchcase(SERVICE_LINKED_ROLE, pattern) for pattern in listed(only["Resource"]))
 
 
 def test_a_sid_reads_as_a_sentence_and_stands_once() -> None:
@@ -734,7 +743,7 @@ def texts() -> Iterator[tuple[Path, str]]:
     for path in sorted(ROOT.rglob("*")):
         parts = path.relative_to(ROOT).parts
         hidden = [part for part in parts[:-1] if part.startswith((".", "__")) and part != ".ci"]
-        if path.is_file() and not hidden and path.suffix != ".pyc":
+        if path.is_file() and not hidden and path.name != ".git" and path.suffix != ".pyc":
             yield path, path.read_text(errors="replace")
 
 
