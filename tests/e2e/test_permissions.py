@@ -34,13 +34,13 @@ if TYPE_CHECKING:
     from tests.e2e.controlplane import ControlPlane
     from tests.fakes.aws import World
 
-CLUSTER_ROLE: dict[str, Any] = next(
-    document for document in yaml.safe_load_all((ROOT / "rbac.yaml").read_text()) if document["kind"] == "ClusterRole"
-)
+DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all((ROOT / "rbac.yaml").read_text()))
+ROLES = [document for document in DOCUMENTS if document["kind"] in {"ClusterRole", "Role"}]
 Grant = tuple[str, str, str]  # (API group, resource, verb)
 GRANTS: list[Grant] = [
     (group, resource, verb)
-    for rule in CLUSTER_ROLE["rules"]
+    for role in ROLES
+    for rule in role["rules"]
     for group in rule["apiGroups"]
     for resource in rule["resources"]
     for verb in rule["verbs"]
@@ -85,7 +85,7 @@ def tags_of_ours(user: User, name: str) -> dict[str, str]:
 
 @dataclass
 class Stage:
-    """An operator whose ServiceAccount has a copy of rbac.yaml's role, less one verb."""
+    """An operator whose ServiceAccount has copies of rbac.yaml's roles, less one verb."""
 
     user: User
     aws: World
@@ -168,6 +168,15 @@ def without_get_of_kube_system_the_controller_knows_not_who_it_is(stage: Stage) 
     return stage.user.ready
 
 
+def without_the_lease_nobody_acts(stage: Stage) -> Callable[[], object]:
+    stage.operator.environ |= {"NO_LEADER_ELECT": "false", "LEASE_NAMESPACE": stage.user.namespace}
+    stage.user.apply()
+    stage.start("leases/fargate-operator: 403")
+    assert "conditions" not in (stage.user.get() or {})["status"]
+    assert profiles(stage.aws) == {}
+    return stage.user.ready
+
+
 NEEDED: dict[Grant, Check] = {
     ("jicomusic.com", "fargateprofiles", "get"): without_get_a_profile_without_an_object_is_not_told_from_one_with,
     ("jicomusic.com", "fargateprofiles", "list"): without_list_no_object_is_known,
@@ -176,6 +185,7 @@ NEEDED: dict[Grant, Check] = {
     ("jicomusic.com", "fargateprofiles/status", "patch"): without_patch_of_status_nothing_is_reported_and_nothing_made,
     ("events.k8s.io", "events", "create"): without_create_of_events_nobody_is_told_of_transitions,
     ("", "namespaces", "get"): without_get_of_kube_system_the_controller_knows_not_who_it_is,
+    **{("coordination.k8s.io", "leases", verb): without_the_lease_nobody_acts for verb in ("get", "create", "update")},
 }
 
 
@@ -185,32 +195,30 @@ def test_every_verb_that_is_granted_has_a_test_that_needs_it() -> None:
 
 @pytest.fixture
 def grant(user: User) -> Iterator[Callable[..., str]]:
-    """Give a ServiceAccount of its own rbac.yaml's role, less one verb; return the account."""
+    """Give a ServiceAccount of its own what rbac.yaml grants, less one verb; return the account."""
     name = user.namespace
-    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "less", "namespace": name}}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "ClusterRoleBinding",
-        "metadata": {"name": name},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
-        "subjects": [{"kind": "ServiceAccount", "name": "less", "namespace": name}],
-    }
 
     def give(less: Grant | None) -> str:
-        role = copy.deepcopy(CLUSTER_ROLE) | {"metadata": {"name": name}}
-        for rule in role["rules"]:
-            if less and less[0] in rule["apiGroups"] and less[1] in rule["resources"]:
-                rule["verbs"].remove(less[2])
-        role["rules"] = [rule for rule in role["rules"] if rule["verbs"]]
-        items = {"apiVersion": "v1", "kind": "List", "items": [account, role, binding]}
-        ok(user.kubectl("apply", "-f", "-", stdin=json.dumps(items)))
-        return f"{name}:less"
+        items = copy.deepcopy(DOCUMENTS)
+        for item in items:
+            cluster_wide = item["kind"].startswith("Cluster")
+            item["metadata"] = {"name": name} | ({} if cluster_wide else {"namespace": name})
+            item.get("roleRef", {})["name"] = name
+            for subject in item.get("subjects", []):
+                subject |= {"name": name, "namespace": name}
+            for rule in item.get("rules", []):
+                if less and less[0] in rule["apiGroups"] and less[1] in rule["resources"]:
+                    rule["verbs"].remove(less[2])
+            if "rules" in item:
+                item["rules"] = [rule for rule in item["rules"] if rule["verbs"]]
+        ok(user.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items})))
+        return f"{name}:{name}"
 
     yield give
     user.kubectl("delete", "clusterrole,clusterrolebinding", name)
 
 
-@pytest.mark.parametrize("needed", NEEDED, ids=[check.__name__ for check in NEEDED.values()])
+@pytest.mark.parametrize("needed", NEEDED, ids=[f"{check.__name__}-{verb}" for (*_, verb), check in NEEDED.items()])
 def test_without_one_verb_something_fails_and_with_it_that_is_mended(
     user: User, aws: World, new_operator: NewOperator, grant: Callable[..., str], needed: Grant
 ) -> None:
