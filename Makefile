@@ -16,9 +16,10 @@ demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluste
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
 	$(BIN)/python -m pytest tests/unit tests/contract
 
+# Two files at once, since they mostly wait, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
 	$(BIN)/python -m tests.e2e.controlplane
-	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane
+	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane -n 2 --dist loadfile --no-loadscope-reorder
 
 sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the controller, for your own kubectl, until Ctrl-C.
 	$(BIN)/python -m tests.e2e.sandbox
