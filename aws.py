@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.parsers import ResponseParserError
 
 T = TypeVar("T")
 
@@ -417,7 +418,7 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
             "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."
         )
         raise Retryable("NoCredentials", f"{error}. {mend}") from error
-    except BotoCoreError as error:
+    except (BotoCoreError, ResponseParserError) as error:
         raise Retryable(
             "AwsUnreachable",
             f"{error} If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints).",

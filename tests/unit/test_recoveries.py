@@ -1,0 +1,26 @@
+"""What the simulation has found once stays found: one small world for each, told as it went wrong."""
+
+from __future__ import annotations
+
+from tests.fakes.aws import BROKEN
+from tests.harness import Bench, bench
+
+
+def second_process(b: Bench) -> Bench:
+    """Return another controller between the same two worlds."""
+    return Bench(b.clock, b.api, b.world, b.settings)
+
+
+def users_tags(b: Bench) -> dict[str, str]:
+    tags: dict[str, str] = b.profiles()["web"]["tags"]
+    return {key: value for key, value in tags.items() if "jicomusic" not in key}
+
+
+def test_an_answer_that_can_not_be_read_is_asked_for_again() -> None:
+    with bench() as b:
+        b.manners.fail("ec2:DescribeSubnets", BROKEN)
+        b.apply()
+        b.run(0)
+        assert b.reason() == "AwsUnreachable"
+        b.run(120)
+        assert b.ready()
