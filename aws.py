@@ -427,8 +427,10 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
-    pages = client.get_paginator(operation).paginate(**request)
-    return list(_call(lambda: {key: [item for page in pages for item in page.get(key) or ()]})[key])
+    pages = _call(lambda: {"pages": [*client.get_paginator(operation).paginate(**request)]})["pages"]
+    if any(page.get(key) is None for page in pages):  # botocore makes a success of a truncated body
+        raise Retryable("AwsUnavailable", f"AWS answered without {key}. It is tried again by itself.")
+    return [item for page in pages for item in page[key]]
 
 
 def _translated(error: ClientError) -> Exception:

@@ -24,3 +24,18 @@ def test_an_answer_that_can_not_be_read_is_asked_for_again() -> None:
         assert b.reason() == "AwsUnreachable"
         b.run(120)
         assert b.ready()
+
+
+def test_a_list_that_was_cut_off_is_not_an_empty_cluster() -> None:
+    """Its reader would let the object go, and leave the profile behind."""
+    with bench() as b:
+        b.apply()
+        b.run(120)
+        b.start()
+        b.delete()
+        b.manners.fail("ListFargateProfiles", BROKEN, times=2)
+        b.run(5)
+        assert not b.gone()
+        b.run(120)
+        assert b.gone()
+        assert b.profiles() == {}
