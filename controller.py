@@ -255,7 +255,7 @@ class Store:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[Key, Object] = {}
-        self._gone: dict[Key, int] = {}
+        self._gone: dict[Key, str] = {}  # uids: what was last heard to be gone comes back by a list alone
 
     def get(self, key: Key) -> Object | None:
         with self._lock:
@@ -274,7 +274,7 @@ class Store:
     def remove(self, obj: Object) -> None:
         with self._lock:
             self._objects.pop(key_of(obj), None)
-            self._gone.pop(key_of(obj), None)
+            self._gone[key_of(obj)] = obj["metadata"]["uid"]
 
     def replace(self, objects: list[Object]) -> set[Key]:
         """Take a whole list; return every key that is or was there."""
@@ -293,9 +293,9 @@ class Store:
         # One that is deleting and free of finalizers is gone, whatever the watch has still to say of it.
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._objects.pop(key, None)
-            self._gone[key] = _version(obj)
-        elif _version(obj) <= self._gone.get(key, -1) or _version(obj) < _version(self._objects.get(key, obj)):
-            return False
+            self._gone[key] = meta["uid"]
+        elif meta["uid"] == self._gone.get(key) or _version(obj) < _version(self._objects.get(key, obj)):
+            return False  # the late answer to a write of ours, or a late word of the watch
         else:
             self._objects[key] = obj
         return True

@@ -44,7 +44,8 @@ WEB, DB = ("default", "web"), ("default", "db")
 def seen(name: str = "web", version: int = 1, **more: Any) -> Obj:
     """Return an object as a watch hands it over; `more` goes to its metadata, but for spec and status."""
     parts: Obj = {part: more.pop(part) for part in ("spec", "status") if part in more}
-    meta: Obj = {"namespace": "default", "name": name, "resourceVersion": str(version), "finalizers": ["ours"]}
+    meta: Obj = {"namespace": "default", "name": name, "uid": f"uid of {name}", "resourceVersion": str(version)}
+    meta["finalizers"] = ["ours"]
     return {"metadata": meta | more, **parts}
 
 
@@ -121,15 +122,23 @@ def test_an_object_that_is_gone_does_not_come_back_by_an_older_word_of_the_watch
 def test_an_object_of_the_same_name_may_be_made_again() -> None:
     store = Store()
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
-    assert store.put(seen(version=12))
+    assert store.put(seen(version=12, uid="another"))
     assert version(store.get(WEB)) == "12"
+
+
+def test_an_answer_that_comes_after_the_deletion_was_told_brings_nothing_back() -> None:
+    store = Store()
+    store.put(seen(version=10))
+    store.remove(seen(version=12, deletionTimestamp="now"))
+    assert not store.put(seen(version=11))
+    assert store.get(WEB) is None
 
 
 def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
     store = Store()
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
     store.remove(seen(version=12))
-    assert store.put(seen(version=3))
+    assert store.put(seen(version=3, uid="another"))
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
     store.replace([seen(version=4)])
     assert version(store.get(WEB)) == "4"
