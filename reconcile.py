@@ -1186,7 +1186,8 @@ class Reconciler:
             create_started_at=case.now,
             first_tried_at=p.memory.first_tried_at or case.now,
             cluster_arn=case.home.cluster_arn,
-            applied_tag_keys=tuple(sorted(resource.tags)),
+            # Those of before too: an earlier create may yet come true.
+            applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *resource.tags})),
         )
         self._report(p, Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}."), on_the_way=True)
         if self._monotonic() - started > CREATE_WITHIN_SECONDS:

@@ -39,3 +39,13 @@ def test_a_list_that_was_cut_off_is_not_an_empty_cluster() -> None:
         b.run(120)
         assert b.gone()
         assert b.profiles() == {}
+
+
+def test_tags_of_a_create_that_shows_late_are_taken_off_when_the_spec_has_dropped_them() -> None:
+    with bench(visible_after=30) as b:
+        b.apply(tags={"kept": "x", "dropped": "x"})
+        b.run(0)
+        b.edit(tags={"kept": "x", "dropped": None})
+        b.run(300)
+        assert b.ready()
+        assert users_tags(b) == {"kept": "x"}
