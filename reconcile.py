@@ -749,7 +749,9 @@ def remember(c: Case) -> Memory:
         cluster_arn = memory.cluster_arn if memory.create_started_at else ""
         return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
     memory = memory.but(profile_name=kept.name, profile_arn=kept.arn, cluster_arn=c.home.cluster_arn)
-    if kept.seen and kept.status != "CREATING":  # not before, to spare a write
+    marked = memory.create_started_at
+    # Not while CREATING, to spare a write; an older profile, in an older view, is not what the mark waits for.
+    if marked and kept.seen and kept.status != "CREATING" and kept.created_at >= marked:
         memory = memory.but(create_started_at=None)
     if c.spec:
         ours = (set(memory.applied_tag_keys) | c.wanted_tags.keys()) & kept.tags.keys() - c.owner_tags.keys()

@@ -49,3 +49,23 @@ def test_tags_of_a_create_that_shows_late_are_taken_off_when_the_spec_has_droppe
         b.run(300)
         assert b.ready()
         assert users_tags(b) == {"kept": "x"}
+
+
+def test_a_process_with_an_old_view_does_not_unmark_a_create_that_has_not_shown_yet() -> None:
+    """Without the mark, a deletion meanwhile would let the object go before its profile shows."""
+    with bench(visible_after=30) as b:
+        b.apply()
+        other = second_process(b)
+        b.run(120)
+        other.run(0)
+        b.world.delete_profile("demo", "web")
+        b.edit(subnets=[*reversed(b.world.private_subnets)])
+        b.start()
+        b.run(0)
+        other.run(0)
+        b.delete()
+        b.run(10)
+        assert not b.gone()
+        b.run(400)
+        assert b.gone()
+        assert b.profiles() == {}
