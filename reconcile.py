@@ -1222,10 +1222,12 @@ class Reconciler:
         self._take(p.cluster, case.view.showing(profile.name, None if gone else profile), {profile.name})
 
     def _remember_keys(self, p: Pass, keys: Collection[str]) -> None:
-        """Write down the tag keys that are about to be set, so that they can be taken away again."""
-        if not set(keys) <= set(p.memory.applied_tag_keys):
-            p.memory = p.memory.but(applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *keys})))
-            self._write(p, (p.obj.get("status") or {}).get("conditions") or [])
+        """Write down the tag keys that are about to be set, so that they can be taken away again.
+
+        Where none is new the write changes nothing, and still proves that the object is the version that was seen.
+        """
+        p.memory = p.memory.but(applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *keys})))
+        self._write(p, (p.obj.get("status") or {}).get("conditions") or [], always=True)
 
     def _blame(self, p: Pass, error: AwsError) -> Stay:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
@@ -1257,9 +1259,9 @@ class Reconciler:
         if not keep:
             self._tell(p, said, old, listed)
 
-    def _write(self, p: Pass, listed: list[Object]) -> None:
+    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
         status = render_status(p.who, p.memory, p.shown, listed)
-        if status != p.obj.get("status"):
+        if always or status != p.obj.get("status"):
             p.obj = self._kube.patch_status(p.obj, status)
             self._store.put(p.obj)
 

@@ -69,3 +69,18 @@ def test_a_process_with_an_old_view_does_not_unmark_a_create_that_has_not_shown_
         b.run(400)
         assert b.gone()
         assert b.profiles() == {}
+
+
+def test_a_process_with_an_old_cache_sets_no_tag() -> None:
+    """It would be a tag that nobody knows to take off again."""
+    with bench() as b:
+        b.apply(tags={"a": "x"})
+        b.run(120)
+        other = second_process(b)
+        other.informer.run_once()
+        b.edit(tags={"a": None})
+        b.run(10)
+        assert users_tags(b) == {}
+        while other.controller.run_once():
+            pass
+        assert users_tags(b) == {}
