@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
+import shutil
 import subprocess
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -131,3 +133,51 @@ def test_a_download_without_its_published_checksum_is_not_taken(
     with pytest.raises(Unavailable, match=r"kube-apiserver does not have its published checksum"):
         controlplane.download(programs(machine / "bin", "kubectl"), PINNED)
     assert [file.name for file in (machine / "bin").iterdir()] == ["kubectl"]
+
+
+# What CI makes of it
+
+
+@pytest.fixture
+def ci(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with .ci/run, where make only says what it was asked for; the test puts .venv's Python there."""
+    monkeypatch.setenv("PATH", f"{machine / 'tools'}:{os.defpath}")
+    for folder in (".ci", "tools", ".venv/bin"):
+        (machine / folder).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", machine / ".ci")
+    script(machine / "tools" / "make", 'echo "made $1"')
+    return machine
+
+
+def script(path: Path, line: str) -> None:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+
+
+def run_ci(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(folder / ".ci" / "run")], capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def test_ci_fails_and_says_so_if_no_control_plane_can_be_had(ci: Path) -> None:
+    script(ci / ".venv/bin/python", "echo install Go >&2; exit 1")
+    done = run_ci(ci)
+    assert done.returncode == 1
+    assert "No control plane could be had" in done.stderr
+    assert "install Go" in done.stderr
+    assert "made test" in done.stdout
+    assert "made e2e" not in done.stdout
+    assert "passed." not in done.stdout
+
+
+def test_ci_gets_the_control_plane_while_the_fast_tests_run(ci: Path) -> None:
+    script(ci / ".venv/bin/python", "sleep 0.5; echo got it > control-plane")
+    script(ci / "tools" / "make", 'echo "made $1 $(cat control-plane 2>&1)"')
+    done = run_ci(ci)
+    assert (done.returncode, done.stderr) == (0, "")
+    made = [line for line in done.stdout.splitlines() if line.startswith("made ")]
+    assert [line.split()[1] for line in made] == ["check", "test", "demo", "e2e"]
+    assert "got it" in made[-1]
+    assert "got it" not in made[0]
+    assert done.stdout.endswith("All of it passed.\n")
