@@ -35,7 +35,8 @@ if TYPE_CHECKING:
     from tests.fakes.aws import World
 
 DOCUMENTS: list[dict[str, Any]] = list(yaml.safe_load_all((ROOT / "rbac.yaml").read_text()))
-ROLES = [document for document in DOCUMENTS if document["kind"] in {"ClusterRole", "Role"}]
+BOUND = {document["roleRef"]["name"] for document in DOCUMENTS if "roleRef" in document}
+ROLES = [document for document in DOCUMENTS if "rules" in document and document["metadata"]["name"] in BOUND]
 Grant = tuple[str, str, str]  # (API group, resource, verb)
 GRANTS: list[Grant] = [
     (group, resource, verb)
@@ -199,7 +200,7 @@ def grant(user: User) -> Iterator[Callable[..., str]]:
     name = user.namespace
 
     def give(less: Grant | None) -> str:
-        items = copy.deepcopy(DOCUMENTS)
+        items = copy.deepcopy([each for each in DOCUMENTS if each in ROLES or "rules" not in each])
         for item in items:
             cluster_wide = item["kind"].startswith("Cluster")
             item["metadata"] = {"name": name} | ({} if cluster_wide else {"namespace": name})
