@@ -13,17 +13,18 @@ from urllib.parse import urlencode
 import urllib3
 
 from tests.contract.servers import NAMESPACES, ServerUnderTest
+from tests.fakes.apiserver import crd_schema, defaulted
 
 Obj = dict[str, Any]
 MERGE = "application/merge-patch+json"
 HOLD = "example.com/hold"
+DEFAULTS: Obj = defaulted({}, crd_schema()["properties"]["spec"])
 SPEC: Obj = {
+    **DEFAULTS,
     "clusterName": "prod",
     "podExecutionRoleArn": "arn:aws:iam::123456789012:role/pods",
     "subnets": ["subnet-0a1b2c3d4e5f60718"],
     "selectors": [{"namespace": "web"}],
-    "deletionPolicy": "Delete",
-    "suspend": False,
 }
 OTHER_SPEC: Obj = {**SPEC, "selectors": [{"namespace": "api"}]}
 

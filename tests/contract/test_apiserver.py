@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Answer, Client, Obj, in_new_namespace, profile
+from tests.contract.client import DEFAULTS, HOLD, OTHER_SPEC, SPEC, Answer, Client, Obj, in_new_namespace, profile
 
 NO_VERSION = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
 
@@ -66,11 +66,11 @@ def test_what_crd_yaml_defaults_is_stored_and_seen_by_all(client: Client) -> Non
     with client.watch(resourceVersion=client.version()) as events:
         created = client.create("web", spec={**required, "suspend": None})
         assert next(events)["object"] == created.body
-    assert created.body["spec"] == {**required, "deletionPolicy": "Delete", "suspend": False}
+    assert created.body["spec"] == {**required, **DEFAULTS}
     assert created.body["status"] == {"observedGeneration": -1}
     assert client.get("web").body == created.body
     patched = client.patch("web", {"spec": {"suspend": True, "deletionPolicy": None}})
-    assert patched.body["spec"] == {**required, "deletionPolicy": "Delete", "suspend": True}
+    assert patched.body["spec"] == {**required, **DEFAULTS, "suspend": True}
 
 
 def test_unknown_fields_and_nulls_are_dropped_without_a_word(client: Client) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 CRD_FILE = HERE.parents[1] / "crd.yaml"
 CRD: dict[str, Any] = yaml.safe_load(CRD_FILE.read_text())
+SPEC: dict[str, Any] = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
 CASES: list[dict[str, Any]] = yaml.safe_load((HERE / "crd_cases.yaml").read_text())["cases"]
 SEED = next(case["text"] for case in CASES if "given twice" in case["name"])
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
@@ -128,8 +129,7 @@ def test_the_seed_is_stored_with_the_last_of_the_duplicate_keys_and_no_word_abou
             {"namespace": "default", "labels": labels},
             *({"namespace": name, "labels": {"foo": "bar"}} for name in ("system", "hello", "world")),
         ],
-        "deletionPolicy": "Delete",
-        "suspend": False,
+        **{name: field["default"] for name, field in SPEC["properties"].items() if "default" in field},
     }
 
 
@@ -202,8 +202,7 @@ def test_every_rule_has_an_object_that_it_refuses_and_every_refusal_a_message() 
 
 
 def test_every_bound_of_the_schema_has_an_object_beyond_it() -> None:
-    schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
-    bounds = [(path, said) for path, node in fields("spec", schema) for bound, said in SAID_OF.items() if bound in node]
+    bounds = [(path, said) for path, node in fields("spec", SPEC) for bound, said in SAID_OF.items() if bound in node]
     assert [each for each in bounds if not any(refuses(said, *each) for said in REFUSALS)] == []
 
 
@@ -223,11 +222,7 @@ OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "no-spec": {},
     "spec-null": {"spec": None},
     "spec-empty": {"spec": {}},
-    "everything-null": {
-        "spec": dict.fromkeys(
-            CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-        )
-    },
+    "everything-null": {"spec": dict.fromkeys(SPEC["properties"])},
     "role-with-path": {"spec": {**VALID, "podExecutionRoleArn": "arn:aws:iam::123456789012:role/a/b"}},
     "role-number": {"spec": {**VALID, "podExecutionRoleArn": 5}},
     "no-selectors": {"spec": {"podExecutionRoleArn": "x"}},
