@@ -260,7 +260,7 @@ class Aws:
         return _profile(answer)
 
     def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
-        """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING)."""
+        """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING), with these tags."""
         request: dict[str, Any] = {
             "clusterName": cluster,
             "fargateProfileName": name,
@@ -272,7 +272,7 @@ class Aws:
         }
         if spec.subnets is not None:
             request["subnets"] = sorted(spec.subnets)
-        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), seen=False)
+        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), tags=dict(tags), seen=False)
 
     def delete(self, cluster: str, name: str) -> Profile | None:
         """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
@@ -290,8 +290,13 @@ class Aws:
         """Remove these tags; absent ones are no error."""
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
-    def facts(self, cluster: str, spec: ProfileSpec) -> Facts:
-        """Return what is known of the cluster, subnets and role, none of it older than `FACTS_SECONDS`."""
+    def facts(self, cluster: str, spec: ProfileSpec, fresh: bool = False) -> Facts:
+        """Return what is known of the cluster, subnets and role, none of it older than `FACTS_SECONDS`.
+
+        `fresh` reads it all now.
+        """
+        if fresh:
+            self._facts.clear()
         return Facts(
             cluster=self._cached("cluster", cluster, lambda: self._cluster(cluster)),
             subnets=self._subnets(sorted(spec.subnets or ())),

@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -626,6 +626,7 @@ class Config:
     no_leader_elect: bool
     lease_namespace: str
     lease_name: str
+    allow_adoption_in: frozenset[str]
 
 
 class Missing(Exception):
@@ -659,12 +660,60 @@ def truth(text: str) -> bool:
     return text == "true"
 
 
+def names(text: str) -> frozenset[str]:
+    return frozenset(filter(None, map(str.strip, text.split(","))))
+
+
 MEANT: Mapping[object, str] = {
     truth: "true or false",
     count: "a whole number of at least 1",
     positive: "a number of seconds above 0",
     port: "a port number",
 }
+
+
+class Flag(NamedTuple):
+    """One setting: its flag, the variables that it is read from otherwise, what reads it, its default, what it is."""
+
+    name: str
+    variables: str
+    kind: Callable[[str], Any]
+    default: object
+    what: str
+
+    def read(self, text: str) -> Any:
+        try:
+            return self.kind(text)
+        except ValueError as error:
+            where = f"set by the flag or {self.variables.replace(', ', ' or ')}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not {MEANT[self.kind]} ({where})") from error
+
+    def add_to(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
+        set_to = (environ[each] for each in self.variables.split(", ") if environ.get(each))
+        more: dict[str, Any] = {"metavar": self.name.rsplit("-", maxsplit=1)[-1].upper()}
+        if self.kind is truth:
+            more = {"metavar": "true|false", "nargs": "?", "const": True}
+        shown = f"{self.what} [variable {self.variables}, default {str(self.default).lower() or 'none'}]"
+        parser.add_argument(f"--{self.name}", type=self.read, default=next(set_to, self.default), help=shown, **more)
+
+
+_FOUND = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
+FLAGS = (
+    Flag("cluster-name", "CLUSTER_NAME", str, "", f"EKS cluster of objects without spec.clusterName{_FOUND}"),
+    Flag("region", "AWS_REGION, AWS_DEFAULT_REGION", str, "", f"AWS region{_FOUND}"),
+    Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
+    Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
+    Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
+    Flag("controller-id", "CONTROLLER_ID", str, "",
+         "who this is in the tags of profiles; without it, uid of kube-system"),
+    Flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics"),
+    Flag("health-address", "HEALTH_ADDRESS", str, "", "where they listen; without it on every address"),
+    Flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone"),
+    Flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default"),
+    Flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas"),
+    Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", names, "",
+         "namespaces, separated by commas, whose objects may take over profiles without an owner; * for all"),
+)  # fmt: skip
 
 
 def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -676,36 +725,8 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         epilog="The API server is that of KUBECONFIG if set, else the one whose pod this is, else of ~/.kube/config. "
         "AWS credentials are found as the AWS CLI finds them.",
     )
-
-    def flag(name: str, variables: str, kind: Callable[[str], Any], default: object, what: str) -> None:
-        value = next((environ[each] for each in variables.split(", ") if environ.get(each)), default)
-        shown = f" [variable {variables}, default {str(default).lower() or 'none'}]"
-
-        def read(text: str) -> Any:
-            try:
-                return kind(text)
-            except ValueError as error:
-                wrong = f"{text!r} is not {MEANT[kind]} (set by the flag or {variables.replace(', ', ' or ')})"
-                raise argparse.ArgumentTypeError(wrong) from error
-
-        metavar = "true|false" if kind is truth else name.rsplit("-", maxsplit=1)[-1].upper()
-        more: dict[str, Any] = {"nargs": "?", "const": True} if kind is truth else {}
-        parser.add_argument(f"--{name}", type=read, default=value, help=what + shown, metavar=metavar, **more)
-
-    found = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
-    flag("cluster-name", "CLUSTER_NAME", str, "", f"EKS cluster of objects without spec.clusterName{found}")
-    flag("region", "AWS_REGION, AWS_DEFAULT_REGION", str, "", f"AWS region{found}")
-    flag("workers", "WORKERS", count, 4, "objects worked on at once")
-    flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile")
-    flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted")
-    flag(
-        "controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; without it, uid of kube-system"
-    )
-    flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics")
-    flag("health-address", "HEALTH_ADDRESS", str, "", "where they listen; without it on every address")
-    flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone")
-    flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default")
-    flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas")
+    for flag in FLAGS:
+        flag.add_to(parser, environ)
     return parser
 
 
@@ -807,7 +828,10 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
         check = elector.check
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
-    settings = Settings(config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds)
+    settings = Settings(
+        config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
+        adoption_in=config.allow_adoption_in,
+    )  # fmt: skip
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), settings, queue.add, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,

@@ -30,6 +30,7 @@ from yaml import YAMLError
 log = logging.getLogger("fargate.kube")
 
 Object = dict[str, Any]
+Objects = list[Object]
 
 GROUP, VERSION, PLURAL, KIND = "jicomusic.com", "v1", "fargateprofiles", "FargateProfile"
 CONTROLLER_NAME = "jicomusic.com/fargate-operator"
@@ -96,20 +97,14 @@ class Kube:
         self._stopped = False
         self._stream: Any = None
 
-    def list(self) -> tuple[list[Object], str]:
+    def list(self) -> tuple[Objects, str]:
         """Return every object and the version to watch from: a quorum read, page by page.
 
         Never resourceVersion=0, which any stale cache may answer: a restarted controller must not travel back in
         time.
         """
-        objects: list[Object] = []
-        query: dict[str, str] = {"limit": str(PAGE_SIZE)}
-        while True:
-            page = self._call("GET", _path(), query=query)
-            objects += [_trimmed(item) for item in page.get("items") or []]
-            if not (more := page["metadata"].get("continue")):
-                return objects, page["metadata"]["resourceVersion"]
-            query["continue"] = more
+        objects, version = self._pages(_path(), {})
+        return [_trimmed(item) for item in objects], version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
         """Yield (type, object) after `version` until the server ends the session; bookmarks included.
@@ -212,6 +207,35 @@ class Kube:
         meta = lease.get("metadata") or {"namespace": namespace, "name": name}
         body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
         return self._call("PUT", _lease_path(namespace, name), body=body, timeout=LEASE_TIMEOUT)
+
+    def running_pods(self, profile: str) -> int | None:
+        """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
+        ask = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}},
+        }
+        query = {
+            "labelSelector": f"eks.amazonaws.com/fargate-profile={profile}",
+            "fieldSelector": "status.phase=Running",
+        }
+        try:
+            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
+            may = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=ask)
+            return len(self._pages("/api/v1/pods", query)[0]) if may.get("status", {}).get("allowed") else None
+        except KubeError as error:
+            log.warning("pods not counted profile=%s: %s", profile, error)
+            return None
+
+    def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:
+        items: Objects = []
+        query = {"limit": str(PAGE_SIZE), **query}
+        while True:
+            page = self._call("GET", path, query=query)
+            items += page.get("items") or []
+            if not (more := page["metadata"].get("continue")):
+                return items, page["metadata"]["resourceVersion"]
+            query["continue"] = more
 
     def _patch(self, obj: Object, metadata: Object, rest: Object, subresource: str = "") -> Object:
         meta = obj["metadata"]

@@ -10,6 +10,7 @@ only as `aws.Aws`. What it is not: threads, queues, sleeping.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import re
@@ -19,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, assert_never, cast
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -35,6 +36,7 @@ from aws import (
     Profile,
     ProfileSpec,
     Refused,
+    Selector,
     View,
     selector,
 )
@@ -46,6 +48,7 @@ Key = tuple[str, str]  # (namespace, name); ("", cluster) asks for a look at a c
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
+REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
 LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true
@@ -75,6 +78,7 @@ LabelKey = Annotated[str, Field(pattern=rf"^((?=[^/]{{1,253}}/){_DNS}(\.{_DNS})*
 LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
 TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONTROLLER_KEY})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
+UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
 LONGEST_NAME = 192  # with a namespace of 63 and a slash it fills the value of the owner tag, 256
 NAME_RULE = "letters, digits, - and _, at most 91, first a letter or digit, not starting with eks-"
@@ -91,6 +95,8 @@ MENDS = {
     "profileName": f"give {NAME_RULE}",
     "name": f"EKS takes no profile of that name; set spec.profileName ({NAME_RULE})",
     "deletionPolicy": "give Delete or Retain",
+    "updatePolicy": "give Refuse, Replace or Recreate",
+    "adoptionPolicy": "give Never or Adopt",
     "suspend": "give true or false",
 }
 
@@ -134,15 +140,19 @@ class SpecFields(BaseModel):
     cluster_name: ClusterName = ""
     profile_name: Name
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
+    update_policy: UpdatePolicy = "Refuse"
+    adoption_policy: Literal["Never", "Adopt"] = "Never"
     suspend: bool = False
 
 
 @dataclass(frozen=True)
 class Resource:
-    """A valid spec: the profile that is wanted, and the user's tags on it."""
+    """A valid spec: the profile that is wanted, the user's tags on it, and how far the controller may go for it."""
 
     profile: ProfileSpec
     tags: Mapping[str, str]
+    update_policy: UpdatePolicy = "Refuse"
+    adopt: bool = False
 
     @classmethod
     def parse(cls, obj: Object) -> Resource:
@@ -158,7 +168,8 @@ class Resource:
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
         selectors = frozenset(selector(each.namespace, each.labels) for each in fields.selectors)
         subnets = frozenset(fields.subnets) or None
-        return cls(ProfileSpec(fields.pod_execution_role_arn, selectors, subnets), fields.tags)
+        profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets)
+        return cls(profile, fields.tags, fields.update_policy, fields.adoption_policy == "Adopt")
 
 
 def _finding(error: Mapping[str, Any], named: bool) -> Finding:
@@ -180,7 +191,9 @@ class Memory(BaseModel):
     profile_name: str = ""
     profile_arn: str = ""
     cluster_arn: str = ""
+    last_handled_reconcile_at: str = ""
     create_started_at: AwareDatetime | None = None
+    create_name: str = ""
     first_tried_at: AwareDatetime | None = None
     failures: int = 0
     failed_at: AwareDatetime | None = None
@@ -210,7 +223,9 @@ class Memory(BaseModel):
         return self.cluster_arn or (f"{start}:cluster/{path.split('/')[0]}" if path else "")
 
 
-BOOKKEEPING = {"create_started_at", "first_tried_at", "failures", "failed_at", "failed_arn", "applied_tag_keys"}
+BOOKKEEPING = {
+    "create_started_at", "create_name", "first_tried_at", "failures", "failed_at", "failed_arn", "applied_tag_keys",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -227,6 +242,7 @@ class Identity:
     base: str
     retain: bool
     suspended: bool
+    requested_at: str = ""
 
     @classmethod
     def parse(cls, obj: Object, memory: Memory, default_cluster: str) -> Identity:
@@ -251,6 +267,7 @@ class Identity:
             base=read("profileName", NAME, memory.profile_name, meta["name"]),
             retain=fields.get("deletionPolicy", "Delete") != "Delete",
             suspended=fields.get("suspend") is True,
+            requested_at=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
         )
 
     @property
@@ -346,8 +363,11 @@ class CreateProfile:
 
 @dataclass(frozen=True)
 class DeleteProfile:
+    """`heir`: the profile that serves on, looked at once more before this one goes."""
+
     profile: Profile
     why: str
+    heir: Profile | None = None
 
 
 @dataclass(frozen=True)
@@ -355,6 +375,7 @@ class TagProfile:
     profile: Profile
     tags: Mapping[str, str]
     why: str
+    event: str = "Tagged"
 
 
 @dataclass(frozen=True)
@@ -380,10 +401,15 @@ class Case:
     facts: Facts | None
     now: datetime
     lost_create: timedelta = LOST_CREATE
+    may_adopt: bool = False
 
     @cached_property
     def spec(self) -> ProfileSpec | None:
         return self.resource.profile if isinstance(self.resource, Resource) else None
+
+    @property
+    def update_policy(self) -> UpdatePolicy:
+        return self.resource.update_policy if isinstance(self.resource, Resource) else "Refuse"
 
     @cached_property
     def owner_tags(self) -> dict[str, str]:
@@ -455,8 +481,24 @@ class Case:
         return next((each for each, keys in missing if keys and not (self.retaining and len(keys) > 1)), None)
 
     @property
+    def target(self) -> str:
+        """The name of the profile that is to be made: base, but for a replacement where base is taken."""
+        if self.spec and self.kept and self.update_policy == "Replace" and self.who.base in self.view.profiles:
+            return f"{self.who.base}-{fingerprint(self.who, self.spec)}"
+        return self.who.base
+
+    @property
     def taker(self) -> Profile | None:
-        return self.view.profiles.get(self.who.base)
+        """Who has the name of the profile that is to be made, but for one that goes for it."""
+        found = self.view.profiles.get(self.target)
+        return None if found and self.update_policy == "Recreate" and self.owns(found) else found
+
+    @property
+    def adopts(self) -> Profile | None:
+        """The profile without an owner that the object may take over: spec and operator allow it."""
+        asks = isinstance(self.resource, Resource) and self.resource.adopt and self.may_adopt and not self.owned
+        found = self.taker if asks else None
+        return found if found and not found.failed and not self.owner_tags.keys() & found.tags.keys() else None
 
     @property
     def answer_may_be_lost(self) -> datetime | None:
@@ -492,6 +534,13 @@ class Case:
 
 def _mapping(value: object) -> Object:
     return value if isinstance(value, dict) else {}
+
+
+def fingerprint(who: Identity, spec: ProfileSpec) -> str:
+    """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
+    selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
+    said = [who.namespace, who.name, who.base, spec.role, selectors, sorted(spec.subnets or ())]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
 
 
 def backoff(failures: int) -> timedelta:
@@ -611,7 +660,39 @@ def flight(c: Case) -> Stay:
         message += " That takes unusually long (over 15 min): look at the cluster's health in EKS."
     if profile.status == "DELETING" and c.now > (c.who.deleted_at or c.now) + LONG_DELETING:
         message += " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return Stay(Phase.RECONCILING, "Deleting" if profile.status == "DELETING" else "Creating", message)
+    reason = "Deleting" if profile.status == "DELETING" else "Creating"
+    if c.who.deleting or c.kept is None:
+        return Stay(Phase.RECONCILING, reason, message)
+    if c.kept is profile:
+        again = " Then it is made again." if profile.status == "DELETING" else ""
+        return Stay(Phase.RECONCILING, reason, message + again)
+    return Stay(Phase.RECONCILING, "Replacing", f"{swap(c.kept, profile, c.meets(c.kept))} {message}")
+
+
+def asked_for(c: Case, name: str) -> Stay:
+    """Say that a profile is on its way to EKS, before EKS has answered."""
+    if c.kept:
+        text = f"EKS is asked to make profile {name} in the place of {c.kept.name}."
+        return Stay(Phase.RECONCILING, "Replacing", text)
+    return Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
+
+
+def swap(kept: Profile, other: Profile, as_wanted: bool) -> str:
+    """Say which profile takes the place of which, and which one serves meanwhile."""
+    if as_wanted:
+        return f"Profile {kept.name} is as the spec says and serves; {other.name} goes."
+    if other.status == "CREATING":
+        return f"Profile {kept.name} is being replaced by {other.name} and serves until that is ACTIVE."
+    return f"Profile {kept.name} is being replaced and serves; {other.name}, made for an earlier spec, goes first."
+
+
+def spare(c: Case) -> DeleteProfile:
+    """Return the deletion of the owned profile that is least worth keeping; the one to keep is its heir."""
+    kept, least = c.owned[0], c.owned[-1]
+    why = (
+        f"{kept.name} has taken its place" if c.meets(kept) else f"it was made for an earlier spec, {kept.name} serves"
+    )
+    return DeleteProfile(least, why, kept)
 
 
 def resting(c: Case) -> Stay:
@@ -626,6 +707,8 @@ def refuse_all(c: Case) -> Stay:
     reasons = [reason for reason, _ in c.objections]
     single = len(reasons) == 1
     message = " ".join(text if single else f"{reason}: {text}" for reason, text in c.objections)
+    if c.kept:
+        message += f" Profile {c.kept.name} serves as it is."
     phase = Phase.RECONCILING if TIME_MAY_MEND.issuperset(reasons) else Phase.STALLED
     until = c.now + timedelta(seconds=POLL_MOST_SECONDS) if phase is Phase.RECONCILING else None
     return Stay(phase, reasons[0], message, until, about=WHOLE_CLUSTER if "ClusterNotFound" in reasons else None)
@@ -633,23 +716,50 @@ def refuse_all(c: Case) -> Stay:
 
 def name_taken(c: Case) -> Stay:
     taker = c.taker or c.owned[0]
-    whose = f"made for {taker.tags[OWNER_KEY]}" if OWNER_KEY in taker.tags else "made outside this controller"
     if taker.status == "DELETING":
-        message = f"Profile {taker.name} ({whose}) is being deleted; then the name is free."
+        message = f"Profile {taker.name} ({whose(c, taker)}) is being deleted; then the name is free."
         return Stay(Phase.RECONCILING, "WaitingForName", message, about=taker.name)
-    mend = "delete that one, or make a new object with another spec.profileName"
-    message = f"Cluster {c.who.cluster} has a profile {taker.name} already, {whose}: {mend}."
-    return refuse("NameTaken", message, about=taker.name)
+    if c.adopts and taker.in_flight:
+        message = f"Profile {taker.name} is {taker.status}; it is adopted once it is ACTIVE."
+        return Stay(Phase.RECONCILING, "WaitingForName", message, about=taker.name)
+    message = f"Cluster {c.who.cluster} has a profile {taker.name} already, {whose(c, taker)}"
+    other = "make a new object with another spec.profileName"
+    stays = f" Profile {c.kept.name} serves as it is." if c.kept else ""
+    return refuse("NameTaken", f"{message}: {way_to_get(c, taker)}, or {other}.{stays}", about=taker.name)
+
+
+def whose(c: Case, profile: Profile) -> str:
+    if OWNER_KEY not in profile.tags:
+        return "made outside this controller"
+    elsewhere = profile.tags.get(CONTROLLER_KEY) != c.home.controller
+    return f"made for {profile.tags[OWNER_KEY]}" + (" of another Kubernetes cluster" if elsewhere else "")
+
+
+def way_to_get(c: Case, taker: Profile) -> str:
+    if OWNER_KEY in taker.tags:
+        return "have that object deleted (with spec.deletionPolicy: Retain the profile stays, and has no owner then)"
+    if not c.may_adopt:
+        namespace = c.who.namespace
+        return f"delete that one, start the controller with --allow-adoption-in {namespace} to let objects take it over"
+    return "delete that one, set spec.adoptionPolicy: Adopt to take it over"
+
+
+def differences(c: Case, profile: Profile) -> str:
+    pairs = c.spec.differs(profile) if c.spec else {}
+    return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
+
+
+def mismatch(c: Case) -> Stay:
+    taker = c.taker or c.owned[0]
+    mend = "write into the spec what EKS has, or make a new object with another spec.profileName"
+    said = f"Profile {taker.name} is not adopted, because it is not what the spec says. {differences(c, taker)}."
+    return refuse("AdoptMismatch", f"{said} To mend it, {mend}.", about=taker.name)
 
 
 def immutable(c: Case) -> Stay:
     kept = c.owned[0]
-    rows = [
-        f"spec.{name}: EKS has {has}, wanted is {want}"
-        for name, (has, want) in (c.spec.differs(kept) if c.spec else {}).items()
-    ]
-    mend = "put the old values back, or delete the object and apply it again (that evicts the profile's pods)"
-    said = f"EKS can't change a profile, so {kept.name} stays as it is. {'; '.join(rows)}. To mend it, {mend}."
+    mend = "put the old values back, or set spec.updatePolicy: Replace to let the controller make the new profile first"
+    said = f"EKS can't change a profile, so {kept.name} stays as it is. {differences(c, kept)}. To mend it, {mend}."
     return refuse("ImmutableField", said)
 
 
@@ -657,6 +767,10 @@ def active(c: Case) -> Stay:
     return Stay(Phase.READY, "Active", f"Profile {c.owned[0].name} is ACTIVE in EKS cluster {c.who.cluster}.")
 
 
+SPARE_NEEDED = (
+    "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old one and its pods "
+    "before it makes the new one."
+)
 TURN = Stay(
     Phase.RECONCILING,
     "WaitingForTurn",
@@ -682,7 +796,7 @@ PLAN: tuple[Row, ...] = (
     Row("deleting, handed over by kopf, in flight",
         lambda c: c.going and c.hands_over and c.hands_over.in_flight, flight),
     Row("deleting, handed over by kopf", lambda c: c.going and c.hands_over,
-        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over to be deleted")),
+        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over to be deleted", "Adopted")),
     Row("deleting, none owned, an answer may be lost",
         lambda c: c.who.deleting and not c.owned and c.answer_may_be_lost, lost_answer),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
@@ -691,32 +805,36 @@ PLAN: tuple[Row, ...] = (
     Row("no finalizer", lambda c: not c.who.deleting and not c.who.guarded, lambda _: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: not c.owned and c.hands_over and c.hands_over.in_flight, flight),
     Row("handed over by kopf", lambda c: not c.owned and c.hands_over,
-        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over from kopf")),
+        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over from kopf", "Adopted")),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _: AddFinalizer()),
     Row("owned, in flight", lambda c: c.in_flight, flight),
     Row("owned, failed, resting", lambda c: c.rest, resting),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c: TagProfile(c.stripped or c.owned[0], c.owner_tags, "its owner tags were gone")),
-    Row("deleting, Retain, several owned", lambda c: c.retaining and len(c.owned) > 1,
-        lambda c: DeleteProfile(c.owned[-1], "a spare one")),
+    Row("deleting, Retain, several owned", lambda c: c.retaining and len(c.owned) > 1, spare),
     Row("deleting, Retain, tagged", lambda c: c.retaining and c.owner_tags.keys() & c.owned[0].tags.keys(),
         lambda c: UntagProfile(c.owned[0], frozenset(c.owner_tags), "kept without an owner")),
     Row("deleting, Retain, untagged", lambda c: c.retaining,
         lambda c: RemoveFinalizer("Retained", f"Profile {c.owned[0].name} is kept in EKS, without an owner.")),
     Row("deleting, owned", lambda c: c.who.deleting, lambda c: DeleteProfile(c.owned[-1], "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda c: DeleteProfile(c.failed or c.owned[0], "to be made again")),
-    Row("several owned", lambda c: len(c.owned) > 1, lambda c: DeleteProfile(c.owned[-1], "a spare one")),
+    Row("several owned", lambda c: len(c.owned) > 1, spare),
     Row("owned, a tag missing", lambda c: c.owned and c.missing_tags,
         lambda c: TagProfile(c.owned[0], c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.unwanted_tags,
         lambda c: UntagProfile(c.owned[0], c.unwanted_tags, "no longer in the spec")),
     Row("owned, as wanted", lambda c: c.kept and c.meets(c.kept), active),
-    Row("none owned, facts unknown", lambda c: not c.owned and c.facts is None, lambda _: NeedFacts()),
-    Row("none owned, preflight objects", lambda c: not c.owned and c.objections, refuse_all),
-    Row("none owned, the name is taken", lambda c: not c.owned and c.taker, name_taken),
-    Row("none owned", lambda c: not c.owned,
-        lambda c: CreateProfile(c.who.base, warning(c.spec, c.facts) if c.spec else "")),
-    Row("owned, not as wanted", lambda _: True, immutable),
+    Row("owned, not as wanted, Refuse", lambda c: c.owned and c.update_policy == "Refuse", immutable),
+    Row("none owned, to adopt, on its way", lambda c: c.adopts and c.adopts.in_flight, name_taken),
+    Row("none owned, to adopt, not as wanted", lambda c: c.adopts and not c.meets(c.adopts), mismatch),
+    Row("none owned, to adopt", lambda c: c.adopts,
+        lambda c: TagProfile(c.adopts or c.owned[0], c.owner_tags, "taken over as it is", "Adopted")),
+    Row("to be made, facts unknown", lambda c: c.facts is None, lambda _: NeedFacts()),
+    Row("to be made, preflight objects", lambda c: c.objections, refuse_all),
+    Row("to be made, the name is taken", lambda c: c.taker, name_taken),
+    Row("owned, not as wanted, Recreate", lambda c: c.owned and c.update_policy == "Recreate",
+        lambda c: DeleteProfile(c.owned[0], "to be made anew as the spec says (updatePolicy: Recreate)")),
+    Row("to be made", lambda _: True, lambda c: CreateProfile(c.target, warning(c.spec, c.facts) if c.spec else "")),
 )  # fmt: skip
 
 
@@ -725,16 +843,18 @@ def plan(case: Case) -> Action:
     return next(row for row in PLAN if row.when(case)).then(case)
 
 
-def must_see(action: Action) -> str | None:
-    """Return the profile that must be looked at in the pass that acts on this; `WHOLE_CLUSTER` for all, or None."""
+def must_see(action: Action) -> tuple[str, ...]:
+    """Return the profiles that must be looked at in the pass that acts on this; `WHOLE_CLUSTER` stands for all."""
     match action:
         case RemoveFinalizer(blind=False):
-            return WHOLE_CLUSTER
+            return (WHOLE_CLUSTER,)
+        case DeleteProfile(profile=profile, heir=Profile() as heir):
+            return profile.name, heir.name
         case DeleteProfile(profile=profile) | TagProfile(profile=profile) | UntagProfile(profile=profile):
-            return profile.name
-        case Stay(about=about):
-            return about
-    return None
+            return (profile.name,)
+        case Stay(about=str(about)):
+            return (about,)
+    return ()
 
 
 WHOLE_CLUSTER = ""
@@ -748,39 +868,92 @@ def remember(c: Case) -> Memory:
     if not kept:
         cluster_arn = memory.cluster_arn if memory.create_started_at else ""
         return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
-    memory = memory.but(profile_name=kept.name, profile_arn=kept.arn, cluster_arn=c.home.cluster_arn)
+    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has them back.
+    arn = kept.arn if all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned) else memory.profile_arn
+    memory = memory.but(profile_name=kept.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
+    made = next((each for each in c.owned if each.name == memory.create_name and each.seen), None)
     marked = memory.create_started_at
     # Not while CREATING, to spare a write; an older profile, in an older view, is not what the mark waits for.
-    if marked and kept.seen and kept.status != "CREATING" and kept.created_at >= marked:
-        memory = memory.but(create_started_at=None)
+    if made and marked and made.status != "CREATING" and made.created_at >= marked:
+        memory = memory.but(create_started_at=None, create_name="")
     if c.spec:
         ours = (set(memory.applied_tag_keys) | c.wanted_tags.keys()) & kept.tags.keys() - c.owner_tags.keys()
         memory = memory.but(applied_tag_keys=tuple(sorted(ours)))
-    if kept.active and c.meets(kept):
-        return memory.settled()
     if not c.failed:  # once on its way again, the same profile may fail anew, and counts anew
-        return memory.but(failed_arn="")
+        return memory.settled() if kept.active and c.meets(kept) else memory.but(failed_arn="")
     if c.failed.arn == memory.failed_arn and memory.failed_at:
         return memory
     return memory.but(failures=memory.failures + 1, failed_at=c.now, failed_arn=c.failed.arn)
 
 
+# Which profiles can select the same pod: EKS then takes the first by name and says nothing (eks.md B2).
+
+LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
+
+
+@lru_cache(maxsize=4096)
+def meet(one: str, other: str) -> bool:
+    """Say whether some word matches both patterns, in which `*` stands for any characters and `?` for one."""
+
+    @cache
+    def shortest(i: int, j: int) -> float:
+        a, b = one[i : i + 1], other[j : j + 1]
+        ways = [0.0] if not a and not b else []
+        if a == "*":
+            ways += [shortest(i + 1, j), *([1 + shortest(i, j + 1)] if b and b != "*" else [])]
+        if b == "*":
+            ways += [shortest(i, j + 1), *([1 + shortest(i + 1, j)] if a and a != "*" else [])]
+        if a and b and "*" not in a + b and (a == b or "?" in a + b):
+            ways.append(1 + shortest(i + 1, j + 1))
+        return min(ways, default=float("inf"))
+
+    return shortest(0, 0) <= LONGEST_WORD
+
+
+def can_share_a_pod(one: Selector, other: Selector) -> bool:
+    """Say whether one pod can match both; a key with a wildcard can always be met by a label of its own."""
+    values = dict(other.labels)
+    shared = ((value, values[key]) for key, value in one.labels if key in values and not re.search("[*?]", key))
+    return meet(one.namespace, other.namespace) and all(meet(*pair) for pair in shared)
+
+
+def overlaps(c: Case) -> tuple[Profile, ...]:
+    """Return the profiles of others that can select a pod which the object's own one selects, by name."""
+    if c.who.deleting or not c.kept:
+        return ()
+    own = c.kept.selectors
+    others = (
+        each for name, each in sorted(c.view.profiles.items()) if each not in c.owned and each.status != "DELETING"
+    )
+    return tuple(each for each in others if any(can_share_a_pod(a, b) for a in own for b in each.selectors))
+
+
+def overlap_message(c: Case, others: Sequence[Profile]) -> str:
+    """Say which profiles overlap and which one EKS takes; "" for none."""
+    if not (c.kept and others):
+        return ""
+    named = ", ".join(f"{each.name} ({whose(c, each)})" for each in others)
+    first = min(c.kept.name, *(each.name for each in others))
+    mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
+    return f"The same pods can match profile {c.kept.name} and {named}: EKS takes the first by name, {first}; {mend}."
+
+
 # What the user sees.
 
 
-def conditions(old: Sequence[Object], who: Identity, said: Stay, now: datetime) -> list[Object]:
+def conditions(old: Sequence[Object], who: Identity, said: Stay, overlap: str, now: datetime) -> list[Object]:
     """Return the conditions by the kstatus conventions; those of other writers stay."""
     before = {each["type"]: each for each in old}
 
-    def condition(kind: str, status: str) -> Object:
+    def condition(kind: str, status: str, reason: str = said.reason, message: str = said.message) -> Object:
         was = before.get(kind, {})
-        # A note that came with the create is still true while the profile is CREATING.
-        noted = was.get("reason") == said.reason == "Creating" and was["message"].startswith(said.message)
+        # A note that came with a change is still true while EKS is at work on it.
+        noted = was.get("reason") == reason and reason in ON_THE_WAY and was["message"].startswith(message)
         return {
             "type": kind,
             "status": status,
-            "reason": said.reason,
-            "message": was["message"] if noted else said.message,
+            "reason": reason,
+            "message": was["message"] if noted else message,
             "observedGeneration": who.generation,
             "lastTransitionTime": was["lastTransitionTime"] if was.get("status") == status else second(now),
         }
@@ -789,7 +962,16 @@ def conditions(old: Sequence[Object], who: Identity, said: Stay, now: datetime) 
     # A look that failed does not unsay what the last look showed.
     ready = before["Ready"] if said.retry and was_ready else condition("Ready", str(said.phase is Phase.READY))
     extra = [condition(said.phase.value, "True")] if said.phase in {Phase.RECONCILING, Phase.STALLED} else []
-    return [ready, *extra, *(each for each in old if each["type"] not in {"Ready", "Reconciling", "Stalled"})]
+    extra += [condition("Overlapping", "True", "SelectorsOverlap", overlap)] if overlap else []
+    return [ready, *extra, *(each for each in old if each["type"] not in OURS)]
+
+
+OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
+ON_THE_WAY = {"Creating", "Deleting", "Replacing"}
+
+
+def _found(kind: str, listed: Sequence[Object]) -> Object:
+    return next((each for each in listed if each["type"] == kind), {})
 
 
 def _current(condition: Object | None, who: Identity) -> bool:
@@ -802,6 +984,7 @@ def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Obj
     status = {
         "observedGeneration": who.generation,
         "conditions": listed,
+        "lastHandledReconcileAt": memory.last_handled_reconcile_at,
         "clusterName": who.cluster,
         "profileName": memory.profile_name,
         "profileArn": memory.profile_arn,
@@ -847,6 +1030,7 @@ class Kube(Protocol):
 
     def exists(self, namespace: str, name: str) -> bool | None: ...
     def namespace_uid(self, name: str) -> str: ...
+    def running_pods(self, profile: str) -> int | None: ...
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None: ...
@@ -861,13 +1045,17 @@ class Store(Protocol):
 
 @dataclass(frozen=True)
 class Settings:
-    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace kube-system."""
+    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace kube-system.
+
+    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for all.
+    """
 
     cluster: str
     controller_id: str = ""
     resync_seconds: float = 600.0
     poll_seconds: float = 5.0
     lost_create: timedelta = LOST_CREATE
+    adoption_in: frozenset[str] = frozenset()
 
 
 class Requeue(NamedTuple):
@@ -913,6 +1101,7 @@ class Cluster:
     flights: dict[str, Flight] = field(default_factory=dict)
     line: dict[Key, float] = field(default_factory=dict)
     name_wanted: dict[Key, str] = field(default_factory=dict)
+    overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
     strays: set[str] = field(default_factory=set)
     outside: dict[Key, None] = field(default_factory=dict)
 
@@ -930,6 +1119,7 @@ class Cluster:
         gone, landed = before.profiles.keys() - view.profiles.keys(), flew.keys() - self.flights.keys()
         owners = [owner_of(before.profiles[name]) for name in landed & before.profiles.keys()]
         heirs = [key for key, name in self.name_wanted.items() if name in gone]
+        heirs += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         first = self.first(now) if landed and not self.flights else None
         return [key for key in (*owners, *heirs, first) if key]
 
@@ -953,6 +1143,7 @@ class Pass:
     memory: Memory
     cluster: Cluster
     shown: Object
+    overlap: str = ""
     looked: set[str] = field(default_factory=set)
 
 
@@ -993,8 +1184,12 @@ class Reconciler:
             return Requeue(gone=True)
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self._settings.cluster)
-        shown = {field: value for field, value in _mapping(obj.get("status")).items() if field in SHOWN}
-        return self._alone_in(who.cluster, key, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown)))
+        status = _mapping(obj.get("status"))
+        shown = {field: value for field, value in status.items() if field in SHOWN}
+        overlap = _found("Overlapping", status.get("conditions") or []).get("message", "")
+        return self._alone_in(
+            who.cluster, key, lambda cluster: self._pass(Pass(key, obj, who, memory, cluster, shown, overlap))
+        )
 
     def tally(self) -> dict[str, tuple[dict[str, int], int]]:
         """Return, of each EKS cluster that was seen, how many profiles are in which state, and how many stray."""
@@ -1037,6 +1232,9 @@ class Reconciler:
             self._observe(p, home)
             case, action = self._decide(p, home)
             p.memory, p.shown = remember(case), shown_of(case.kept)
+            if p.who.requested_at:
+                p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
+            self._find_overlaps(p, case)
             said = action if isinstance(action, Stay) else self._act(p, case, action)
         except AwsError as error:
             said = self._blame(p, error)
@@ -1070,7 +1268,7 @@ class Reconciler:
     def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, now = p.cluster, self._monotonic()
-        if self._stale(cluster):
+        if self._stale(cluster) or self._requested(p):
             p.looked |= {WHOLE_CLUSTER, *self._read(home.cluster, cluster, {})}
             return
         due = {name for name, each in cluster.flights.items() if each.rest(now, self._settings.poll_seconds) <= 0}
@@ -1078,6 +1276,9 @@ class Reconciler:
             due.add(p.memory.profile_name)
         for name in due:
             self._see(p, home, name)
+
+    def _requested(self, p: Pass) -> bool:
+        return p.who.requested_at not in {"", p.memory.last_handled_reconcile_at}
 
     def _see(self, p: Pass, home: Home, name: str) -> None:
         p.looked.add(name)
@@ -1100,6 +1301,18 @@ class Reconciler:
     def _take(self, cluster: Cluster, view: View, looked: Collection[str]) -> None:
         for key in cluster.saw(view, looked, self._monotonic()):
             self._wake(key)
+
+    def _find_overlaps(self, p: Pass, case: Case) -> None:
+        """Note which profiles can select the same pods; where that is new, wake their owners to note it too."""
+        others = overlaps(case)
+        message = overlap_message(case, others)
+        p.cluster.overlaps.pop(p.key, None)
+        if others:
+            p.cluster.overlaps[p.key] = frozenset(each.name for each in others)
+        if message and message != p.overlap:
+            for key in filter(None, map(owner_of, others)):
+                self._wake(key)
+        p.overlap = message
 
     def _find_strays(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
@@ -1126,19 +1339,20 @@ class Reconciler:
             resource: Resource | InvalidSpec = Resource.parse(p.obj)
         except InvalidSpec as error:
             resource = error
-        facts = None
+        facts, settings = None, self._settings
+        may_adopt = not settings.adoption_in.isdisjoint({"*", p.who.namespace})
         while True:
             view = p.cluster.view or View(False, {}, self._monotonic())
-            case = Case(p.who, resource, home, view, p.memory, facts, self._now(), self._settings.lost_create)
+            case = Case(p.who, resource, home, view, p.memory, facts, self._now(), settings.lost_create, may_adopt)
             action = plan(case)
             if isinstance(action, NeedFacts):
-                facts = self._aws.facts(home.cluster, case.spec) if case.spec else None
+                facts = self._aws.facts(home.cluster, case.spec, self._requested(p)) if case.spec else None
                 continue
             action = self._take_turn(p, view, action)
-            name = must_see(action)
-            if name is None or name in p.looked:
+            unseen = next((name for name in must_see(action) if name not in p.looked), None)
+            if unseen is None:
                 return case, action
-            self._see(p, home, name)
+            self._see(p, home, unseen)
 
     def _take_turn(self, p: Pass, view: View, action: Stay | Change) -> Stay | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -1164,11 +1378,11 @@ class Reconciler:
                 return self._create(p, case, name, note)
             case DeleteProfile(profile=profile, why=why):
                 return self._delete(p, case, profile, why)
-            case TagProfile(profile=profile, tags=tags, why=why):
+            case TagProfile(profile=profile, tags=tags, why=why, event=event):
                 self._remember_keys(p, tags.keys() - case.owner_tags.keys())
                 self._aws.tag(profile.arn, tags)
                 self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
-                self._done(p, "Tagged", f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {why}.")
+                self._done(p, event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {why}.")
             case UntagProfile(profile=profile, keys=keys, why=why):
                 self._aws.untag(profile.arn, keys)
                 self._changed(p, case, replace(profile, tags={k: v for k, v in profile.tags.items() if k not in keys}))
@@ -1186,40 +1400,59 @@ class Reconciler:
         resource, started = cast("Resource", case.resource), self._monotonic()
         p.memory = p.memory.but(
             create_started_at=case.now,
+            create_name=name,
             first_tried_at=p.memory.first_tried_at or case.now,
             cluster_arn=case.home.cluster_arn,
             # Those of before too: an earlier create may yet come true.
             applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *resource.tags})),
         )
-        self._report(p, Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}."), on_the_way=True)
+        asked = asked_for(case, name)
+        self._report(p, asked, on_the_way=True)
         if self._monotonic() - started > CREATE_WITHIN_SECONDS:
             return None
-        try:
-            profile = self._aws.create(case.home.cluster, name, resource.profile, case.wanted_tags)
-        except AwsError as error:
-            if not error.unclear:  # this create was refused; one before it may still come true
-                p.memory = p.memory.but(create_started_at=case.memory.create_started_at)
-            raise
-        self._changed(p, case, profile)
-        p.memory, p.shown = p.memory.but(profile_name=name, profile_arn=profile.arn), shown_of(profile)
-        again = " It had gone without the controller." if case.memory.profile_arn else ""
-        self._done(p, "Creating", f"EKS is asked to make profile {name} in cluster {case.home.cluster}.{again}")
+        profile = self._ask_for(p, case, name, resource.profile)
+        again = " It had gone without the controller." if case.memory.profile_arn and not case.kept else ""
+        pods = self._pods(p, case.kept.name) if case.kept else ""
+        said = flight(self._changed(p, case, profile))
+        self._done(p, asked.reason, f"{asked.message}{again}{pods}")
         if note:
             self._done(p, "RolePolicyMissing", note, "Warning")
-        return Stay(Phase.RECONCILING, "Creating", f"Profile {name} is {profile.status}. {note}".rstrip())
+        return replace(said, message=f"{said.message}{pods} {note}".rstrip())
+
+    def _ask_for(self, p: Pass, case: Case, name: str, spec: ProfileSpec) -> Profile:
+        try:
+            return self._aws.create(case.home.cluster, name, spec, case.wanted_tags)
+        except AwsError as error:
+            if not error.unclear:  # this create was refused; one before it may still come true
+                before = case.memory
+                p.memory = p.memory.but(create_started_at=before.create_started_at, create_name=before.create_name)
+            if case.kept and error.reason == "QuotaExceeded":
+                raise Refused(error.reason, f"{error} {SPARE_NEEDED} {case.kept.name} serves as it is.") from error
+            raise
 
     def _delete(self, p: Pass, case: Case, profile: Profile, why: str) -> Stay | None:
+        pods = self._pods(p, profile.name)
         going = self._aws.delete(case.home.cluster, profile.name)
-        self._done(p, "Deleting", f"Profile {profile.name} is being deleted: {why}.")
-        self._changed(p, case, going or profile, gone=going is None)
+        self._done(p, "Deleting", f"Profile {profile.name} is being deleted: {why}.{pods}")
+        after = self._changed(p, case, replace(profile, status="DELETING"), gone=going is None)
         if going is None:
             return None
-        p.shown = shown_of(going)
-        return Stay(Phase.RECONCILING, "Deleting", f"Profile {going.name} is {going.status}.")
+        said = flight(after)
+        return replace(said, message=f"{said.message}{pods}")
 
-    def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> None:
+    def _pods(self, p: Pass, profile: str) -> str:
+        """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
+        count = self._kube.running_pods(profile) if p.who.cluster == self._settings.cluster else None
+        return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
+
+    def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
+        """Take what EKS has answered to a change into the view; return the case as it is then."""
         p.cluster.leave(p.key)
-        self._take(p.cluster, case.view.showing(profile.name, None if gone else profile), {profile.name})
+        view = case.view.showing(profile.name, None if gone else profile)
+        self._take(p.cluster, view, {profile.name})
+        after = replace(case, view=view, memory=p.memory)
+        p.memory, p.shown = remember(after), shown_of(after.kept)
+        return after
 
     def _remember_keys(self, p: Pass, keys: Collection[str]) -> None:
         """Write down the tag keys that are about to be set, so that they can be taken away again.
@@ -1252,9 +1485,8 @@ class Reconciler:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
         status = p.obj.get("status") or {}
         old = status.get("conditions") or []
-        stalled = next((each for each in old if each["type"] == "Stalled"), None)
-        keep = (on_the_way or said is TURN) and _current(stalled, p.who)
-        listed = old if keep else conditions(old, p.who, said, self._now())
+        keep = (on_the_way or said is TURN) and _current(_found("Stalled", old), p.who)
+        listed = old if keep else conditions(old, p.who, said, p.overlap, self._now())
         self._write(p, listed)
         if not keep:
             self._tell(p, said, old, listed)
@@ -1267,14 +1499,18 @@ class Reconciler:
 
     def _tell(self, p: Pass, said: Stay, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
-        before = next((each for each in old if each["type"] == "Ready"), {})
+        before = _found("Ready", old)
+        if p.overlap not in {"", _found("Overlapping", old).get("message")}:
+            self._done(p, "Overlapping", p.overlap, "Warning")
         changed = any(before.get(key) != new[0][key] for key in ("status", "reason", "message"))
         if changed and said.phase is Phase.STALLED:
             event = said.reason if said.reason in {"CreateFailed", "DeleteFailed"} else "Refused"
             note = said.message if said.message.startswith(said.reason) else f"{said.reason}: {said.message}"
             self._done(p, event, note, "Warning")
         elif said.phase is Phase.READY and before.get("status") != "True":
-            self._done(p, "Created" if before.get("reason") == "Creating" else "Active", said.message)
+            was = before.get("reason")
+            event = "Created" if was == "Creating" else "Replaced" if was == "Replacing" else "Active"
+            self._done(p, event, said.message)
             if before:
                 since = datetime.fromisoformat(before["lastTransitionTime"])
                 self._ready_after((self._now() - since).total_seconds())

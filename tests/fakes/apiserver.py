@@ -85,6 +85,8 @@ RESOURCES = {
         Resource("coordination.k8s.io/v1", "leases", "Lease", create_on_put=True),
         Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, needs_version=False),
         Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
+        Resource("v1", "pods", "Pod"),
+        Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False),
     )
 }
 PATH = re.compile(
@@ -237,6 +239,7 @@ def selection(at: Target, query: Mapping[str, str]) -> Callable[[Obj], bool]:
     def shows(obj: Obj) -> bool:
         metadata = obj["metadata"]
         known = {f"metadata.{name}": metadata.get(name, "") for name in ("name", "namespace")}
+        known["status.phase"] = obj.get("status", {}).get("phase", "")
         in_scope = at.namespace in ("", metadata.get("namespace"))
         return in_scope and labels <= metadata.get("labels", {}).items() and fields <= known.items()
 
@@ -386,14 +389,15 @@ def _utc_now() -> datetime:
 class ApiServer:
     """The server without a wire: thread-safe, one lock; every object that it hands out is a copy.
 
-    `crd_defaults` is whether crd.yaml fills in and drops fields (False: an old CRD). `rand` makes uids and generated
-    names, so that a seeded simulation repeats.
+    `crd_defaults` is whether crd.yaml fills in and drops fields (False: an old CRD). `may_list_pods` is what it answers
+    who asks for that permission. `rand` makes uids and generated names, so that a seeded simulation repeats.
     """
 
     def __init__(
         self, now: Callable[[], datetime] = _utc_now, bookmark_seconds: float = 60.0, rand: random.Random | None = None
     ) -> None:
         self.crd_defaults = True
+        self.may_list_pods = False
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self._now, self._bookmark_seconds, self._rand = now, bookmark_seconds, rand or random.Random()
@@ -570,6 +574,10 @@ class ApiServer:
                 return Response(200, wire(self._found(at)))
             case "GET", False, _ if not wants_watch(query):
                 return self._list(at, query)
+            case "POST", False, _ if at.resource.plural == "selfsubjectaccessreviews":
+                asked = body["spec"]["resourceAttributes"]
+                allowed = self.may_list_pods and (asked["verb"], asked["resource"]) == ("list", "pods")
+                return Response(201, {**body, "metadata": {}, "status": {"allowed": allowed}})
             case "POST", False, _ if at.namespace or not at.resource.namespaced:
                 return self._create(at, body)
             case "PUT", True, _:

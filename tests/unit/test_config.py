@@ -36,6 +36,7 @@ FLAGS = [
     ("--no-leader-elect", "NO_LEADER_ELECT", "false"),
     ("--lease-namespace", "LEASE_NAMESPACE", "none"),
     ("--lease-name", "LEASE_NAME", "fargate-operator"),
+    ("--allow-adoption-in", "ALLOW_ADOPTION_IN", "none"),
 ]
 
 
@@ -73,6 +74,7 @@ def test_what_nobody_set_has_its_default() -> None:
         no_leader_elect=False,
         lease_namespace="default",
         lease_name="fargate-operator",
+        allow_adoption_in=frozenset(),
     )
 
 

@@ -20,7 +20,12 @@ from tests.fakes.apiserver import ApiError, ApiServer, Dropped, Expired, Obj, Se
 
 PROFILES = "/apis/jicomusic.com/v1/namespaces/default/fargateprofiles"
 MERGE = "application/merge-patch+json"
-DEFAULTS = {"deletionPolicy": "Delete", "suspend": False}  # of crd.yaml
+DEFAULTS = {
+    "deletionPolicy": "Delete",
+    "updatePolicy": "Refuse",
+    "adoptionPolicy": "Never",
+    "suspend": False,
+}  # crd.yaml
 
 
 @pytest.fixture

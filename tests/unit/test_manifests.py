@@ -25,8 +25,8 @@ import kube
 import reconcile
 from controller import LeaderElector
 from reconcile import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Resource
-from tests.fakes.apiserver import RESOURCES, kubeconfig, resolve, serve
-from tests.harness import Bench, bench
+from tests.fakes.apiserver import RESOURCES, ApiServer, kubeconfig, resolve, serve
+from tests.harness import Bench, InProcess, bench
 
 ROOT = Path(__file__).parents[2]
 MODULES = ("aws.py", "kube.py", "reconcile.py", "controller.py")
@@ -333,14 +333,14 @@ def life() -> Iterator[Bench]:
         yield b
 
 
-def asked(b: Bench) -> set[tuple[str, str, str]]:
+def asked(api: ApiServer) -> set[tuple[str, str, str]]:
     """Return what the API server was asked for, as RBAC words it: verb, group and resource, name where it is fixed."""
     verbs = {
         ("GET", False): "list", ("GET", True): "get", ("WATCH", False): "watch", ("POST", False): "create",
         ("PUT", True): "update",
     }  # fmt: skip
     found = set()
-    for request in b.api.log:
+    for request in api.log:
         at = resolve(request.path)
         method = "WATCH" if request.query.get("watch") == "true" else request.method
         verb = verbs.get((method, bool(at.name)), method.lower())
@@ -351,6 +351,20 @@ def asked(b: Bench) -> set[tuple[str, str, str]]:
         if (request.method, request.status) == ("PUT", 201):  # a PUT that makes an object needs both verbs
             found.add(("create", what, name))
     return found
+
+
+# By the ClusterRole system:basic-user that every cluster has.
+GRANTED_TO_ALL = {("create", "authorization.k8s.io:selfsubjectaccessreviews", "")}
+
+
+def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
+    commented = re.findall(r"^# (- apiGroups:.*(?:\n#   .*)+)", (ROOT / "rbac.yaml").read_text(), re.M)
+    (rule,) = [rule for text in commented for rule in yaml.safe_load(text.replace("\n# ", "\n")) if "pods" in str(rule)]
+    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    api = ApiServer()
+    api.may_list_pods = True
+    assert kube.Kube(InProcess(api, lambda: None), "test").running_pods("web") == 0
+    assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
 
 
 def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
@@ -369,15 +383,15 @@ def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
         for name in rule.get("resourceNames", [""])
         for verb in rule["verbs"]
     }
-    assert granted == asked(life)
+    assert granted | GRANTED_TO_ALL == asked(life.api)
     assert {request.status for request in life.api.log} <= {200, 201, 404}
 
 
 def test_that_life_has_met_every_call_of_kube_py() -> None:
     sent = re.findall(r'_(?:call|open)\(\s*"([A-Z]+)"', (ROOT / "kube.py").read_text())
-    # list, watch, exists, namespace_uid, read_lease; _patch; event; write_lease: a new call belongs into `life` and
-    # rbac.yaml.
-    assert sorted(sent) == ["GET", "GET", "GET", "GET", "GET", "PATCH", "POST", "PUT"]
+    # list, watch, exists, namespace_uid, read_lease; _patch; event, the review of what it may; write_lease: a new call
+    # belongs into `life` and rbac.yaml.
+    assert sorted(sent) == ["GET", "GET", "GET", "GET", "GET", "PATCH", "POST", "POST", "PUT"]
 
 
 def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
@@ -629,8 +643,10 @@ def test_the_readme_explains_every_event_and_no_other(life: Bench) -> None:
                 posted |= set(words(event) or [])
             case ast.Call(func=ast.Name("RemoveFinalizer"), args=[event, *_]):
                 posted |= set(words(event) or [])
-    # Computed: `_tell` posts the reason itself for these, and Refused for what stalls otherwise.
+    # Computed: `_tell` posts the reason itself for these, and Refused for what stalls otherwise; the rest is said by
+    # `asked_for` and by the rows of the plan.
     posted |= {"CreateFailed", "DeleteFailed", "Refused", "Suspended", "Released"}
+    posted |= {"Creating", "Replacing", "Tagged", "Adopted", "Created", "Replaced", "Active"}
     posted -= {"Guarded"}  # has no note, so it is only logged
     named = {name for row in table("event") for name in row[0].split(", ")}
     assert named == posted

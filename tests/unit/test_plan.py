@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -33,6 +34,7 @@ from reconcile import (
     TagProfile,
     UntagProfile,
     backoff,
+    must_see,
     plan,
     remember,
 )
@@ -96,6 +98,9 @@ COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=pr
 LOST = Memory(create_started_at=NOW - timedelta(seconds=30))
 UNTAGGED: dict[str, Any] = {"tags": {}}
 
+OLD = profile(role=ROLE + "-old")
+ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "may_adopt": True}
+
 # By the row's own words: a case in which it is the first that fits, and what it answers.
 ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Stay),
@@ -130,11 +135,15 @@ ROWS: dict[str, tuple[Case, Any]] = {
         UntagProfile,
     ),
     "owned, as wanted": (case(profile()), Stay),
-    "none owned, facts unknown": (case(facts=None), NeedFacts),
-    "none owned, preflight objects": (case(view=View(False, {}, 0.0)), Stay),
-    "none owned, the name is taken": (case(profile(tags=OTHER_OWNER)), Stay),
-    "none owned": (case(), CreateProfile),
-    "owned, not as wanted": (case(profile(role=ROLE + "-old")), Stay),
+    "owned, not as wanted, Refuse": (case(OLD), Stay),
+    "none owned, to adopt, on its way": (case(profile(status="CREATING", **UNTAGGED), **ADOPTING), Stay),
+    "none owned, to adopt, not as wanted": (case(replace(OLD, **UNTAGGED), **ADOPTING), Stay),
+    "none owned, to adopt": (case(profile(**UNTAGGED), **ADOPTING), TagProfile),
+    "to be made, facts unknown": (case(facts=None), NeedFacts),
+    "to be made, preflight objects": (case(view=View(False, {}, 0.0)), Stay),
+    "to be made, the name is taken": (case(profile(tags=OTHER_OWNER)), Stay),
+    "owned, not as wanted, Recreate": (case(OLD, resource=Resource(SPEC, {}, "Recreate")), DeleteProfile),
+    "to be made": (case(), CreateProfile),
 }
 
 
@@ -218,6 +227,118 @@ def test_an_unknown_word_of_eks_is_waited_for() -> None:
     assert row_of(case(profile(status="UPDATING"))) == "owned, in flight"
 
 
+REPLACE, RECREATE = Resource(SPEC, {}, "Replace"), Resource(SPEC, {}, "Recreate")
+
+
+def created(c: Case) -> str:
+    action = plan(c)
+    assert isinstance(action, CreateProfile), action
+    return action.name
+
+
+def test_a_replacement_is_named_as_the_object_where_that_is_free_and_else_by_what_is_wanted() -> None:
+    name = created(case(OLD, resource=REPLACE))
+    assert re.fullmatch("web-[0-9a-f]{8}", name)
+    assert who().may_name(name)
+    assert created(case(replace(OLD, name="web-0123abcd"), resource=REPLACE)) == "web"
+
+
+def test_the_name_of_a_replacement_depends_on_object_and_spec_and_on_nothing_else() -> None:
+    name = created(case(OLD, resource=REPLACE))
+    tagged = replace(OLD, tags=OURS | {"team": "a"})
+    assert created(case(tagged, resource=Resource(SPEC, {"team": "a"}, "Replace"), memory=KNOWN)) == name
+    other = replace(SPEC, subnets=None)
+    assert created(case(replace(OLD, role="x"), resource=Resource(other, {}, "Replace"))) != name
+    theirs = who(namespace="shop")
+    owned = replace(OLD, tags=OURS | {OWNER_KEY: "shop/web"})
+    assert created(case(owned, who=theirs, resource=REPLACE)) != name
+
+
+def test_the_old_profile_serves_until_the_new_one_is_active_and_then_goes() -> None:
+    new = profile("web-0123abcd", status="CREATING")
+    waiting = plan(case(OLD, new, resource=REPLACE, memory=KNOWN))
+    assert isinstance(waiting, Stay)
+    assert waiting.reason == "Replacing"
+    assert "web-0123abcd" in waiting.message
+    going = plan(case(OLD, replace(new, status="ACTIVE"), resource=REPLACE, memory=KNOWN))
+    assert going == DeleteProfile(OLD, "web-0123abcd has taken its place", replace(new, status="ACTIVE"))
+    assert must_see(going) == ("web", "web-0123abcd")
+
+
+def test_of_several_none_as_wanted_the_one_that_does_not_serve_goes_first() -> None:
+    spare = profile("web-0123abcd", role=ROLE + "-older", created_at=NOW - timedelta(days=9))
+    action = plan(case(OLD, spare, resource=REPLACE, memory=KNOWN))
+    assert isinstance(action, DeleteProfile)
+    assert action.profile == spare
+
+
+def test_a_profile_without_its_owner_tags_is_still_known_when_its_replacement_has_taken_over() -> None:
+    """Its tags are put back in the same pass; if that call fails, the next pass must know it still."""
+    stripped = replace(OLD, **UNTAGGED)
+    seen = case(stripped, profile("web-0123abcd"), resource=REPLACE, memory=KNOWN)
+    assert plan(seen) == TagProfile(stripped, OURS, "its owner tags were gone")
+    assert isinstance(plan(replace(seen, memory=remember(seen))), TagProfile)
+
+
+def test_a_failed_replacement_is_made_again_though_the_old_one_is_wanted_back() -> None:
+    failed = profile("web-0123abcd", status="CREATE_FAILED")
+    seen = case(profile(), failed, resource=REPLACE, memory=KNOWN)
+    assert row_of(seen) == "owned, failed, resting"
+    later = replace(seen, memory=remember(seen), now=NOW + timedelta(seconds=16))
+    action = plan(later)
+    assert isinstance(action, DeleteProfile)
+    assert action.profile == failed
+
+
+def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves() -> None:
+    """A replacement whose answer was lost must not outlive its object because the old profile was seen."""
+    asked = KNOWN.but(create_started_at=NOW, create_name="web-0123abcd")
+    assert remember(case(OLD, resource=REPLACE, memory=asked)).create_started_at == NOW
+    new = profile("web-0123abcd", created_at=NOW)
+    assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at is None
+
+
+def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
+    assert isinstance(plan(case(OLD, resource=RECREATE)), DeleteProfile)
+    assert isinstance(plan(case(OLD, resource=RECREATE, facts=None)), NeedFacts)
+    no_role = replace(GOOD, role=RoleFact(found=False))
+    refused = plan(case(OLD, resource=RECREATE, facts=no_role))
+    assert isinstance(refused, Stay)
+    assert (refused.reason, "Profile web serves as it is." in refused.message) == ("RoleNotFound", True)
+    serving = replace(OLD, name="web-0123abcd")
+    taken = plan(case(serving, profile(tags=OTHER_OWNER), resource=RECREATE))
+    assert isinstance(taken, Stay)
+    assert (taken.reason, "Profile web-0123abcd serves" in taken.message) == ("NameTaken", True)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason", "words"),
+    [
+        ({"may_adopt": False}, "NameTaken", "--allow-adoption-in default"),
+        ({"resource": Resource(SPEC, {})}, "NameTaken", "set spec.adoptionPolicy: Adopt"),
+        (
+            {"resource": Resource(replace(SPEC, role="other"), {}, adopt=True)},
+            "AdoptMismatch",
+            "podExecutionRoleArn: EKS has",
+        ),
+    ],
+)
+def test_a_profile_is_adopted_only_if_spec_and_operator_want_it_and_it_is_as_the_spec_says(
+    change: dict[str, Any], reason: str, words: str
+) -> None:
+    answer = plan(case(profile(**UNTAGGED), **ADOPTING | change))
+    assert isinstance(answer, Stay)
+    assert answer.reason == reason
+    assert words in answer.message
+
+
+@pytest.mark.parametrize("tags", [OTHER_OWNER, OURS | {CONTROLLER_KEY: "uid-2"}, {CONTROLLER_KEY: "uid-2"}])
+def test_a_profile_with_an_owner_is_never_adopted(tags: dict[str, str]) -> None:
+    answer = plan(case(profile(tags=tags), **ADOPTING))
+    assert isinstance(answer, Stay)
+    assert answer.reason == "NameTaken"
+
+
 # The plan as a whole: whatever is seen, these hold.
 
 STATUSES = ["CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED", "NEW_WORD"]
@@ -250,7 +371,9 @@ identities = st.builds(
     retain=st.booleans(),
     suspended=st.booleans(),
 )
-resources = st.sampled_from([Resource(SPEC, {}), Resource(SPEC, {"team": "b"}), InvalidSpec()])
+resources = st.sampled_from(
+    [Resource(SPEC, {}), Resource(SPEC, {"team": "b"}, adopt=True), REPLACE, RECREATE, InvalidSpec()]
+)
 cases = st.builds(
     lambda seen, found, **rest: (
         case(*(seen if found else []), **rest, view=View(found, {}, 0.0)) if not found else case(*seen, **rest)
@@ -261,6 +384,7 @@ cases = st.builds(
     resource=resources,
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
+    may_adopt=st.booleans(),
 )
 
 
@@ -274,9 +398,10 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.who.guarded, "S1: nothing is touched without our finalizer"
             assert not c.who.suspended or c.who.retain, "suspended: nothing is deleted but a retained spare"
         case TagProfile(profile=each) | UntagProfile(profile=each):
-            assert each in c.owned or each == c.hands_over, "S2"
+            assert each in c.owned or each in (c.hands_over, c.adopts), "S2"
         case CreateProfile(name=name):
-            assert not c.owned and name not in c.view.profiles
+            assert name not in c.view.profiles
+            assert len(c.owned) <= (c.update_policy == "Replace"), "at most one spare"
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
