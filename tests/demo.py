@@ -21,6 +21,7 @@ from typing import Any, TextIO
 
 import yaml
 
+from reconcile import OWNER_KEY
 from tests.fakes.aws import Manners
 from tests.sandbox import ROOT, Missed, Sandbox, sandbox
 
@@ -53,11 +54,14 @@ REFUSE = """\
 both, and EKS is not even asked."""
 MEND = """\
 4. The object is edited: a private subnet, the right role. That is enough; nobody has to delete it or to restart \
-anything."""
+anything. Now two profiles select the pods of namespace shop, and both objects are told so."""
+EDIT = """\
+5. The selectors of shop/web are edited. EKS cannot change a profile, but the object says updatePolicy: Replace. So a \
+new profile is made first, and the old one goes only when that is ACTIVE."""
 DELETE = """\
-5. All objects are deleted. Each goes only when its profile is gone from EKS, and those go one at a time too."""
+6. All objects are deleted. Each goes only when its profile is gone from EKS, and those go one at a time too."""
 COUNTS = f"""\
-6. What that took. The controller looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
+7. What that took. The controller looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
 {RESYNC_SECONDS} s at the others) than by default (5 to 15 s, 10 min)."""
 
 
@@ -96,7 +100,7 @@ def colour_of(row: Cells) -> str:
     status, ready, reason = row[4:7]
     if ready == "True" and status == "ACTIVE":
         return GREEN
-    return YELLOW if status or reason in {"", "Creating", "WaitingForTurn"} else RED
+    return YELLOW if status or reason in {"", "Creating", "Replacing", "WaitingForTurn"} else RED
 
 
 @dataclass
@@ -286,6 +290,22 @@ def mend_wrong(demo: Demo) -> None:
     demo.wait_ready(name, namespace)
 
 
+def edit_replaced(demo: Demo) -> None:
+    demo.step(EDIT)
+    edited = manifest("web", "shop", demo.box.world.roles["good"])
+    edited["spec"] |= {"updatePolicy": "Replace", "selectors": [{"namespace": "shop-*"}]}
+    demo.box.apply(edited)
+
+    def replaced() -> bool:
+        owned = [each for each in demo.box.profiles().values() if each["tags"].get(OWNER_KEY) == "shop/web"]
+        if "ACTIVE" not in [each["status"] for each in owned]:
+            raise Missed("at every moment an ACTIVE profile of shop/web is there")
+        return [each["selectors"][0]["namespace"] for each in owned] == ["shop-*"]
+
+    demo.box.wait_for(replaced, SOON_SECONDS, "the profile with the new selectors has taken the place of the old one")
+    demo.box.wait_for(lambda: demo.box.ready("web", "shop"), SOON_SECONDS, "shop/web is Ready")
+
+
 def delete_all(demo: Demo) -> None:
     demo.step(DELETE)
     for name, namespace in (*THREE, WRONG):
@@ -333,7 +353,7 @@ def tell(demo: Demo) -> None:
     started = time.monotonic()
     demo.screen.say(wrapped(INTRODUCTION, demo.screen.width))
     demo.box.start()
-    for act in (apply_three, delete_behind_its_back, refuse_wrong, mend_wrong, delete_all, count_calls):
+    for act in (apply_three, delete_behind_its_back, refuse_wrong, mend_wrong, edit_replaced, delete_all, count_calls):
         act(demo)
     stop(demo, started)
 

@@ -236,10 +236,16 @@ class User:
 
     def events(self, name: str = "web", kind: str = "", namespace: str = "") -> list[str]:
         """Return the reasons of the events about an object, oldest first."""
+        return [event["reason"] for event in self._events(name, namespace) if kind in {"", event["type"]}]
+
+    def notes(self, reason: str, name: str = "web") -> list[str]:
+        """Return what the events of a reason say about an object, oldest first."""
+        return [event["note"] for event in self._events(name) if event["reason"] == reason]
+
+    def _events(self, name: str, namespace: str = "") -> list[Object]:
         found = self._read(f"/apis/events.k8s.io/v1/namespaces/{namespace or self.namespace}/events") or {"items": []}
         about = [event for event in found["items"] if event["regarding"]["name"] == name]
-        about.sort(key=lambda event: str(event["eventTime"]))
-        return [event["reason"] for event in about if kind in {"", event["type"]}]
+        return sorted(about, key=lambda event: str(event["eventTime"]))
 
     def wait_ready(self, *names: str, seconds: float = SOON, namespace: str = "") -> None:
         wanted = names or ("web",)

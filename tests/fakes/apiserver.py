@@ -489,7 +489,8 @@ class ApiServer:
 
     def writes(self) -> list[Request]:
         """Return the logged requests that were meant to change something."""
-        return [request for request in self.log if request.method != "GET"]
+        asked = "selfsubjectaccessreviews"  # a question, though it is a POST
+        return [request for request in self.log if request.method != "GET" and not request.path.endswith(asked)]
 
     def clear_log(self) -> None:
         self.log.clear()
