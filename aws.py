@@ -423,12 +423,10 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
             "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."
         )
         raise Retryable("NoCredentials", f"{error}. {mend}") from error
-    except (BotoCoreError, ResponseParserError) as error:
-        raise Retryable(
-            "AwsUnreachable",
-            f"{error} If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints).",
-            unclear=True,
-        ) from error
+    except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
+        said = str(error).partition("\n")[0]
+        mend = "If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints)."
+        raise Retryable("AwsUnreachable", f"{said} {mend}", unclear=True) from error
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import heapq
+import json
 import logging
 import os
 import random
@@ -39,7 +40,7 @@ from prometheus_client.core import GaugeMetricFamily
 
 import aws
 import kube
-from reconcile import Phase, Reconciler, Requeue, Settings, phase_of
+from reconcile import Limits, Phase, Reconciler, Requeue, Settings, phase_of
 
 log = logging.getLogger("fargate.controller")
 
@@ -99,7 +100,7 @@ FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = 
     ),
     (Histogram, "aws_api_request_duration_seconds", "service operation", "Seconds that a request to AWS took."),
     (Counter, "kube_api_requests_total", "method code", "Requests to the API server; code is HTTP's, or <error>."),
-    (Gauge, "fargate_watch_heard_timestamp_seconds", "", "When the API server last told of objects."),
+    (Gauge, "fargate_watch_heard_timestamp_seconds", "namespace", "When the API server last told of objects."),
     (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),
 )
 
@@ -276,14 +277,14 @@ class Store:
             self._objects.pop(key_of(obj), None)
             self._gone[key_of(obj)] = obj["metadata"]["uid"]
 
-    def replace(self, objects: list[Object]) -> set[Key]:
-        """Take a whole list; return every key that is or was there."""
+    def replace(self, objects: list[Object], namespace: str = "") -> set[Key]:
+        """Take a whole list, of one namespace or of all; return every key that is or was there."""
         with self._lock:
             listed = {key_of(obj) for obj in objects}
-            vanished = self._objects.keys() - listed
+            vanished = {key for key in self._objects.keys() - listed if namespace in {"", key[0]}}
             for key in vanished:
                 del self._objects[key]
-            self._gone.clear()
+            self._gone = {key: version for key, version in self._gone.items() if namespace not in {"", key[0]}}
             for obj in objects:
                 self._put(obj)
             return listed | vanished
@@ -327,8 +328,11 @@ class Informer:
     list, in which what vanished meanwhile is found by what is missing.
     """
 
-    def __init__(self, source: Source, store: Store, queue: WorkQueue, heard: Callable[[], None]) -> None:
+    def __init__(
+        self, source: Source, store: Store, queue: WorkQueue, heard: Callable[[], None], namespace: str = ""
+    ) -> None:
         self._source, self._store, self._queue, self._heard = source, store, queue, heard
+        self._namespace = namespace  # that the source shows, "" for all
         self._version = ""
         self.synced = False
 
@@ -336,12 +340,13 @@ class Informer:
         """List if there is nothing to resume from, then follow one watch to its end."""
         if not self._version:
             objects, version = self._source.list()
-            for key in self._store.replace(objects):
+            for key in self._store.replace(objects, self._namespace):
                 self._queue.add(key)
             self._version = version
             self.synced = True
             self._heard()
-            log.info("listed objects=%d version=%s", len(objects), version)
+            fields = {"objects": len(objects), "version": version}
+            log.info("listed objects=%(objects)d version=%(version)s", fields)
         seen = 0
         try:
             for kind, obj in self._source.watch(self._version):
@@ -432,7 +437,7 @@ class LeaderElector:
         spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
             self._leases.write_lease(*self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
-            log.info("released the Lease %s/%s", *self._key)
+            log.info("released lease=%(lease)s", {"lease": "/".join(self._key)})
         except kube.KubeError as error:
             log.warning("the Lease could not be released, it expires: %s", error)
 
@@ -459,7 +464,8 @@ class LeaderElector:
         self._lease = self._leases.write_lease(*self._key, lease, old | record)
         self._renewed_at = sent
         if not self._led:
-            log.info("leading lease=%s/%s identity=%s", *self._key, self.identity)
+            fields = {"lease": "/".join(self._key), "identity": self.identity}
+            log.info("leading lease=%(lease)s identity=%(identity)s", fields)
         self._led = True
 
 
@@ -503,10 +509,12 @@ class Controller:
             except (kube.Conflict, kube.NotFound):
                 result, after = "requeue", CONFLICT_SECONDS
             except kube.KubeError as error:
-                log.warning("failed object=%s/%s: %s", *key, error)
+                fields = {"object": "/".join(key), "message": str(error)}
+                log.warning('failed object=%(object)s message="%(message)s"', fields)
                 result, after = "error", self._backoff.next(key)
             except Exception:
-                log.exception("a bug: the pass of object=%s/%s broke off; the others go on", *key)
+                fields = {"object": "/".join(key)}
+                log.exception("a bug: the pass of object=%(object)s broke off; the others go on", fields)
                 result, after = "error", self._backoff.next(key)
         self._metrics.passed(result)
         if after is not None:
@@ -610,6 +618,35 @@ class Health:
         return server
 
 
+class Lines(logging.Formatter):
+    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record, its fields each under its own name; `event` is the record's first word then."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = record.args if isinstance(record.args, dict) else {}
+        event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
+        line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        line |= {"level": record.levelname.lower(), "logger": record.name, **event}
+        line |= {"message": record.getMessage()} | fields
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(form: str, level: str) -> None:
+    """Log as told; the libraries only what is wrong: their debug lines hold requests, and so secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if form == "json" else Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("fargate").setLevel(level.upper())
+
+
 # The command line
 
 
@@ -627,6 +664,12 @@ class Config:
     lease_namespace: str
     lease_name: str
     allow_adoption_in: frozenset[str]
+    namespace: frozenset[str]
+    selector: str
+    allowed_roles: frozenset[str]
+    selector_namespaces: str
+    log_format: str
+    log_level: str
 
 
 class Missing(Exception):
@@ -664,7 +707,21 @@ def names(text: str) -> frozenset[str]:
     return frozenset(filter(None, map(str.strip, text.split(","))))
 
 
+def one_of(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return read
+
+
+scope, log_format = one_of("own", "any"), one_of("text", "json")
+log_level = one_of("debug", "info", "warning", "error")
 MEANT: Mapping[object, str] = {
+    scope: "own or any",
+    log_format: "text or json",
+    log_level: "debug, info, warning or error",
     truth: "true or false",
     count: "a whole number of at least 1",
     positive: "a number of seconds above 0",
@@ -693,8 +750,11 @@ class Flag(NamedTuple):
         more: dict[str, Any] = {"metavar": self.name.rsplit("-", maxsplit=1)[-1].upper()}
         if self.kind is truth:
             more = {"metavar": "true|false", "nargs": "?", "const": True}
+        default = next(set_to, self.default)
+        if self.name == "namespace":  # the first is what the variable says
+            more, default = more | {"action": "append"}, [names(str(default))]
         shown = f"{self.what} [variable {self.variables}, default {str(self.default).lower() or 'none'}]"
-        parser.add_argument(f"--{self.name}", type=self.read, default=next(set_to, self.default), help=shown, **more)
+        parser.add_argument(f"--{self.name}", type=self.read, default=default, help=shown, **more)
 
 
 _FOUND = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
@@ -704,15 +764,20 @@ FLAGS = (
     Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
     Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
     Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
-    Flag("controller-id", "CONTROLLER_ID", str, "",
-         "who this is in the tags of profiles; without it, uid of kube-system"),
+    Flag("controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; else the uid of kube-system"),
     Flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics"),
-    Flag("health-address", "HEALTH_ADDRESS", str, "", "where they listen; without it on every address"),
+    Flag("health-address", "HEALTH_ADDRESS", str, "", "where these are served; without it on every address"),
     Flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone"),
     Flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default"),
     Flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas"),
     Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", names, "",
          "namespaces, separated by commas, whose objects may take over profiles without an owner; * for all"),
+    Flag("namespace", "WATCH_NAMESPACE", names, "", "whose objects to serve, may be given again; without it all"),
+    Flag("selector", "WATCH_SELECTOR", str, "", "labels of the objects to serve, as kubectl takes them; else all"),
+    Flag("allowed-roles", "ALLOWED_ROLES", names, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
+    Flag("selector-namespaces", "SELECTOR_NAMESPACES", scope, "any", "own: select pods of one's own namespace only"),
+    Flag("log-format", "LOG_FORMAT", log_format, "text", "text or json"),
+    Flag("log-level", "LOG_LEVEL", log_level, "info", "debug, info, warning or error"),
 )  # fmt: skip
 
 
@@ -739,8 +804,11 @@ def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
         raise Missing("set --cluster-name or CLUSTER_NAME to the name of the EKS cluster")
     if not region:
         raise Missing("set --region or AWS_REGION to the AWS region of the EKS cluster")
-    namespace = config.lease_namespace or kube.own_namespace() or "default"
-    return Config(**vars(config) | {"cluster_name": cluster, "region": region, "lease_namespace": namespace})
+    lease_namespace = config.lease_namespace or kube.own_namespace() or "default"
+    said, *flagged = cast("list[frozenset[str]]", config.namespace)
+    namespaces = frozenset().union(*(flagged or [said]))
+    found = {"cluster_name": cluster, "region": region, "lease_namespace": lease_namespace, "namespace": namespaces}
+    return Config(**vars(config) | found)
 
 
 @dataclass
@@ -748,10 +816,10 @@ class Process:
     """The wired parts; `run` starts the threads and ends them. Without an elector it leads from the start."""
 
     config: Config
-    source: kube.Kube
+    sources: list[kube.Kube]
     store: Store
     queue: WorkQueue
-    informer: Informer
+    informers: dict[str, Informer]
     controller: Controller
     health: Health
     metrics: Metrics
@@ -765,7 +833,7 @@ class Process:
 
         The Lease is given up only if they have ended by then; else it expires.
         """
-        informer = self._start("informer", self.informer.run_once, RELIST_SECONDS)
+        informers = [self._start(name, each.run_once, RELIST_SECONDS) for name, each in self.informers.items()]
         acting = [self._start("elector", self._elect, (LOOK_SECONDS, LOOK_SECONDS))] if self.elector else []
         if not self.elector:
             self._lead()
@@ -774,9 +842,10 @@ class Process:
             return 1  # at once: who leads now must not be met
         log.info("stopping: waiting up to %.0f s for the passes in hand", GRACE_SECONDS)
         self.queue.close()
-        self.source.stop()
+        for source in self.sources:
+            source.stop()
         deadline = time.monotonic() + GRACE_SECONDS
-        for threads in (acting, self.workers, [informer]):  # in this order: it is the elector that starts workers
+        for threads in (acting, self.workers, informers):  # in this order: it is the elector that starts workers
             for thread in threads:
                 thread.join(max(0.0, deadline - time.monotonic()))
         if self.elector and not any(thread.is_alive() for thread in acting + self.workers):
@@ -814,13 +883,16 @@ class Process:
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
-    source = kube.Kube(kube.connect(config.workers + 5), instance, observe=metrics.asked_kube)
+    namespaces = sorted(config.namespace) or [""]
+    api = kube.connect(config.workers + len(namespaces) + 4)
     try:
         clients = aws.connect(config.region, config.workers + 2, metrics.asked_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
-    edge = aws.Aws(clients, config.region, time.monotonic)
-    store, queue = Store(), WorkQueue(time.monotonic, metrics)
+    told = metrics.asked_kube
+    sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
+    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic)
+    store, queue, health = Store(), WorkQueue(time.monotonic, metrics), Health(time.monotonic)
     queue.close()
     elector, check = None, lambda: None
     if not config.no_leader_elect:
@@ -828,26 +900,37 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
         check = elector.check
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
-    settings = Settings(
-        config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
-        adoption_in=config.allow_adoption_in,
-    )  # fmt: skip
     reconciler = Reconciler(
-        store, fenced(source, check), fenced(edge, check), settings, queue.add, utc_now, time.monotonic,
+        store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
     )  # fmt: skip
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
-    health = Health(time.monotonic)
-    moved = health.beat("informer")
-
-    def heard() -> None:
-        moved()
-        metrics["fargate_watch_heard_timestamp_seconds"].set_to_current_time()
-
-    informer = Informer(source, store, queue, heard)
-    health.synced = lambda: informer.synced
+    informers = {
+        f"informer {namespace}".rstrip(): Informer(each, store, queue, hearing(health, metrics, namespace), namespace)
+        for namespace, each in zip(namespaces, sources, strict=True)
+    }
+    health.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
-    return Process(config, source, store, queue, informer, controller, health, metrics, elector)
+    return Process(config, sources, store, queue, informers, controller, health, metrics, elector)
+
+
+def settings(config: Config) -> Settings:
+    limits = Limits(config.allowed_roles, config.cluster_name if config.selector_namespaces == "own" else "")
+    return Settings(
+        config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
+        adoption_in=config.allow_adoption_in, limits=limits,
+    )  # fmt: skip
+
+
+def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
+    moved = health.beat(f"informer {namespace}".rstrip())
+    heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
+
+    def told() -> None:
+        moved()
+        heard.set_to_current_time()
+
+    return told
 
 
 def utc_now() -> datetime:
@@ -875,17 +958,17 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    logging.getLogger("botocore").setLevel(logging.WARNING)
     try:
         config = configure(arguments, environ)
+        log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
         stop_on_signals(process.stop)
         process.health.serve(config.health_address, config.health_port, process.metrics.registry)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    log.info("started cluster=%s region=%s workers=%d", config.cluster_name, config.region, config.workers)
+    fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers}
+    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)d", fields)
     return process.run()
 
 

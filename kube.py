@@ -78,7 +78,8 @@ class Kube:
     """FargateProfile objects and events through one API client; safe to share between threads.
 
     Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told of each request: its
-    method and the HTTP code of the answer, "<error>" for none.
+    method and the HTTP code of the answer, "<error>" for none. `list` and `watch` see one namespace, "" for all, and
+    the objects with the labels of a selector, "" for all.
     """
 
     def __init__(
@@ -88,8 +89,12 @@ class Kube:
         silence_seconds: float = SILENCE_SECONDS,
         rand: Callable[[], float] = random.random,
         observe: Callable[[str, str], None] = lambda _method, _code: None,
+        namespace: str = "",
+        selector: str = "",
     ) -> None:
         self._observe = observe
+        self._scope = _path(namespace)
+        self._selected = {"labelSelector": selector} if selector else {}
         self._api = api
         self._instance = instance
         self._silence_seconds = silence_seconds
@@ -103,7 +108,7 @@ class Kube:
         Never resourceVersion=0, which any stale cache may answer: a restarted controller must not travel back in
         time.
         """
-        objects, version = self._pages(_path(), {})
+        objects, version = self._pages(self._scope, self._selected)
         return [_trimmed(item) for item in objects], version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
@@ -118,8 +123,11 @@ class Kube:
             "resourceVersion": version,
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(int(shortest + (longest - shortest) * self._rand())),
+            **self._selected,
         }
-        response = self._open("GET", _path(), query=query, timeout=(CALL_TIMEOUT[0], self._silence_seconds)).response
+        response = self._open(
+            "GET", self._scope, query=query, timeout=(CALL_TIMEOUT[0], self._silence_seconds)
+        ).response
         self._stream = response
         try:
             if self._stopped:
@@ -186,7 +194,8 @@ class Kube:
         try:
             self._call("POST", f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events", body=body)
         except KubeError as error:
-            log.warning("event lost object=%s/%s reason=%s: %s", meta["namespace"], meta["name"], reason, error)
+            fields = {"object": f"{meta['namespace']}/{meta['name']}", "reason": reason, "message": str(error)}
+            log.warning('event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
 
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
@@ -224,7 +233,8 @@ class Kube:
             may = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=ask)
             return len(self._pages("/api/v1/pods", query)[0]) if may.get("status", {}).get("allowed") else None
         except KubeError as error:
-            log.warning("pods not counted profile=%s: %s", profile, error)
+            fields = {"profile": profile, "message": str(error)}
+            log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
             return None
 
     def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:

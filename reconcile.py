@@ -20,6 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
+from fnmatch import fnmatchcase
 from functools import cache, cached_property, lru_cache
 from typing import Annotated, Any, Literal, NamedTuple, Protocol, assert_never, cast
 
@@ -310,6 +311,33 @@ class Home:
         return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What objects may ask for, as those who run the controller have set it; the defaults forbid nothing.
+
+    `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object selects pods of its own
+    namespace there and no others.
+    """
+
+    roles: Collection[str] = ("*",)
+    own_namespace_in: str = ""
+
+    def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, str]]:
+        """Yield (reason, message) of all that is not allowed; judged by the object alone, nothing is looked up."""
+        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
+            where = f"spec.podExecutionRoleArn: {spec.role} is not among the roles that objects may pass"
+            yield "RoleNotAllowed", f"{where}: take one that matches the controller's --allowed-roles."
+        if not self.own_namespace_in:
+            return
+        if who.cluster != self.own_namespace_in:
+            where = f"spec.clusterName: objects may select pods of cluster {self.own_namespace_in} only"
+            yield "ClusterNotAllowed", f"{where} (--selector-namespaces=own): make a new object without the field."
+        if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
+            where = f"spec.selectors: {', '.join(foreign)} is not the object's own namespace"
+            mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
+            yield "SelectorNotAllowed", f"{where} (--selector-namespaces=own): {mend}."
+
+
 # What to do about it.
 
 
@@ -402,6 +430,7 @@ class Case:
     now: datetime
     lost_create: timedelta = LOST_CREATE
     may_adopt: bool = False
+    limits: Limits = Limits()
 
     @cached_property
     def spec(self) -> ProfileSpec | None:
@@ -439,7 +468,7 @@ class Case:
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
         if found is None or self.owner_tags.keys() & found.tags.keys() or self.who.created_at > found.created_at:
             return None
-        return found if self.meets(found) else None
+        return found if self.meets(found) and not self.forbidden else None
 
     @cached_property
     def failed(self) -> Profile | None:
@@ -524,6 +553,13 @@ class Case:
     def unwanted_tags(self) -> frozenset[str]:
         tags = self.kept.tags if self.kept else {}
         return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
+
+    @cached_property
+    def forbidden(self) -> list[tuple[str, str]]:
+        """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
+        if self.spec is None or (self.kept and self.meets(self.kept)):
+            return []
+        return [*self.limits.forbid(self.who, self.spec)]
 
     @cached_property
     def objections(self) -> list[tuple[str, str]]:
@@ -704,9 +740,10 @@ def resting(c: Case) -> Stay:
 
 
 def refuse_all(c: Case) -> Stay:
-    reasons = [reason for reason, _ in c.objections]
+    findings = c.forbidden or c.objections
+    reasons = [reason for reason, _ in findings]
     single = len(reasons) == 1
-    message = " ".join(text if single else f"{reason}: {text}" for reason, text in c.objections)
+    message = " ".join(text if single else f"{reason}: {text}" for reason, text in findings)
     if c.kept:
         message += f" Profile {c.kept.name} serves as it is."
     phase = Phase.RECONCILING if TIME_MAY_MEND.issuperset(reasons) else Phase.STALLED
@@ -802,6 +839,7 @@ PLAN: tuple[Row, ...] = (
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
     Row("invalid spec", lambda c: not c.who.deleting and not c.spec, lambda c: refuse("InvalidSpec", str(c.resource))),
+    Row("not allowed", lambda c: not c.who.deleting and c.forbidden, refuse_all),
     Row("no finalizer", lambda c: not c.who.deleting and not c.who.guarded, lambda _: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: not c.owned and c.hands_over and c.hands_over.in_flight, flight),
     Row("handed over by kopf", lambda c: not c.owned and c.hands_over,
@@ -1056,6 +1094,7 @@ class Settings:
     poll_seconds: float = 5.0
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
+    limits: Limits = Limits()
 
 
 class Requeue(NamedTuple):
@@ -1145,6 +1184,18 @@ class Pass:
     shown: Object
     overlap: str = ""
     looked: set[str] = field(default_factory=set)
+
+
+# One line an action or error; the fields are a mapping, so that a JSON line has each on its own.
+_WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
+LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
+LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
+
+
+def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
+    return {
+        "object": p.who.owner, "cluster": p.who.cluster, "profile": profile, "reason": reason, "message": message,
+    }  # fmt: skip
 
 
 class Reconciler:
@@ -1249,7 +1300,8 @@ class Reconciler:
             if self._stale(cluster):
                 self._read(name, cluster, {})
         except AwsError as error:
-            log.warning('failed cluster=%s reason=%s message="%s"', name, error.reason, error)
+            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
+            log.warning('failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"', fields)
             return Requeue(retry=True)
         return Requeue()
 
@@ -1257,7 +1309,8 @@ class Reconciler:
         if self._self is None:
             controller = self._settings.controller_id or self._kube.namespace_uid("kube-system")
             self._self = (*self._aws.account(), controller)
-            log.info("identified account=%s controller=%s region=%s", self._self[1], controller, self._aws.region)
+            fields = {"account": self._self[1], "controller": controller, "region": self._aws.region}
+            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
         partition, account, controller = self._self
         return Home(partition, self._aws.region, account, cluster, controller)
 
@@ -1320,7 +1373,8 @@ class Reconciler:
         tagged = [each for each in view.profiles.values() if controller and each.tags.get(CONTROLLER_KEY) == controller]
         strays = {each.name: why for each in tagged if (why := self._stray(each))}
         for profile in strays.keys() - cluster.strays:
-            log.warning('stray cluster=%s profile=%s message="%s"', name, profile, strays[profile])
+            fields = {"cluster": name, "profile": profile, "message": strays[profile]}
+            log.warning('stray cluster=%(cluster)s profile=%(profile)s message="%(message)s"', fields)
         cluster.strays = set(strays)
 
     def _stray(self, profile: Profile) -> str:
@@ -1343,7 +1397,8 @@ class Reconciler:
         may_adopt = not settings.adoption_in.isdisjoint({"*", p.who.namespace})
         while True:
             view = p.cluster.view or View(False, {}, self._monotonic())
-            case = Case(p.who, resource, home, view, p.memory, facts, self._now(), settings.lost_create, may_adopt)
+            bounds = settings.lost_create, may_adopt, settings.limits
+            case = Case(p.who, resource, home, view, p.memory, facts, self._now(), *bounds)
             action = plan(case)
             if isinstance(action, NeedFacts):
                 facts = self._aws.facts(home.cluster, case.spec, self._requested(p)) if case.spec else None
@@ -1465,8 +1520,7 @@ class Reconciler:
     def _blame(self, p: Pass, error: AwsError) -> Stay:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
         level = logging.INFO if isinstance(error, Busy) else logging.WARNING
-        text = 'failed object=%s cluster=%s profile=%s reason=%s message="%s"'
-        log.log(level, text, p.who.owner, p.who.cluster, p.who.base, error.reason, error)
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
         if error.unclear or isinstance(error, Busy):
             p.cluster.view = None
         if isinstance(error, Busy):
@@ -1519,9 +1573,8 @@ class Reconciler:
 
     def _done(self, p: Pass, action: str, note: str, kind: str = "Normal") -> None:
         """Log what was done or found, and post it as an event of that kind, "" for none."""
-        text = 'done action=%s object=%s cluster=%s profile=%s message="%s"'
         level = logging.WARNING if kind == "Warning" else logging.INFO
-        log.log(level, text, action, p.who.owner, p.who.cluster, p.memory.profile_name or p.who.base, note)
+        log.log(level, LOGGED_ACTION, _fields(p, p.memory.profile_name or p.who.base, action, note))
         if kind:
             self._kube.event(p.obj, kind, action, "Reconcile", note, self._now())
 

@@ -102,13 +102,15 @@ class Replay:
 
     kube: Kube
     api: ApiServer
+    namespace: str = ""
 
     def list(self) -> tuple[list[Object], str]:
         return self.kube.list()
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
         for event in self.api.events_since("fargateprofiles", version):
-            yield event["type"], event["object"]
+            if self.namespace in {"", event["object"]["metadata"]["namespace"]}:
+                yield event["type"], event["object"]
         yield "BOOKMARK", {"metadata": {"resourceVersion": self.api.resource_version}}
 
 
@@ -121,6 +123,7 @@ class Bench:
     world: fake_aws.World
     settings: Settings
     trip: Callable[[], None] = lambda: None
+    namespace: str = ""  # that it serves, "" for all
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -134,7 +137,8 @@ class Bench:
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
         self.metrics = Metrics()
-        self.kube = Kube(InProcess(self.api, self._around), "test", observe=self.metrics.asked_kube)
+        client = InProcess(self.api, self._around)
+        self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
@@ -144,7 +148,8 @@ class Bench:
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
         )  # fmt: skip
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
-        self.informer = Informer(Replay(self.kube, self.api), self.store, self.queue, lambda: None)
+        replay = Replay(self.kube, self.api, self.namespace)
+        self.informer = Informer(replay, self.store, self.queue, lambda: None, self.namespace)
         self.controller = Controller(
             self.queue, self.reconciler.reconcile, self.settings.resync_seconds, lambda: 0.5, self.metrics
         )

@@ -37,6 +37,12 @@ FLAGS = [
     ("--lease-namespace", "LEASE_NAMESPACE", "none"),
     ("--lease-name", "LEASE_NAME", "fargate-operator"),
     ("--allow-adoption-in", "ALLOW_ADOPTION_IN", "none"),
+    ("--namespace", "WATCH_NAMESPACE", "none"),
+    ("--selector", "WATCH_SELECTOR", "none"),
+    ("--allowed-roles", "ALLOWED_ROLES", "*"),
+    ("--selector-namespaces", "SELECTOR_NAMESPACES", "any"),
+    ("--log-format", "LOG_FORMAT", "text"),
+    ("--log-level", "LOG_LEVEL", "info"),
 ]
 
 
@@ -75,6 +81,12 @@ def test_what_nobody_set_has_its_default() -> None:
         lease_namespace="default",
         lease_name="fargate-operator",
         allow_adoption_in=frozenset(),
+        namespace=frozenset(),
+        selector="",
+        allowed_roles=frozenset("*"),
+        selector_namespaces="any",
+        log_format="text",
+        log_level="info",
     )
 
 
@@ -90,6 +102,10 @@ SETTINGS = [
     ("no_leader_elect", "--no-leader-elect", "NO_LEADER_ELECT", True, False),
     ("lease_namespace", "--lease-namespace", "LEASE_NAMESPACE", "ops", "infra"),
     ("lease_name", "--lease-name", "LEASE_NAME", "shard-a", "shard-b"),
+    ("selector", "--selector", "WATCH_SELECTOR", "shard=a", "shard in (b,c)"),
+    ("selector_namespaces", "--selector-namespaces", "SELECTOR_NAMESPACES", "own", "any"),
+    ("log_format", "--log-format", "LOG_FORMAT", "json", "text"),
+    ("log_level", "--log-level", "LOG_LEVEL", "warning", "debug"),
 ]
 
 
@@ -102,6 +118,19 @@ def test_a_flag_wins_over_its_variable_and_a_variable_over_the_default(
     assert getattr(configure([], variables), field) == one
     assert getattr(configure([flag, text], variables), field) == two
     assert getattr(configure([f"{flag}={text}"], HOME), field) == two
+
+
+def test_namespaces_are_given_again_or_by_commas_and_the_flag_wins_over_the_variable() -> None:
+    several = HOME | {"WATCH_NAMESPACE": "a, b,"}
+    assert configure([], several).namespace == {"a", "b"}
+    assert configure(["--namespace=c", "--namespace", "d", "--namespace=c"], several).namespace == {"c", "d"}
+    assert configure(["--namespace=c,d"], HOME).namespace == {"c", "d"}
+
+
+def test_allowed_roles_are_patterns_between_commas() -> None:
+    roles = "arn:aws:iam::1:role/team-*,arn:aws:iam::1:role/pods"
+    assert configure([f"--allowed-roles={roles}"], HOME).allowed_roles == set(roles.split(","))
+    assert configure([], HOME | {"ALLOWED_ROLES": roles}).allowed_roles == set(roles.split(","))
 
 
 def test_no_leader_elect_needs_no_value() -> None:
@@ -196,6 +225,9 @@ WRONG = [
     *[("workers", text, "a whole number of at least 1") for text in ("0", "-1", "abc", "1.5", "", "1e3")],
     *[("resync-seconds", text, "a number of seconds above 0") for text in ("0", "-5", "ten", "nan", "inf", "")],
     *[("poll-seconds", text, "a number of seconds above 0") for text in ("0", "-0.1", "5s", "NaN")],
+    *[("selector-namespaces", text, "own or any") for text in ("all", "Own")],
+    *[("log-format", text, "text or json") for text in ("JSON", "yaml")],
+    *[("log-level", text, "debug, info, warning or error") for text in ("INFO", "trace")],
     *[("no-leader-elect", text, "true or false") for text in ("yes", "1", "True")],
     *[("health-port", text, "a port number") for text in ("-1", "65536", "http", "80.5")],
 ]
@@ -251,9 +283,9 @@ class Running:
     port: int
     log: Path
 
-    def health(self) -> str:
+    def health(self, path: str = "/healthz") -> str:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/healthz", timeout=2) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=2) as answer:
                 return str(answer.read().decode().strip())
         except (urllib.error.URLError, OSError) as error:
             return str(error)
@@ -273,19 +305,27 @@ class Running:
 
 
 @contextmanager
-def controller(tmp_path: Path, api_url: str, aws_url: str = "http://127.0.0.1:1") -> Iterator[Running]:
+def controller(
+    tmp_path: Path, api_url: str, aws_url: str = "http://127.0.0.1:1", token: str = "", **variables: str
+) -> Iterator[Running]:
     """Run `python controller.py` until the block ends."""
     port = free_port()
+    config = kubeconfig(api_url, tmp_path / "kubeconfig")
+    if token:
+        known = json.loads(config.read_text())
+        known["users"][0]["user"] = {"token": token}
+        config.write_text(json.dumps(known))
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(tmp_path),
-        "KUBECONFIG": str(kubeconfig(api_url, tmp_path / "kubeconfig")),
+        "KUBECONFIG": str(config),
         "AWS_ENDPOINT_URL": aws_url,
         "AWS_ACCESS_KEY_ID": "nobody",
         "AWS_SECRET_ACCESS_KEY": "nothing",
         "AWS_EC2_METADATA_DISABLED": "true",
         "HEALTH_PORT": str(port),
         **HOME,
+        **variables,
     }
     log = tmp_path / "log"
     with log.open("wb") as stderr:

@@ -407,6 +407,35 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
 
 
+def namespaced_variant() -> list[Object]:
+    """Return the two documents that stand in the comments of rbac.yaml."""
+    text = (ROOT / "rbac.yaml").read_text().partition("# The variant for one namespace")[2]
+    lines = text.partition("\n#\n")[2].splitlines()
+    return list(yaml.safe_load_all("\n".join(line.removeprefix("# ") for line in lines)))
+
+
+def test_the_variant_for_one_namespace_grants_the_same_but_for_what_is_no_namespace_s() -> None:
+    role, binding = namespaced_variant()
+    everywhere = the("ClusterRole", "rbac.yaml")["rules"]
+    assert (role["kind"], binding["kind"]) == ("Role", "RoleBinding")
+    assert role["rules"] == [rule for rule in everywhere if rule["resources"] != ["namespaces"]]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == the("RoleBinding", "rbac.yaml")["subjects"]
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "team-a"
+
+
+def test_users_see_and_edit_by_the_built_in_roles_and_never_write_a_status() -> None:
+    roles = {each["metadata"]["name"]: each for each in documents("rbac.yaml") if each["kind"] == "ClusterRole"}
+    view, edit = roles["fargateprofiles-view"], roles["fargateprofiles-edit"]
+    prefix = "rbac.authorization.k8s.io/aggregate-to-"
+    into = [{key.removeprefix(prefix) for key in role["metadata"]["labels"]} for role in (view, edit)]
+    assert into == [{"view", "edit", "admin"}, {"edit", "admin"}]
+    for role in (view, edit):
+        assert [(rule["apiGroups"], rule["resources"]) for rule in role["rules"]] == [([kube.GROUP], [kube.PLURAL])]
+    assert view["rules"][0]["verbs"] == ["get", "list", "watch"]
+    assert set(edit["rules"][0]["verbs"]) == {"create", "update", "patch", "delete", "deletecollection"}
+
+
 # What EKS demands of the caller of CreateFargateProfile, whatever aws.py calls itself, and who says so.
 NEEDED_BY_EKS = {
     "iam:PassRole": "the pod execution role is passed to Fargate (service authorization reference; aws-cdk#8546)",
@@ -740,7 +769,7 @@ def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
 
 def test_the_log_names_a_stray_profile_as_the_readme_says() -> None:
     assert "`stray cluster=`" in README
-    assert "'stray cluster=%s" in (ROOT / "reconcile.py").read_text()
+    assert "'stray cluster=%(cluster)s" in (ROOT / "reconcile.py").read_text()
 
 
 def test_the_fake_api_server_knows_every_resource_of_rbac() -> None:

@@ -206,7 +206,7 @@ ALERTS: list[dict[str, Any]] = RULE["spec"]["groups"][0]["rules"]
 def test_every_metric_of_an_alert_is_there(b: Bench) -> None:
     b.apply()
     b.run(100)
-    known = names(scrape(b.metrics.registry)) | {"aws_api_requests_total"}
+    known = names(scrape(b.metrics.registry)) | {"aws_api_requests_total", "fargate_watch_heard_timestamp_seconds"}
     for alert in ALERTS:
         expression = re.sub(r'"[^"]*"|\[\w+\]|\{[^}]*\}', "", alert["expr"])
         used = set(re.findall(r"[a-z_]{8,}", expression))
@@ -248,6 +248,6 @@ def test_the_readme_lists_every_metric_and_no_other(b: Bench) -> None:
     listed = {row[0] for row in table("metric")}
     known = names(scrape(b.metrics.registry))
     labelled = {"aws_api_requests_total", "aws_api_request_duration_seconds", "kube_api_requests_total"}
-    dynamic = {"fargate_profiles", "fargate_profiles_orphaned"}
+    dynamic = {"fargate_profiles", "fargate_profiles_orphaned", "fargate_watch_heard_timestamp_seconds"}
     assert listed == known | labelled | dynamic
     assert all(alert["alert"] in README for alert in ALERTS)

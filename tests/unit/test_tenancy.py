@@ -1,0 +1,250 @@
+"""The README's threat model: each of its lines is tried here, by somebody who may write objects in one namespace."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import yaml
+
+from controller import Lines
+from reconcile import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
+from tests.fakes.aws import error
+from tests.harness import Bench, bench
+from tests.unit.test_manifests import README, ROOT
+
+ROLES = "arn:aws:iam::123456789012:role/"
+KOPF = sorted(KOPF_FINALIZERS)
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    """Let team a have a profile `web`, made by the controller; team b tries."""
+    with bench() as made:
+        made.apply("web", "team-a")
+        made.run(200)
+        assert made.ready("web", "team-a")
+        yield made
+
+
+def limit(b: Bench, **limits: Any) -> None:
+    """Start the controller anew with limits."""
+    b.settings = replace(b.settings, limits=Limits(**limits))
+    b.start()
+
+
+def own(b: Bench) -> None:
+    limit(b, own_namespace_in="demo")
+
+
+def writes(b: Bench) -> list[tuple[str, str]]:
+    """Return the changes that EKS was asked for since the last look, with what they were to change."""
+    asked = [(call.operation, call.params.get("profile") or call.params.get("arn", "")) for call in b.manners.writes()]
+    b.manners.clear()
+    return asked
+
+
+def untouched(b: Bench, name: str = "web", cluster: str = "demo") -> bool:
+    found = b.profiles(cluster)[name]
+    return bool(found["status"] == "ACTIVE" and found["tags"].get(OWNER_KEY, "team-a/web") == "team-a/web")
+
+
+def leave(b: Bench, name: str, seconds: float = 1500) -> None:
+    """Let team b give up: delete the object, and see that it goes without a change in EKS."""
+    writes(b)
+    b.delete(name, "team-b")
+    b.run(seconds)
+    assert b.gone(name, "team-b")
+    assert writes(b) == []
+
+
+def test_1_another_s_profile_name(b: Bench) -> None:
+    writes(b)
+    b.apply("mine", "team-b", profileName="web")
+    b.run(1500)
+    assert b.reason("mine", "team-b") == "NameTaken"
+    assert writes(b) == []
+    leave(b, "mine")
+    assert untouched(b)
+
+
+def test_2_another_cluster(b: Bench) -> None:
+    b.world.add_cluster("prod")
+    b.world.add_profile("prod", "web", b.world.roles["good"], [{"namespace": "shop"}])
+    writes(b)
+    b.apply("web", "team-b", clusterName="prod")
+    b.run(1500)
+    assert b.reason("web", "team-b") == "NameTaken"
+    leave(b, "web")
+    own(b)
+    b.apply("web", "team-b", clusterName="prod", selectors=[{"namespace": "team-b"}])
+    b.run(1500)
+    assert b.reason("web", "team-b") == "ClusterNotAllowed"
+    leave(b, "web")
+    assert untouched(b, cluster="prod")
+
+
+@pytest.mark.parametrize("reach", ["team-a", "*", "team-?", "team-b*"])
+def test_3_another_team_s_pods(b: Bench, reach: str) -> None:
+    own(b)
+    writes(b)
+    b.apply("mine", "team-b", selectors=[{"namespace": "team-b"}, {"namespace": reach}])
+    b.run(60)
+    assert b.reason("mine", "team-b") == "SelectorNotAllowed"
+    assert reach in b.message("mine", "team-b")
+    assert writes(b) == []
+    b.edit("mine", "team-b", selectors=[{"namespace": "team-b", "labels": {"app": "x"}}])
+    b.run(200)
+    assert b.ready("mine", "team-b")
+
+
+def test_3_by_default_selectors_reach_everywhere_as_in_the_original(b: Bench) -> None:
+    b.apply("mine", "team-b", selectors=[{"namespace": "team-a"}])
+    b.run(200)
+    assert b.ready("mine", "team-b")
+
+
+@pytest.mark.parametrize("role", ["good", "missing"])
+def test_4_a_role_with_more_rights(b: Bench, role: str) -> None:
+    limit(b, roles=(f"{ROLES}team-b-*", f"{ROLES}shared"))
+    b.manners.clear()
+    b.apply("mine", "team-b", podExecutionRoleArn=b.world.roles.get(role, f"{ROLES}missing"))
+    b.run(1500)
+    assert b.reason("mine", "team-b") == "RoleNotAllowed"
+    assert b.manners.count("GetRole") == 0, "who may not pass a role is not told whether it exists"
+    assert writes(b) == []
+    assert b.ready("web", "team-a"), "what was made before is left alone"
+
+
+def test_4_a_role_that_matches_may_be_passed(b: Bench) -> None:
+    good = b.world.roles["good"]
+    limit(b, roles=("nothing", good[:-1] + "?"))
+    b.apply("mine", "team-b")
+    b.run(200)
+    assert b.ready("mine", "team-b")
+
+
+def test_5_owner_tags_in_the_spec(b: Bench) -> None:
+    writes(b)
+    for key, value in ((OWNER_KEY, "team-a/web"), (CONTROLLER_KEY, "x")):
+        b.apply("mine", "team-b", tags={key: value})
+        b.run(60)
+        assert b.reason("mine", "team-b") == "InvalidSpec"
+    assert writes(b) == []
+
+
+def test_6_kopf_s_finalizer_wins_nothing_that_is_older_or_other_or_tagged(b: Bench) -> None:
+    b.world.add_profile("demo", "older", b.world.roles["good"], [{"namespace": "older"}])
+    b.run(10)
+    for name, spec in {"older": {}, "mine": {"profileName": "web"}, "other": {}}.items():
+        manifest = b.manifest(name, "team-b", **spec)
+        manifest["metadata"]["finalizers"] = KOPF
+        b.apply("unused", "team-b", suspend=True)  # makes the namespace
+        b.api.apply(manifest)
+    b.world.add_profile("demo", "other", b.world.roles["good"], [{"namespace": "shop"}])
+    writes(b)
+    b.run(1500)
+    assert {b.reason(name, "team-b") for name in ("older", "mine", "other")} == {"NameTaken"}
+    for name in ("older", "mine", "other"):
+        leave(b, name)
+    assert set(b.profiles()) == {"web", "older", "other"}
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+@pytest.mark.parametrize("limits", [{"own_namespace_in": "demo"}, {"roles": ("none",)}])
+def test_6_kopf_s_finalizer_wins_nothing_that_the_flags_forbid(
+    b: Bench, limits: dict[str, Any], suspended: bool
+) -> None:
+    """Lie in wait with an object for a profile that somebody else is about to make, with all fields as theirs."""
+    limit(b, **limits)
+    b.apply("unused", "team-b", suspend=True)
+    manifest = b.manifest("late", "team-b", selectors=[{"namespace": "shop"}], suspend=suspended)
+    manifest["metadata"]["finalizers"] = KOPF
+    b.api.apply(manifest)
+    b.run(60)
+    subnets = [*b.world.private_subnets]
+    b.world.add_profile("demo", "late", b.world.roles["good"], [{"namespace": "shop"}], subnets=subnets)
+    writes(b)
+    b.edit("late", "team-b", suspend=False)
+    b.run(1500)
+    leave(b, "late")
+    assert "late" in b.profiles()
+
+
+@pytest.mark.parametrize("limits", [None, {"own_namespace_in": "demo"}, {"roles": ("none",)}])
+def test_6_a_profile_without_an_owner_is_not_there_to_be_taken(b: Bench, limits: dict[str, Any] | None) -> None:
+    """Without --allow-adoption-in, and with it where the other flags forbid the profile."""
+    if limits:
+        b.settings = replace(b.settings, adoption_in=frozenset({"team-b"}), limits=Limits(**limits))
+        b.start()
+    subnets = [*b.world.private_subnets]
+    b.world.add_profile("demo", "free", b.world.roles["good"], [{"namespace": "shop"}], subnets=subnets)
+    writes(b)
+    b.apply("free", "team-b", selectors=[{"namespace": "shop"}], adoptionPolicy="Adopt")
+    b.run(1500)
+    assert b.stalled("free", "team-b")
+    leave(b, "free")
+    assert OWNER_KEY not in b.profiles()["free"]["tags"]
+
+
+def test_7_a_status_that_claims_a_profile(b: Bench) -> None:
+    """With /status granted by mistake: the claim wins nothing that is tagged for somebody."""
+    roles = [each for each in yaml.safe_load_all((ROOT / "rbac.yaml").read_text()) if each["kind"] == "ClusterRole"]
+    for role in roles:
+        if role["metadata"]["name"] != "fargate-operator":
+            assert "status" not in json.dumps(role["rules"])
+    arn = b.profiles()["web"]["fargateProfileArn"]
+    b.apply("web", "team-b")
+    b.run(30)
+    b.api.edit("fargateprofiles", "team-b", "web", {"status": {"profileName": "web", "profileArn": arn}})
+    writes(b)
+    b.run(1500)
+    leave(b, "web")
+    assert untouched(b)
+
+
+def test_8_the_name_of_another_s_object(b: Bench) -> None:
+    writes(b)
+    b.apply("web", "team-b")
+    b.run(1500)
+    assert b.reason("web", "team-b") == "NameTaken"
+    assert writes(b) == []
+    leave(b, "web")
+    assert untouched(b)
+
+
+def test_9_objects_that_fail_hold_up_nobody(b: Bench) -> None:
+    for number in range(10):
+        b.apply(f"bad-{number}", "team-b", podExecutionRoleArn=b.world.roles["no-trust"], clusterName=f"none-{number}")
+        b.apply(f"worse-{number}", "team-b", tags={"aws:x": "y"})
+    b.manners.fail("*", error("ServerException", 500), times=10**6, cluster="none-3")
+    b.apply("api", "team-a")
+    b.run(120)
+    assert b.ready("api", "team-a")
+
+
+def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "fargate")
+    b.apply("mine", "team-b")
+    b.apply("none", "team-b", clusterName="secret-name")
+    b.run(300)
+    b.edit("mine", "team-b", tags={"x\n2026-01-01 00:00:00,000 INFO fargate done action=Deleted": "y"})
+    b.run(60)
+    told = [Lines("%(message)s").format(record) for record in caplog.records]
+    assert any("fargate done action=Deleted" in line for line in told)
+    assert all("\n" not in line and "\r" not in line for line in told)
+    labels = {
+        value for family in b.metrics.registry.collect() for each in family.samples for value in each.labels.values()
+    }
+    assert not labels & {"mine", "team-b", "secret-name", "web", "team-a"}
+
+
+def test_each_line_of_the_threat_model_is_tried_here() -> None:
+    section = README.partition("## Tenancy")[2].partition("\n## ")[0]
+    lines = {int(number) for number in re.findall(r"^(\d+)\. ", section, re.M)}
+    tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
+    assert lines == tried == set(range(1, 11))
