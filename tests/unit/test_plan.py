@@ -117,7 +117,10 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
     "suspended": (case(profile(), who=who(suspended=True)), Stay),
     "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Stay),
-    "not allowed": (case(profile(**UNTAGGED), who=who(finalizers=KOPF), limits=Limits(roles=("none",))), Stay),
+    "none owned, not allowed": (
+        case(profile(**UNTAGGED), who=who(finalizers=KOPF), limits=Limits(roles=("none",))),
+        Stay,
+    ),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
     "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Stay),
     "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
@@ -141,6 +144,10 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "none owned, to adopt, on its way": (case(profile(status="CREATING", **UNTAGGED), **ADOPTING), Stay),
     "none owned, to adopt, not as wanted": (case(replace(OLD, **UNTAGGED), **ADOPTING), Stay),
     "none owned, to adopt": (case(profile(**UNTAGGED), **ADOPTING), TagProfile),
+    "to be made, not allowed": (
+        case(OLD, resource=Resource(SPEC, {}, "Replace"), limits=Limits(roles=("none",))),
+        Stay,
+    ),
     "to be made, facts unknown": (case(facts=None), NeedFacts),
     "to be made, preflight objects": (case(view=View(False, {}, 0.0)), Stay),
     "to be made, the name is taken": (case(profile(tags=OTHER_OWNER)), Stay),
@@ -298,6 +305,13 @@ def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves
     assert remember(case(OLD, resource=REPLACE, memory=asked)).create_started_at == NOW
     new = profile("web-0123abcd", created_at=NOW)
     assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at is None
+
+
+def test_an_edit_to_what_is_not_allowed_leaves_no_profile_too_many() -> None:
+    """A replacement that was on its way is no longer wanted, and is not kept because the next one is forbidden."""
+    spare = profile("web-0123abcd", role=ROLE + "-older", created_at=NOW)
+    seen = case(OLD, spare, resource=REPLACE, memory=KNOWN, limits=Limits(roles=("none",)))
+    assert plan(seen) == DeleteProfile(spare, "it was made for an earlier spec, web serves", OLD)
 
 
 def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
