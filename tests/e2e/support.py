@@ -185,8 +185,12 @@ class User:
         return self.control_plane.kubectl("-n", namespace or self.namespace, *args, input=stdin)
 
     def manifest(self, name: str = "web", **spec: Any) -> Object:
-        """Return an object that EKS takes, but for what `spec` says otherwise; None takes a field out."""
-        usual = {"podExecutionRoleArn": ROLE, "subnets": SUBNETS, "selectors": [{"namespace": "web"}]}
+        """Return an object that EKS takes, but for what `spec` says otherwise; None takes a field out.
+
+        It selects pods of the namespace that has its name, so that no two objects overlap.
+        """
+        selectors = [{"namespace": name.replace(".", "-")}]
+        usual = {"podExecutionRoleArn": ROLE, "subnets": SUBNETS, "selectors": selectors}
         fields = {key: value for key, value in (usual | spec).items() if value is not None}
         return {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": name}, "spec": fields}
 
