@@ -1184,6 +1184,7 @@ class Pass:
     cluster: Cluster
     shown: Object
     overlap: str = ""
+    overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
 
 
@@ -1357,16 +1358,12 @@ class Reconciler:
             self._wake(key)
 
     def _find_overlaps(self, p: Pass, case: Case) -> None:
-        """Note which profiles can select the same pods; where that is new, wake their owners to note it too."""
+        """Note which profiles can select the same pods."""
         others = overlaps(case)
-        message = overlap_message(case, others)
         p.cluster.overlaps.pop(p.key, None)
         if others:
             p.cluster.overlaps[p.key] = frozenset(each.name for each in others)
-        if message and message != p.overlap:
-            for key in filter(None, map(owner_of, others)):
-                self._wake(key)
-        p.overlap = message
+        p.overlap, p.overlapping = overlap_message(case, others), others
 
     def _find_strays(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
@@ -1555,8 +1552,13 @@ class Reconciler:
     def _tell(self, p: Pass, said: Stay, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = _found("Ready", old)
-        if p.overlap not in {"", _found("Overlapping", old).get("message")}:
+        overlapped = _found("Overlapping", old)
+        if p.overlap and not overlapped:
             self._done(p, "Overlapping", p.overlap, "Warning")
+        # Only now that it is written down: what can't be would be new in every pass, and they would wake one another.
+        if p.overlap not in {"", overlapped.get("message")}:
+            for key in filter(None, map(owner_of, p.overlapping)):
+                self._wake(key)
         changed = any(before.get(key) != new[0][key] for key in ("status", "reason", "message"))
         if changed and said.phase is Phase.STALLED:
             event = said.reason if said.reason in {"CreateFailed", "DeleteFailed"} else "Refused"

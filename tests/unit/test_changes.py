@@ -323,6 +323,34 @@ def test_objects_whose_profiles_can_match_the_same_pod_are_told_once_and_until_i
     assert not b.condition("Overlapping", "a")
 
 
+def test_each_of_many_that_overlap_is_told_once_and_all_are_named_in_the_end(b: Bench) -> None:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        settled(b, name, selectors=[{"namespace": "shop"}])
+    b.run(5)
+    assert b.events("Warning") == ["Overlapping"] * 4
+    for name in names:
+        assert all(
+            f"default/{other})" in b.condition("Overlapping", name)["message"] for other in names if other != name
+        )
+
+
+def test_overlaps_that_cannot_be_reported_do_not_keep_waking_each_other(b: Bench) -> None:
+    """Else the two would be at it without a rest, and wait minutes for their next turn when it can be reported again."""
+    settled(b, "a", selectors=[{"namespace": "shop"}])
+    b.apply("b", selectors=[{"namespace": "shop"}])
+    b.run(1)
+    assert b.profiles()["b"]["status"] == "CREATING"
+    b.api.fail("PATCH", "/status$", 500, times=10**6)
+    b.api.clear_log()
+    b.run(60)
+    assert 0 < len([each for each in b.api.log if each.status == 500]) < 20
+    b.api.faults.clear()
+    b.run(60)
+    assert b.condition("Overlapping", "a")
+    assert b.condition("Overlapping", "b")
+
+
 def test_a_foreign_profile_overlaps_too(b: Bench) -> None:
     foreign(b, "other")
     settled(b, selectors=[{"namespace": "othe?"}])
