@@ -336,7 +336,7 @@ def test_each_of_many_that_overlap_is_told_once_and_all_are_named_in_the_end(b: 
 
 
 def test_overlaps_that_cannot_be_reported_do_not_keep_waking_each_other(b: Bench) -> None:
-    """Else the two would be at it without a rest, and wait minutes for their next turn when it can be reported again."""
+    """Else the two would be at it without a rest, and wait for minutes once it can be reported again."""
     settled(b, "a", selectors=[{"namespace": "shop"}])
     b.apply("b", selectors=[{"namespace": "shop"}])
     b.run(1)
