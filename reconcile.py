@@ -1097,6 +1097,9 @@ class Settings:
     adoption_in: frozenset[str] = frozenset()
     limits: Limits = Limits()
 
+    def may_adopt(self, namespace: str) -> bool:
+        return not self.adoption_in.isdisjoint({"*", namespace})
+
 
 class Requeue(NamedTuple):
     """Look again after so many seconds (None: at the resync), or by the queue's backoff, or never (`gone`).
@@ -1392,10 +1395,9 @@ class Reconciler:
         except InvalidSpec as error:
             resource = error
         facts, settings = None, self._settings
-        may_adopt = not settings.adoption_in.isdisjoint({"*", p.who.namespace})
         while True:
             view = p.cluster.view or View(False, {}, self._monotonic())
-            bounds = settings.lost_create, may_adopt, settings.limits
+            bounds = settings.lost_create, settings.may_adopt(p.who.namespace), settings.limits
             case = Case(p.who, resource, home, view, p.memory, facts, self._now(), *bounds)
             action = plan(case)
             if isinstance(action, NeedFacts):
