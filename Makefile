@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check e2e sandbox
+.PHONY: help demo test check soak e2e sandbox
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -15,6 +15,9 @@ demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluste
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
 	$(BIN)/python -m pytest tests/unit tests/contract
+
+soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, files and the queue have to stay flat.
+	$(BIN)/python -m pytest tests/bench -rP
 
 # Two files at once, since they mostly wait, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
