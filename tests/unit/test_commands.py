@@ -20,7 +20,7 @@ from controller import main
 from reconcile import CONTROLLER_KEY, OWNER_KEY, Case, Memory, Phase, UntagProfile
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
-from tests.harness import Bench, bench
+from tests.harness import Bench
 from tests.unit.test_plan import GOOD as GOOD_FACTS
 from tests.unit.test_plan import NOW, case, cases, profile, who
 
@@ -256,12 +256,6 @@ def test_help_says_what_a_command_does_and_how_it_ends(name: str, capsys: pytest
 # export
 
 
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
-
-
 HOSTILE = {
     "yes": "no",
     "y": "Off",
@@ -493,12 +487,6 @@ def words(out: str) -> list[list[str]]:
 CREATE, DELETE, TAG, UNTAG = "CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"
 
 
-def settled(b: Bench, **spec: Any) -> None:
-    b.apply(**spec)
-    b.run(90)
-    assert b.ready()
-
-
 def foreign(b: Bench, **difference: Any) -> None:
     spec = b.manifest()["spec"] | difference
     b.world.add_profile("demo", "web", spec["podExecutionRoleArn"], spec["selectors"], spec["subnets"], {"a": "b"})
@@ -516,7 +504,7 @@ def under_way(b: Bench) -> None:
 
 
 def stripped(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.strip_tags("demo", "web", [OWNER_KEY, CONTROLLER_KEY])
 
 
@@ -524,12 +512,12 @@ OTHER = [{"namespace": "other"}]
 # What was there before, the edit of a manifest, what plan says, what the controller then asks of AWS.
 SCENARIOS: dict[str, tuple[Callable[[Bench], None], Object, str, list[str]]] = {
     "nothing is there": (lambda b: None, {}, "create", [CREATE]),
-    "all is as wanted": (settled, {}, "nothing", []),
-    "a tag is new": (settled, {"tags": {"a": "b"}}, "tag", [TAG]),
-    "a tag is no longer wanted": (lambda b: settled(b, tags={"a": "b"}), {}, "untag", [UNTAG]),
-    "the selectors are edited": (settled, {"selectors": OTHER}, "refuse", []),
-    "edited, Replace": (settled, {"selectors": OTHER, "updatePolicy": "Replace"}, "replace", [CREATE, DELETE]),
-    "edited, Recreate": (settled, {"selectors": OTHER, "updatePolicy": "Recreate"}, "recreate", [DELETE, CREATE]),
+    "all is as wanted": (Bench.settle, {}, "nothing", []),
+    "a tag is new": (Bench.settle, {"tags": {"a": "b"}}, "tag", [TAG]),
+    "a tag is no longer wanted": (lambda b: b.settle(tags={"a": "b"}), {}, "untag", [UNTAG]),
+    "the selectors are edited": (Bench.settle, {"selectors": OTHER}, "refuse", []),
+    "edited, Replace": (Bench.settle, {"selectors": OTHER, "updatePolicy": "Replace"}, "replace", [CREATE, DELETE]),
+    "edited, Recreate": (Bench.settle, {"selectors": OTHER, "updatePolicy": "Recreate"}, "recreate", [DELETE, CREATE]),
     "somebody else's profile has the name": (foreign, {}, "refuse", []),
     "somebody else's profile, Adopt": (foreign, {"adoptionPolicy": "Adopt"}, "adopt", [TAG]),
     "somebody else's profile differs, Adopt": (
@@ -563,7 +551,7 @@ def test_what_plan_foretells_is_what_the_controller_then_does(
 
 
 def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Bench, plan: Any) -> None:
-    settled(b)
+    b.settle()
     b.api.may_list_pods = True
     labels = {"eks.amazonaws.com/fargate-profile": "web"}
     pod = {"metadata": {"name": "a", "labels": labels}, "status": {"phase": "Running"}}
@@ -584,7 +572,7 @@ def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Benc
 
 
 def test_an_edit_amid_a_replacement_is_foretold_with_the_spare_that_goes_first(b: Bench, plan: Any) -> None:
-    settled(b)
+    b.settle()
     b.manners.fail("DeleteFargateProfile", fake_aws.error("ServerException", 500), times=99)
     b.edit(selectors=[{"namespace": "meanwhile"}], updatePolicy="Replace")
     b.run(90)
@@ -611,7 +599,7 @@ def test_what_the_operator_does_not_allow_its_users_plan_does_not_foretell_eithe
 
 
 def test_what_becomes_of_an_object_that_goes_is_foretold_to_its_end(b: Bench, plan: Any) -> None:
-    settled(b, deletionPolicy="Retain")
+    b.settle(deletionPolicy="Retain")
     b.delete()
     code, out, _ = plan(b.manifest(deletionPolicy="Retain"))
     assert (code, words(out)) == (0, [["untag", "default/web"], ["nothing", "default/web"]])
@@ -626,7 +614,7 @@ def test_objects_are_planned_one_after_the_other_each_on_what_the_ones_before_le
 
 
 def test_an_edit_that_the_api_server_refuses_is_not_planned(b: Bench, plan: Any) -> None:
-    settled(b)
+    b.settle()
     code, out, _ = plan(b.manifest(profileName="other"))
     assert (code, words(out)) == (1, [["refuse", "default/web"]])
     assert "The API server lets nobody change spec.profileName: make a new object." in out
@@ -635,7 +623,7 @@ def test_an_edit_that_the_api_server_refuses_is_not_planned(b: Bench, plan: Any)
 def test_without_kubernetes_and_without_a_controller_id_nothing_is_planned(
     b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settled(b)
+    b.settle()
     monkeypatch.setenv("KUBECONFIG", "/nonexistent")
     code, out, err = plan(b.manifest())
     assert (code, out) == (2, "")
