@@ -1166,6 +1166,12 @@ class Cluster:
         first = self.first(now) if landed and not self.flights else None
         return [key for key in (*owners, *heirs, first) if key]
 
+    @property
+    def unknown(self) -> bool:
+        """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
+        known = self.view and self.view.found
+        return not (known or self.flights or self.line or self.name_wanted or self.strays)
+
     def first(self, now: float) -> Key | None:
         """Return who is first in line; who did not come for its place has lost it."""
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
@@ -1261,13 +1267,16 @@ class Reconciler:
 
         Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends wakes one.
         """
-        cluster, token = self._clusters.setdefault(name, Cluster()), object()
+        token = object()
         if self._occupied.setdefault(name, token) is not token:
-            cluster.outside[key] = None
+            self._clusters.setdefault(name, Cluster()).outside[key] = None
             return Requeue(OCCUPIED_SECONDS, unseen=True)
+        cluster = self._clusters.setdefault(name, Cluster())
         try:
             return work(cluster)
         finally:
+            if cluster.unknown:  # by the one pass that is in it, so that nobody works on one that is forgotten
+                del self._clusters[name]
             del self._occupied[name]
             with suppress(KeyError):
                 self._wake(cluster.outside.popitem()[0])
