@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.aws import BROKEN
+from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
 
 
@@ -84,3 +84,20 @@ def test_a_process_with_an_old_cache_sets_no_tag() -> None:
         while other.controller.run_once():
             pass
         assert users_tags(b) == {}
+
+
+def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_object_goes() -> None:
+    """With Retain the serving profile stays, and so there was something owned: the other one came true as an orphan."""
+    with bench(visible_after=30) as b:
+        b.apply(updatePolicy="Replace", deletionPolicy="Retain")
+        b.run(200)
+        b.edit(selectors=[{"namespace": "another"}])
+        b.manners.fail("CreateFargateProfile", LOST)
+        b.run(1)
+        b.delete()
+        b.run(20)
+        assert not b.gone()
+        b.run(600)
+        assert b.gone()
+        owned = [name for name, profile in b.profiles().items() if any("jicomusic" in key for key in profile["tags"])]
+        assert (len(b.profiles()), owned) == (1, [])
