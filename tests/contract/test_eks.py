@@ -15,7 +15,7 @@ from aws import Aws, AwsError, ProfileSpec, selector
 from tests.fakes import aws as moto_aws
 from tests.fakes.aws import DROP, LOST, ROLES, Manners, World, html
 from tests.fakes.aws import error as planned
-from tests.fakes.eks import METHODS, Memory, refused
+from tests.fakes.eks import METHODS, Memory, operation, refused
 
 Account = World | Memory
 SELECTORS = [{"namespace": "default", "labels": {"app": "web"}}]
@@ -378,7 +378,7 @@ class TestFaults:
             text = refusal(describe, world)[2]
 
         def fail(method: str, request: dict[str, Any]) -> Any:
-            raise refused(method, code, status, text)
+            raise refused(operation(method), code, status, text)
 
         memory = Memory(Manners(clock=clock))
         memory.ask = fail  # type: ignore[method-assign]

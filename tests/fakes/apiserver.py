@@ -398,6 +398,7 @@ class ApiServer:
     ) -> None:
         self.crd_defaults = True
         self.may_list_pods = False
+        self.cached: int | None = None  # at which version a list that asks for "0" is answered; None: the latest
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self._now, self._bookmark_seconds, self._rand = now, bookmark_seconds, rand or random.Random()
@@ -481,6 +482,19 @@ class ApiServer:
     def objects(self, plural: str) -> list[Obj]:
         with self._changed:
             return [wire(obj) for _, obj in sorted(self._objects[plural].items())]
+
+    def peek(self, plural: str, namespace: str, name: str) -> Obj | None:
+        """Return the stored object itself, which is nobody's to change: what a simulation looks at all the time."""
+        return self._objects[plural].get((namespace, name))
+
+    def changes(self, plural: str, start: int) -> list[Change]:
+        """Return the writes from the `start`-th on, to be looked at and not to be changed."""
+        return self._history[plural][start:]
+
+    def has_news(self, plural: str, resource_version: str) -> bool:
+        """Say whether a watch from this version would have something to tell: an event, or that it is too old."""
+        version = version_of(resource_version)
+        return version < self._oldest or bool(self._after(plural, version))
 
     @property
     def resource_version(self) -> str:
@@ -615,6 +629,8 @@ class ApiServer:
         if version_of(query.get("resourceVersion") or "0") > self._version:
             causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
             raise ApiError(504, "Too large resource version", details={"causes": causes, "retryAfterSeconds": 1})
+        if query.get("resourceVersion") == "0" and self.cached:
+            return self.cached, ("", "")
         return self._version, ("", "")
 
     def _snapshot(self, plural: str, version: int) -> dict[Key, Obj]:

@@ -63,15 +63,16 @@ SERVICE_OF = {method: service for service, methods in METHODS.items() for method
 INLINE = {"inline-policy": ["pull"]}
 
 
+@cache
 def operation(method: str) -> str:
     """Return the API's name of a client's method."""
     return "".join(word.title() for word in method.split("_"))
 
 
-def refused(method: str, code: str, status: int, message: str) -> ClientError:
+def refused(operation_name: str, code: str, status: int, message: str) -> ClientError:
     """Return the error that botocore makes of such an answer."""
     answer = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
-    return ClientError(answer, operation(method))
+    return ClientError(answer, operation_name)
 
 
 @cache
@@ -178,7 +179,9 @@ class Memory:
             named = {xform_name(key): value for key, value in request.items()}
             answer: Answer = getattr(self, f"_{method}")(**named)
         except EKSError as error:
-            raise refused(method, error.TYPE, error.STATUS, json.loads(error.description)["message"]) from error
+            raise refused(
+                operation(method), error.TYPE, error.STATUS, json.loads(error.description)["message"]
+            ) from error
         return answer | {"ResponseMetadata": {"HTTPStatusCode": 200}}
 
     def _list_fargate_profiles(self, cluster_name: str, max_results: int = 100, next_token: str = "") -> Answer:
@@ -231,7 +234,7 @@ class Memory:
 
     def _tag_resource(self, resource_arn: str, tags: Tags) -> Answer:
         current = self._tags(resource_arn)
-        check_tags(tags, BadRequestException, current)
+        check_tags({**current, **tags}, BadRequestException)
         current.update(tags)
         return {}
 
@@ -385,7 +388,7 @@ class Memory:
     def _kind(self, role: str, method: str) -> str:
         kind = next((kind for kind, arn in self.roles.items() if arn.rpartition("/")[2] == role), None)
         if kind is None:
-            raise refused(method, "NoSuchEntity", 404, f"Role {role} not found")
+            raise refused(operation(method), "NoSuchEntity", 404, f"Role {role} not found")
         return kind
 
     def _tags(self, arn: str) -> Tags:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.fakes import aws as fake
-from tests.harness import Bench
+from tests.harness import Bench, bench
 
 Object = dict[str, Any]
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
 
 
 def spec_with(**fields: Any) -> Callable[[Object], None]:

@@ -1,0 +1,254 @@
+"""Run the simulation: all cases of all stories, random worlds, random specs; fail on a broken promise or a blind spot.
+
+    python -m tests.simulation --seeds 2000          everything, as `make sim` does
+    python -m tests.simulation --seed 17             one random world again, with its history
+    python -m tests.simulation --seed 17 --only 3,9  the same with nothing happening but at these points
+    python -m tests.simulation --case "delete:40:2"  one story with one thing going wrong
+    python -m tests.simulation --spec 5              one sequence of specs
+
+A blind spot is a row of the plan that no world has reached, or a call that a fault which fits it has never met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import reconcile
+from reconcile import Case as Sight
+from tests.fakes.eks import SERVICE_OF, operation
+from tests.simulation import specs
+from tests.simulation.checker import EXCEPTIONS, Violation
+from tests.simulation.deeds import FATES, FAULTS, SLEEPS
+from tests.simulation.scenarios import STORIES, Case, begin, cases, play
+from tests.simulation.world import CALM, Call, World, listen_for_bugs
+from tests.simulation.worlds import live, shorten
+
+KUBE = (
+    "List",
+    "Watch",
+    "WatchEvent",
+    "Get",
+    "GetNamespace",
+    "GetLease",
+    "UpdateLease",
+    "GetPods",
+    "CreateAccessReview",
+)
+KUBE_CALLS = (*KUBE, "PatchStatus", "PatchFinalizers", "CreateEvent")
+CHUNK = 25
+SHOWN_AFTER_CALM = 30  # lines of a history: what comes later repeats itself
+
+rows: Counter[str] = Counter()
+
+
+@dataclass
+class Report:
+    """What some worlds have come to."""
+
+    worlds: int = 0
+    effects: int = 0
+    crashes: int = 0
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)
+    excuses: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+
+    def add(self, world: World) -> None:
+        self.worlds += 1
+        self.effects += world.calls.total()
+        self.crashes += world.crashes
+        self.cells += world.cells
+        self.excuses += world.excuses
+
+    def merge(self, other: Report) -> None:
+        self.worlds, self.effects = self.worlds + other.worlds, self.effects + other.effects
+        self.crashes += other.crashes
+        self.cells, self.rows, self.excuses = (
+            self.cells + other.cells,
+            self.rows + other.rows,
+            self.excuses + other.excuses,
+        )
+        self.failures += other.failures
+
+
+# One unit of work, in a process of its own
+
+
+def run(unit: tuple[str, Any]) -> Report:
+    """Live some worlds; a failure comes with its history and the command that replays it."""
+    kind, what = unit
+    report, before = Report(), rows.copy()
+    lives: dict[str, Callable[[Report, Any], None]] = {"case": _run_case, "seed": _run_seed, "spec": _run_spec}
+    for each in what:
+        lives[kind](report, each)
+    report.rows = rows - before
+    gc.collect()
+    return report
+
+
+def _run_case(report: Report, case: Case) -> None:
+    world = begin(case.script)
+    try:
+        play(world, case.story)
+    except Violation as violation:
+        report.failures.append(_told(world, violation, f'--case "{case.story}:{case.point}:{case.number}"'))
+    report.add(world)
+
+
+def _run_seed(report: Report, seed: int) -> None:
+    outcome = live(seed)
+    report.add(outcome.world)
+    if outcome.violation:
+        short = shorten(seed, outcome)
+        points = ",".join(map(str, short.done))
+        report.failures.append(_told(short.world, short.violation, f"--seed {seed} --only {points}"))
+
+
+def _run_spec(report: Report, seed: int) -> None:
+    world = specs.begin(seed)
+    try:
+        specs.check(world, seed)
+    except Violation as violation:
+        report.failures.append(_told(world, violation, f"--spec {seed}"))
+    report.add(world)
+
+
+def _told(world: World, violation: Violation | None, command: str) -> str:
+    lines = [f"{moment:9.3f}  {who:<8}  {str(what)[:300]}" for moment, who, what in world.history]
+    told = [what for _, _, what in world.history]
+    calm = told.index(CALM) if CALM in told else len(lines)
+    shown = lines[: calm + SHOWN_AFTER_CALM]
+    if len(lines) > len(shown):
+        shown.append(f"           ... and {len(lines) - len(shown)} lines more")
+    return "\n".join([*shown, f"{violation}", f"replay: python -m tests.simulation {command}", ""])
+
+
+def count_rows() -> None:
+    """Have every row of the plan count how often it is the one that fits."""
+
+    def counting(row: reconcile.Row) -> reconcile.Row:
+        def then(sight: Sight) -> reconcile.Action:
+            rows[row.seen] += 1
+            return row.then(sight)
+
+        return row._replace(then=then)
+
+    reconcile.PLAN = tuple(counting(row) for row in reconcile.PLAN)
+
+
+def prepare() -> None:
+    listen_for_bugs()
+    count_rows()
+    gc.freeze()
+    gc.disable()  # worlds are many and short: what they leave is collected after each unit
+
+
+# All of it
+
+
+def units(options: argparse.Namespace) -> Iterator[tuple[str, Any]]:
+    if options.case:
+        name, point, number = options.case.split(":")
+        yield "case", [Case(name, int(point), int(number))]
+        return
+    met = set[tuple[str, str]]()
+    for name in STORIES if options.every else ():
+        chosen = [
+            each for number, each in enumerate(cases(name)) if number % options.every == 0 or each.cell not in met
+        ]
+        met |= {each.cell for each in chosen}
+        yield from (("case", chosen[start : start + CHUNK]) for start in range(0, len(chosen), CHUNK))
+    first = options.first_seed
+    for kind, count in (("seed", options.seeds), ("spec", options.specs)):
+        yield from (
+            (kind, range(start, min(start + CHUNK, first + count))) for start in range(first, first + count, CHUNK)
+        )
+
+
+def cells_to_reach() -> set[tuple[str, str]]:
+    """Return each call with each fault and fate that can meet it."""
+    calls = [Call(service, operation(method), "", {}, lambda: None) for method, service in SERVICE_OF.items()]
+    calls += [Call("kube", name, "", {}, lambda: None) for name in KUBE_CALLS]
+    return {(call.operation, each.name) for call in calls for each in (*FAULTS, *FATES, *SLEEPS) if each.meets(call)}
+
+
+def blind_spots(report: Report) -> list[str]:
+    unreached = [f"row of the plan: {row.seen}" for row in reconcile.PLAN if not report.rows[row.seen]]
+    return unreached + [f"{fault} at {call}" for call, fault in sorted(cells_to_reach() - report.cells.keys())]
+
+
+def summary(report: Report, seconds: float) -> str:
+    faults = {(call, name): times for (call, name), times in report.cells.items() if call != "Idle"}
+    excused = "\n".join(f"  {times:>7} times: {EXCEPTIONS[name]}" for name, times in sorted(report.excuses.items()))
+    return (
+        f"{report.worlds} worlds, {report.effects} effects, {report.crashes} crashes, {sum(faults.values())} faults and"
+        f" other deeds in {seconds:.0f} s;\n"
+        f"to reach were {len(reconcile.PLAN)} rows of the plan and {len(cells_to_reach())} cells of call and fault.\n"
+        f"Exceptions that the architecture names, and how often a promise rested on one:\n{excused or '  none'}\n"
+    )
+
+
+def everything(options: argparse.Namespace) -> int:
+    started, report = time.monotonic(), Report()
+    listen_for_bugs()
+    with multiprocessing.Pool(options.processes, prepare) as pool:
+        for part in pool.imap_unordered(run, units(options)):
+            report.merge(part)
+            if part.failures and options.first:
+                break
+    print("\n".join(report.failures[: options.show]))
+    print(summary(report, time.monotonic() - started))
+    blind = [] if options.partial or options.case else blind_spots(report)
+    for each in blind:
+        print(f"never reached: {each}")
+    if report.failures:
+        print(f"{len(report.failures)} worlds broke a promise")
+    return 1 if report.failures or blind else 0
+
+
+def one(options: argparse.Namespace) -> int:
+    """Live one random world again, and show it."""
+    prepare()
+    only = [int(number) for number in options.only.split(",") if number] if options.only is not None else None
+    outcome = live(options.seed, only)
+    print(_told(outcome.world, outcome.violation, f"--seed {options.seed}"))
+    return 1 if outcome.violation else 0
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", allow_abbrev=False)
+    parser.add_argument("--seeds", type=int, default=2000, help="random worlds")
+    parser.add_argument("--specs", type=int, default=1000, help="sequences of specs")
+    parser.add_argument("--every", type=int, default=1, help="of the stories' cases take each n-th, 0 for none")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--partial", action="store_true", help="leave blind spots alone")
+    parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
+    parser.add_argument("--show", type=int, default=3, help="failures that are told in full")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--only")
+    parser.add_argument("--case")
+    parser.add_argument("--spec", type=int)
+    options = parser.parse_args(arguments)
+    if options.seed is not None:
+        return one(options)
+    if options.spec is not None:
+        options.every, options.seeds, options.first_seed, options.specs = 0, 0, options.spec, 1
+        options.partial = True
+    return everything(options)
+
+
+if __name__ == "__main__":
+    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets is part of a world
+        again = [sys.executable, "-m", "tests.simulation", *sys.argv[1:]]
+        os.execve(sys.executable, again, os.environ | {"PYTHONHASHSEED": "0"})
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,396 @@
+"""The safety promises of the controller, one function each, judged around every effect of the simulated world.
+
+The checker knows the truth: which profile was made for which object, what each process has been shown, what each pass
+stands on. It judges by that and by the two worlds, never by the plan. `EXCEPTIONS` are the only cases in which a
+promise may break, since nothing can fence EKS, or a human; each is counted when it is used.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError, ParamValidationError
+
+from reconcile import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
+from tests.fakes.apiserver import Change
+
+if TYPE_CHECKING:
+    from tests.fakes.aws import Stored
+    from tests.simulation.world import Call, Look, Process, World
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+PLURAL = "fargateprofiles"
+CONTROLLER = "sim"
+ADOPTION_IN = frozenset({"default"})
+LIMITS = Limits(roles=("*:role/fargate-*",))
+WRITES = {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"}
+SLEPT = "slept before a create"
+CHANGED = "changed after the look"
+FINALIZERS = "finalizers stripped"
+TAGS = "tags stripped"
+EXCEPTIONS = {
+    SLEPT: "a create that came 2 min after its check, or after a later one of the same object: its process slept (S1)",
+    CHANGED: "a profile that others replaced or changed between the look at it and the change (S2)",
+    FINALIZERS: "a human who took finalizers away by hand (S1, S3)",
+    TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
+}
+# What EKS refuses by quotas, network and roles; what else it refuses of an input holds in every account.
+OF_THIS_ACCOUNT = re.compile("more than|Trust Policy|[Ss]ubnet|Availability Zone")
+
+
+class Violation(BaseException):
+    """A promise does not hold; not an Exception, so that no catch-all of the controller swallows it."""
+
+    def __init__(self, promise: str, text: str) -> None:
+        super().__init__(f"{promise}: {text}")
+        self.promise = promise
+
+
+@dataclass
+class Made:
+    """A profile that is the controller's doing: for which object, and why it may be without it, if it may."""
+
+    key: Key
+    uid: str
+    kept: bool = False
+    excuse: str = ""
+
+
+class Checker:
+    """Takes note of what happens, and has each promise judged when something happens that may break it."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.made: dict[str, Made] = {}  # by ARN
+        self.foreign: dict[str, dict[str, str]] = {}  # tags that outsiders have put on a profile, by ARN
+        self.forgotten: set[str] = set()  # ARNs of profiles of which nobody can tell any more who set which tag
+        self.unguarded: set[str] = set()  # uids of objects from which a human took the finalizers
+        self._latest: dict[str, Look] = {}  # by uid: the pass that has marked a create last
+        self._judged = 0  # so many changes of objects have been looked at
+
+    def sends(self, process: Process, call: Call) -> None:
+        """Judge what a process has made up its mind to send."""
+        if call.operation in {"CreateFargateProfile", "DeleteFargateProfile"}:
+            s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
+        if call.operation in WRITES or call.operation.startswith("Patch"):
+            nothing_is_changed_without_the_lease(process, call)
+
+    def before(self, process: Process, call: Call) -> None:
+        """Judge a call in the moment in which it takes effect."""
+        if call.operation == "CreateFargateProfile":
+            s5_a_create_says_what_its_object_says(process, call)
+        elif call.operation in WRITES:
+            s2_only_an_own_profile_is_changed(self, process, call)
+        if call.operation == "DeleteFargateProfile":
+            s2_what_is_to_be_kept_is_not_deleted(self, process, call)
+
+    def after(self, process: Process, call: Call, answer: Any) -> None:
+        """Take note of what has happened, and judge the world."""
+        if call.operation in WRITES:
+            s5_no_wrong_input_reaches_aws(call, answer)
+        if isinstance(answer, Exception):
+            return
+        if call.operation == "CreateFargateProfile":
+            self._created(process, answer["fargateProfile"]["fargateProfileArn"])
+        if call.operation == "TagResource":
+            self._tagged(process, call.request)
+        if call.operation == "PatchStatus" and answer.status < 300:
+            self._marked(process, answer.body)
+        if call.operation in WRITES or call.operation.startswith("Patch"):
+            self.look(process)
+
+    def told(self, process: Process, call: Call, answer: Any) -> None:
+        """Take note of what a process has been shown of EKS."""
+        if call.service != "eks" or call.operation == "DescribeCluster":
+            return
+        cluster, _, name = call.about.partition("/")
+        known = process.knows.setdefault(cluster, {})
+        if isinstance(answer, ClientError):
+            if answer.response["Error"]["Code"] == "ResourceNotFoundException":
+                known.pop(name, None)
+        elif "fargateProfileNames" in answer:
+            for gone in known.keys() - set(answer["fargateProfileNames"]):
+                del known[gone]
+        elif "fargateProfile" in answer:
+            known[name] = process.look.shown[name] = answer["fargateProfile"]
+
+    def look(self, writer: Process | None = None) -> None:
+        """Judge the world as it is now; `writer` is whose write made it so."""
+        changes = self.world.api.changes(PLURAL, self._judged)
+        self._judged += len(changes)
+        for change in changes:
+            s3_no_object_goes_before_its_profiles(self, change)
+            if writer:
+                s7_ready_is_what_eks_has_shown(writer, change)
+        s1_no_profile_outlives_its_object(self)
+
+    def _created(self, process: Process, arn: str) -> None:
+        look, excuse = process.look, ""
+        uid = look.mark["metadata"]["uid"] if look.mark else ""
+        if self.world.clock.elapsed - look.marked_at >= self.world.lost_create or self._latest.get(uid) is not look:
+            excuse = SLEPT
+        self.made[arn] = Made(look.key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
+
+    def _tagged(self, process: Process, request: Object) -> None:
+        arn, key = request["resourceArn"], process.look.key
+        obj = self.world.api.peek(PLURAL, *key)
+        if OWNER_KEY in request["tags"] and obj:
+            excuse = self.made[arn].excuse if arn in self.made else ""
+            uid = obj["metadata"]["uid"]
+            self.made[arn] = Made(key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
+
+    def _marked(self, process: Process, obj: Object) -> None:
+        if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
+            process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
+            self._latest[obj["metadata"]["uid"]] = process.look
+
+    def excuse(self, exception: str) -> None:
+        self.world.excuses[exception] += 1
+
+    # What outsiders did, and what follows of it for the promises
+
+    def finalizers_stripped(self, obj: Object) -> None:
+        uid = obj["metadata"]["uid"]
+        self.unguarded.add(uid)
+        self.status_lost(obj)  # an object that is made again knows nothing of it
+        for made in self.made.values():
+            if made.uid == uid:
+                made.excuse = FINALIZERS
+
+    def status_lost(self, obj: Object) -> None:
+        self.forgotten.update(each.body["fargateProfileArn"] for each in self.profiles() if self.owns(obj, each.body))
+
+    def tags_stripped(self, arn: str) -> None:
+        if arn in self.made:
+            self.made[arn].excuse = TAGS
+
+    # The truth
+
+    def profiles(self) -> Iterator[Stored]:
+        for name in [*self.world.account.clusters]:
+            yield from [*self.world.account.stored(name).values()]
+
+    def owns(self, obj: Object, profile: Object) -> bool:
+        """Say whether a profile is the object's, by the two tags and the name, or by its ARN in status if untagged."""
+        tags, key = profile["tags"], (obj["metadata"]["namespace"], obj["metadata"]["name"])
+        wanted = owner_tags(key)
+        if any(tags.get(each, value) != value for each, value in wanted.items()):
+            return False
+        if wanted.items() <= tags.items():
+            return name_fits(obj, profile["fargateProfileName"])
+        return bool(obj.get("status", {}).get("profileArn") == profile["fargateProfileArn"])
+
+
+# The promises
+
+
+def s1_no_profile_outlives_its_object(checker: Checker) -> None:
+    """A profile that the controller made has a guarded object, or is being deleted, or is kept on purpose."""
+    for stored in checker.profiles():
+        made = checker.made.get(stored.body["fargateProfileArn"])
+        if made is None or made.kept or stored.body["status"] == "DELETING":
+            continue
+        obj = checker.world.api.peek(PLURAL, *made.key)
+        if obj and guarded(obj):
+            continue
+        if not made.excuse:
+            raise Violation("S1", f"profile {stored.name} outlives its object {'/'.join(made.key)}")
+        checker.excuse(made.excuse)
+
+
+def s2_only_an_own_profile_is_changed(checker: Checker, process: Process, call: Call) -> None:
+    """A profile that is not this object's is never deleted, tagged or changed."""
+    stored, key = _meant(checker, call), process.look.key
+    obj = checker.world.api.peek(PLURAL, *key) or process.store.get(key)
+    if stored is None or (obj and _may_change(checker, obj, stored.body, call)):
+        return
+    shown = process.look.shown.get(stored.name)
+    if obj and shown and shown != _as_shown(stored.body, shown) and _may_change(checker, obj, shown, call):
+        checker.excuse(CHANGED)
+        return
+    made, cached = checker.made.get(stored.body["fargateProfileArn"]), process.store.get(key)
+    if made and made.excuse and made.key == key:
+        checker.excuse(made.excuse)
+        return
+    if cached and cached["metadata"]["uid"] in checker.unguarded:
+        checker.excuse(FINALIZERS)
+        return
+    who, tags = "/".join(key), stored.body["tags"]
+    raise Violation("S2", f"{call.operation} for {who} hits profile {stored.name}, whose tags are {tags}")
+
+
+def s2_what_is_to_be_kept_is_not_deleted(checker: Checker, process: Process, call: Call) -> None:
+    """An object that goes with deletionPolicy Retain leaves the one profile that it has, unless it has failed."""
+    obj, stored = checker.world.api.peek(PLURAL, *process.look.key), _meant(checker, call)
+    if obj is None or stored is None or obj != process.store.get(process.look.key):
+        return  # an edit that has not been heard of comes too late for what is on its way
+    going = "deletionTimestamp" in obj["metadata"] and retains(obj.get("spec"))
+    others = [each for each in checker.profiles() if each is not stored and checker.owns(obj, each.body)]
+    if going and not others and "FAILED" not in stored.body["status"]:
+        raise Violation("S2", f"{call} for an object whose profile is to be retained")
+
+
+def _meant(checker: Checker, call: Call) -> Stored | None:
+    if call.operation == "DeleteFargateProfile":
+        names = (call.request["clusterName"], call.request["fargateProfileName"])
+        return next((each for each in checker.profiles() if (each.body["clusterName"], each.name) == names), None)
+    arn = call.request["resourceArn"]
+    return next((each for each in checker.profiles() if each.body["fargateProfileArn"] == arn), None)
+
+
+def _may_change(checker: Checker, obj: Object, profile: Object, call: Call) -> bool:
+    made, tags = checker.made.get(profile["fargateProfileArn"]), profile["tags"]
+    if checker.owns(obj, profile):
+        return True
+    key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+    names_another = any(tags.get(each, value) != value for each, value in owner_tags(key).items())
+    if not names_another and made and made.uid == obj["metadata"]["uid"]:
+        return True  # status may have lost it meanwhile
+    taking_over = call.operation == "TagResource" and OWNER_KEY in call.request["tags"]
+    untagged = not owner_tags(key).keys() & tags.keys()
+    return taking_over and untagged and (hands_over(obj, profile) or adopts(obj, profile))
+
+
+def _as_shown(body: Object, shown: Object) -> Object:
+    return {key: body.get(key) for key in shown}
+
+
+def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> None:
+    """An object disappears only when every profile that it owns is gone from EKS, or kept on purpose."""
+    if change.after is not None or change.before is None:
+        return
+    meta = change.before["metadata"]
+    for stored in checker.profiles():
+        made = checker.made.get(stored.body["fargateProfileArn"])
+        if made is None or made.uid != meta["uid"]:
+            continue
+        if retains(change.before.get("spec")):
+            made.kept = True
+        elif made.excuse:
+            checker.excuse(made.excuse)
+        else:
+            name, status = f"{meta['namespace']}/{meta['name']}", stored.body["status"]
+            raise Violation("S3", f"object {name} is gone, its profile {stored.name} is {status}")
+
+
+def s4_nothing_is_sent_while_something_is_known_to_fly(process: Process, call: Call) -> None:
+    """A live process sends no create or delete to a cluster while it knows of one in flight there."""
+    known = process.knows.get(call.request["clusterName"], {})
+    flying = [name for name, profile in known.items() if profile["status"] in {"CREATING", "DELETING"}]
+    if flying:
+        raise Violation("S4", f"{process.name} sends {call} and knows that {flying[0]} is in flight")
+
+
+def nothing_is_changed_without_the_lease(process: Process, call: Call) -> None:
+    """Where processes agree by a Lease on who acts, only who holds it sends a change."""
+    if process.elector and not process.elector.leading():
+        raise Violation("Lease", f"{process.name} sends {call} and does not hold the Lease")
+
+
+def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
+    """Nothing that the user wrote is dropped or changed: a create says what the object said when it was marked."""
+    obj, request = process.look.mark, call.request
+    if obj is None:
+        raise Violation("S5", f"{call} was sent without a mark in status")
+    spec = obj["spec"]
+    wanted = {
+        "clusterName": spec.get("clusterName", process.cluster),
+        "fargateProfileName": request["fargateProfileName"],
+        "podExecutionRoleArn": spec["podExecutionRoleArn"],
+        "selectors": _set_of(spec["selectors"]),
+        "subnets": sorted(set(spec.get("subnets") or [])),
+        "tags": spec.get("tags", {}) | owner_tags(process.look.key),
+    }
+    sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
+    if sent != wanted or not name_fits(obj, request["fargateProfileName"]):
+        raise Violation("S5", f"the object says {wanted}, sent is {sent}")
+
+
+def _set_of(selectors: list[Object]) -> list[tuple[str, list[tuple[str, str]]]]:
+    found = {(each["namespace"], tuple(sorted((each.get("labels") or {}).items()))) for each in selectors}
+    return sorted((namespace, [*labels]) for namespace, labels in found)
+
+
+def s5_no_wrong_input_reaches_aws(call: Call, answer: Any) -> None:
+    """Input that is wrong by rules that hold in every account never reaches an AWS write."""
+    if isinstance(answer, ParamValidationError):
+        raise Violation("S5", f"botocore refused to send {call}: {answer}")
+    if isinstance(answer, ClientError):
+        said = answer.response["Error"]
+        input_codes = {"InvalidParameterException", "BadRequestException"}
+        if said["Code"] in input_codes and not OF_THIS_ACCOUNT.search(said["Message"]):
+            raise Violation("S5", f"EKS refused {call}: {said['Message']}")
+
+
+def s7_ready_is_what_eks_has_shown(process: Process, change: Change) -> None:
+    """Ready=True only after EKS itself showed this process ACTIVE and the wanted fields, of this generation."""
+    before, after = change.before, change.after
+    now, was = ready_of(after), ready_of(before)
+    same = now.get("observedGeneration") == was.get("observedGeneration") and was.get("status") == "True"
+    if after is None or now.get("status") != "True" or same:
+        return
+    status = after["status"]
+    shown = process.knows.get(status["clusterName"], {}).get(status["profileName"], {})
+    of_its_spec = now["observedGeneration"] == after["metadata"]["generation"] and meets(after["spec"], shown)
+    if shown.get("status") != "ACTIVE" or shown["fargateProfileArn"] != status["profileArn"] or not of_its_spec:
+        raise Violation("S7", f"{process.name} says ready, and EKS last showed it {shown or 'nothing'}")
+
+
+# What objects and profiles say
+
+
+def ready_of(obj: Object | None) -> Object:
+    listed = ((obj or {}).get("status") or {}).get("conditions") or []
+    return next((each for each in listed if each["type"] == "Ready"), {})
+
+
+def guarded(obj: Object) -> bool:
+    return bool({FINALIZER, *KOPF_FINALIZERS} & set(obj["metadata"].get("finalizers", [])))
+
+
+def retains(spec: Any) -> bool:
+    """Say whether the profile stays: whatever is not Delete is taken for Retain."""
+    return not isinstance(spec, dict) or spec.get("deletionPolicy", "Delete") != "Delete"
+
+
+def owner_tags(key: Key) -> dict[str, str]:
+    return {OWNER_KEY: "/".join(key), CONTROLLER_KEY: CONTROLLER}
+
+
+def base_of(obj: Object) -> str:
+    spec = obj.get("spec")
+    return str(spec.get("profileName", obj["metadata"]["name"]) if isinstance(spec, dict) else obj["metadata"]["name"])
+
+
+def name_fits(obj: Object, name: str) -> bool:
+    return re.fullmatch(re.escape(base_of(obj)) + "(-[0-9a-f]{8})?", name) is not None
+
+
+def meets(spec: Object, profile: Object) -> bool:
+    """Say whether a profile has the role, selectors and subnets of a spec."""
+    if not profile:
+        return False
+    subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
+    same_role = profile["podExecutionRoleArn"] == spec.get("podExecutionRoleArn")
+    return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])
+
+
+def adopts(obj: Object, profile: Object) -> bool:
+    """Say whether object and operator want this profile, which has no owner, to be taken over."""
+    spec, meta = obj.get("spec"), obj["metadata"]
+    asks = isinstance(spec, dict) and spec.get("adoptionPolicy") == "Adopt" and meta["namespace"] in ADOPTION_IN
+    return asks and profile["fargateProfileName"] == base_of(obj) and meets(spec or {}, profile)
+
+
+def hands_over(obj: Object, profile: Object) -> bool:
+    """Say whether kopf's operator made this profile for this object, as far as that can be seen."""
+    meta = obj["metadata"]
+    made_at = profile["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")
+    from_kopf = bool(KOPF_FINALIZERS & set(meta.get("finalizers", [])))
+    named = profile["fargateProfileName"] == base_of(obj) and made_at >= meta["creationTimestamp"]
+    return from_kopf and named and meets(obj["spec"], profile)

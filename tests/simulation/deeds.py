@@ -1,0 +1,498 @@
+"""What can happen at a point of the simulated world: faults of a call, fates of its process, what others do meanwhile.
+
+`FAULTS` and `FATES` meet a call, each on its side of it: the exhaustive runs try all of them everywhere. `OTHERS` are
+what users, outsiders, other processes, the clock and the API server do in between: the random worlds draw those too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
+from urllib3.exceptions import ProtocolError
+
+from reconcile import CONTROLLER_KEY, OWNER_KEY
+from tests.fakes.apiserver import ApiError
+from tests.fakes.eks import Memory, refused
+from tests.simulation.checker import PLURAL, owner_tags
+
+if TYPE_CHECKING:
+    from tests.fakes.aws import Stored
+    from tests.simulation.world import Call, Place, World
+
+Object = dict[str, Any]
+Do = Callable[["World", "Place"], Any]
+URL = "https://eks.example"
+STALE_SECONDS = 600.0
+SLOW_SECONDS = 9.0  # just within the timeout of a read
+TIMEOUT_SECONDS = 10.0
+NAMES = ("web", "api", "db", "jobs")
+NAMESPACES = ("default", "default", "team")
+TAGS = ("a", "b", "c")
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that can happen to a call, on one side of its effect, or to the process that makes it."""
+
+    name: str
+    side: str
+    meets: Callable[[Call], bool]
+    do: Do
+
+
+@dataclass(frozen=True)
+class Other:
+    """One thing that somebody else does; it never has an answer for the call at whose side it happens."""
+
+    name: str
+    act: Callable[[World, Place, random.Random], object]
+
+    def do(self, world: World, place: Place) -> None:
+        self.act(world, place, dice(world, place))
+
+
+def dice(world: World, place: Place) -> random.Random:
+    """Return the chances of one point: they are the same whatever happens at the others."""
+    return random.Random(world.seed * 1_000_003 + place.number)
+
+
+# Faults
+
+
+def _aws(call: Call) -> bool:
+    return call.service != "kube"
+
+
+def _eks(call: Call) -> bool:
+    return call.service == "eks"
+
+
+def _kube(call: Call) -> bool:
+    return call.service == "kube" and call.operation != "WatchEvent"
+
+
+def _any(_call: Call) -> bool:
+    return True
+
+
+def _named(*operations: str) -> Callable[[Call], bool]:
+    return lambda call: call.operation in operations
+
+
+def _refusal(code: str, status: int, text: str = "as planned") -> Do:
+    return lambda _world, place: refused(place.call.operation if place.call else "", code, status, text)
+
+
+def _raise(error: Callable[[], Exception]) -> Do:
+    return lambda _world, _place: error()
+
+
+def _status(code: int) -> Do:
+    return lambda _world, _place: ApiError(code, "failed on request of the simulation").response
+
+
+def _timeout(world: World, _place: Place) -> object:
+    world.clock.elapsed += TIMEOUT_SECONDS
+    return ReadTimeoutError(endpoint_url=URL)
+
+
+def _late(world: World, place: Place) -> object:
+    """The request is on its way for a while after the client has given up."""
+    assert place.process and place.call
+    process, call, look = place.process, place.call, place.process.look
+    world.later(40.0, lambda: world.arrive(process, call, look))
+    return _timeout(world, place)
+
+
+def _cut(_world: World, _place: Place) -> Object:
+    """Botocore makes a success without any of its parts of a body that was cut off."""
+    return {"ResponseMetadata": {"HTTPStatusCode": 200}}
+
+
+def _crash(world: World, place: Place) -> None:
+    assert place.process
+    world.kill(place.process, again=1.0)
+
+
+def _stale(world: World, place: Place) -> None:
+    """From here on the cache of the process hears nothing, for long."""
+    assert place.process
+    place.process.held_until = world.clock.elapsed + STALE_SECONDS
+
+
+def _sleep(world: World, place: Place) -> None:
+    """The process stands still, here, for up to a quarter of an hour, and everybody else goes on."""
+    assert place.process
+    with world.without(place.process):
+        world.run(dice(world, place).choice((20.0, 70.0, 200.0, 900.0)))
+
+
+def _slow(world: World, _place: Place) -> None:
+    """The answer takes its time: this worker waits for it, everybody else goes on."""
+    world.run(SLOW_SECONDS)
+
+
+IN_USE = "Cannot do it because cluster demo currently has an update in progress"
+FAULTS: tuple[Fault, ...] = (
+    Fault("throttled", "before", _aws, _refusal("ThrottlingException", 429)),
+    Fault("server error", "before", _aws, _refusal("ServerException", 500)),
+    Fault("proxy error", "before", _aws, _refusal("502", 502, "Bad Gateway")),
+    Fault("denied", "before", _aws, _refusal("AccessDeniedException", 403, "User is not authorized to perform this")),
+    Fault("expired token", "before", _aws, _refusal("ExpiredTokenException", 403)),
+    Fault("no credentials", "before", _aws, _raise(NoCredentialsError)),
+    Fault("unreachable", "before", _aws, _raise(lambda: EndpointConnectionError(endpoint_url=URL))),
+    Fault("timeout", "before", _aws, _timeout),
+    Fault("updating", "before", _named("CreateFargateProfile", "DeleteFargateProfile"),
+          _refusal("ResourceInUseException", 409, IN_USE)),
+    Fault("late", "before", _named("CreateFargateProfile"), _late),
+    Fault("lost", "after", _aws, _raise(lambda: ConnectionClosedError(endpoint_url=URL))),
+    Fault("error after the fact", "after", _aws, _refusal("ServerException", 500)),
+    Fault("garbled", "after", lambda call: _aws(call) and not _eks(call), _raise(ResponseParserError)),
+    Fault("cut off", "after", _eks, _cut),
+    Fault("forbidden", "before", _kube, _status(403)),
+    Fault("too many", "before", _kube, _status(429)),
+    Fault("internal", "before", _kube, _status(500)),
+    Fault("unavailable", "before", _kube, _status(503)),
+    Fault("dropped", "before", _kube, _raise(lambda: ProtocolError("dropped"))),
+    Fault("lost", "after", _kube, _raise(lambda: ProtocolError("lost"))),
+    Fault("error after the fact", "after", _kube, _status(504)),
+    Fault("reset", "before", _named("WatchEvent"), _raise(lambda: ProtocolError("reset"))),
+)  # fmt: skip
+FATES = (
+    Fault("crash", "before", _any, _crash),
+    Fault("crash", "after", _any, _crash),
+    Fault("stale", "before", _any, _stale),
+)
+SLEEPS = (
+    Fault("sleep", "before", _any, _sleep),
+    Fault("sleep", "after", _any, _sleep),
+    Fault("slow", "before", _any, _slow),
+    Fault("slow", "after", _any, _slow),
+)
+
+
+def fitting(faults: tuple[Fault, ...], call: Call | None, side: str) -> list[Fault]:
+    return [each for each in faults if call and each.side == side and each.meets(call)]
+
+
+# What users write
+
+
+def random_spec(world: World, rand: random.Random) -> Object:
+    """Return what somebody may ask for: mostly what EKS takes, sometimes not, sometimes nonsense."""
+    account = world.account
+    spec: Object = {"tags": random_tags(rand)}
+    if rand.random() < 0.2:
+        spec["podExecutionRoleArn"] = account.roles[
+            rand.choice(("no-trust", "other-source", "no-policy", "other-policy"))
+        ]
+    if rand.random() < 0.3:
+        spec["subnets"] = rand.choice((None, [account.public_subnet], [account.foreign_subnet], ["subnet-00000000"]))
+    if rand.random() < 0.2:
+        spec["clusterName"] = rand.choice(("other", "other", "demo", "none"))
+    if rand.random() < 0.15:
+        spec["profileName"] = rand.choice(("shared", "web"))
+    if rand.random() < 0.2:
+        spec["deletionPolicy"] = rand.choice(("Retain", "Delete"))
+    if rand.random() < 0.4:
+        spec["updatePolicy"] = rand.choice(("Refuse", "Replace", "Recreate"))
+    if rand.random() < 0.2:
+        spec["adoptionPolicy"] = "Adopt"
+    if rand.random() < 0.15:
+        spec |= rand.choice(BROKEN)
+    return spec
+
+
+def random_tags(rand: random.Random) -> dict[str, str]:
+    return {key: rand.choice("xyz") for key in TAGS if rand.random() < 0.4}
+
+
+# What an older CRD has let in, or lets in: each is wrong in every account.
+BROKEN: tuple[Object, ...] = (
+    {"selectors": []},
+    {"selectors": [{"namespace": "Bad_NS"}]},
+    {"selectors": [{"namespace": "a", "labels": {"b": 1}}]},
+    {"selectors": [{"namespace": "a", "labels": {"-bad": "x"}}]},
+    {"selectors": "all"},
+    {"tags": {"aws:a": "b"}},
+    {"tags": {"a": "AWS:b"}},
+    {"tags": {"a": 1}},
+    {"tags": {OWNER_KEY: "default/db"}},
+    {"tags": {"k" * 129: ""}},
+    {"subnets": ["subnet-nonsense"]},
+    {"podExecutionRoleArn": "arn:aws:iam::123456789012:role/team/pods"},
+    {"podExecutionRoleArn": None},
+    {"deletionPolicy": "Keep"},
+    {"updatePolicy": "Rolling"},
+    {"suspend": "yes"},
+    {"replicas": 2},
+)
+
+
+def _create(world: World, _place: Place, rand: random.Random) -> None:
+    name, namespace = rand.choice(NAMES), rand.choice(NAMESPACES)
+    if not world.object(name, namespace):
+        world.apply(name, namespace, **random_spec(world, rand))
+
+
+def _some(world: World, rand: random.Random) -> Object | None:
+    objects = world.api.objects(PLURAL)
+    return rand.choice(objects) if objects else None
+
+
+def _on_some(act: Callable[[World, Object, random.Random], object]) -> Callable[[World, Place, random.Random], object]:
+    def on_some(world: World, _place: Place, rand: random.Random) -> None:
+        if (obj := _some(world, rand)) is not None:
+            act(world, obj, rand)
+
+    return on_some
+
+
+def _place_of(obj: Object) -> tuple[str, str]:
+    return obj["metadata"]["name"], obj["metadata"]["namespace"]
+
+
+def _edit(world: World, obj: Object, **spec: Any) -> None:
+    world.edit(*_place_of(obj), **spec)
+
+
+def _edit_tags(world: World, obj: Object, rand: random.Random) -> None:
+    old = obj["spec"].get("tags") if isinstance(obj["spec"], dict) else None
+    _edit(world, obj, tags=dict.fromkeys(old or {}) | random_tags(rand))
+
+
+def _edit_fields(world: World, obj: Object, rand: random.Random) -> None:
+    first, second = world.account.private_subnets
+    field = rand.choice(("subnets", "podExecutionRoleArn", "selectors"))
+    values: dict[str, list[Any]] = {
+        "subnets": [[first], [second, first], [first, second], None],
+        "podExecutionRoleArn": [world.account.roles["good"], world.account.roles["other-policy"]],
+        "selectors": [[{"namespace": obj["metadata"]["name"]}], [{"namespace": "x"}, {"namespace": "y"}]],
+    }
+    _edit(world, obj, **{field: rand.choice(values[field])})
+
+
+def _break(world: World, obj: Object, rand: random.Random) -> None:
+    _edit(world, obj, **rand.choice(BROKEN))
+
+
+def _mend(world: World, obj: Object, _rand: random.Random) -> None:
+    """Write everything anew, but for the names, which nobody may change."""
+    world.edit(*_place_of(obj), replicas=None, suspend=None, deletionPolicy=None, tags=None)
+    world.apply(*_place_of(obj))
+
+
+def _suspend(world: World, obj: Object, rand: random.Random) -> None:
+    _edit(world, obj, suspend=rand.random() < 0.5)
+
+
+def _policy(world: World, obj: Object, rand: random.Random) -> None:
+    policies = {"deletionPolicy": ("Retain", "Delete"), "updatePolicy": ("Refuse", "Replace", "Recreate")}
+    policies["adoptionPolicy"] = ("Never", "Adopt")
+    policy = rand.choice(sorted(policies))
+    _edit(world, obj, **{policy: rand.choice(policies[policy])})
+
+
+def _ask_for_a_look(world: World, obj: Object, rand: random.Random) -> None:
+    name, namespace = _place_of(obj)
+    asked = {"metadata": {"annotations": {"fargateprofiles.jicomusic.com/reconcile-requested-at": rand.choice("123")}}}
+    world.note("user", f"asks for a look at {namespace}/{name}")
+    world.api.edit(PLURAL, namespace, name, asked)
+
+
+def _delete(world: World, obj: Object, _rand: random.Random) -> None:
+    world.delete(*_place_of(obj))
+
+
+def _replace(world: World, obj: Object, rand: random.Random) -> None:
+    """Delete an object, and make it anew as soon as it is gone."""
+    place, spec = _place_of(obj), random_spec(world, rand)
+    world.delete(*place)
+
+    def again(tries: int) -> None:
+        if not world.object(*place):
+            world.apply(*place, **spec)
+        elif tries:
+            world.later(7.0, lambda: again(tries - 1))
+
+    again(40)
+
+
+def _strip_finalizers(world: World, obj: Object, _rand: random.Random) -> None:
+    world.checker.finalizers_stripped(obj)
+    world.note("user", f"takes the finalizers of {'/'.join(_place_of(obj))} away")
+    name, namespace = _place_of(obj)
+    world.api.edit(PLURAL, namespace, name, {"metadata": {"finalizers": None}})
+
+
+def _lose_status(world: World, obj: Object, _rand: random.Random) -> None:
+    """Empty the status, as a restored backup has it; not while a create is marked there: that mark is a promise."""
+    status, (name, namespace) = obj.get("status", {}), _place_of(obj)
+    owned = [each for each in world.checker.profiles() if world.checker.owns(obj, each.body)]
+    stripped = [each for each in owned if not owner_tags(("", "")).keys() <= each.body["tags"].keys()]
+    if "createStartedAt" not in status.get("bookkeeping", {}) and not stripped:
+        world.note("user", f"loses the status of {namespace}/{name}")
+        world.checker.status_lost(obj)
+        world.api.edit(PLURAL, namespace, name, {"status": dict.fromkeys(status)})
+
+
+# What others do to EKS and to the API server
+
+
+def _on_profile(
+    act: Callable[[World, Stored, random.Random], object],
+) -> Callable[[World, Place, random.Random], object]:
+    def on_profile(world: World, _place: Place, rand: random.Random) -> None:
+        if profiles := [*world.checker.profiles()]:
+            stored = rand.choice(profiles)
+            world.note("outsider", f"acts on {stored.body['clusterName']}/{stored.name}")
+            act(world, stored, rand)
+
+    return on_profile
+
+
+def _delete_profile(world: World, stored: Stored, _rand: random.Random) -> None:
+    world.account.delete_profile(stored.body["clusterName"], stored.name)
+
+
+def _strip_owner(world: World, stored: Stored, rand: random.Random) -> None:
+    keys = rand.choice(((OWNER_KEY,), (CONTROLLER_KEY,), (OWNER_KEY, CONTROLLER_KEY)))
+    if OWNER_KEY in stored.body["tags"]:
+        world.checker.tags_stripped(stored.body["fargateProfileArn"])
+        world.account.strip_tags(stored.body["clusterName"], stored.name, keys)
+
+
+def _drop_tag(world: World, stored: Stored, rand: random.Random) -> None:
+    world.account.strip_tags(stored.body["clusterName"], stored.name, [rand.choice(TAGS)])
+
+
+def _foreign_tag(world: World, stored: Stored, rand: random.Random) -> None:
+    tag = {"theirs": rand.choice("xyz")}
+    world.account.set_tags(stored.body["clusterName"], stored.name, tag)
+    world.checker.foreign.setdefault(stored.body["fargateProfileArn"], {}).update(tag)
+
+
+def _another_hand(world: World, stored: Stored, _rand: random.Random) -> None:
+    """Make somebody else's profile, and with it the ARN, of the same name."""
+    cluster, name = stored.body["clusterName"], stored.name
+    world.account.delete_profile(cluster, name)
+    world.account.add_profile(cluster, name, world.account.roles["good"], [{"namespace": "theirs"}])
+
+
+def _copy_tags(world: World, stored: Stored, _rand: random.Random) -> None:
+    body = stored.body
+    world.account.add_profile(
+        body["clusterName"], "copy", body["podExecutionRoleArn"], body["selectors"], tags=body["tags"]
+    )
+
+
+def _take_name(world: World, _place: Place, rand: random.Random) -> None:
+    name = rand.choice((*NAMES, "shared"))
+    if name not in world.account.stored("demo"):
+        status = rand.choice(("ACTIVE", "CREATING", "DELETING"))
+        world.account.add_profile("demo", name, world.account.roles["good"], [{"namespace": "theirs"}], status=status)
+
+
+def _update(world: World, _place: Place, rand: random.Random) -> None:
+    cluster = rand.choice(("demo", "other"))
+    world.manners.updating.add(cluster)
+    world.later(rand.choice((5.0, 60.0, 300.0)), lambda: world.manners.updating.discard(cluster))
+
+
+def _not_active(world: World, _place: Place, rand: random.Random) -> None:
+    account: Memory = world.account
+    account.set_cluster_status("demo", "UPDATING")
+    world.later(rand.choice((5.0, 60.0, 300.0)), lambda: account.set_cluster_status("demo", "ACTIVE"))
+
+
+def _fail_next(world: World, _place: Place, rand: random.Random) -> None:
+    issue = {"code": "AccessDenied", "message": "as planned", "resourceIds": []}
+    plan = rand.choice((world.manners.fail_create, world.manners.fail_delete))
+    plan(rand.choice(NAMES), issue, times=rand.choice((1, 3)))
+
+
+def _compact(world: World, _place: Place, _rand: random.Random) -> None:
+    world.api.compact()
+
+
+def _restart_server(world: World, _place: Place, _rand: random.Random) -> None:
+    world.api.restart()
+
+
+def _stale_server(world: World, _place: Place, _rand: random.Random) -> None:
+    """From here on the server's cache stands still; a quorum read does not."""
+    if world.api.cached is None:
+        world.api.cached = int(world.api.resource_version)
+
+
+# What goes on meanwhile
+
+
+def _other_worker(_world: World, place: Place, _rand: random.Random) -> None:
+    if place.process:
+        place.process.work()
+
+
+def _other_process(world: World, place: Place, rand: random.Random) -> None:
+    others = [each for each in world.processes if each is not place.process]
+    for each in others:
+        for _ in range(rand.choice((1, 2, 5))):
+            if (due := each.next_due()) is not None and due <= world.clock.elapsed:
+                each.step()
+
+
+def _time(world: World, _place: Place, rand: random.Random) -> None:
+    world.run(rand.choice((1.0, 4.0, 15.0)))
+
+
+def _hold(world: World, _place: Place, rand: random.Random) -> None:
+    process = rand.choice(world.processes)
+    process.held_until = world.clock.elapsed + rand.choice((5.0, 60.0, 300.0))
+
+
+USERS = (
+    Other("create", _create),
+    Other("create", _create),
+    Other("edit tags", _on_some(_edit_tags)),
+    Other("edit fields", _on_some(_edit_fields)),
+    Other("break", _on_some(_break)),
+    Other("mend", _on_some(_mend)),
+    Other("suspend", _on_some(_suspend)),
+    Other("policy", _on_some(_policy)),
+    Other("ask for a look", _on_some(_ask_for_a_look)),
+    Other("delete", _on_some(_delete)),
+    Other("replace", _on_some(_replace)),
+)
+VANDALS = (
+    Other("strip finalizers", _on_some(_strip_finalizers)),
+    Other("lose status", _on_some(_lose_status)),
+    Other("strip owner tags", _on_profile(_strip_owner)),
+    Other("another hand", _on_profile(_another_hand)),
+    Other("copy tags", _on_profile(_copy_tags)),
+)
+OUTSIDERS = (
+    Other("delete profile", _on_profile(_delete_profile)),
+    Other("drop tag", _on_profile(_drop_tag)),
+    Other("foreign tag", _on_profile(_foreign_tag)),
+    Other("take name", _take_name),
+    Other("update cluster", _update),
+    Other("cluster not active", _not_active),
+    Other("fail next", _fail_next),
+)
+SERVERS = (
+    Other("compact", _compact),
+    Other("restart server", _restart_server),
+    Other("stale server", _stale_server),
+    Other("hold watch", _hold),
+)
+MEANWHILE = (
+    Other("other worker", _other_worker),
+    Other("other process", _other_process),
+    Other("time", _time),
+)
+OTHERS: tuple[tuple[Other, ...], ...] = (USERS, VANDALS, OUTSIDERS, SERVERS, MEANWHILE)

@@ -1,0 +1,228 @@
+"""What a world must come to once the faults have stopped (L1), and how quiet it is then (S6).
+
+The oracle reads the objects, the account and crd.yaml, and says with which reasons each object may rest. It does not
+ask the plan: it is what a user who knows the README would expect.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from reconcile import CONTROLLER_KEY, OWNER_KEY
+from tests.fakes.apiserver import crd_schema
+from tests.fakes.aws import ROLES
+from tests.simulation.checker import (
+    ADOPTION_IN,
+    PLURAL,
+    WRITES,
+    Violation,
+    base_of,
+    meets,
+    owner_tags,
+    ready_of,
+    retains,
+)
+
+if TYPE_CHECKING:
+    from tests.fakes.aws import Stored
+    from tests.simulation.checker import Checker
+    from tests.simulation.world import World
+
+Object = dict[str, Any]
+ASKING = {"CreateFargateProfile", "PatchStatus", "CreateEvent"}
+KUBE_WRITES = {"PatchStatus", "PatchFinalizers", "CreateEvent"}
+LABEL_KEY = r"([a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?/)?[A-Za-z0-9*?]([-._A-Za-z0-9*?]{0,61}[A-Za-z0-9*?])?"
+
+
+def complaints(world: World) -> list[str]:
+    """Return what is not as it should be, in words; nothing is what every world must come to."""
+    objects = world.api.objects(PLURAL)
+    found = [(f"{obj['metadata']['namespace']}/{obj['metadata']['name']}", _complaint(world, obj)) for obj in objects]
+    orphans = [each.name for each in world.checker.profiles() if _is_orphan(world.checker, each)]
+    return [f"{name}: {text}" for name, text in found if text] + [f"profile {name} is an orphan" for name in orphans]
+
+
+def silence(world: World) -> None:
+    """Let two resyncs pass and find that nothing is written, and nothing asked but the scheduled reads (S6)."""
+    world.run(world.resync_seconds * 1.2)
+    before, objects = world.calls.copy(), world.api.objects(PLURAL)
+    world.run(world.resync_seconds * 2)
+    made, reasons = world.calls - before, {ready_of(obj).get("reason") for obj in objects}
+    loud = (WRITES | KUBE_WRITES) & made.keys()
+    if loud - (ASKING if any(_asks(world, obj) for obj in objects) else set()):
+        raise Violation("S6", f"a settled world writes: {', '.join(sorted(loud))}")
+    most = len(world.processes) * (len(world.account.clusters) + len(objects)) * 4
+    if made["ListFargateProfiles"] > most and "ClusterNotFound" not in reasons:  # such a one is looked for all the time
+        raise Violation("S6", f"a settled world is listed {made['ListFargateProfiles']} times, {most} would do")
+
+
+def _asks(world: World, obj: Object) -> bool:
+    """Say whether only EKS itself can judge the object's input, so that it is asked again and again."""
+    spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}
+    only_eks_knows = spec.get("podExecutionRoleArn") == world.account.roles["other-source"]
+    return only_eks_knows and ready_of(obj)["reason"] == "RoleNotTrusted"
+
+
+def _is_orphan(checker: Checker, stored: Stored) -> bool:
+    made = checker.made.get(stored.body["fargateProfileArn"])
+    if made is None or made.kept or made.excuse:
+        return False
+    return checker.world.api.peek(PLURAL, *made.key) is None
+
+
+def _complaint(world: World, obj: Object) -> str:
+    ready, wanted = ready_of(obj), {world.expects} if world.expects else expected(world, obj)
+    if not wanted:
+        return f"it should be gone, and says {ready.get('reason')}: {ready.get('message')}"
+    if ready.get("observedGeneration") != obj["metadata"]["generation"]:
+        return "its status is not of its generation"
+    if ready["reason"] not in wanted:
+        return f"reason {ready['reason']}, expected {' or '.join(sorted(wanted))}: {ready['message']}"
+    if (ready["status"] == "True") != (ready["reason"] == "Active"):
+        return f"{ready['reason']}, and Ready is {ready['status']}"
+    return _wrong_profile(world, obj) if ready["reason"] == "Active" else ""
+
+
+def expected(world: World, obj: Object) -> set[str]:
+    """Return the reasons with which this object may rest in this world; empty if it has to be gone."""
+    spec, own = obj.get("spec"), _own(world, obj)
+    fields = spec if isinstance(spec, dict) else {}
+    if _elsewhere(world, obj):
+        return {"WrongHome"}
+    if "deletionTimestamp" in obj["metadata"]:
+        return {"Suspended"} if fields.get("suspend") is True and own and not retains(spec) else set()
+    if fields.get("suspend") is True:
+        return {"Suspended"}
+    if not valid(obj):
+        return {"InvalidSpec"}
+    if not own and not _allowed(fields):
+        return {"RoleNotAllowed"}
+    taken, against = _taken(world, obj), objections(world, fields)
+    if any(meets(fields, each.body) for each in own):
+        return {"Active"}
+    if own:
+        return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
+    if taken and _may_adopt(obj, taken.body):
+        return {"Active"} if meets(fields, taken.body) else {"AdoptMismatch"}
+    if taken and fields["podExecutionRoleArn"] == world.account.roles["other-source"]:
+        against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
+    return against or ({"NameTaken"} if taken else {"Active"})
+
+
+def _own(world: World, obj: Object) -> list[Stored]:
+    cluster = _cluster(world, obj)
+    return [
+        each
+        for each in world.checker.profiles()
+        if each.body["clusterName"] == cluster and world.checker.owns(obj, each.body)
+    ]
+
+
+def _cluster(world: World, obj: Object) -> str:
+    spec = obj.get("spec")
+    named = spec.get("clusterName") if isinstance(spec, dict) else None
+    return str(named or world.processes[0].cluster)
+
+
+def _elsewhere(world: World, obj: Object) -> bool:
+    arn = obj.get("status", {}).get("clusterArn", "")
+    return bool(arn) and not arn.endswith(f":cluster/{_cluster(world, obj)}")
+
+
+def _taken(world: World, obj: Object) -> Stored | None:
+    place = (_cluster(world, obj), base_of(obj))
+    return next((each for each in world.checker.profiles() if (each.body["clusterName"], each.name) == place), None)
+
+
+def _may_adopt(obj: Object, profile: Object) -> bool:
+    asked = obj["spec"].get("adoptionPolicy") == "Adopt" and obj["metadata"]["namespace"] in ADOPTION_IN
+    return asked and not owner_tags(("", "")).keys() & profile["tags"].keys() and "FAILED" not in profile["status"]
+
+
+def _wrong_profile(world: World, obj: Object) -> str:
+    own = _own(world, obj)
+    if len(own) != 1 or own[0].body["status"] != "ACTIVE":
+        return f"Active, and its profiles are {[(each.name, each.body['status']) for each in own]}"
+    key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+    foreign = world.checker.foreign.get(own[0].body["fargateProfileArn"], {})
+    wanted = foreign | obj["spec"].get("tags", {}) | owner_tags(key)
+    has = own[0].body["tags"]
+    if own[0].body["fargateProfileArn"] in world.checker.forgotten:
+        has = {name: value for name, value in has.items() if name in wanted}
+    return "" if has == wanted else f"its tags are {has}, wanted are {wanted}"
+
+
+def _allowed(spec: Object) -> bool:
+    return ":role/fargate-" in spec["podExecutionRoleArn"]
+
+
+def objections(world: World, spec: Object) -> set[str]:
+    """Return what AWS has against a spec, in the README's reasons."""
+    account, found = world.account, set()
+    if not _allowed(spec):
+        return {"RoleNotAllowed"}
+    if _name_of(world, spec) not in account.clusters:
+        return {"ClusterNotFound"}
+    for each in spec.get("subnets") or []:
+        subnet = account.subnets.get(each)
+        if subnet is None:
+            found.add("SubnetNotFound")
+        elif subnet.vpc != account.vpc:
+            found.add("SubnetOfOtherVpc")
+        elif subnet.zone[:-1] != account.region:
+            found.add("SubnetUnsupportedZone")
+        elif subnet.gateway.startswith("igw-"):
+            found.add("SubnetPublic")
+    return found | _against_role(world, spec)
+
+
+def _name_of(world: World, spec: Object) -> str:
+    return str(spec.get("clusterName") or world.processes[0].cluster)
+
+
+def _against_role(world: World, spec: Object) -> set[str]:
+    kind = next((kind for kind, arn in world.account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
+    if kind is None:
+        return {"RoleNotFound"}
+    if kind in {"no-trust", "other-source"}:
+        return {"RoleNotTrusted"}
+    return {"RoleWithoutPolicy"} if ROLES[kind][1] is None and kind != "inline-policy" else set()
+
+
+@cache
+def _schema() -> Draft202012Validator:
+    return Draft202012Validator(_strict(crd_schema()["properties"]["spec"]))
+
+
+def _strict(schema: Any) -> Any:
+    if isinstance(schema, list):
+        return [_strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: _strict(value) for key, value in schema.items() if not key.startswith("x-kubernetes-")}
+    if isinstance(kept.get("pattern"), str):
+        kept["pattern"] = kept["pattern"].removesuffix("$") + r"\Z"
+    if isinstance(kept.get("properties"), dict):
+        kept.setdefault("additionalProperties", False)
+    return kept
+
+
+def valid(obj: Object) -> bool:
+    """Say whether crd.yaml would let this object in: its schema, and its CEL rules in Python's words."""
+    spec, name = obj.get("spec"), obj["metadata"]["name"]
+    if not isinstance(spec, dict) or not _schema().is_valid(spec):
+        return False
+    profile, tags = spec.get("profileName", name), spec.get("tags", {})
+    words = [*tags, *tags.values()]
+    return (
+        re.fullmatch(r"(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}", profile) is not None
+        and all(1 <= len(key) <= 128 for key in tags)
+        and not any(word.lower().startswith("aws:") for word in words)
+        and not {OWNER_KEY, CONTROLLER_KEY} & tags.keys()
+        and all(re.fullmatch(LABEL_KEY, key) for each in spec["selectors"] for key in each.get("labels", {}))
+        and re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_-]*)?", spec.get("clusterName", "")) is not None
+    )

@@ -1,0 +1,436 @@
+"""Named stories of a user and the controller, each lived once for each thing that can go wrong at each point of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from tests.simulation.checker import PLURAL, Violation, owner_tags
+from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
+from tests.simulation.world import Deed, Place, Script, World, nothing
+
+ISSUE = {"code": "AccessDenied", "message": "as planned", "resourceIds": []}
+KOPF = ("KopfFinalizerMarker",)
+SELECTORS = [{"namespace": "web"}]
+
+Story = Callable[[World], None]
+STORIES: dict[str, Story] = {}
+
+
+def story(live: Story) -> Story:
+    STORIES[live.__name__.replace("_", " ")] = live
+    return live
+
+
+def made(world: World, **spec: Any) -> None:
+    """Bring the world to where the object has its profile."""
+    world.apply(**spec)
+    world.run(20)
+
+
+@story
+def create(world: World) -> None:
+    made(world)
+
+
+@story
+def create_refused(world: World) -> None:
+    made(world, podExecutionRoleArn=world.account.roles["other-source"])
+    world.apply(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def refused_before_it_is_sent(world: World) -> None:
+    made(world, subnets=[world.account.public_subnet])
+    world.edit(subnets=[*world.account.private_subnets])
+    world.run(20)
+
+
+@story
+def invalid_spec(world: World) -> None:
+    made(world, selectors=[{"namespace": "Bad_NS"}])
+    world.edit(selectors=SELECTORS)
+    world.run(20)
+
+
+@story
+def tag_edit(world: World) -> None:
+    made(world, tags={"a": "x"})
+    world.edit(tags={"a": "y", "b": "z"})
+    world.run(10)
+
+
+@story
+def tag_dropped(world: World) -> None:
+    made(world, tags={"a": "x", "b": "y"})
+    world.edit(tags={"a": None})
+    world.run(10)
+
+
+@story
+def refused_edit(world: World) -> None:
+    made(world)
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(10)
+
+
+@story
+def delete(world: World) -> None:
+    made(world)
+    world.delete()
+    world.run(20)
+
+
+@story
+def delete_while_creating(world: World) -> None:
+    world.apply()
+    world.run(3)
+    world.delete()
+    world.run(30)
+
+
+@story
+def made_again_at_once_under_the_same_name(world: World) -> None:
+    made(world)
+    world.delete()
+    for _ in range(30):
+        world.run(1)
+        if world.object() is None:
+            break
+    world.apply(tags={"second": "x"})
+    world.run(20)
+
+
+@story
+def two_objects_one_name(world: World) -> None:
+    world.apply()
+    world.apply(namespace="team")
+    world.run(20)
+    world.delete()
+    world.run(40)
+
+
+@story
+def ten_in_one_cluster(world: World) -> None:
+    world.manners.creating_seconds = 1
+    for number in range(10):
+        world.apply(f"web{number}")
+    world.run(70)
+
+
+@story
+def deleted_out_of_band(world: World) -> None:
+    made(world)
+    world.note("outsider", "deletes the profile")
+    world.account.stored("demo").pop("web", None)
+    world.run(world.resync_seconds + 20)
+
+
+@story
+def create_failed(world: World) -> None:
+    world.manners.fail_create("web", ISSUE)
+    world.apply()
+    world.run(60)
+
+
+@story
+def delete_failed(world: World) -> None:
+    made(world)
+    world.manners.fail_delete("web", ISSUE)
+    world.delete()
+    world.run(60)
+
+
+@story
+def kopf_hand_over(world: World) -> None:
+    world.expects = "Active"
+    world.apply(finalizers=KOPF)
+    world.account.add_profile("demo", "web", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.run(20)
+    world.edit(tags={"a": "x"})
+    world.run(10)
+
+
+@story
+def kopf_deleting(world: World) -> None:
+    world.apply(finalizers=KOPF)
+    world.account.add_profile("demo", "web", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.delete()
+    world.run(30)
+
+
+@story
+def kopf_profile_in_flight(world: World) -> None:
+    place = ("demo", "web", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.apply(finalizers=KOPF)
+    world.account.add_profile(*place, status="CREATING")
+    world.run(3)
+    world.delete()
+    world.run(30)
+
+
+@story
+def kopf_deleted_one_that_is_not_its_own(world: World) -> None:
+    world.apply(finalizers=KOPF)
+    world.account.add_profile("demo", "web", world.account.roles["good"], [{"namespace": "theirs"}])
+    world.delete()
+    world.run(10)
+
+
+@story
+def kopf_finalizer_swapped(world: World) -> None:
+    world.apply(finalizers=KOPF)
+    world.run(20)
+
+
+@story
+def retain(world: World) -> None:
+    made(world, deletionPolicy="Retain", tags={"a": "x"})
+    world.delete()
+    world.run(20)
+
+
+@story
+def retain_with_a_spare_one(world: World) -> None:
+    made(world, deletionPolicy="Retain")
+    spare(world)
+    world.delete()
+    world.start("one")
+    world.run(30)
+
+
+def spare(world: World) -> None:
+    """Let a second profile be the object's: as a replacement that was broken off leaves it."""
+    tags = owner_tags(("default", "web"))
+    place = ("demo", "web-0123abcd", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.account.add_profile(*place, tags=tags)
+
+
+@story
+def a_spare_one(world: World) -> None:
+    made(world)
+    spare(world)
+    world.run(world.resync_seconds + 30)
+
+
+@story
+def retain_changed_while_deleting(world: World) -> None:
+    made(world)
+    world.edit(suspend=True)
+    world.run(5)
+    world.delete()
+    world.run(5)
+    world.edit(suspend=None, deletionPolicy="Retain")
+    world.run(20)
+
+
+@story
+def suspend_while_creating(world: World) -> None:
+    world.apply()
+    world.run(3)
+    world.edit(suspend=True)
+    world.run(20)
+    world.edit(suspend=None)
+    world.run(10)
+
+
+@story
+def lost_create_then_delete(world: World) -> None:
+    world.manners.visible_after = 30
+    world.apply()
+    world.run(2)
+    world.delete()
+    world.run(60)
+
+
+@story
+def another_default_cluster(world: World) -> None:
+    made(world)
+    world.note("user", "restarts the controller for another cluster")
+    world.start("one", "other")
+    world.run(10)
+    world.delete()
+    world.run(10)
+    world.edit(deletionPolicy="Retain")
+    world.run(20)
+
+
+@story
+def another_controller_s_finalizer(world: World) -> None:
+    world.apply(finalizers=("another.example/finalizer",))
+    world.run(20)
+    world.delete()
+    world.run(30)
+    if obj := world.object():
+        others = [each for each in obj["metadata"]["finalizers"] if each != "another.example/finalizer"]
+        world.api.edit(PLURAL, "default", "web", {"metadata": {"finalizers": others}})
+
+
+@story
+def owner_tags_stripped(world: World) -> None:
+    made(world)
+    stored = world.account.stored("demo").get("web")
+    if stored:
+        world.checker.tags_stripped(stored.body["fargateProfileArn"])
+        world.account.strip_tags("demo", "web", owner_tags(("default", "web")))
+    world.run(world.resync_seconds + 20)
+
+
+@story
+def replaced(world: World) -> None:
+    made(world, updatePolicy="Replace", tags={"a": "x"})
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(30)
+    world.edit(selectors=SELECTORS)
+    world.run(30)
+    world.delete()
+    world.run(20)
+
+
+@story
+def replaced_in_vain(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    world.edit(podExecutionRoleArn=world.account.roles["other-source"])
+    world.run(20)
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def not_allowed(world: World) -> None:
+    made(world, podExecutionRoleArn="arn:aws:iam::123456789012:role/admin")
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def replaced_by_what_is_not_allowed(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    world.edit(podExecutionRoleArn="arn:aws:iam::123456789012:role/admin")
+    world.run(20)
+
+
+@story
+def recreated(world: World) -> None:
+    made(world, updatePolicy="Recreate")
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(30)
+
+
+@story
+def recreated_not_now(world: World) -> None:
+    made(world, updatePolicy="Recreate")
+    world.edit(subnets=[world.account.public_subnet])
+    world.run(20)
+
+
+def unowned(world: World, namespace: str = "web", status: str = "ACTIVE") -> None:
+    place = ("demo", "web", world.account.roles["good"], [{"namespace": namespace}], world.account.private_subnets)
+    world.account.add_profile(*place, status=status)
+
+
+@story
+def adopted(world: World) -> None:
+    unowned(world)
+    world.apply(adoptionPolicy="Adopt")
+    world.run(20)
+    world.delete()
+    world.run(20)
+
+
+@story
+def adopted_once_it_is_there(world: World) -> None:
+    unowned(world, status="CREATING")
+    made(world, adoptionPolicy="Adopt")
+
+
+@story
+def adopted_only_as_wanted(world: World) -> None:
+    unowned(world, namespace="theirs")
+    made(world, adoptionPolicy="Adopt")
+    world.edit(selectors=[{"namespace": "theirs"}])
+    world.run(20)
+
+
+@story
+def asked_for_a_look(world: World) -> None:
+    made(world)
+    note = {"fargateprofiles.jicomusic.com/reconcile-requested-at": "now"}
+    world.api.edit(PLURAL, "default", "web", {"metadata": {"annotations": note}})
+    world.run(10)
+
+
+@story
+def retained_while_it_is_replaced(world: World) -> None:
+    made(world, updatePolicy="Replace", deletionPolicy="Retain")
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(3)
+    world.delete()
+    world.run(30)
+
+
+@story
+def an_orphan(world: World) -> None:
+    place = ("demo", "lost", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.account.add_profile(*place, tags=owner_tags(("default", "gone")))
+    made(world)
+
+
+@story
+def two_replicas_and_a_lease(world: World) -> None:
+    world.elect = True
+    world.start("one")
+    world.start("two")
+    made(world, tags={"a": "x"})
+    world.edit(tags={"a": "y"})
+    world.run(5)
+    world.delete()
+    world.run(30)
+
+
+EVERYTHING = (*FAULTS, *FATES, *SLEEPS)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One thing going wrong at one point of a story, by their numbers."""
+
+    story: str
+    point: int
+    number: int
+    cell: tuple[str, str] = ("", "")  # the call that it meets, and what
+
+    def script(self, _world: World, place: Place) -> Deed | None:
+        return fitting(EVERYTHING, place.call, place.side)[self.number] if place.number == self.point else None
+
+
+def begin(script: Script = nothing) -> World:
+    """Make the world in which every story begins."""
+    world = World(script, seed=1)
+    world.manners.creating_seconds = world.manners.deleting_seconds = 6
+    world.start("one")
+    return world
+
+
+def play(world: World, name: str) -> None:
+    """Live a story from its beginning to the silence at its end."""
+    STORIES[name](world)
+    world.settle()
+
+
+def cases(name: str) -> list[Case]:
+    """Return all that can happen in a story: nothing, and at each point of its undisturbed run each thing that fits."""
+    world, found = begin(), [Case(name, 0, 0)]
+
+    def note(_world: World, place: Place) -> None:
+        operation = place.call.operation if place.call else ""
+        for number, each in enumerate(fitting(EVERYTHING, place.call, place.side)):
+            found.append(Case(name, place.number, number, (operation, each.name)))
+
+    world.script = note
+    with suppress(Violation):  # which the first case will tell
+        play(world, name)
+    return found

@@ -1,0 +1,632 @@
+"""The whole controller, once or twice, in one thread between an API server and an AWS account, all in memory.
+
+    script --> point --> deed (fail, kill, sleep, others first)
+                 |
+    Process: Informer, WorkQueue, Controller, Reconciler --> doors --> World.effect --> ApiServer, Memory --> Checker
+
+Every call to Kubernetes or AWS, and every watch event, is an effect with a point before and a point after it. The
+script decides at each point what happens there, and nothing else does: the same script makes the same world again.
+What others do meanwhile runs inside of the point, so that one pass may stand still in the middle of another.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import json
+import logging
+import random
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any, Protocol
+
+import urllib3.exceptions
+
+from aws import Aws
+from controller import (
+    LOOK_SECONDS,
+    RELIST_SECONDS,
+    Backoff,
+    Controller,
+    Informer,
+    LeaderElector,
+    LostLease,
+    Metrics,
+    Store,
+    WorkQueue,
+    fenced,
+    key_of,
+)
+from kube import Kube, KubeError
+from reconcile import LOST_CREATE, Reconciler, Requeue, Settings
+from tests.fakes.apiserver import ApiServer, Expired, Response
+from tests.fakes.aws import Manners
+from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation
+from tests.harness import Clock
+from tests.simulation import oracle
+from tests.simulation.checker import ADOPTION_IN, CONTROLLER, LIMITS, PLURAL, Checker, Violation
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+SETTLED_SECONDS = 9000.0  # by which a world without faults must be as it should be
+MOST_STEPS = 20_000
+CALM = "the faults stop here"
+CALL_SECONDS = 0.001  # no two calls are made at the same moment
+LEASE = ("kube-system", "fargate-operator")
+METRICS = Metrics()  # one for all: nobody reads them here
+DEEPEST = 3  # so many passes may stand still one inside the other
+
+
+class Killed(BaseException):
+    """The process ends here: nothing of it goes on, nothing catches this but who runs it."""
+
+
+@dataclass
+class Call:
+    """One effect on its way: what is asked of whom, and about what."""
+
+    service: str
+    operation: str
+    about: str
+    request: Object
+    perform: Callable[[], Any]
+
+    def __str__(self) -> str:
+        return f"{self.operation} {self.about}".rstrip()
+
+
+@dataclass
+class Place:
+    """A point: before or after a call of a process, or `idle`, when the clock is about to move."""
+
+    number: int
+    side: str
+    process: Process | None = None
+    call: Call | None = None
+
+
+class Deed(Protocol):
+    """What happens at a point; `do` returns what the caller gets, or has raised, instead of an answer; None: go on."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def do(self) -> Callable[[World, Place], Any]: ...
+
+
+Script = Callable[["World", Place], "Deed | None"]
+
+
+def half() -> float:
+    return 0.5
+
+
+def nothing(_world: World, _place: Place) -> Deed | None:
+    return None
+
+
+@dataclass
+class Look:
+    """One pass in work: for which object, and what it has been shown of each profile since it began."""
+
+    key: Key
+    shown: dict[str, Object] = field(default_factory=dict)
+    mark: Object | None = None  # the object as the mark of a create left it
+    marked_at: float = 0.0
+
+
+class Process:
+    """One controller process: everything that it has in memory goes with it."""
+
+    def __init__(self, world: World, name: str, cluster: str) -> None:
+        self.world, self.name, self.cluster = world, name, cluster
+        self.alive, self.asleep = True, False
+        self.held_until = 0.0  # its watch says nothing before: a stale cache
+        self.version: str | None = None  # the last that its informer has heard of
+        self.informer_at = world.clock.elapsed
+        self.looks: list[Look] = []  # its passes in work, one inside the other
+        self.knows: dict[str, dict[str, Object]] = {}  # by cluster and name: each profile as EKS last showed it
+        clock = world.clock
+        self.kube = Kube(KubeDoor(self), name, rand=half)
+        self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
+        self.elector = self._elector() if world.elect else None
+        check = self.elector.check if self.elector else lambda: None
+        edge = Aws(dict.fromkeys(METHODS, Client(self.ask)), world.account.region, clock.monotonic)
+        lost_create = timedelta(seconds=world.lost_create)
+        settings = Settings(cluster, "", world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS)
+        reconciler = Reconciler(
+            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, clock.now,
+            clock.monotonic,
+        )  # fmt: skip
+        self._reconcile = reconciler.reconcile
+        self.informer = Informer(self.kube, self.store, self.queue, lambda: None)
+        self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS)
+        self._backoff = Backoff(RELIST_SECONDS, half)
+        self.leads, self.elect_at = False, clock.elapsed
+        self.queue.close()
+        if not self.elector:
+            self._lead()
+
+    def _elector(self) -> LeaderElector:
+        clock, identity = self.world.clock, f"{self.name}-{next(self.world.identities)}"
+        return LeaderElector(self.kube, LEASE, identity, clock.monotonic, clock.now, half)
+
+    @property
+    def look(self) -> Look:
+        return self.looks[-1] if self.looks else Look(("", ""))
+
+    def _pass(self, key: Key) -> Requeue:
+        self.looks.append(Look(key))
+        try:
+            return self._reconcile(key)
+        finally:
+            self.looks.pop()
+
+    def ask(self, method: str, request: Object) -> Object:
+        arn = str(request.get("resourceArn", ""))
+        about = (
+            arn.partition(":fargateprofile/")[2].rpartition("/")[0]
+            if arn
+            else "/".join(
+                str(value)
+                for key, value in request.items()
+                if key in {"clusterName", "fargateProfileName", "name", "RoleName"}
+            )
+        )
+        perform = partial(self.world.account.ask, method, request)
+        call = Call(SERVICE_OF[method], operation(method), about, request, perform)
+        answer: Object = self.world.effect(self, call)
+        return answer
+
+    # What its threads would do
+
+    def next_due(self) -> float | None:
+        """Return when it has something to do; None for never."""
+        if not self.alive or self.asleep:
+            return None
+        due = self.queue.next_due()
+        moments = [] if due is None else [due - 1000.0]
+        if self.elector:
+            moments.append(self.elect_at)
+        if self._has_news():
+            moments.append(max(self.informer_at, self.held_until))
+        return min(moments, default=None)
+
+    def _has_news(self) -> bool:
+        return self.version is None or self.world.api.has_news(PLURAL, self.version)
+
+    def step(self) -> None:
+        """Let the informer hear what there is, or else work on one key."""
+        now = self.world.clock.elapsed
+        try:
+            if self.elector and now >= self.elect_at:
+                self.elect(self.elector)
+            elif self._has_news() and now >= max(self.informer_at, self.held_until):
+                self.listen()
+            else:
+                self.controller.run_once()
+        except Killed:
+            if self.alive:  # it is somebody around this one who has been killed
+                raise
+
+    def elect(self, elector: LeaderElector) -> None:
+        """Do what the elector's thread does; a lost Lease ends the process."""
+        now = self.world.clock.elapsed
+        try:
+            self.elect_at = now + elector.step()
+        except KubeError:
+            self.elect_at = now + LOOK_SECONDS
+        except LostLease:
+            self.world.kill(self, again=1.0)
+            raise Killed from None
+        if elector.leading() and not self.leads:
+            self._lead()
+
+    def _lead(self) -> None:
+        self.leads = True
+        self.queue.open()
+        for key in (("", self.cluster), *map(key_of, self.store.objects())):
+            self.queue.add(key)
+
+    def listen(self) -> None:
+        try:
+            self.informer.run_once()
+            self._backoff.forget()
+        except KubeError:
+            self.version = None
+            self.informer_at = self.world.clock.elapsed + self._backoff.next()
+
+    def work(self) -> None:
+        """Let another of its workers take a key."""
+        try:
+            self.controller.run_once()
+        except Killed:
+            if self.alive:
+                raise
+
+
+@dataclass
+class Answer:
+    """What the kubernetes client gives back; `response` is where a watch is read from."""
+
+    status: int
+    body: bytes = b""
+    lines: Callable[[], Iterator[bytes]] | None = None
+    reason: str = ""
+
+    def read(self) -> bytes:
+        return self.body
+
+    @property
+    def response(self) -> Answer:
+        return self
+
+    def stream(self, _amount: int) -> Iterator[bytes]:
+        assert self.lines
+        return self.lines()
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@dataclass
+class KubeDoor:
+    """Stands where the kubernetes client's ApiClient stands, without a wire."""
+
+    process: Process
+
+    def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
+        return method, path, parts
+
+    def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> Answer:
+        query, body = dict(parts["query_params"]), parts["body"]
+        content_type = parts["header_params"].get("Content-Type", "")
+        perform = partial(self.process.world.api.request, method, path, query, body, content_type)
+        if query.get("watch"):
+            perform = partial(Response, 200, {})
+        call = Call("kube", _kube_operation(method, path, query, body), _kube_about(path), body or query, perform)
+        response: Response = self.process.world.effect(self.process, call)
+        if response.status >= 300:
+            return Answer(response.status, json.dumps(response.body).encode())
+        if query.get("watch"):
+            return Answer(200, lines=partial(self._watch, query["resourceVersion"]))
+        if call.operation == "List":
+            self.process.version = response.body["metadata"]["resourceVersion"]
+        return Answer(response.status, json.dumps(response.body).encode())
+
+    def _watch(self, version: str) -> Iterator[bytes]:
+        """Tell what has happened up to now and end, as a session does that has reached its time."""
+        process, api = self.process, self.process.world.api
+        try:
+            events = api.events_since(PLURAL, version)
+        except Expired as error:
+            yield _line({"type": "ERROR", "object": error.response.body})
+            return
+        for event in events:
+            if process.held_until > process.world.clock.elapsed:
+                return
+            meta = event["object"]["metadata"]
+            call = Call("kube", "WatchEvent", f"{event['type']} {meta['namespace']}/{meta['name']}", {}, lambda: None)
+            process.world.effect(process, call)
+            process.version = meta["resourceVersion"]
+            yield _line(event)
+
+
+def _line(event: Object) -> bytes:
+    return json.dumps(event).encode() + b"\n"
+
+
+def _kube_operation(method: str, path: str, query: Object, body: Object | None) -> str:
+    if path.endswith("/status"):
+        return "PatchStatus"
+    kind = path.rsplit("/", 1)[-1]
+    if method == "GET" and kind == PLURAL:
+        return "Watch" if query.get("watch") else "List"
+    if method == "PATCH":
+        return "PatchFinalizers"
+    return {"GET": "Get", "POST": "Create", "PUT": "Update"}[method] + _resource(path)
+
+
+def _resource(path: str) -> str:
+    for part, name in (
+        ("/pods", "Pods"),
+        ("/selfsubjectaccessreviews", "AccessReview"),
+        ("/leases", "Lease"),
+        ("/events", "Event"),
+        (f"/{PLURAL}/", ""),
+        ("/namespaces/", "Namespace"),
+    ):
+        if part in path:
+            return name
+    return ""
+
+
+def _kube_about(path: str) -> str:
+    parts = path.removesuffix("/status").split("/")
+    if PLURAL in parts[:-1]:
+        return f"{parts[-3]}/{parts[-1]}"
+    return parts[-1] if "namespaces" in parts and parts[-1] not in {PLURAL, "events"} else ""
+
+
+@dataclass
+class World:
+    """One API server, one AWS account, the processes, and all that happens to them, on one clock."""
+
+    script: Script = nothing
+    seed: int = 0
+    elect: bool = False  # whether the processes agree by a Lease on who acts
+    resync_seconds: float = 120.0
+    lost_create: float = LOST_CREATE.total_seconds()
+    clock: Clock = field(default_factory=Clock)
+    history: list[tuple[float, str, str]] = field(default_factory=list)
+    cells: Counter[tuple[str, str]] = field(default_factory=Counter)
+    excuses: Counter[str] = field(default_factory=Counter)
+    expects: str = ""  # the reason with which default/web has to rest, if a story knows better than the oracle
+    calls: Counter[str] = field(default_factory=Counter)
+    crashes: int = 0
+
+    def __post_init__(self) -> None:
+        self.rand = random.Random(self.seed)
+        self.api = ApiServer(now=self.clock.now, rand=random.Random(self.seed + 1))
+        manners = Manners(clock=self.clock.time, creating_seconds=60, deleting_seconds=60)
+        self.account = Memory(manners, rand=random.Random(self.seed + 2))
+        self.manners = manners
+        self.checker = Checker(self)
+        self.processes: list[Process] = []
+        self.identities = itertools.count()
+        self._later: list[tuple[float, int, Callable[[], None]]] = []
+        self.points = self._depth = self._turn = self._ordinal = 0
+        self.calm = False  # faults have stopped
+        self.api.may_list_pods = True
+        self.account.add_cluster("other")
+        (self.api.peek("namespaces", "", "kube-system") or {})["metadata"]["uid"] = CONTROLLER
+        self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+
+    # Processes
+
+    def start(self, name: str, cluster: str = "demo") -> Process:
+        """Start a process in the place of the one of that name."""
+        for old in self.processes:
+            old.alive = old.alive and old.name != name
+        process = Process(self, name, cluster)
+        self.processes = [each for each in self.processes if each.name != name] + [process]
+        self.processes.sort(key=lambda each: each.name)
+        return process
+
+    def kill(self, process: Process, again: float = 0.0) -> None:
+        """End a process at once; it is started again after so many seconds."""
+        process.alive = False
+        self.crashes += 1
+        self.later(again, lambda: self._restart(process))
+
+    def _restart(self, process: Process) -> None:
+        if process in self.processes:
+            self.note(process.name, "starts again")
+            self.start(process.name, process.cluster)
+
+    # Effects
+
+    def effect(self, process: Process, call: Call) -> Any:
+        """Carry out one call of a process, with what the script has for the points around it."""
+        if not process.alive:
+            raise Killed
+        self.calls[call.operation] += 1
+        self.clock.elapsed += CALL_SECONDS
+        self.checker.sends(process, call)
+        if (instead := self.point("before", process, call)) is not None:
+            return self._answer(process, call, instead, "not carried out: ")
+        answer = self._perform(process, call)
+        if (instead := self.point("after", process, call)) is not None:
+            return self._answer(process, call, instead, "carried out, but ")
+        self._log(process, call, answer)
+        self.checker.told(process, call, answer)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def _perform(self, process: Process, call: Call) -> Any:
+        self.checker.before(process, call)
+        try:
+            answer = call.perform()
+        except Exception as error:  # of whatever kind, it is the answer
+            answer = error
+        self.checker.after(process, call, answer)
+        return answer
+
+    def arrive(self, process: Process, call: Call, look: Look) -> None:
+        """Carry out a call whose process waits for it no longer, or is no more."""
+        process.looks.append(look)
+        try:
+            self._log(process, call, self._perform(process, call), "arrives late: ")
+        finally:
+            process.looks.remove(look)
+
+    def _answer(self, process: Process, call: Call, instead: Any, what: str) -> Any:
+        self._log(process, call, instead, what)
+        if isinstance(instead, Exception):
+            raise instead
+        return instead
+
+    def _log(self, process: Process, call: Call, answer: Any, what: str = "") -> None:
+        self.history.append((self.clock.elapsed, process.name, Line(call, answer, what)))  # type: ignore[arg-type]
+
+    def note(self, who: str, what: str) -> None:
+        self.history.append((self.clock.elapsed, who, what))
+
+    def point(self, side: str, process: Process | None = None, call: Call | None = None) -> Any:
+        """Let the script decide what happens here; return what to answer instead, None to go on."""
+        if self.calm:
+            return None
+        self.points += 1
+        place = Place(self.points, side, process, call)
+        deed = self.script(self, place) if self._depth < DEEPEST else None
+        return self._do(deed, place) if deed else None
+
+    def _do(self, deed: Deed, place: Place) -> Any:
+        operation_name = place.call.operation if place.call else "Idle"
+        self.cells[operation_name, deed.name] += 1
+        where = f" [{place.side} {place.call} of {place.process.name}]" if place.process else ""
+        self.note("script", f"#{place.number} {deed.name}{where}")
+        self._depth += 1
+        try:
+            answer = deed.do(self, place)
+        finally:
+            self._depth -= 1
+        self.checker.look()
+        if place.process and not place.process.alive:
+            raise Killed
+        return answer
+
+    # Time
+
+    def later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Do something when so many seconds have passed."""
+        self._ordinal += 1
+        heapq.heappush(self._later, (self.clock.elapsed + seconds, self._ordinal, act))
+
+    def run(self, seconds: float) -> None:
+        """Let so much time pass; everybody who has something to do does it."""
+        end = self.clock.elapsed + seconds
+        for _ in range(MOST_STEPS):
+            self._happen()
+            due = [(moment, each) for each in self.processes if (moment := each.next_due()) is not None]
+            ready = [each for moment, each in due if moment <= self.clock.elapsed]
+            if ready:
+                self._turn += 1
+                ready[self._turn % len(ready)].step()
+                continue
+            self.point("idle")
+            moments = [moment for moment, _ in due] + [moment for moment, _, _ in self._later[:1]]
+            after = min(moments, default=end)
+            if after >= end:
+                self.clock.elapsed = max(self.clock.elapsed, end)
+                self._happen()
+                return
+            self.clock.elapsed = max(self.clock.elapsed, after)
+        raise Violation("L1", "the controller never comes to rest")
+
+    def _happen(self) -> None:
+        while self._later and self._later[0][0] <= self.clock.elapsed:
+            heapq.heappop(self._later)[2]()
+            self.checker.look()
+
+    @contextmanager
+    def without(self, process: Process) -> Iterator[None]:
+        """Let a process stand still while others go on."""
+        process.asleep, before = True, process.asleep
+        try:
+            yield
+        finally:
+            process.asleep = before
+
+    def settle(self) -> None:
+        """End all faults, let time run until everything is as it should be, then hear that it is silent."""
+        self.quieten()
+        end = self.clock.elapsed + SETTLED_SECONDS
+        while self.clock.elapsed < end:
+            self.run(self.resync_seconds)
+            complaints = oracle.complaints(self)
+            if not complaints:
+                oracle.silence(self)
+                return
+        raise Violation("L1", "; ".join(complaints))
+
+    def quieten(self) -> None:
+        """Stop the script and mend the world outside."""
+        self.calm = True
+        self.api.cached = None
+        self.manners.updating.clear()
+        self.manners.fail_creates.clear()
+        self.manners.fail_deletes.clear()
+        for process in self.processes:
+            process.held_until = 0.0
+        for cluster in self.account.clusters:
+            self.account.set_cluster_status(cluster, "ACTIVE")
+        self.note("script", CALM)
+
+    # What others do
+
+    def apply(
+        self, name: str = "web", namespace: str = "default", finalizers: tuple[str, ...] = (), **spec: Any
+    ) -> None:
+        self.note("user", f"applies {namespace}/{name} {spec}")
+        usual = {
+            "podExecutionRoleArn": self.account.roles["good"],
+            "subnets": list(self.account.private_subnets),
+            "selectors": [{"namespace": name}],
+        }
+        wanted = {key: value for key, value in (usual | spec).items() if value is not None}
+        meta = {"name": name, "namespace": namespace} | ({"finalizers": [*finalizers]} if finalizers else {})
+        self.api.apply({"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": meta, "spec": wanted})
+
+    def edit(self, name: str = "web", namespace: str = "default", **spec: Any) -> None:
+        self.note("user", f"edits {namespace}/{name} {spec}")
+        if self.object(name, namespace):
+            self.api.edit(PLURAL, namespace, name, {"spec": spec})
+
+    def delete(self, name: str = "web", namespace: str = "default") -> None:
+        self.note("user", f"deletes {namespace}/{name}")
+        if self.object(name, namespace):
+            self.api.delete(PLURAL, namespace, name)
+
+    def object(self, name: str = "web", namespace: str = "default") -> Object | None:
+        return self.api.peek(PLURAL, namespace, name)
+
+
+@dataclass
+class Line:
+    """A line of the history, worded only if somebody reads it."""
+
+    call: Call
+    answer: Any
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.call}  ->  {self.what}{_worded(self.answer)}{self._said()}"
+
+    def _said(self) -> str:
+        if self.call.operation in {
+            "PatchStatus",
+            "PatchFinalizers",
+            "CreateFargateProfile",
+            "TagResource",
+            "UntagResource",
+        }:
+            return f"   {json.dumps(self.call.request, default=str)}"
+        return ""
+
+
+def _worded(answer: Any) -> str:
+    if isinstance(answer, Response):
+        return str(answer.status)
+    if isinstance(answer, Exception):
+        return f"{type(answer).__name__}: {answer}"
+    profile = answer.get("fargateProfile") if isinstance(answer, dict) else None
+    if profile:
+        return f"{profile['status']} {json.dumps(profile['tags'])}"
+    names = answer.get("fargateProfileNames") if isinstance(answer, dict) else None
+    return "ok" if names is None else f"ok {names}"
+
+
+def dropped(what: str) -> Exception:
+    return urllib3.exceptions.ProtocolError(what)
+
+
+class _Bugs(logging.Handler):
+    """The controller logs an error only where a pass or a loop broke off by a bug."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise Violation("no pass breaks off", f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}")
+
+
+def listen_for_bugs() -> None:
+    """Keep the product's log out of the way, but for its bugs."""
+    log = logging.getLogger("fargate")
+    log.setLevel(logging.ERROR)
+    log.propagate = False
+    log.handlers = [_Bugs()]

@@ -1,0 +1,129 @@
+"""Random worlds: a seed makes one, with its processes, its users and its bad luck, and the same one each time."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from tests.simulation.checker import Violation
+from tests.simulation.deeds import (
+    FATES,
+    FAULTS,
+    NAMES,
+    NAMESPACES,
+    OTHERS,
+    SLEEPS,
+    USERS,
+    Fault,
+    fitting,
+    random_spec,
+)
+from tests.simulation.world import Deed, Place, World
+
+SLICES, SLICE_SECONDS = 40, 60.0
+
+
+@dataclass
+class Luck:
+    """The script of a seed. Each seed allows a choice of deeds only: what happens seldom happens often somewhere.
+
+    `only`, if given, are the numbers of the points at which something may happen: how a failure is shortened.
+    """
+
+    seed: int
+    only: Collection[int] | None = None
+
+    def __post_init__(self) -> None:
+        rand = random.Random(self.seed)
+        self.rate = rand.choice((0.01, 0.03, 0.08, 0.15))
+        self.points = rand.choice((150, 300, 600))
+        self.faults = tuple(each for each in FAULTS if rand.random() < 0.5)
+        self.fates: tuple[Fault, ...] = tuple(each for each in (*FATES, *SLEEPS) if rand.random() < 0.5)
+        self.others = [each for group in OTHERS if rand.random() < 0.6 for each in group] or [*USERS]
+        self.done: list[int] = []
+
+    def __call__(self, world: World, place: Place) -> Deed | None:
+        allowed = place.number <= self.points if self.only is None else place.number in self.only
+        if not allowed:
+            return None
+        rand = random.Random(self.seed * 7_368_787 + place.number)
+        if rand.random() >= (0.4 if place.side == "idle" else self.rate):
+            return None
+        deed = self._draw(place, rand)
+        if deed:
+            self.done.append(place.number)
+        return deed
+
+    def _draw(self, place: Place, rand: random.Random) -> Deed | None:
+        faults, fates = fitting(self.faults, place.call, place.side), fitting(self.fates, place.call, place.side)
+        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others) if group]
+        return rand.choice(rand.choice(groups)) if groups else None
+
+
+def build(seed: int, luck: Luck) -> World:
+    """Make the world of a seed, with what is there before anything happens."""
+    world, rand = World(luck, seed), random.Random(seed + 77)
+    manners, world.elect = world.manners, rand.random() < 0.3
+    manners.creating_seconds, manners.deleting_seconds = rand.choice((0, 20, 60)), rand.choice((0, 20, 60))
+    manners.visible_after = rand.choice((0, 0, 0, 5, 30))
+    manners.one_in_flight = rand.random() < 0.6
+    manners.max_profiles = 20
+    for name in ("one", "two")[: rand.choice((1, 2))]:
+        world.start(name)
+    for name in rand.sample(NAMES, rand.choice((1, 2, 4))):
+        from_kopf = rand.random() < 0.15
+        world.apply(
+            name, rand.choice(NAMESPACES), ("KopfFinalizerMarker",) if from_kopf else (), **random_spec(world, rand)
+        )
+        if from_kopf and rand.random() < 0.7:
+            spec = (world.object(name) or world.object(name, "team") or {})["spec"]
+            if isinstance(spec.get("subnets"), list) and isinstance(spec["selectors"], list) and spec["selectors"]:
+                role = spec.get("podExecutionRoleArn") or ""
+                world.account.add_profile("demo", name, role, spec["selectors"], spec["subnets"])
+    return world
+
+
+@dataclass
+class Outcome:
+    world: World
+    done: list[int]
+    violation: Violation | None = None
+
+
+def live(seed: int, only: Collection[int] | None = None) -> Outcome:
+    """Live the world of a seed to its end: bad luck first, then calm, then silence."""
+    luck = Luck(seed, only)
+    world = build(seed, luck)
+    try:
+        for _ in range(SLICES):
+            world.run(SLICE_SECONDS)
+            if world.points > luck.points:
+                break
+        world.settle()
+    except Violation as violation:
+        return Outcome(world, luck.done, violation)
+    return Outcome(world, luck.done)
+
+
+def shorten(seed: int, outcome: Outcome) -> Outcome:
+    """Return a world of the seed that breaks the same promise with as little happening as can be found."""
+    best, step = outcome, max(1, len(outcome.done) // 2)
+    while step:
+        kept = _without_some(seed, best, step)
+        if kept is None:
+            step //= 2
+        else:
+            best = kept
+            step = min(step, max(1, len(best.done) // 2))
+    return best
+
+
+def _without_some(seed: int, outcome: Outcome, step: int) -> Outcome | None:
+    promise = outcome.violation.promise if outcome.violation else ""
+    for start in range(0, len(outcome.done), step):
+        fewer = [*outcome.done[:start], *outcome.done[start + step :]]
+        tried = live(seed, fewer)
+        if tried.violation and tried.violation.promise == promise and len(tried.done) < len(outcome.done):
+            return tried
+    return None
