@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test sim mutants check e2e sandbox
+.PHONY: help demo test check sim mutants soak e2e sandbox
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -24,6 +24,9 @@ sim: $(INSTALLED) ## Break all that can break in a simulation, at every call of 
 mutants: $(INSTALLED) ## Plant known bugs into a copy of the code and see that a test notices each; takes minutes.
 	$(BIN)/python -m tests.mutants
 
+soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, files and the queue have to stay flat.
+	$(BIN)/python -m pytest tests/bench -rP
+
 # Two files at once, since they mostly wait, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
 	$(BIN)/python -m tests.e2e.controlplane
@@ -35,7 +38,7 @@ sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the contr
 check: $(INSTALLED) ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy --strict controller.py reconcile.py aws.py kube.py tests
+	$(BIN)/mypy --strict controller.py commands.py reconcile.py aws.py kube.py tests
 
 # Made anew when a pin changes, so that nothing of an older set stays in it. The stamp comes last: an installation that
 # was interrupted is not taken for a whole one.

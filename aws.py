@@ -27,6 +27,7 @@ T = TypeVar("T")
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+FACTS_KEPT = 1000  # objects may name roles and subnets without end
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
 
@@ -295,7 +296,7 @@ class Aws:
 
         `fresh` reads it all now.
         """
-        if fresh:
+        if fresh or len(self._facts) > FACTS_KEPT:
             self._facts.clear()
         return Facts(
             cluster=self._cached("cluster", cluster, lambda: self._cluster(cluster)),

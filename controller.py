@@ -39,6 +39,7 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily
 
 import aws
+import commands
 import kube
 from reconcile import Limits, Phase, Reconciler, Requeue, Settings, phase_of
 
@@ -787,7 +788,8 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
         prog="controller.py",
         allow_abbrev=False,
         description="Make and keep EKS Fargate profiles from FargateProfile objects (jicomusic.com/v1).",
-        epilog="The API server is that of KUBECONFIG if set, else the one whose pod this is, else of ~/.kube/config. "
+        epilog="Commands beside it: export, plan, validate; each has a --help of its own. "
+        "The API server is that of KUBECONFIG if set, else the one whose pod this is, else of ~/.kube/config. "
         "AWS credentials are found as the AWS CLI finds them.",
     )
     for flag in FLAGS:
@@ -933,6 +935,10 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
     return told
 
 
+def place(config: Config) -> tuple[str, Settings]:
+    return config.region, settings(config)
+
+
 def utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -959,6 +965,8 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
+        if arguments[:1] and arguments[0] in commands.COMMANDS:
+            return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
         config = configure(arguments, environ)
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)

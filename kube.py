@@ -150,15 +150,19 @@ class Kube:
             except (RuntimeError, ValueError, OSError) as error:
                 log.debug("the watch had ended already: %s", error)
 
+    def get(self, namespace: str, name: str) -> Object | None:
+        """Return the object as it is now, None if there is none."""
+        try:
+            return _trimmed(self._call("GET", _path(namespace, name)))
+        except NotFound:
+            return None
+
     def exists(self, namespace: str, name: str) -> bool | None:
         """Say whether there is such an object now; None where that can't be known."""
         try:
-            self._call("GET", _path(namespace, name))
-        except NotFound:
-            return False
+            return self.get(namespace, name) is not None
         except KubeError:
             return None
-        return True
 
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object:
         """Replace the finalizers of this very version of the object; return it as stored."""

@@ -1098,6 +1098,9 @@ class Settings:
     adoption_in: frozenset[str] = frozenset()
     limits: Limits = Limits()
 
+    def may_adopt(self, namespace: str) -> bool:
+        return not self.adoption_in.isdisjoint({"*", namespace})
+
 
 class Requeue(NamedTuple):
     """Look again after so many seconds (None: at the resync), or by the queue's backoff, or never (`gone`).
@@ -1163,6 +1166,12 @@ class Cluster:
         heirs += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         first = self.first(now) if landed and not self.flights else None
         return [key for key in (*owners, *heirs, first) if key]
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
+        known = self.view and self.view.found
+        return not (known or self.flights or self.line or self.name_wanted or self.strays)
 
     def first(self, now: float) -> Key | None:
         """Return who is first in line; who did not come for its place has lost it."""
@@ -1259,13 +1268,16 @@ class Reconciler:
 
         Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends wakes one.
         """
-        cluster, token = self._clusters.setdefault(name, Cluster()), object()
+        token = object()
         if self._occupied.setdefault(name, token) is not token:
-            cluster.outside[key] = None
+            self._clusters.setdefault(name, Cluster()).outside[key] = None
             return Requeue(OCCUPIED_SECONDS, unseen=True)
+        cluster = self._clusters.setdefault(name, Cluster())
         try:
             return work(cluster)
         finally:
+            if cluster.unknown:  # by the one pass that is in it, so that nobody works on one that is forgotten
+                del self._clusters[name]
             del self._occupied[name]
             with suppress(KeyError):
                 self._wake(cluster.outside.popitem()[0])
@@ -1393,10 +1405,9 @@ class Reconciler:
         except InvalidSpec as error:
             resource = error
         facts, settings = None, self._settings
-        may_adopt = not settings.adoption_in.isdisjoint({"*", p.who.namespace})
         while True:
             view = p.cluster.view or View(False, {}, self._monotonic())
-            bounds = settings.lost_create, may_adopt, settings.limits
+            bounds = settings.lost_create, settings.may_adopt(p.who.namespace), settings.limits
             case = Case(p.who, resource, home, view, p.memory, facts, self._now(), *bounds)
             action = plan(case)
             if isinstance(action, NeedFacts):

@@ -239,6 +239,12 @@ class Bench:
             "spec": usual | spec,
         }
 
+    def settle(self, name: str = "web", **spec: Any) -> None:
+        """Apply an object and let it get Ready."""
+        self.apply(name, **spec)
+        self.run(90)
+        assert self.ready(name), self.get(name)
+
     def edit(self, name: str = "web", namespace: str = "default", **spec: Any) -> None:
         self.api.edit("fargateprofiles", namespace, name, {"spec": spec})
 

@@ -428,9 +428,9 @@ def check_selectors(selectors: list[dict[str, Any]], manners: Manners) -> None:
         raise InvalidParameterException(message=message)
 
 
-def check_tags(tags: Tags, refusal: Callable[..., Exception]) -> None:
-    """Refuse tags as AWS does everywhere (eks.md B8); our words."""
-    if len(tags) > MAX_TAGS:
+def check_tags(tags: Tags, refusal: Callable[..., Exception], current: Tags | None = None) -> None:
+    """Refuse new tags as AWS does everywhere (eks.md B8), its own current ones do not count; our words."""
+    if len(tags.keys() | {key for key in current or {} if not key.startswith("aws:")}) > MAX_TAGS:
         raise refusal(message=f"The number of tags must not exceed {MAX_TAGS}")
     for key, value in tags.items():
         if key.lower().startswith("aws:") or value.lower().startswith("aws:"):
@@ -674,7 +674,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
     def tag_resource(self, resource_arn: str, tags: Tags) -> None:
         """Add to the tags, or refuse all."""
         current = self._tags(resource_arn)
-        check_tags({**current, **tags}, BadRequestException)
+        check_tags(tags, BadRequestException, current)
         current.update(tags)
 
     def untag_resource(self, resource_arn: str, tag_keys: list[str]) -> None:

@@ -234,7 +234,7 @@ class Memory:
 
     def _tag_resource(self, resource_arn: str, tags: Tags) -> Answer:
         current = self._tags(resource_arn)
-        check_tags({**current, **tags}, BadRequestException)
+        check_tags(tags, BadRequestException, current)
         current.update(tags)
         return {}
 

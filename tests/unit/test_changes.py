@@ -11,21 +11,9 @@ import pytest
 
 from reconcile import CONTROLLER_KEY, OWNER_KEY, REQUESTED_AT
 from tests.fakes import aws as fake
-from tests.harness import Bench, bench
+from tests.harness import Bench
 
 EDITED = [{"namespace": "web-edited"}]
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
-
-
-def settled(b: Bench, name: str = "web", **spec: Any) -> None:
-    b.apply(name, **spec)
-    b.run(90)
-    assert b.ready(name), b.get(name)
 
 
 def selectors(b: Bench, name: str) -> Any:
@@ -50,7 +38,7 @@ def until(b: Bench, seconds: float, step: float = 1.0) -> Iterator[None]:
 
 
 def test_an_edit_under_replace_makes_the_new_profile_first_and_then_deletes_the_old_one(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     b.run(30)
     (new,) = set(b.profiles()) - {"web"}
@@ -67,7 +55,7 @@ def test_an_edit_under_replace_makes_the_new_profile_first_and_then_deletes_the_
 
 
 def test_under_replace_there_is_no_moment_without_an_active_profile_of_the_object(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     for _ in until(b, 200):
         assert [each for each in b.profiles().values() if each["status"] == "ACTIVE"]
@@ -75,7 +63,7 @@ def test_under_replace_there_is_no_moment_without_an_active_profile_of_the_objec
 
 
 def test_a_second_edit_goes_back_to_the_objects_own_name(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     b.run(250)
     b.edit(selectors=[{"namespace": "again"}])
@@ -85,7 +73,7 @@ def test_a_second_edit_goes_back_to_the_objects_own_name(b: Bench) -> None:
 
 
 def test_edits_on_the_way_lead_to_the_last_spec_with_at_most_one_profile_too_many(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     for number in range(4):
         b.edit(selectors=[{"namespace": f"edit-{number}"}])
         for _ in until(b, 40):
@@ -98,7 +86,7 @@ def test_edits_on_the_way_lead_to_the_last_spec_with_at_most_one_profile_too_man
 
 
 def test_an_edit_that_is_taken_back_on_the_way_leaves_the_old_profile(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     arn = b.get()["status"]["profileArn"]
     b.edit(selectors=EDITED)
     b.run(30)
@@ -114,7 +102,7 @@ def test_an_edit_that_is_taken_back_on_the_way_leaves_the_old_profile(b: Bench) 
 def test_a_deletion_in_the_middle_of_a_replacement_leaves_what_the_policy_says(
     b: Bench, policy: str, seconds: float
 ) -> None:
-    settled(b, updatePolicy="Replace", deletionPolicy=policy)
+    b.settle(updatePolicy="Replace", deletionPolicy=policy)
     b.edit(selectors=EDITED)
     b.run(seconds)
     b.delete()
@@ -125,7 +113,7 @@ def test_a_deletion_in_the_middle_of_a_replacement_leaves_what_the_policy_says(
 
 
 def test_a_replacement_that_fails_is_made_again_while_the_old_profile_serves(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     b.run(250)
     (old,) = b.profiles()
@@ -142,7 +130,7 @@ def test_a_replacement_that_fails_is_made_again_while_the_old_profile_serves(b: 
 
 
 def test_a_lost_answer_to_the_create_of_a_replacement_orphans_nothing(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.manners.fail("CreateFargateProfile", fake.LOST)
     b.manners.visible_after = 40
     b.edit(selectors=EDITED)
@@ -155,7 +143,7 @@ def test_a_lost_answer_to_the_create_of_a_replacement_orphans_nothing(b: Bench) 
 
 def test_at_the_quota_a_replacement_stalls_says_why_and_leaves_the_old_profile(b: Bench) -> None:
     b.manners.max_profiles = 1
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     b.run(5)
     assert b.stalled()
@@ -169,7 +157,7 @@ def test_at_the_quota_a_replacement_stalls_says_why_and_leaves_the_old_profile(b
 
 def test_what_eks_would_refuse_stops_a_replacement_before_anything_is_done(b: Bench) -> None:
     for policy in ("Replace", "Recreate"):
-        settled(b, policy.lower(), updatePolicy=policy)
+        b.settle(policy.lower(), updatePolicy=policy)
         b.edit(policy.lower(), subnets=[b.world.public_subnet])
         b.run(5)
         assert b.reason(policy.lower()) == "SubnetPublic"
@@ -178,7 +166,7 @@ def test_what_eks_would_refuse_stops_a_replacement_before_anything_is_done(b: Be
 
 
 def test_the_heir_is_looked_at_once_more_before_the_old_profile_goes(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
     b.run(1)
     (new,) = set(b.profiles()) - {"web"}
@@ -193,7 +181,7 @@ def test_the_heir_is_looked_at_once_more_before_the_old_profile_goes(b: Bench) -
 
 
 def test_an_edit_is_refused_by_default_and_the_message_names_the_way_out(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.edit(selectors=EDITED)
     b.run(5)
     assert b.reason() == "ImmutableField"
@@ -204,7 +192,7 @@ def test_an_edit_is_refused_by_default_and_the_message_names_the_way_out(b: Benc
 
 
 def test_recreate_deletes_first_and_keeps_the_name(b: Bench) -> None:
-    settled(b, updatePolicy="Recreate")
+    b.settle(updatePolicy="Recreate")
     b.edit(selectors=EDITED)
     b.run(10)
     assert b.profiles()["web"]["status"] == "DELETING"
@@ -215,7 +203,7 @@ def test_recreate_deletes_first_and_keeps_the_name(b: Bench) -> None:
 
 
 def test_deletions_and_replacements_say_how_many_running_pods_are_concerned(b: Bench) -> None:
-    settled(b, updatePolicy="Replace")
+    b.settle(updatePolicy="Replace")
     pods(b, "web", 2)
     b.edit(selectors=EDITED)
     b.run(30)
@@ -230,7 +218,7 @@ def test_deletions_and_replacements_say_how_many_running_pods_are_concerned(b: B
 
 
 def test_pods_are_not_counted_where_the_controller_may_not_list_them_and_nothing_is_refused(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.delete()
     b.run(20)
     assert b.message() == "Profile web is DELETING."
@@ -290,7 +278,7 @@ def test_nobody_takes_over_where_the_operator_does_not_allow_it(b: Bench) -> Non
 
 def test_a_profile_of_another_object_is_given_back_by_retaining_it(b: Bench) -> None:
     allow(b, "*")
-    settled(b, deletionPolicy="Retain")
+    b.settle(deletionPolicy="Retain")
     b.apply("web", "shop", adoptionPolicy="Adopt")
     b.run(30)
     assert "made for default/web: have that object deleted" in b.message("web", "shop")
@@ -306,8 +294,8 @@ def test_a_profile_of_another_object_is_given_back_by_retaining_it(b: Bench) -> 
 
 
 def test_objects_whose_profiles_can_match_the_same_pod_are_told_once_and_until_it_ends(b: Bench) -> None:
-    settled(b, "a", selectors=[{"namespace": "shop-*"}])
-    settled(b, "b", selectors=[{"namespace": "*-web", "labels": {"app": "x"}}])
+    b.settle("a", selectors=[{"namespace": "shop-*"}])
+    b.settle("b", selectors=[{"namespace": "*-web", "labels": {"app": "x"}}])
     b.run(5)
     for name, other in (("a", "b"), ("b", "a")):
         found = b.condition("Overlapping", name)
@@ -326,7 +314,7 @@ def test_objects_whose_profiles_can_match_the_same_pod_are_told_once_and_until_i
 def test_each_of_many_that_overlap_is_told_once_and_all_are_named_in_the_end(b: Bench) -> None:
     names = ["a", "b", "c", "d"]
     for name in names:
-        settled(b, name, selectors=[{"namespace": "shop"}])
+        b.settle(name, selectors=[{"namespace": "shop"}])
     b.run(5)
     assert b.events("Warning") == ["Overlapping"] * 4
     for name in names:
@@ -337,7 +325,7 @@ def test_each_of_many_that_overlap_is_told_once_and_all_are_named_in_the_end(b: 
 
 def test_overlaps_that_cannot_be_reported_do_not_keep_waking_each_other(b: Bench) -> None:
     """Else the two would be at it without a rest, and wait for minutes once it can be reported again."""
-    settled(b, "a", selectors=[{"namespace": "shop"}])
+    b.settle("a", selectors=[{"namespace": "shop"}])
     b.apply("b", selectors=[{"namespace": "shop"}])
     b.run(1)
     assert b.profiles()["b"]["status"] == "CREATING"
@@ -353,13 +341,13 @@ def test_overlaps_that_cannot_be_reported_do_not_keep_waking_each_other(b: Bench
 
 def test_a_foreign_profile_overlaps_too(b: Bench) -> None:
     foreign(b, "other")
-    settled(b, selectors=[{"namespace": "othe?"}])
+    b.settle(selectors=[{"namespace": "othe?"}])
     assert "other (made outside this controller)" in b.condition("Overlapping")["message"]
 
 
 def test_profiles_that_no_pod_can_match_together_do_not_overlap(b: Bench) -> None:
-    settled(b, "a", selectors=[{"namespace": "shop", "labels": {"app": "x"}}])
-    settled(b, "b", selectors=[{"namespace": "shop", "labels": {"app": "y"}}])
+    b.settle("a", selectors=[{"namespace": "shop", "labels": {"app": "x"}}])
+    b.settle("b", selectors=[{"namespace": "shop", "labels": {"app": "y"}}])
     b.run(700)
     assert not b.condition("Overlapping", "a")
     assert not b.condition("Overlapping", "b")
@@ -373,7 +361,7 @@ def ask(b: Bench, value: str) -> None:
 
 
 def test_who_asks_for_a_look_gets_a_fresh_one_at_once_and_is_told(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.delete_profile("demo", "web")
     ask(b, "now")
     b.run(1)

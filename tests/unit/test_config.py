@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import GRACE_SECONDS, Config, configure, main
+from controller import GRACE_SECONDS, Config, build, configure, main
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -452,6 +452,27 @@ def test_a_process_that_stands_by_watches_and_asks_nothing_else(tmp_path: Path) 
         assert running.ends(5) == 0
     assert {request.path.rpartition("/")[2] for request in api.log} == {"fargateprofiles", "fargate-operator"}
     assert api.writes() == []
+
+
+@pytest.mark.parametrize("more", [[], ["--controller-id=ours"]])
+def test_a_pass_of_a_process_that_does_not_lead_asks_neither_kubernetes_nor_aws(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, more: list[str]
+) -> None:
+    """A pass may have begun before the Lease was lost: a look before the pass is not enough."""
+    api = ApiServer()
+    with serve(api) as server, socket.create_server(("127.0.0.1", 0)) as aws:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "kubeconfig")))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            monkeypatch.setenv(name, "nobody")
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{aws.getsockname()[1]}")
+        process = build(configure(more, HOME), {})
+        process.queue.open()
+        process.queue.add(("", "demo"))
+        assert process.controller.run_once()
+        aws.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            aws.accept()
+    assert api.log == []
 
 
 def test_a_process_told_to_end_gives_its_lease_up(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,21 +9,9 @@ import pytest
 
 from reconcile import CONTROLLER_KEY, FINALIZER, OCCUPIED_SECONDS, OWNER_KEY, Requeue
 from tests.fakes import aws as fake
-from tests.harness import Bench, bench
+from tests.harness import Bench
 
 KOPF = "KopfFinalizerMarker"
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
-
-
-def settled(b: Bench, name: str = "web", **spec: Any) -> None:
-    b.apply(name, **spec)
-    b.run(90)
-    assert b.ready(name), b.get(name)
 
 
 # From the object to EKS
@@ -100,7 +87,7 @@ def test_without_subnets_eks_chooses_and_the_choice_is_no_drift(b: Bench) -> Non
 
 
 def test_a_profile_name_of_its_own_is_used(b: Bench) -> None:
-    settled(b, "dotted.name", profileName="Dotted_Name")
+    b.settle("dotted.name", profileName="Dotted_Name")
     assert list(b.profiles()) == ["Dotted_Name"]
     b.delete("dotted.name")
     b.run(90)
@@ -109,7 +96,7 @@ def test_a_profile_name_of_its_own_is_used(b: Bench) -> None:
 
 def test_an_object_may_name_another_cluster(b: Bench) -> None:
     b.world.add_cluster("other")
-    settled(b, clusterName="other")
+    b.settle(clusterName="other")
     assert list(b.profiles("other")) == ["web"]
     assert b.get()["status"]["clusterName"] == "other"
 
@@ -147,7 +134,7 @@ def test_the_next_in_line_goes_at_once_when_a_profile_has_settled(b: Bench) -> N
 
 
 def test_two_namespaces_may_not_mean_one_profile(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.apply(namespace="team-b")
     b.run(30)
     assert b.reason(namespace="team-b") == "NameTaken"
@@ -159,7 +146,7 @@ def test_two_namespaces_may_not_mean_one_profile(b: Bench) -> None:
 
 
 def test_a_name_that_gets_free_is_taken_at_once(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.apply(namespace="team-b")
     b.run(300)
     b.delete()
@@ -172,7 +159,7 @@ def test_a_name_that_gets_free_is_taken_at_once(b: Bench) -> None:
 
 
 def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.delete_profile("demo", "web")
     b.run(700)
     assert b.ready()
@@ -180,7 +167,7 @@ def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
 
 
 def test_tags_changed_behind_our_back_are_brought_back_and_foreign_ones_stay(b: Bench) -> None:
-    settled(b, tags={"team": "a"})
+    b.settle(tags={"team": "a"})
     b.world.set_tags("demo", "web", {"team": "z", "cost": "42"})
     b.run(700)
     assert b.profiles()["web"]["tags"]["team"] == "a"
@@ -188,7 +175,7 @@ def test_tags_changed_behind_our_back_are_brought_back_and_foreign_ones_stay(b: 
 
 
 def test_tags_follow_the_spec_and_only_ours_are_removed(b: Bench) -> None:
-    settled(b, tags={"team": "a", "old": "x"})
+    b.settle(tags={"team": "a", "old": "x"})
     b.world.set_tags("demo", "web", {"cost": "42"})
     b.edit(tags={"team": "b", "old": None, "new": "y"})
     b.run(5)
@@ -200,7 +187,7 @@ def test_tags_follow_the_spec_and_only_ours_are_removed(b: Bench) -> None:
 
 
 def test_stripped_owner_tags_are_put_back(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.strip_tags("demo", "web", [OWNER_KEY, CONTROLLER_KEY])
     b.run(700)
     assert b.profiles()["web"]["tags"][OWNER_KEY] == "default/web"
@@ -208,7 +195,7 @@ def test_stripped_owner_tags_are_put_back(b: Bench) -> None:
 
 
 def test_one_stripped_owner_tag_does_not_lose_the_profile(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.strip_tags("demo", "web", [CONTROLLER_KEY])
     b.run(700)
     assert CONTROLLER_KEY in b.profiles()["web"]["tags"]
@@ -216,7 +203,7 @@ def test_one_stripped_owner_tag_does_not_lose_the_profile(b: Bench) -> None:
 
 
 def test_an_edit_of_what_eks_cannot_change_is_refused_field_by_field_and_nothing_is_deleted(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.edit(podExecutionRoleArn=b.world.roles["other-policy"], subnets=[b.world.private_subnets[0]])
     b.run(30)
     assert b.stalled()
@@ -231,7 +218,7 @@ def test_an_edit_of_what_eks_cannot_change_is_refused_field_by_field_and_nothing
 
 
 def test_an_edit_back_to_a_subset_order_is_no_difference(b: Bench) -> None:
-    settled(b, selectors=[{"namespace": "a"}, {"namespace": "b", "labels": {"x": "y"}}])
+    b.settle(selectors=[{"namespace": "a"}, {"namespace": "b", "labels": {"x": "y"}}])
     b.edit(selectors=[{"namespace": "b", "labels": {"x": "y"}}, {"namespace": "a", "labels": {}}, {"namespace": "a"}])
     b.run(5)
     assert b.ready()
@@ -258,7 +245,7 @@ def test_a_failed_create_shows_eks_own_words_and_is_made_again_with_growing_dela
 
 
 def test_a_failed_delete_is_asked_for_again_with_growing_delays(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.manners.fail_delete("web", {"code": "InternalFailure", "message": "Oops.", "resourceIds": []}, times=2)
     b.delete()
     b.run(70)
@@ -306,7 +293,7 @@ def test_an_object_deleted_right_after_a_lost_create_leaves_no_orphan(b: Bench) 
 
 @pytest.mark.parametrize("fault", [fake.LOST, fake.DROP])
 def test_an_unclear_answer_to_a_delete_ends_in_the_same(b: Bench, fault: fake.Fault) -> None:
-    settled(b)
+    b.settle()
     b.manners.fail("DeleteFargateProfile", fault)
     b.delete()
     b.run(120)
@@ -326,7 +313,7 @@ def test_throttling_is_shown_and_passes(b: Bench) -> None:
 
 
 def test_a_failing_look_does_not_unsay_that_the_profile_was_ready(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.manners.fail("ListFargateProfiles", fake.DROP, times=3)
     b.run(620)
     assert b.ready()
@@ -423,7 +410,7 @@ def test_a_cluster_that_is_not_active_is_waited_for(b: Bench) -> None:
 
 
 def test_retain_keeps_the_profile_without_an_owner(b: Bench) -> None:
-    settled(b, deletionPolicy="Retain", tags={"team": "a"})
+    b.settle(deletionPolicy="Retain", tags={"team": "a"})
     b.delete()
     b.run(30)
     assert b.gone()
@@ -443,7 +430,7 @@ def test_a_suspended_object_makes_nothing_and_says_so(b: Bench) -> None:
 
 
 def test_a_suspended_object_is_not_deleted_until_it_is_resumed(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.edit(suspend=True)
     b.run(5)
     b.delete()
@@ -466,7 +453,7 @@ def test_deleting_while_creating_waits_and_then_deletes(b: Bench) -> None:
 
 
 def test_deleting_twice_changes_nothing(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.delete()
     b.run(10)
     b.delete()
@@ -476,7 +463,7 @@ def test_deleting_twice_changes_nothing(b: Bench) -> None:
 
 
 def test_an_object_re_created_at_once_gets_a_new_profile(b: Bench) -> None:
-    settled(b)
+    b.settle()
     old = b.profiles()["web"]["fargateProfileArn"]
     b.delete()
     b.run(90)
@@ -487,7 +474,7 @@ def test_an_object_re_created_at_once_gets_a_new_profile(b: Bench) -> None:
 
 
 def test_an_object_whose_cluster_is_gone_can_be_deleted(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.world.remove_cluster("demo")
     b.delete()
     b.run(30)
@@ -507,7 +494,7 @@ def test_a_foreign_profile_of_the_name_is_never_touched(b: Bench) -> None:
 
 
 def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Bench) -> None:
-    settled(b)
+    b.settle()
     b.settings = type(b.settings)(cluster="other")
     b.world.add_cluster("other")
     b.start()
@@ -597,7 +584,7 @@ def test_a_restarted_controller_finds_what_it_made(b: Bench) -> None:
 
 
 def test_an_orphan_is_reported_and_never_touched(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
-    settled(b)
+    b.settle()
     b.api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": []}})
     b.delete()
     b.queue.add(("", "demo"))

@@ -29,7 +29,7 @@ from tests.fakes.apiserver import RESOURCES, ApiServer, kubeconfig, resolve, ser
 from tests.harness import Bench, InProcess, bench
 
 ROOT = Path(__file__).parents[2]
-MODULES = ("aws.py", "kube.py", "reconcile.py", "controller.py")
+MODULES = ("aws.py", "kube.py", "reconcile.py", "commands.py", "controller.py")
 Object = dict[str, Any]
 
 
@@ -582,7 +582,7 @@ def test_the_pod_keeps_to_the_restricted_standard() -> None:
     assert f"USER {pod['runAsUser']}:{pod['runAsGroup']}" in (ROOT / "Dockerfile").read_text()
 
 
-def test_the_image_holds_the_four_modules_and_what_runs_in_production() -> None:
+def test_the_image_holds_the_five_modules_and_what_runs_in_production() -> None:
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text(), re.M)
     assert set(" ".join(copied).split()) == {"requirements.txt", ".ci/prune.py", *MODULES}
     let_in = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}

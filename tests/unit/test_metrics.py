@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ import aws
 from controller import Census, Health, Metrics, Store, WorkQueue
 from reconcile import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.aws import DROP, Manners, error, in_process
-from tests.harness import Bench, Clock, bench
+from tests.harness import Bench, Clock
 from tests.unit.test_manifests import DEPLOYMENT, POD, README, table
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +51,6 @@ def names(samples: Samples) -> set[str]:
 
 OURS = {"controller": "fargateprofile"}
 QUEUE = {"name": "fargateprofile"}
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
 
 
 def test_every_family_is_there_from_the_start_and_counts_from_zero() -> None:

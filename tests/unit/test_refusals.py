@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.fakes import aws as fake
-from tests.harness import Bench, bench
+from tests.harness import Bench
 
 Object = dict[str, Any]
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
 
 
 def spec_with(**fields: Any) -> Callable[[Object], None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from controller import Store
 from kube import Kube
 from reconcile import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiServer, serve
-from tests.harness import Bench, InProcess, bench
+from tests.harness import Bench, InProcess
 from tests.unit.test_config import apply, controller
 
 Object = dict[str, Any]
@@ -64,12 +63,6 @@ def test_only_objects_in_scope_are_listed(namespace: str, selector: str, seen: s
     assert {(each["metadata"]["namespace"], each["metadata"]["name"]) for each in objects} == seen
     (request,) = (each for each in api.log if each.path.endswith("fargateprofiles"))
     assert ("/namespaces/" in request.path) is bool(namespace), "who may see one namespace only must not ask for all"
-
-
-@pytest.fixture
-def b() -> Iterator[Bench]:
-    with bench() as made:
-        yield made
 
 
 @pytest.mark.parametrize("forbidden", [False, True])

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from aws import FACTS_KEPT, ProfileSpec
 from controller import Lines
 from reconcile import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.aws import error
@@ -225,6 +226,22 @@ def test_9_objects_that_fail_hold_up_nobody(b: Bench) -> None:
     b.apply("api", "team-a")
     b.run(120)
     assert b.ready("api", "team-a")
+
+
+def test_9_names_without_end_fill_no_memory(b: Bench) -> None:
+    """Clusters that are not there, or forbidden, and roles that nobody has."""
+    for number in range(10):
+        cluster, role = f"none-{number}", f"{ROLES}none-{number}"
+        if number % 2:
+            b.manners.fail("*", error("AccessDeniedException", 403, "not authorized"), times=10, cluster=cluster)
+        b.apply("mine", "team-b", clusterName=cluster, podExecutionRoleArn=role)
+        b.run(20)
+        leave(b, "mine", seconds=700)
+    assert set(b.reconciler._clusters) == {"demo"}
+    edge = b.reconciler._aws
+    for number in range(FACTS_KEPT + 100):
+        edge.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
+    assert len(edge._facts) <= FACTS_KEPT + 2
 
 
 def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCaptureFixture) -> None:

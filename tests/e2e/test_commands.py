@@ -1,0 +1,106 @@
+"""The commands with the real kubectl and API server: they read a manifest alike, and what is exported is applied."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+import commands
+from reconcile import CONTROLLER_KEY, OWNER_KEY
+from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
+from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.e2e.conftest import NewOperator
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.support import User
+    from tests.fakes.aws import World
+
+    Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(user: User, token: str, aws: World, tmp_path: Path) -> Run:
+    """Return a runner of a command as rbac.yaml's ServiceAccount: exit code, standard output, standard error."""
+    config = write_kubeconfig(tmp_path / "commands.kubeconfig", user.control_plane, token)
+    environ = environment(aws, KUBECONFIG=str(config))
+
+    def command(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
+        call = [sys.executable, "controller.py", *arguments]
+        done = subprocess.run(
+            call, cwd=ROOT, env=environ, input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return command
+
+
+def foretold(run: Run, user: User, *manifests: Any) -> list[str]:
+    """Return the words of plan's rows, in order; manifests are text, or objects."""
+    texts = [each if isinstance(each, str) else json.dumps(each) for each in manifests]
+    code, out, err = run("plan", "-n", user.namespace, "-f", "-", stdin="\n---\n".join(texts))
+    assert (code in {0, 1}, err) == (True, "")
+    return [line.split()[0] for line in out.splitlines()[:-1]]
+
+
+def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: ControlPlane) -> None:
+    texts = " ".join(AS_KUBECTL_READS.values()).split()
+    manifest = f"apiVersion: v1\nkind: Example\nmetadata: {{name: a}}\ntexts: [{', '.join(texts)}]\n"
+    shown = json.loads(ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", "-", "a=b", input=manifest)))
+    read = commands.manifests("-", manifest)[0][0].obj["texts"]
+    assert dict(zip(texts, read, strict=True)) == dict(zip(texts, shown["texts"], strict=True))
+
+
+def test_what_is_exported_and_applied_with_kubectl_is_adopted_as_it_is(
+    run: Run, user: User, aws: World, new_operator: NewOperator
+) -> None:
+    wild: list[dict[str, Any]] = [
+        {"namespace": "web-*", "labels": {"team": "*", "app.kubernetes.io/na?e": "yes"}},
+        {"namespace": "?"},
+    ]
+    aws.add_profile(aws.cluster, "web", ROLE, wild, SUBNETS, HOSTILE)
+    aws.add_profile(aws.cluster, "1e3", ROLE, [{"namespace": "1e3", "labels": {}}], SUBNETS[:1])
+    aws.add_profile(aws.cluster, "Shop_Pods", ROLE, [{"namespace": "null"}], SUBNETS, {"aws:cloudformation:id": "x"})
+    before = {each["fargateProfileName"]: each for each in aws.profiles(aws.cluster)}
+
+    code, exported, _ = run("export", "--namespace", user.namespace)
+    assert code == 0
+    assert run("validate", "-f", "-", stdin=exported) == (0, "", "3 FargateProfiles, no findings.\n")
+    ok(user.kubectl("apply", "-f", "-", stdin=exported))
+    assert foretold(run, user, exported) == ["refuse"] * 3, "adoption is not allowed yet"
+    assert aws.manners.writes() == []
+
+    new_operator(ALLOW_ADOPTION_IN=user.namespace).start()
+    user.wait_ready("web", "1e3", "shop-pods")
+    assert [call.operation for call in aws.manners.writes()] == ["TagResource"] * 3
+    for each in aws.profiles(aws.cluster):
+        was = before[each["fargateProfileName"]]
+        assert each == was | {"tags": was["tags"] | {key: each["tags"][key] for key in (OWNER_KEY, CONTROLLER_KEY)}}
+    assert foretold(run, user, exported) == ["nothing"] * 3
+    code, exported, _ = run("export")
+    assert (code, [*yaml.safe_load_all(exported)]) == (0, []), "all have an owner now"
+
+
+def test_plan_says_before_each_edit_what_the_operator_then_does(
+    run: Run, user: User, aws: World, new_operator: NewOperator
+) -> None:
+    new_operator().start()
+    web, edited = user.manifest(), user.manifest(selectors=[{"namespace": "other"}], updatePolicy="Replace")
+    assert foretold(run, user, web) == ["create"]
+    assert (user.objects(), aws.manners.writes()) == ([], [])
+    user.apply()
+    user.wait_ready()
+    assert foretold(run, user, web, edited) == ["nothing", "replace"]
+    aws.manners.clear()
+    ok(user.kubectl("apply", "-f", "-", stdin=json.dumps(edited)))
+    user.wait_ready()
+    assert [call.operation for call in aws.manners.writes()] == ["CreateFargateProfile", "DeleteFargateProfile"]
+    assert foretold(run, user, edited) == ["nothing"]

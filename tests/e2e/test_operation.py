@@ -1,0 +1,167 @@
+"""The flags of those who run the operator, each on a real API server: scope, limits, logs, probes and metrics."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import urllib.error
+import urllib.request
+from typing import TYPE_CHECKING
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.e2e.support import ROOT, SOON, User, ok, profiles, token_of, wait_for
+from tests.unit.test_manifests import namespaced_variant
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import NewOperator
+    from tests.e2e.controlplane import ControlPlane
+    from tests.fakes.aws import World
+
+OWNER = "fargateprofiles.jicomusic.com/owner"
+
+
+def test_rights_in_single_namespaces_are_enough_for_an_operator_that_serves_them(
+    control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator
+) -> None:
+    """With the variant of rbac.yaml's comments, in two namespaces of three."""
+    served, other = user.new_namespace("-served"), user.new_namespace("-other")
+    account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "scoped", "namespace": served}}
+    items = [account]
+    for namespace in (user.namespace, served):
+        role, binding = namespaced_variant()
+        role["metadata"]["namespace"] = binding["metadata"]["namespace"] = namespace
+        binding["subjects"] = [{"kind": "ServiceAccount", "name": "scoped", "namespace": served}]
+        items += [role, binding]
+    listed = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+    ok(control_plane.kubectl("apply", "-f", "-", input=listed))
+    before = len(control_plane.audit())
+    operator = new_operator(
+        token=token_of(control_plane, f"{served}:scoped"),
+        WATCH_NAMESPACE=f"{user.namespace},{served}",
+        CONTROLLER_ID="ours",
+    )
+    operator.start()
+    user.apply("web")
+    user.apply("api", namespace=served)
+    user.apply("elsewhere", namespace=other)
+    user.wait_ready("web")
+    user.wait_ready("api", namespace=served)
+    assert sorted(profiles(aws)) == ["api", "web"]
+    assert "conditions" not in (user.get("elsewhere", namespace=other) or {})["status"]
+    user.delete("web")
+    user.wait_gone("web")
+    ours = [each for each in control_plane.audit()[before:] if each["user"]["username"].endswith(":scoped")]
+    assert {each["responseStatus"]["code"] for each in ours if "responseStatus" in each} <= {200, 201}
+
+
+def test_an_operator_that_serves_some_labels_leaves_the_others_alone_and_takes_no_profile_for_an_orphan(
+    user: User, aws: World, new_operator: NewOperator
+) -> None:
+    first = new_operator(WATCH_SELECTOR="shard=a", RESYNC_SECONDS="1")
+    second = new_operator(WATCH_SELECTOR="shard in (b, c)", RESYNC_SECONDS="1")
+    for name in ("one", "two"):
+        user.apply(name)
+    first.start()
+    second.start()
+    ok(user.kubectl("label", "fp", "one", "shard=a"))
+    user.wait_ready("one")
+    assert "conditions" not in (user.get("two") or {})["status"]
+    ok(user.kubectl("label", "fp", "two", "shard=b"))
+    user.wait_ready("two")
+    looks = aws.manners.count("ListFargateProfiles")
+    wait_for(lambda: aws.manners.count("ListFargateProfiles") > looks + 3, SOON, "both look at the cluster again")
+    for operator, name in ((first, "one"), (second, "two")):
+        assert "stray" not in operator.said()
+        assert set(re.findall(r"object=[\w-]+/(\w+)", operator.said())) == {name}
+
+
+def test_what_objects_may_not_ask_for_is_refused_and_what_serves_is_left_alone(
+    user: User, aws: World, new_operator: NewOperator
+) -> None:
+    operator = new_operator()
+    operator.start()
+    user.apply("web")
+    user.wait_ready("web")
+    assert operator.stop() == 0
+    operator.environ |= {"ALLOWED_ROLES": "arn:aws:iam::*:role/team-*", "SELECTOR_NAMESPACES": "own"}
+    operator.start()
+    user.apply("role", selectors=[{"namespace": user.namespace}])
+    user.wait_reason("RoleNotAllowed", "role")
+    user.apply("reach", podExecutionRoleArn="arn:aws:iam::123456789012:role/team-a")
+    user.wait_reason("SelectorNotAllowed", "reach")
+    other = user.manifest("cluster", selectors=[{"namespace": user.namespace}], clusterName="prod")
+    other["spec"]["podExecutionRoleArn"] = "arn:aws:iam::123456789012:role/team-a"
+    ok(user.kubectl("apply", "-f", "-", stdin=json.dumps(other)))
+    user.wait_reason("ClusterNotAllowed", "cluster")
+    assert user.ready("web")
+    assert list(profiles(aws)) == ["web"]
+    user.delete("role", "reach", "cluster", "web")
+    user.wait_gone("role", "reach", "cluster", "web")
+
+
+def test_every_line_of_a_json_log_parses_and_a_level_is_kept(user: User, aws: World, new_operator: NewOperator) -> None:
+    talks, warns = new_operator(LOG_FORMAT="json"), new_operator(LOG_LEVEL="warning", WATCH_NAMESPACE="nowhere")
+    talks.start(until='"event": "listed"')
+    warns.start(until="")
+    user.apply("web")
+    user.wait_ready("web")
+    user.apply("bad", podExecutionRoleArn="arn:aws:iam::123456789012:role/missing")
+    user.wait_reason("RoleNotFound", "bad")
+    assert talks.stop() == warns.stop() == 0
+    lines = [json.loads(line) for line in talks.said().splitlines()]
+    about = [line for line in lines if line.get("object") == f"{user.namespace}/web"]
+    assert [line["reason"] for line in about if line["event"] == "done"] == ["Guarded", "Creating", "Created"]
+    assert [line["level"] for line in lines if line.get("reason") == "Refused"] == ["warning"]
+    assert " INFO " not in warns.said()
+
+
+def test_probes_and_metrics_are_served_where_told_and_nowhere_else(
+    user: User, aws: World, new_operator: NewOperator
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    operator = new_operator(HEALTH_ADDRESS="127.0.0.1", HEALTH_PORT=str(port))
+    operator.start()
+    user.apply("web")
+    user.wait_ready("web")
+
+    def ask(path: str) -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, ""
+
+    assert (ask("/healthz"), ask("/readyz"), ask("/")[0]) == ((200, "ok\n"), (200, "ok\n"), 404)
+    families = {family.name: family for family in text_string_to_metric_families(ask("/metrics")[1])}
+    samples = {(each.name, *each.labels.values()): each.value for each in families["fargate_profiles"].samples}
+    assert samples["fargate_profiles", aws.cluster, "ACTIVE"] == 1
+    _, rule = yaml.safe_load_all((ROOT / "monitoring.yaml").read_text())
+    known = {sample.name for family in families.values() for sample in family.samples}
+    for alert in rule["spec"]["groups"][0]["rules"]:
+        expression = re.sub(r'"[^"]*"|\[\w+\]|\{[^}]*\}', "", alert["expr"])
+        assert set(re.findall(r"[a-z_]{8,}", expression)) <= known, alert["alert"]
+
+
+def test_users_with_the_built_in_roles_see_and_edit_objects_and_write_no_status(
+    control_plane: ControlPlane, user: User
+) -> None:
+    """The aggregation itself is the kube-controller-manager's, which is not here: bound are the roles themselves."""
+    for name, role in (("viewer", "fargateprofiles-view"), ("editor", "fargateprofiles-edit")):
+        ok(user.kubectl("create", "rolebinding", name, f"--clusterrole={role}", f"--user={name}"))
+
+    def may(who: str, verb: str, what: str = "fargateprofiles.jicomusic.com") -> bool:
+        answer = user.kubectl("auth", "can-i", verb, what, f"--as={who}")
+        return answer.stdout.strip() == "yes"
+
+    assert [may("viewer", verb) for verb in ("get", "list", "watch")] == [True] * 3
+    assert [may("viewer", verb) for verb in ("create", "update", "patch", "delete")] == [False] * 4
+    assert [may("editor", verb) for verb in ("create", "update", "patch", "delete")] == [True] * 4
+    for who in ("viewer", "editor"):
+        status = ("fargateprofiles.jicomusic.com", "--subresource=status")
+        answers = [user.kubectl("auth", "can-i", verb, *status, f"--as={who}") for verb in ("update", "patch")]
+        assert [answer.stdout.strip() for answer in answers] == ["no", "no"]

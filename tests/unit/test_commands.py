@@ -1,0 +1,666 @@
+"""The commands: what validate finds and where, what export writes, what plan foretells; none changes a thing."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import commands
+from controller import main
+from reconcile import CONTROLLER_KEY, OWNER_KEY, Case, Memory, Phase, UntagProfile
+from tests.fakes import aws as fake_aws
+from tests.fakes.apiserver import ApiServer, kubeconfig, serve
+from tests.harness import Bench
+from tests.unit.test_plan import GOOD as GOOD_FACTS
+from tests.unit.test_plan import NOW, case, cases, profile, who
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = yaml.safe_load((ROOT / "tests" / "e2e" / "crd_cases.yaml").read_text())["cases"]
+NEW = [each for each in CASES if "before" not in each]
+# The API server takes these, and does not say what it leaves out.
+HIDDEN = re.compile("given twice|null")
+
+Object = dict[str, Any]
+
+HEAD = """\
+apiVersion: jicomusic.com/v1
+kind: FargateProfile
+metadata:
+  name: web
+spec:
+  podExecutionRoleArn: arn:aws:iam::123456789012:role/pods
+"""
+SELECTORS = "  selectors: [{namespace: web}]\n"
+GOOD = HEAD + SELECTORS
+
+
+def validate(text: str) -> list[str]:
+    """Return the findings in a text, each without the file's name."""
+    found, lines = commands.manifests("web.yaml", text)
+    lines += [line for each in found if not each.passed_over for line in each.judged()]
+    assert all(line.startswith("web.yaml:") for line in lines)
+    return [line.removeprefix("web.yaml:") for line in lines]
+
+
+# What is found
+
+
+@pytest.mark.parametrize("said", NEW, ids=[each["name"] for each in NEW])
+def test_validate_finds_something_exactly_where_the_api_server_refuses_or_drops_something(said: Object) -> None:
+    """tests/e2e/test_crd.py sends the same cases to a real one."""
+    found = validate(said.get("text") or json.dumps(said["object"]))
+    assert bool(found) is (not said["accepted"] or HIDDEN.search(said["name"]) is not None), found
+
+
+FINDINGS = {
+    "a key given twice, with both lines": (
+        GOOD + "  tags:\n    team: a\n    other: b\n    team: c\n",
+        ["11: spec.tags.team: given twice, first in line 9: keep one (kubectl takes the last and does not say so)"],
+    ),
+    "a number where a string belongs": (
+        GOOD + "  tags:\n    team: 1\n",
+        ["9: spec.tags.team: 1, which YAML reads as a number: put it in quotes"],
+    ),
+    "a yes where a string belongs": (
+        HEAD + "  selectors:\n  - namespace: web\n    labels:\n      spot: yes\n",
+        ["10: spec.selectors[0].labels.spot: yes, which YAML reads as a boolean: put it in quotes"],
+    ),
+    "a key that is no string": (
+        GOOD + "  tags:\n    on: a\n",
+        ["9: spec.tags.on: a boolean to YAML, not a text: put the key in quotes"],
+    ),
+    "a field with nothing in it": (
+        GOOD + "  clusterName:\n",
+        [
+            "8: spec.clusterName: nothing, which Kubernetes drops: "
+            "remove it, or give the name of an EKS cluster, or leave the field out"
+        ],
+    ),
+    "a key given twice, with nothing in it": (
+        GOOD + "  clusterName: a\n  clusterName:\n",
+        [
+            "9: spec.clusterName: given twice, first in line 8: keep one (kubectl takes the last and does not say so)",
+            "9: spec.clusterName: nothing, which Kubernetes drops: "
+            "remove it, or give the name of an EKS cluster, or leave the field out",
+        ],
+    ),
+    "a tab, and what stands before it": (
+        HEAD + "---\nmetadata:\n\tname: web\n",
+        [
+            "9: found character '\\t' that cannot start any token: indent with spaces, not tabs",
+            "5: spec.selectors: missing: give a list of 1 to 100 selectors, each with a namespace",
+        ],
+    ),
+    "a field that is none": (
+        GOOD + "  subnet: []\n",
+        ["8: spec.subnet: not a field: remove it or correct its name"],
+    ),
+    "a subnet twice": (
+        GOOD + "  subnets:\n  - subnet-075aa287882d71709\n  - subnet-075aa287882d71709\n",
+        ["10: spec.subnets[1]: subnet-075aa287882d71709 once more: remove it"],
+    ),
+    "a name that Kubernetes can't hold": (
+        GOOD.replace("name: web", "name: Web"),
+        [
+            '4: metadata.name: "Web": give lowercase letters, digits, - and ., at most 253, '
+            "first and last a letter or digit"
+        ],
+    ),
+    "a label of the object that is a number": (
+        GOOD.replace("name: web", "name: web\n  labels: {a: 1}"),
+        ["5: metadata.labels.a: 1, which YAML reads as a number: put it in quotes"],
+    ),
+    "another version": (GOOD.replace("/v1", "/v2"), ['1: apiVersion: "jicomusic.com/v2": give jicomusic.com/v1']),
+    "a list in the place of an object": (
+        "- a\n",
+        ["1: not an object: give a mapping with apiVersion: jicomusic.com/v1 and kind: FargateProfile"],
+    ),
+    "an alias of itself": (
+        "kind: FargateProfile\nspec: &a [*a]\n",
+        ["1: nested too deeply, or an alias of itself: correct the YAML"],
+    ),
+    "a character that YAML does not take": (
+        GOOD + "  tags: {a: b\x07}\n",
+        ["8: the character #x7: write it as an escape, or not at all"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "found"), FINDINGS.values(), ids=FINDINGS.keys())
+def test_a_finding_has_its_line_its_field_what_is_there_and_what_mends_it(text: str, found: list[str]) -> None:
+    assert validate(text) == found
+
+
+FINE = {
+    "what stands in quotes": GOOD + "  tags: {a: 'yes', b: \"1\", c: !!str 1e3}\n",
+    "a date, which kubectl leaves a text": GOOD + "  tags: {since: 2026-01-01}\n",
+    "sexagesimals and other oddities of PyYAML": GOOD + "  tags: {a: 1:30, b: =, c: 1.2.3}\n",
+    "merged keys, and what overrides them": (
+        HEAD + "  selectors:\n  - &a {namespace: a, labels: {x: z}}\n  - {<<: *a, namespace: b}\n"
+    ),
+    "numbers and booleans where they belong": GOOD + "  suspend: no\n",
+    "an empty document": "---\n---\n# nothing\n",
+    "JSON": json.dumps(yaml.safe_load(GOOD), indent="\t"),
+    "what the API server itself wrote": GOOD.replace(
+        "name: web", 'name: web\n  uid: a\n  creationTimestamp: "2026-01-01T00:00:00Z"\n  generation: 2'
+    )
+    + "status: {}\n",
+}
+
+
+@pytest.mark.parametrize("text", FINE.values(), ids=FINE.keys())
+def test_what_kubernetes_takes_as_it_stands_has_no_finding(text: str) -> None:
+    assert validate(text) == []
+
+
+def test_merged_keys_give_way_to_the_object_s_own_and_the_first_source_wins() -> None:
+    text = "a: &a {x: 1, y: 1, z: 1}\nb: &b {y: 2, z: 2, w: 2}\nc:\n  z: 3\n  <<: [*a, *b]\n"
+    assert commands.manifests("f", text)[0][0].obj["c"] == {"x": 1, "y": 1, "z": 3, "w": 2}
+
+
+# What kubectl 1.36.3 makes of plain scalars, as `kubectl label --local --filename - --output json` shows it.
+AS_KUBECTL_READS = {
+    "true": "yes y Y on On ON true True TRUE",
+    "false": "n N no off Off FALSE",
+    "null": "~ null Null NULL",
+    "number": "1 01 0o7 0x1F 0b11 1_000 +1 -1 1.0 1. .5 1e3 1E3 1.5e3 1e+3 08 0_ 1_ 12e03 +.5 -.5 1__0 1_0.5 0x_1 -0x1 "
+    "-0b1 -0o7 1.e1 0X1F 0B1 0O7 1_000.5e1_0",
+    "text": "oN tRUE nULL 1:30 2026-01-01 2026-01-01T00:00:00Z = _1 0xG 190:20:30 1e 1.2.3 0o << 0x1.8p3 0b12 + . .e1 "
+    "._5 _ inf nan Inf yes_ nope",
+}
+
+
+@pytest.mark.parametrize("kind", AS_KUBECTL_READS)
+def test_plain_scalars_are_what_kubectl_makes_of_them(kind: str) -> None:
+    for text in AS_KUBECTL_READS[kind].split():
+        value = commands.manifests("f", f"[{text}]")[0][0].obj[0]
+        shown = "number" if type(value) in {int, float} else "text" if value == text else json.dumps(value)
+        assert (text, shown) == (text, kind)
+
+
+# How it is told
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Any:
+    """Return a runner of `controller.py`: its exit code, standard output, standard error."""
+
+    def command(*arguments: object, **environ: str) -> tuple[int, str, str]:
+        code = main([str(each) for each in arguments], environ)
+        return code, *capsys.readouterr()
+
+    return command
+
+
+def test_validate_ends_with_0_where_all_is_well_and_says_what_it_passed_over(run: Any, tmp_path: Path) -> None:
+    pod = {"apiVersion": "v1", "kind": "Pod", "spec": {"a": 1}}
+    other = {"apiVersion": "eks.aws.crossplane.io/v1alpha1", "kind": "FargateProfile", "spec": 7}
+    items = {"apiVersion": "v1", "kind": "List", "items": [yaml.safe_load(GOOD), pod, other]}
+    (tmp_path / "list.json").write_text(json.dumps(items))
+    assert run("validate", "-f", tmp_path / "list.json", ROOT / "sample-crd.yaml") == (
+        0,
+        "",
+        "3 FargateProfiles, no findings. "
+        "Passed over: 1 FargateProfile of eks.aws.crossplane.io/v1alpha1, 1 Pod of v1.\n",
+    )
+
+
+def test_validate_ends_with_1_on_findings_which_alone_are_on_standard_output(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = f"kind: List\napiVersion: v1\nitems:\n- {GOOD.replace('web', '_').replace(chr(10), chr(10) + '  ')}"
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(items.encode())))
+    code, out, err = run("validate", "-f", "-")
+    assert code == 1
+    assert [line.split(": ")[:2] for line in out.splitlines()] == [
+        ["stdin:7", "metadata.name"],
+        ["stdin:10", "spec.selectors[0].namespace"],
+    ]
+    assert err == "1 FargateProfile, 2 findings.\n"
+
+
+def test_validate_ends_with_2_where_a_file_can_t_be_read(run: Any, tmp_path: Path) -> None:
+    code, out, err = run("validate", "-f", tmp_path / "none.yaml")
+    assert (code, out) == (2, "")
+    assert "none.yaml" in err
+    (tmp_path / "latin.yaml").write_bytes("kind: \xe4".encode("latin-1"))
+    code, out, err = run("validate", "-f", tmp_path / "latin.yaml")
+    assert (code, out) == (2, "")
+    assert "utf-8" in err
+
+
+def test_validate_takes_no_flag_of_the_controller(run: Any) -> None:
+    assert run("validate", "-f", ROOT / "sample-crd.yaml", "--region", "x")[0] == 2
+
+
+@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_help_says_what_a_command_does_and_how_it_ends(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([name, "--help"], {})
+    assert ended.value.code == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Exit code: 0" in said
+    assert name in said
+
+
+# export
+
+
+HOSTILE = {
+    "yes": "no",
+    "y": "Off",
+    "null": "~",
+    "1e3": "0x1F",
+    "1_000": ".5",
+    "2026-01-01": "2026-01-01T00:00:00Z",
+    "<<": "*alias",
+    "=": "&anchor",
+    "spaces": "  both ends  ",
+    "marks": "- a: b # c",
+    "quotes": "'\"\\",
+    "empty": "",
+    "größe": "übergroß ✓ 🐟",
+    "owner": "!tag",
+    "%percent": "@at `tick` | > ? , [x] {y}",
+}
+AWS_OWN = {"aws:cloudformation:stack-name": "fargate"}
+
+
+NAMES = {
+    "web": "web",
+    "shop-pods": "Shop_Pods",
+    "null": "null",
+    "1e3": "1e3",
+    "y": "y",
+    "web-9161755a": "web-",
+    "web-29751047": "Web",
+    "a" * 91: "a" * 91,
+}
+
+
+def found_profiles(b: Bench) -> None:
+    """Let there be profiles that others made."""
+    role, subnets = b.world.roles["good"], b.world.private_subnets
+    wild: list[dict[str, Any]] = [
+        {"namespace": "web-*", "labels": {"team": "*", "app.kubernetes.io/na?e": "yes"}},
+        {"namespace": "?"},
+    ]
+    b.world.add_profile("demo", "web", role, wild, subnets, HOSTILE | AWS_OWN)
+    b.world.add_profile("demo", "Shop_Pods", role, [{"namespace": "1e3", "labels": {}}], subnets[:1])
+    for number, name in enumerate(("null", "1e3", "y", "web-", "Web", "a" * 91)):
+        b.world.add_profile("demo", name, role, [{"namespace": f"team-{number}"}], subnets)
+
+
+def export(run: Any, b: Bench, *flags: str) -> tuple[int, list[Object], str]:
+    """Run export; return its exit code, the objects as kubectl reads them, and the text."""
+    code, out, _ = run("export", "--cluster-name", "demo", "--region", b.world.region, *flags)
+    found, broken = commands.manifests("stdin", out)
+    assert broken == []
+    assert [each.obj for each in found] == [each for each in yaml.safe_load_all(out) if each], "PyYAML reads the same"
+    assert [line for each in found for line in each.judged()] == []
+    return code, [each.obj for each in found], out
+
+
+def test_what_is_exported_and_applied_is_adopted_with_no_write_to_aws_but_the_owner_tags(run: Any, b: Bench) -> None:
+    found_profiles(b)
+    before = b.profiles()
+    code, objects, _ = export(run, b)
+    assert code == 0
+    assert b.manners.writes() == []
+    b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
+    b.start()
+    for obj in objects:
+        b.api.apply(obj)
+    b.run(120)
+    owners = {theirs: f"default/{name}" for name, theirs in NAMES.items()}
+    assert [call.operation for call in b.manners.writes()] == ["TagResource"] * len(before)
+    for name, now in b.profiles().items():
+        ours = {OWNER_KEY: owners[name], CONTROLLER_KEY: now["tags"][CONTROLLER_KEY]}
+        assert now == before[name] | {"tags": before[name]["tags"] | ours}
+    assert all(b.ready(obj["metadata"]["name"]) for obj in objects)
+    b.manners.clear()
+    b.run(700)
+    assert b.manners.writes() == [], "and so it stays"
+
+
+def test_a_name_that_kubernetes_can_t_hold_becomes_one_that_it_can_and_the_profile_keeps_its_own(
+    run: Any, b: Bench
+) -> None:
+    found_profiles(b)
+    _, objects, out = export(run, b, "--namespace", "apps")
+    assert {
+        obj["metadata"]["name"]: obj["spec"].get("profileName", obj["metadata"]["name"]) for obj in objects
+    } == NAMES
+    assert {obj["metadata"]["namespace"] for obj in objects} == {"apps"}
+    assert export(run, b, "--namespace", "apps")[2] == out, "the same each time"
+
+
+def test_an_object_that_is_there_is_not_overwritten_by_one_of_the_same_name(run: Any, b: Bench) -> None:
+    role = b.world.roles["good"]
+    owned = {OWNER_KEY: "default/web", CONTROLLER_KEY: "some-uid"}
+    b.world.add_profile("demo", "Shop", role, [{"namespace": "x"}], tags=owned)
+    b.world.add_profile("demo", "web", role, [{"namespace": "y"}])
+    _, objects, _ = export(run, b)
+    assert [(obj["metadata"]["name"], obj["spec"]["profileName"]) for obj in objects] == [("web-4b5e57f6", "web")]
+
+
+def test_an_exported_manifest_is_one_that_a_person_would_write(run: Any, b: Bench) -> None:
+    selectors: list[dict[str, Any]] = [{"namespace": "b"}, {"namespace": "a", "labels": {"z": "1", "app": "web"}}]
+    subnets = sorted(b.world.private_subnets)
+    b.world.add_profile("demo", "Web", b.world.roles["good"], selectors, reversed(subnets), {"team": "shop"} | AWS_OWN)
+    assert export(run, b)[2] == (
+        f"""\
+# 1 ownerless profile of EKS cluster demo in {b.world.region} of account {b.world.account}.
+---
+apiVersion: jicomusic.com/v1
+kind: FargateProfile
+metadata:
+  name: web
+  namespace: default
+spec:
+  clusterName: demo
+  profileName: Web
+  podExecutionRoleArn: {b.world.roles["good"]}
+  selectors:
+  - namespace: a
+    labels:
+      app: web
+      z: "1"
+  - namespace: b
+  subnets:
+  - {subnets[0]}
+  - {subnets[1]}
+  tags:
+    team: shop
+  adoptionPolicy: Adopt
+  deletionPolicy: Retain
+"""
+    )
+
+
+def test_a_profile_that_no_object_can_stand_for_is_a_comment_that_says_why(run: Any, b: Bench) -> None:
+    role, many = b.world.roles["good"], {f"tag-{number}": "x" for number in range(49)}
+    b.world.add_profile("demo", "n" * 92, role, [{"namespace": "x"}])
+    b.world.add_profile("demo", "eks-like", role, [{"namespace": "x"}])
+    b.world.add_profile("demo", "going", role, [{"namespace": "x"}], status="DELETING")
+    b.world.add_profile("demo", "tagged", role, [{"namespace": "x"}], tags=many)
+    b.world.add_profile("demo", "web", role, [{"namespace": "x"}])
+    code, objects, out = export(run, b)
+    assert code == 1
+    assert [obj["metadata"]["name"] for obj in objects] == ["web"]
+    said = [line for line in out.splitlines() if line.startswith("# Profile ")]
+    assert [line.split(" is left out: ")[0] for line in said] == [
+        "# Profile eks-like", "# Profile going", f"# Profile {'n' * 92}", "# Profile tagged"
+    ]  # fmt: skip
+    assert "not starting with eks-" in said[0]
+    assert "it is DELETING" in said[1]
+    assert "at most 91" in said[2]
+    assert "at most 48 pairs" in said[3]
+
+
+def test_with_all_a_lost_cluster_s_objects_come_back_as_they_were(run: Any, b: Bench) -> None:
+    b.settings = replace(b.settings, controller_id="lost")
+    b.start()
+    b.apply("web")
+    b.apply("dotted.name", namespace="apps", profileName="Dotted_Name")
+    b.world.add_profile("demo", "other", b.world.roles["good"], [{"namespace": "x"}])
+    b.run(200)
+    b.edit("web", selectors=OTHER, updatePolicy="Replace")
+    b.run(300)
+    assert "web" not in b.profiles(), "it has been replaced"
+    assert export(run, b)[1][0]["metadata"]["name"] == "other"
+    code, objects, _ = export(run, b, "--all")
+    assert code == 0
+    assert [(each["metadata"]["namespace"], each["metadata"]["name"]) for each in objects] == [
+        ("apps", "dotted.name"), ("default", "other"), ("default", "web")
+    ]  # fmt: skip
+    assert [each["spec"].get("profileName") for each in objects] == ["Dotted_Name", None, None]
+    b.manners.clear()
+    b.settings = replace(b.settings, adoption_in=frozenset({"*"}))
+    b.api = ApiServer(now=b.clock.now)
+    b.start()
+    for namespace in ("default", "apps"):
+        b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    for obj in objects:
+        b.api.apply(obj)
+    b.run(120)
+    assert all(b.ready(each["metadata"]["name"], each["metadata"]["namespace"]) for each in objects)
+    assert [call.operation for call in b.manners.writes()] == ["TagResource"], "the owner tags of other"
+
+
+def test_an_account_without_the_cluster_is_told_and_nothing_is_printed(run: Any, b: Bench) -> None:
+    code, out, err = run("export", "--cluster", "none", "--region", b.world.region)
+    assert (code, out) == (2, "")
+    assert "There is no EKS cluster none in us-east-1" in err
+
+
+@given(st.dictionaries(st.text(min_size=1), st.text()))
+@settings(max_examples=300, deadline=None)
+def test_every_text_survives_being_written_and_read(tags: dict[str, str]) -> None:
+    text = commands.written({"tags": tags})
+    assert commands.manifests("f", text)[0][0].obj == {"tags": tags}
+    assert yaml.safe_load(text) == {"tags": tags}
+
+
+# plan
+
+
+@pytest.fixture
+def plan(run: Any, b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
+    """Return a runner of plan for objects: its exit code, standard output, standard error. It must not write."""
+    with serve(b.api) as server:
+        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "kubeconfig")))
+
+        def foretell(*objects: Object, flags: tuple[str, ...] = ()) -> tuple[int, str, str]:
+            (tmp_path / "objects.yaml").write_text(yaml.safe_dump_all(objects))
+            b.manners.clear()
+            b.api.clear_log()
+            before = b.profiles(), b.api.resource_version
+            home = ("--cluster-name", "demo", "--region", b.world.region, "--allow-adoption-in", "default")
+            told: tuple[int, str, str] = run("plan", "-f", tmp_path / "objects.yaml", *home, *flags)
+            assert [call.operation for call in b.manners.writes()] == []
+            asked = [request for request in b.api.writes() if "selfsubjectaccessreviews" not in request.path]
+            assert asked == []
+            assert (b.profiles(), b.api.resource_version) == before
+            return told
+
+        b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
+        b.start()
+        yield foretell
+
+
+def words(out: str) -> list[list[str]]:
+    """Return (word, object) of each row."""
+    return [line.split()[:2] for line in out.splitlines()[:-1]]
+
+
+CREATE, DELETE, TAG, UNTAG = "CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"
+
+
+def foreign(b: Bench, **difference: Any) -> None:
+    spec = b.manifest()["spec"] | difference
+    b.world.add_profile("demo", "web", spec["podExecutionRoleArn"], spec["selectors"], spec["subnets"], {"a": "b"})
+
+
+def failed(b: Bench) -> None:
+    b.manners.fail_create("web", {"code": "X", "message": "no", "resourceIds": []}, times=1)
+    b.apply()
+    b.run(61)
+
+
+def under_way(b: Bench) -> None:
+    b.apply()
+    b.run(5)
+
+
+def stripped(b: Bench) -> None:
+    b.settle()
+    b.world.strip_tags("demo", "web", [OWNER_KEY, CONTROLLER_KEY])
+
+
+OTHER = [{"namespace": "other"}]
+# What was there before, the edit of a manifest, what plan says, what the controller then asks of AWS.
+SCENARIOS: dict[str, tuple[Callable[[Bench], None], Object, str, list[str]]] = {
+    "nothing is there": (lambda b: None, {}, "create", [CREATE]),
+    "all is as wanted": (Bench.settle, {}, "nothing", []),
+    "a tag is new": (Bench.settle, {"tags": {"a": "b"}}, "tag", [TAG]),
+    "a tag is no longer wanted": (lambda b: b.settle(tags={"a": "b"}), {}, "untag", [UNTAG]),
+    "the selectors are edited": (Bench.settle, {"selectors": OTHER}, "refuse", []),
+    "edited, Replace": (Bench.settle, {"selectors": OTHER, "updatePolicy": "Replace"}, "replace", [CREATE, DELETE]),
+    "edited, Recreate": (Bench.settle, {"selectors": OTHER, "updatePolicy": "Recreate"}, "recreate", [DELETE, CREATE]),
+    "somebody else's profile has the name": (foreign, {}, "refuse", []),
+    "somebody else's profile, Adopt": (foreign, {"adoptionPolicy": "Adopt"}, "adopt", [TAG]),
+    "somebody else's profile differs, Adopt": (
+        lambda b: foreign(b, selectors=OTHER), {"adoptionPolicy": "Adopt"}, "refuse", []
+    ),
+    "the owner tags were taken off": (stripped, {}, "tag", [TAG]),
+    "EKS has failed to make it": (failed, {}, "recreate", [DELETE, CREATE]),
+    "a role that is missing": (
+        lambda b: None, {"podExecutionRoleArn": "arn:aws:iam::123456789012:role/none"}, "refuse", []
+    ),
+    "suspended": (lambda b: None, {"suspend": True}, "nothing", []),
+    "made right now": (under_way, {}, "wait", []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "edit", "word", "calls"), SCENARIOS.values(), ids=SCENARIOS.keys())
+def test_what_plan_foretells_is_what_the_controller_then_does(
+    b: Bench, plan: Any, before: Callable[[Bench], None], edit: Object, word: str, calls: list[str]
+) -> None:
+    before(b)
+    wanted = b.manifest(**edit)
+    code, out, err = plan(wanted)
+    assert (words(out), err) == ([[word, "default/web"]], "")
+    assert code == (1 if word == "refuse" else 0)
+    assert out.splitlines()[-1] == f"Plan: 1 {word}."
+    if there := b.api.get("fargateprofiles", "default", "web"):
+        b.edit("web", "default", **dict.fromkeys(there["spec"].keys() - wanted["spec"].keys()))
+    b.api.apply(wanted)
+    b.run(700)
+    assert [call.operation for call in b.manners.writes()] == calls
+
+
+def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Bench, plan: Any) -> None:
+    b.settle()
+    b.api.may_list_pods = True
+    labels = {"eks.amazonaws.com/fargate-profile": "web"}
+    pod = {"metadata": {"name": "a", "labels": labels}, "status": {"phase": "Running"}}
+    b.api.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+    fresh, moved = b.manifest("brand-new"), b.manifest(selectors=OTHER, updatePolicy="Replace")
+    code, out, _ = plan(fresh, moved, b.manifest("bad", subnets=["subnet-1"]))
+    assert code == 1
+    name = re.search("web-[0-9a-f]{8}", out)
+    assert name is not None
+    assert out.splitlines()[:2] == [
+        "create    default/brand-new  profile brand-new.",
+        f"replace   default/web        web -> {name[0]}: the new one first, then the old one goes, with 1 running pod.",
+    ]
+    assert re.match(
+        r'refuse    default/bad        .*objects.yaml:\d+: spec.subnets\[0\]: "subnet-1": give a', out.splitlines()[2]
+    )
+    assert out.splitlines()[3] == "Plan: 1 create, 1 replace, 1 refuse."
+
+
+def test_an_edit_amid_a_replacement_is_foretold_with_the_spare_that_goes_first(b: Bench, plan: Any) -> None:
+    b.settle()
+    b.manners.fail("DeleteFargateProfile", fake_aws.error("ServerException", 500), times=99)
+    b.edit(selectors=[{"namespace": "meanwhile"}], updatePolicy="Replace")
+    b.run(90)
+    assert len(b.profiles()) == 2
+    wanted = b.manifest(selectors=OTHER, updatePolicy="Replace")
+    assert words(plan(wanted)[1]) == [["delete", "default/web"], ["replace", "default/web"]]
+    b.manners.heal()
+    b.api.apply(wanted)
+    b.run(700)
+    assert [call.operation for call in b.manners.writes() if not call.code] == [DELETE, CREATE, DELETE]
+
+
+def test_what_adoption_is_not_allowed_for_is_refused_and_plan_goes_by_the_same_flag(b: Bench, plan: Any) -> None:
+    foreign(b)
+    code, out, _ = plan(b.manifest(adoptionPolicy="Adopt"), flags=("--allow-adoption-in", "other"))
+    assert (code, words(out)) == (1, [["refuse", "default/web"]])
+    assert "--allow-adoption-in default" in out
+
+
+def test_what_the_operator_does_not_allow_its_users_plan_does_not_foretell_either(b: Bench, plan: Any) -> None:
+    code, out, _ = plan(b.manifest(), flags=("--allowed-roles", "arn:aws:iam::*:role/other-*"))
+    assert (code, words(out)) == (1, [["refuse", "default/web"]])
+    assert "spec.podExecutionRoleArn" in out
+
+
+def test_what_becomes_of_an_object_that_goes_is_foretold_to_its_end(b: Bench, plan: Any) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.delete()
+    code, out, _ = plan(b.manifest(deletionPolicy="Retain"))
+    assert (code, words(out)) == (0, [["untag", "default/web"], ["nothing", "default/web"]])
+    assert "Retained: Profile web is kept in EKS, without an owner." in out
+
+
+def test_objects_are_planned_one_after_the_other_each_on_what_the_ones_before_leave(b: Bench, plan: Any) -> None:
+    code, out, _ = plan(b.manifest("one", profileName="same"), b.manifest("two", profileName="same"))
+    assert code == 1
+    assert words(out) == [["create", "default/one"], ["refuse", "default/two"]]
+    assert "NameTaken: Cluster demo has a profile same already, made for default/one" in out
+
+
+def test_an_edit_that_the_api_server_refuses_is_not_planned(b: Bench, plan: Any) -> None:
+    b.settle()
+    code, out, _ = plan(b.manifest(profileName="other"))
+    assert (code, words(out)) == (1, [["refuse", "default/web"]])
+    assert "The API server lets nobody change spec.profileName: make a new object." in out
+
+
+def test_without_kubernetes_and_without_a_controller_id_nothing_is_planned(
+    b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b.settle()
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    code, out, err = plan(b.manifest())
+    assert (code, out) == (2, "")
+    assert "Set --controller-id to plan without." in err
+    uid = b.profiles()["web"]["tags"][CONTROLLER_KEY]
+    code, out, err = plan(b.manifest(), flags=("--controller-id", uid))
+    assert (code, words(out)) == (0, [["nothing", "default/web"]])
+    assert "each object is taken for a new one" in err
+    code, out, _ = plan(b.manifest(), flags=("--controller-id", "another"))
+    assert (code, words(out)) == (1, [["refuse", "default/web"]]), "it is another controller's"
+
+
+def test_what_can_t_be_read_or_asked_ends_plan_with_2(
+    run: Any, b: Bench, plan: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken.yaml").write_text("a: [")
+    home = ("--cluster-name", "demo", "--region", b.world.region)
+    code, out, err = run("plan", "-f", tmp_path / "broken.yaml", *home)
+    assert (code, out) == (2, "")
+    assert "broken.yaml:1: " in err
+    b.manners.fail("ListFargateProfiles", fake_aws.error("AccessDeniedException", 403, "no"), times=9)
+    code, out, err = plan(b.manifest())
+    assert (code, out) == (2, "")
+    assert "IAMPolicy.json" in err
+    assert run("plan", "-f", ROOT / "sample-crd.yaml")[0] == 2, "neither cluster nor region are known"
+
+
+def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
+    going = who(deleted_at=NOW, retain=True)
+    changes, end, _ = commands.foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
+    assert ([type(each) for each in changes], end.reason) == ([UntagProfile], "Retained")
+
+
+@given(cases)
+@settings(max_examples=1000, deadline=None)
+def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
+    changes, end, view = commands.foresee(seen, lambda _: GOOD_FACTS)
+    assert len(changes) <= 2 * len(seen.view.profiles) + 3
+    if end.phase is Phase.READY:
+        assert any(each.active for each in view.profiles.values())
