@@ -331,11 +331,16 @@ def _strip_finalizers(world: World, obj: Object, _rand: random.Random) -> None:
 
 
 def _lose_status(world: World, obj: Object, _rand: random.Random) -> None:
-    """Empty the status, as a restored backup has it; not while a create is marked there: that mark is a promise."""
+    """Empty the status, as a restored backup has it.
+
+    Not while a create is marked there, nor where it alone shows whose a profile is: one that was stripped of its tags,
+    or one that is retained and is about to lose them.
+    """
     status, (name, namespace) = obj.get("status", {}), _place_of(obj)
     owned = [each for each in world.checker.profiles() if world.checker.owns(obj, each.body)]
     stripped = [each for each in owned if not owner_tags(("", "")).keys() <= each.body["tags"].keys()]
-    if "createStartedAt" not in status.get("bookkeeping", {}) and not stripped:
+    going = "deletionTimestamp" in obj["metadata"]
+    if "createStartedAt" not in status.get("bookkeeping", {}) and not stripped and not going:
         world.note("user", f"loses the status of {namespace}/{name}")
         world.checker.status_lost(obj)
         world.api.edit(PLURAL, namespace, name, {"status": dict.fromkeys(status)})
