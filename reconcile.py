@@ -1496,8 +1496,9 @@ class Reconciler:
             raise
 
     def _delete(self, p: Pass, case: Case, profile: Profile, why: str) -> Stay | None:
-        pods = self._pods(p, profile.name)
+        self._prove(p)
         going = self._aws.delete(case.home.cluster, profile.name)
+        pods = self._pods(p, profile.name)  # not before: between the last look and the delete nothing else is asked
         self._done(p, "Deleting", f"Profile {profile.name} is being deleted: {why}.{pods}")
         after = self._changed(p, case, replace(profile, status="DELETING"), gone=going is None)
         if going is None:
@@ -1520,11 +1521,12 @@ class Reconciler:
         return after
 
     def _remember_keys(self, p: Pass, keys: Collection[str]) -> None:
-        """Write down the tag keys that are about to be set, so that they can be taken away again.
-
-        Where none is new the write changes nothing, and still proves that the object is the version that was seen.
-        """
+        """Write down the tag keys that are about to be set, so that they can be taken away again."""
         p.memory = p.memory.but(applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *keys})))
+        self._prove(p)
+
+    def _prove(self, p: Pass) -> None:
+        """Write status though it may change nothing: what follows is done only to the version that was seen."""
         self._write(p, (p.obj.get("status") or {}).get("conditions") or [], always=True)
 
     def _blame(self, p: Pass, error: AwsError) -> Stay:

@@ -149,7 +149,9 @@ def test_a_profile_is_taken_over_in_the_namespaces_that_the_operator_allows(
     user.wait_reason("AdoptMismatch")
     user.edit(selectors=[{"namespace": "web"}])
     user.wait_ready()
-    assert [call.operation for call in aws.manners.writes()[before:]] == ["TagResource"]
+    # Refused creates do not count: what the first object's view did not show yet was asked for and answered with 409.
+    done = [call.operation for call in aws.manners.writes()[before:] if not call.code]
+    assert done == ["TagResource"]
     assert "Adopted" in user.events()
 
 

@@ -87,6 +87,24 @@ def test_a_process_with_an_old_cache_sets_no_tag() -> None:
         assert users_tags(b) == {}
 
 
+def test_a_process_with_an_old_cache_does_not_delete_the_profile_of_an_object_made_again() -> None:
+    """The new object has the name of the old one, and so its profile has the same owner tags."""
+    with bench() as b:
+        b.apply()
+        b.run(120)
+        other = second_process(b)
+        b.delete()
+        other.informer.run_once()
+        b.run(120)
+        assert b.gone()
+        b.apply()
+        b.run(120)
+        while other.controller.run_once():
+            pass
+        assert b.profiles()["web"]["status"] == "ACTIVE"
+        assert b.manners.count("DeleteFargateProfile") == 1
+
+
 def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_object_goes() -> None:
     """With Retain the serving profile stays, and so there was something owned: the other one came true as an orphan."""
     with bench(visible_after=30) as b:
