@@ -14,7 +14,7 @@ demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluste
 	$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
-	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation
+	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-loadscope-reorder
 
 SEEDS ?= 2000
 EVERY ?= 1
@@ -27,7 +27,7 @@ mutants: $(INSTALLED) ## Plant known bugs into a copy of the code and see that a
 soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, files and the queue have to stay flat.
 	$(BIN)/python -m pytest tests/bench -rP
 
-# Two files at once, since they mostly wait, each with a control plane of its own; in their order, as long ones come early.
+# Two files at once, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
 	$(BIN)/python -m tests.e2e.controlplane
 	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane -n 2 --dist loadfile --no-loadscope-reorder
