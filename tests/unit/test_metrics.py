@@ -202,9 +202,22 @@ def test_every_metric_of_an_alert_is_there(b: Bench) -> None:
     known = names(scrape(b.metrics.registry)) | {"aws_api_requests_total", "fargate_watch_heard_timestamp_seconds"}
     for alert in ALERTS:
         expression = re.sub(r'"[^"]*"|\[\w+\]|\{[^}]*\}', "", alert["expr"])
-        used = set(re.findall(r"[a-z_]{8,}", expression))
+        used = set(re.findall(r"\b[a-z_]{8,}\b(?!\()", expression))
         assert used, alert["alert"]
         assert used <= known, alert["alert"]
+
+
+def test_an_object_that_fails_again_and_again_is_alerted_on(b: Bench) -> None:
+    """Though it is Stalled for 10 minutes at most, between two tries."""
+    window, lasting = (int(each[:-1]) for each in (*re.findall(r"\[(\d+m)\]", ALERTS[0]["expr"]), ALERTS[0]["for"]))
+    b.manners.fail_create("web", {"code": "AccessDenied", "message": "no", "resourceIds": []}, times=99)
+    b.apply()
+    stalled = []
+    for _ in range(120):
+        b.run(60)
+        stalled.append(value(scrape(b.metrics.registry), "fargate_objects", phase="Stalled"))
+    assert 0 in stalled[60:]
+    assert all(any(stalled[minute - window : minute]) for minute in range(120 - lasting, 120))
 
 
 def test_five_alerts_say_what_is_wrong_and_what_mends_it() -> None:
