@@ -748,7 +748,7 @@ class Flag(NamedTuple):
 
     def add_to(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
         set_to = (environ[each] for each in self.variables.split(", ") if environ.get(each))
-        more: dict[str, Any] = {"metavar": self.name.rsplit("-", maxsplit=1)[-1].upper()}
+        more: dict[str, Any] = {"metavar": "A,B" if self.kind is names else self.name.rsplit("-", 1)[-1].upper()}
         if self.kind is truth:
             more = {"metavar": "true|false", "nargs": "?", "const": True}
         default = next(set_to, self.default)
