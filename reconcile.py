@@ -588,10 +588,14 @@ def backoff(failures: int) -> timedelta:
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown, and no objection.
 
 
+def no_such(home: Home) -> str:
+    mend = "make it, correct the controller's cluster or region, or make a new object with another spec.clusterName"
+    return f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}: {mend}."
+
+
 def no_cluster(home: Home, view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
     if not view.found or (facts.cluster and not facts.cluster.found):
-        where = f"cluster {home.cluster} in {home.region} of account {home.account}"
-        yield "ClusterNotFound", f"EKS has no {where}: check spec.clusterName, or the controller's cluster and region."
+        yield "ClusterNotFound", no_such(home)
     elif facts.cluster and facts.cluster.status != "ACTIVE":
         yield "ClusterNotActive", f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
 
@@ -657,7 +661,10 @@ def released(c: Case) -> Stay:
 
 
 def wrong_home(c: Case) -> Stay:
-    mend = "let the controller of that cluster have the object, or set spec.deletionPolicy: Retain and delete it"
+    mend = (
+        "correct the controller's cluster or region, let the controller of that cluster have the object, or set "
+        "spec.deletionPolicy: Retain and delete it"
+    )
     there = f"The profile was made in {c.memory.made_in}, this controller works in {c.home.cluster_arn}"
     return refuse("WrongHome", f"{there}: {mend}.")
 
@@ -670,6 +677,8 @@ def deletion_suspended(c: Case) -> Stay:
 
 def suspended(c: Case) -> Stay:
     shown = f"profile {c.kept.name} is {c.kept.status}" if c.kept else "there is no profile"
+    if more := ", ".join(each.name for each in c.owned[1:]):
+        shown += f", and {more} is there too"
     mend = "nothing is made, changed or deleted until spec.suspend is unset"
     return Stay(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
 
@@ -683,8 +692,9 @@ def lost_answer(c: Case) -> Stay:
 def let_go(c: Case) -> RemoveFinalizer:
     left = c.taker if c.who.from_kopf else None
     if left is None:
-        gone = f"Profile {c.memory.profile_name} is gone from" if c.memory.profile_name else "There was no profile in"
-        return RemoveFinalizer("Deleted", f"{gone} EKS cluster {c.who.cluster}.")
+        where, name = f"EKS cluster {c.who.cluster}", c.memory.profile_name
+        said = f"Profile {name} is gone from {where}." if name else f"{where} has no profile of this object."
+        return RemoveFinalizer("Deleted", said)
     why = "it is not shown to be this object's (other fields, other tags, or older); delete it by hand if it is"
     return RemoveFinalizer("ProfileLeft", f"Profile {left.name} stays in EKS cluster {c.who.cluster}: {why}.")
 
@@ -702,7 +712,7 @@ def flight(c: Case) -> Stay:
     if c.kept is profile:
         again = " Then it is made again." if profile.status == "DELETING" else ""
         return Stay(Phase.RECONCILING, reason, message + again)
-    return Stay(Phase.RECONCILING, "Replacing", f"{swap(c.kept, profile, c.meets(c.kept))} {message}")
+    return Stay(Phase.RECONCILING, "Replacing", f"{swap(c, c.kept, profile)} {message}")
 
 
 def asked_for(c: Case, name: str) -> Stay:
@@ -713,13 +723,13 @@ def asked_for(c: Case, name: str) -> Stay:
     return Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
 
 
-def swap(kept: Profile, other: Profile, as_wanted: bool) -> str:
+def swap(c: Case, kept: Profile, other: Profile) -> str:
     """Say which profile takes the place of which, and which one serves meanwhile."""
-    if as_wanted:
+    if c.meets(kept):
         return f"Profile {kept.name} is as the spec says and serves; {other.name} goes."
-    if other.status == "CREATING":
+    if other.status == "CREATING" and c.meets(other):
         return f"Profile {kept.name} is being replaced by {other.name} and serves until that is ACTIVE."
-    return f"Profile {kept.name} is being replaced and serves; {other.name}, made for an earlier spec, goes first."
+    return f"Profile {kept.name} serves; {other.name}, made for an earlier spec, goes first."
 
 
 def spare(c: Case) -> DeleteProfile:
@@ -767,7 +777,7 @@ def name_taken(c: Case) -> Stay:
 
 def whose(c: Case, profile: Profile) -> str:
     if OWNER_KEY not in profile.tags:
-        return "made outside this controller"
+        return "without an owner"
     elsewhere = profile.tags.get(CONTROLLER_KEY) != c.home.controller
     return f"made for {profile.tags[OWNER_KEY]}" + (" of another Kubernetes cluster" if elsewhere else "")
 
@@ -775,10 +785,12 @@ def whose(c: Case, profile: Profile) -> str:
 def way_to_get(c: Case, taker: Profile) -> str:
     if OWNER_KEY in taker.tags:
         return "have that object deleted (with spec.deletionPolicy: Retain the profile stays, and has no owner then)"
-    if not c.may_adopt:
-        namespace = c.who.namespace
-        return f"delete that one, start the controller with --allow-adoption-in {namespace} to let objects take it over"
-    return "delete that one, set spec.adoptionPolicy: Adopt to take it over"
+    asks = isinstance(c.resource, Resource) and c.resource.adopt
+    steps = [] if c.may_adopt else [f"start the controller with --allow-adoption-in {c.who.namespace}"]
+    steps += [] if asks else ["set spec.adoptionPolicy: Adopt"]
+    if c.owned or taker.failed or not steps:  # then it can't be taken over
+        return "delete that one"
+    return f"delete that one, {' and '.join(steps)} to take it over"
 
 
 def differences(c: Case, profile: Profile) -> str:
@@ -808,11 +820,14 @@ SPARE_NEEDED = (
     "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old one and its pods "
     "before it makes the new one."
 )
-TURN = Stay(
-    Phase.RECONCILING,
-    "WaitingForTurn",
-    "EKS makes or deletes one profile of a cluster at a time: this one waits for its turn.",
-)
+
+
+def wait_behind(view: View, first: Key | None) -> Stay:
+    """Say what has the turn: a profile in flight, else the object that is first in line."""
+    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.in_flight)
+    before = flying or f"{'/'.join(first or ())} comes first"
+    said = f"EKS makes or deletes one profile of a cluster at a time: {before}, and this one waits for its turn."
+    return Stay(Phase.RECONCILING, "WaitingForTurn", said)
 
 
 class Row(NamedTuple):
@@ -1202,6 +1217,7 @@ class Pass:
 _WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
 LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
 LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
+LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
 
 
 def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
@@ -1314,9 +1330,12 @@ class Reconciler:
             self._home(name)
             if self._stale(cluster):
                 self._read(name, cluster, {})
+            if not (cluster.view and cluster.view.found):
+                fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(self._home(name))}
+                log.warning(LOGGED_SURVEY, fields)
         except AwsError as error:
             fields = {"cluster": name, "reason": error.reason, "message": str(error)}
-            log.warning('failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"', fields)
+            log.warning(LOGGED_SURVEY, fields)
             return Requeue(retry=True)
         return Requeue()
 
@@ -1356,7 +1375,7 @@ class Reconciler:
             p.looked |= self._read(home.cluster, p.cluster, reuse) - reuse.keys()
         else:
             shown = p.cluster.view.showing(name, self._aws.describe(home.cluster, name))
-            self._take(p.cluster, shown, {name})
+            self._take(p.cluster, shown, {name}, p.key)
 
     def _read(self, name: str, cluster: Cluster, reuse: Mapping[str, Profile]) -> set[str]:
         view = self._aws.view(name, reuse)
@@ -1366,9 +1385,10 @@ class Reconciler:
         self._find_strays(name, cluster, view)
         return set(view.profiles)
 
-    def _take(self, cluster: Cluster, view: View, looked: Collection[str]) -> None:
+    def _take(self, cluster: Cluster, view: View, looked: Collection[str], looking: Key | None = None) -> None:
         for key in cluster.saw(view, looked, self._monotonic()):
-            self._wake(key)
+            if key != looking:  # that one goes on with this view in this pass
+                self._wake(key)
 
     def _find_overlaps(self, p: Pass, case: Case) -> None:
         """Note which profiles can select the same pods."""
@@ -1427,8 +1447,8 @@ class Reconciler:
                 p.cluster.name_wanted[p.key] = action.about
             return action
         p.cluster.line[p.key] = self._monotonic()
-        first = p.cluster.first(self._monotonic()) == p.key
-        return action if first and not view.in_flight else TURN
+        first = p.cluster.first(self._monotonic())
+        return action if first == p.key and not view.in_flight else wait_behind(view, first)
 
     def _act(self, p: Pass, case: Case, action: Change) -> Stay | None:
         """Make the one change of this pass; return what to report, None for: look again at once."""
@@ -1471,12 +1491,13 @@ class Reconciler:
             # Those of before too: an earlier create may yet come true.
             applied_tag_keys=tuple(sorted({*p.memory.applied_tag_keys, *resource.tags})),
         )
-        asked = asked_for(case, name)
+        asked, was = asked_for(case, name), (p.obj.get("status") or {}).get("profileStatus", "DELETING")
         self._report(p, asked, on_the_way=True)
         if self._monotonic() - started > CREATE_WITHIN_SECONDS:
             return None
         profile = self._ask_for(p, case, name, resource.profile)
-        again = " It had gone without the controller." if case.memory.profile_arn and not case.kept else ""
+        lost = not case.kept and was != "DELETING"  # which would be our doing, or was told of already
+        again = " The one before had gone without the controller's doing." if lost else ""
         pods = self._pods(p, case.kept.name) if case.kept else ""
         said = flight(self._changed(p, case, profile))
         self._done(p, asked.reason, f"{asked.message}{again}{pods}")
@@ -1536,9 +1557,8 @@ class Reconciler:
         if error.unclear or isinstance(error, Busy):
             p.cluster.view = None
         if isinstance(error, Busy):
-            wait = timedelta(seconds=POLL_MOST_SECONDS)
-            again = self._now() + wait
-            return TURN if error.reason == TURN.reason else Stay(Phase.RECONCILING, error.reason, str(error), again)
+            again = None if error.reason == "WaitingForTurn" else self._now() + timedelta(seconds=POLL_MOST_SECONDS)
+            return Stay(Phase.RECONCILING, error.reason, str(error), again)
         p.cluster.leave(p.key)
         if not isinstance(error, Refused):
             return Stay(Phase.RECONCILING, error.reason, str(error), retry=True)
@@ -1551,7 +1571,7 @@ class Reconciler:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
         status = p.obj.get("status") or {}
         old = status.get("conditions") or []
-        keep = (on_the_way or said is TURN) and _current(_found("Stalled", old), p.who)
+        keep = (on_the_way or said.reason == "WaitingForTurn") and _current(_found("Stalled", old), p.who)
         listed = old if keep else conditions(old, p.who, said, p.overlap, self._now())
         self._write(p, listed)
         if not keep:
@@ -1587,6 +1607,8 @@ class Reconciler:
                 self._ready_after((self._now() - since).total_seconds())
         elif said.phase is Phase.IDLE and before.get("reason") != said.reason:
             self._done(p, said.reason, said.message)
+        elif said.reason in TIME_MAY_MEND and before.get("reason") != said.reason:
+            log.warning(LOGGED_ERROR, _fields(p, p.who.base, said.reason, said.message))
 
     def _done(self, p: Pass, action: str, note: str, kind: str = "Normal") -> None:
         """Log what was done or found, and post it as an event of that kind, "" for none."""

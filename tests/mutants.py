@@ -80,7 +80,7 @@ MUTANTS = (
     Mutant("suspend is not heard", "reconcile.py",
            'Row("suspended", lambda c: not c.who.deleting and c.who.suspended,', 'Row("suspended", lambda c: False,'),
     Mutant("two changes at once in one cluster", "reconcile.py",
-           "return action if first and not view.in_flight else TURN", "return action"),
+           "return action if first == p.key and not view.in_flight else wait_behind(view, first)", "return action"),
     Mutant("a place in line never lapses", "reconcile.py", "if now - came <= PLACE_SECONDS", "if True",
            "tests/unit/test_recoveries.py"),
     Mutant("the view is not read again after a 409", "reconcile.py",

@@ -133,7 +133,7 @@ OBJECTS: dict[str, Old] = {
     "served-domain": Old(finalizer=DOMAIN_KOPF, profile="made"),
     "never-made": Old({**VALID, "tags": {}}),
     "no-tags-no-finalizer": Old({key: VALID[key] for key in ("podExecutionRoleArn", "selectors")}, finalizer=""),
-    "name-taken": Old(profile="other", becomes="NameTaken", says="made outside this controller"),
+    "name-taken": Old(profile="other", becomes="NameTaken", says="without an owner"),
     "dotted.name": Old(becomes="InvalidSpec", says="profileName"),
     "no-spec": Old(None, becomes="InvalidSpec", says="spec"),
     # Where the old schema named a type it did not let null in; elsewhere the new one lets the API server drop it.

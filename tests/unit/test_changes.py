@@ -54,6 +54,30 @@ def test_an_edit_under_replace_makes_the_new_profile_first_and_then_deletes_the_
     assert b.events()[2:] == ["Replacing", "Deleting", "Replaced"]
 
 
+def test_a_replacement_on_its_way_for_an_earlier_spec_is_not_said_to_take_the_place(b: Bench) -> None:
+    b.settle(updatePolicy="Replace")
+    b.edit(selectors=EDITED)
+    b.run(10)
+    (first,) = set(b.profiles()) - {"web"}
+    b.edit(selectors=[{"namespace": "edited-again"}])
+    b.run(5)
+    said = f"Profile web serves; {first}, made for an earlier spec, goes first. Profile {first} is CREATING."
+    assert b.message() == said
+    b.run(400)
+    assert b.ready()
+    assert first not in b.profiles()
+
+
+def test_a_suspended_object_says_which_profiles_it_has(b: Bench) -> None:
+    b.settle(updatePolicy="Replace")
+    b.edit(selectors=EDITED)
+    b.run(10)
+    (new,) = set(b.profiles()) - {"web"}
+    b.edit(suspend=True)
+    b.run(100)
+    assert b.message().startswith(f"Suspended: profile web is ACTIVE, and {new} is there too;")
+
+
 def test_under_replace_there_is_no_moment_without_an_active_profile_of_the_object(b: Bench) -> None:
     b.settle(updatePolicy="Replace")
     b.edit(selectors=EDITED)
@@ -199,6 +223,7 @@ def test_recreate_deletes_first_and_keeps_the_name(b: Bench) -> None:
     assert b.message() == "Profile web is DELETING. Then it is made again."
     b.run(200)
     assert b.ready()
+    assert not any("had gone" in note for note in b.notes()), "it was deleted for this"
     assert selectors(b, "web")[0]["namespace"] == "web-edited"
 
 
@@ -342,7 +367,7 @@ def test_overlaps_that_cannot_be_reported_do_not_keep_waking_each_other(b: Bench
 def test_a_foreign_profile_overlaps_too(b: Bench) -> None:
     foreign(b, "other")
     b.settle(selectors=[{"namespace": "othe?"}])
-    assert "other (made outside this controller)" in b.condition("Overlapping")["message"]
+    assert "other (without an owner)" in b.condition("Overlapping")["message"]
 
 
 def test_profiles_that_no_pod_can_match_together_do_not_overlap(b: Bench) -> None:

@@ -123,6 +123,33 @@ def test_waiting_writes_status_once(b: Bench) -> None:
     assert [request.path for request in b.api.writes() if "second" in request.path] == []
 
 
+def test_who_waits_for_a_turn_is_told_what_has_it(b: Bench) -> None:
+    b.apply("first")
+    b.run(1)
+    b.apply("second")
+    b.run(1)
+    assert "profile first is CREATING, and this one waits for its turn." in b.message("second")
+    b.run(200)
+    b.manners.updating.add("demo")
+    b.apply("third")
+    b.run(1)
+    b.apply("fourth")
+    b.run(1)
+    assert b.reason("third") == "ClusterUpdating"
+    assert "default/third comes first, and this one waits for its turn." in b.message("fourth")
+
+
+def test_a_create_that_is_refused_when_its_turn_comes_is_asked_for_once(b: Bench) -> None:
+    b.apply("web")
+    b.run(1)
+    b.apply("api", selectors=[{"namespace": "two", "labels": dict.fromkeys("abcdef", "x")}])  # looks before web
+    while b.manners.count("CreateFargateProfile") < 2:
+        b.run(1)
+    b.run(5)
+    assert b.reason("api") == "ParameterRefused"
+    assert b.manners.count("CreateFargateProfile") == 2
+
+
 def test_the_next_in_line_goes_at_once_when_a_profile_has_settled(b: Bench) -> None:
     b.apply("first")
     b.run(1)
@@ -163,6 +190,7 @@ def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
     b.world.delete_profile("demo", "web")
     b.run(700)
     assert b.ready()
+    assert [note for note in b.notes() if note.endswith("The one before had gone without the controller's doing.")]
     assert b.profiles()["web"]["status"] == "ACTIVE"
 
 
@@ -242,6 +270,7 @@ def test_a_failed_create_shows_eks_own_words_and_is_made_again_with_growing_dela
     assert b.ready()
     assert "failures" not in b.get()["status"].get("bookkeeping", {})
     assert b.manners.count("CreateFargateProfile") == 4
+    assert not any("had gone" in note for note in b.notes()), "it was deleted by the controller"
 
 
 def test_a_failed_delete_is_asked_for_again_with_growing_delays(b: Bench) -> None:
@@ -386,14 +415,26 @@ def test_a_cluster_update_is_waited_for(b: Bench) -> None:
     assert b.events("Warning") == []
 
 
-def test_a_missing_cluster_is_waited_for(b: Bench) -> None:
+def test_a_missing_cluster_is_waited_for_and_stands_in_the_log(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
     b.apply(clusterName="later")
     b.run(60)
     assert b.reason() == "ClusterNotFound"
     assert not b.stalled()
+    (line,) = (each for each in caplog.messages if "reason=ClusterNotFound" in each)
+    assert line.startswith("failed object=default/web cluster=later profile=web reason=ClusterNotFound")
     b.world.add_cluster("later")
     b.run(200)
     assert b.ready()
+
+
+def test_a_controller_of_a_cluster_that_is_not_there_says_so_without_any_object(
+    b: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    b.world.remove_cluster("demo")
+    b.queue.add(("", "demo"))  # as when the Lease is won
+    b.run(5)
+    (line,) = (each for each in caplog.messages if "reason=ClusterNotFound" in each)
+    assert line.startswith("failed cluster=demo reason=ClusterNotFound")
 
 
 def test_a_cluster_that_is_not_active_is_waited_for(b: Bench) -> None:
@@ -486,7 +527,7 @@ def test_a_foreign_profile_of_the_name_is_never_touched(b: Bench) -> None:
     b.apply()
     b.run(60)
     assert b.reason() == "NameTaken"
-    assert "made outside this controller" in b.message()
+    assert "without an owner" in b.message()
     b.delete()
     b.run(60)
     assert b.gone()

@@ -330,8 +330,18 @@ def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
 @pytest.mark.parametrize(
     ("change", "reason", "words"),
     [
-        ({"may_adopt": False}, "NameTaken", "--allow-adoption-in default"),
-        ({"resource": Resource(SPEC, {})}, "NameTaken", "set spec.adoptionPolicy: Adopt"),
+        (
+            {"may_adopt": False},
+            "NameTaken",
+            "has a profile web already, without an owner: delete that one, start the controller with "
+            "--allow-adoption-in default to take it over, or make a new object",
+        ),
+        ({"resource": Resource(SPEC, {})}, "NameTaken", "delete that one, set spec.adoptionPolicy: Adopt to take"),
+        (
+            {"may_adopt": False, "resource": Resource(SPEC, {})},
+            "NameTaken",
+            "start the controller with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
+        ),
         (
             {"resource": Resource(replace(SPEC, role="other"), {}, adopt=True)},
             "AdoptMismatch",
@@ -346,6 +356,12 @@ def test_a_profile_is_adopted_only_if_spec_and_operator_want_it_and_it_is_as_the
     assert isinstance(answer, Stay)
     assert answer.reason == reason
     assert words in answer.message
+
+
+def test_nobody_is_told_to_take_over_what_cannot_be_taken_over() -> None:
+    answer = plan(case(profile(status="CREATE_FAILED", **UNTAGGED), **ADOPTING))
+    assert isinstance(answer, Stay)
+    assert "without an owner: delete that one, or make a new object" in answer.message
 
 
 @pytest.mark.parametrize("tags", [OTHER_OWNER, OURS | {CONTROLLER_KEY: "uid-2"}, {CONTROLLER_KEY: "uid-2"}])
