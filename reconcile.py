@@ -1469,6 +1469,7 @@ class Reconciler:
                 self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
                 self._done(p, event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {why}.")
             case UntagProfile(profile=profile, keys=keys, why=why):
+                self._prove(p)
                 self._aws.untag(profile.arn, keys)
                 self._changed(p, case, replace(profile, tags={k: v for k, v in profile.tags.items() if k not in keys}))
                 self._done(p, "Untagged", f"Profile {profile.name} has lost {', '.join(sorted(keys))}: {why}.")
@@ -1547,7 +1548,10 @@ class Reconciler:
         self._prove(p)
 
     def _prove(self, p: Pass) -> None:
-        """Write status though it may change nothing: what follows is done only to the version that was seen."""
+        """Write status though it may change nothing: what follows is done only for the version that was seen.
+
+        It also records the ARN, by which a profile is still the object's once its owner tags are off.
+        """
         self._write(p, (p.obj.get("status") or {}).get("conditions") or [], always=True)
 
     def _blame(self, p: Pass, error: AwsError) -> Stay:

@@ -69,6 +69,9 @@ MUTANTS = (
            "            return (profile.name,)\n", "            return ()\n"),
     Mutant("tags without a proof that the object is as seen", "reconcile.py", ", always=True)", ")",
            "tests/unit/test_recoveries.py"),
+    Mutant("owner tags go without a proof that the object is as seen", "reconcile.py",
+           "                self._prove(p)\n                self._aws.untag", "                self._aws.untag",
+           "tests/unit/test_recoveries.py"),
     Mutant("foreign tags are taken off", "reconcile.py",
            "frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())",
            "frozenset(tags.keys() - self.wanted_tags.keys())"),
@@ -157,7 +160,7 @@ def hunt(mutant: Mutant, parent: Path) -> Caught:
     planted(mutant, folder)
     simulated = run(folder, "tests.simulation", *HUNT)
     if simulated.returncode:
-        return Caught(mutant, _first_violation(simulated), True, time.monotonic() - started)
+        return Caught(mutant, _first_violation(mutant, simulated), True, time.monotonic() - started)
     by = ""
     if mutant.test:
         done = run(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test)
@@ -165,11 +168,11 @@ def hunt(mutant: Mutant, parent: Path) -> Caught:
     return Caught(mutant, by, False, time.monotonic() - started)
 
 
-def _first_violation(done: subprocess.CompletedProcess[str]) -> str:
+def _first_violation(mutant: Mutant, done: subprocess.CompletedProcess[str]) -> str:
     lines = done.stdout.splitlines()
     at = next((number for number, line in enumerate(lines) if line.startswith("replay:")), None)
     if at is None:
-        return f"it does not even start: {done.stderr.strip().splitlines()[-1:]}"
+        raise SystemExit(f"{mutant.name}: the simulation broke off: {done.stderr.strip().splitlines()[-1:]}")
     return f"{lines[at - 1][:110]}   {lines[at].removeprefix('replay: python -m tests.simulation ')}"
 
 

@@ -105,6 +105,39 @@ def test_a_process_with_an_old_cache_does_not_delete_the_profile_of_an_object_ma
         assert b.manners.count("DeleteFargateProfile") == 1
 
 
+def test_a_process_with_an_old_cache_does_not_let_a_profile_go_that_is_to_be_deleted_by_now() -> None:
+    """Without its owner tags, and with nothing of it in status, the profile would be left behind by its object."""
+    with bench() as b:
+        b.apply(deletionPolicy="Retain")
+        b.run(120)
+        other = second_process(b)
+        b.delete()
+        other.informer.run_once()
+        b.edit(deletionPolicy="Delete")
+        while other.controller.run_once():
+            pass
+        assert b.manners.count("UntagResource") == 0
+        b.run(120)
+        assert b.gone()
+        assert b.profiles() == {}
+
+
+def test_a_profile_goes_after_all_when_its_object_turns_to_delete_once_the_owner_tags_are_off() -> None:
+    """The answer to its create was lost and it was ACTIVE when seen first: nothing but the untagging tells of it."""
+    with bench() as b:
+        b.manners.fail("CreateFargateProfile", LOST)
+        b.apply(deletionPolicy="Retain")
+        b.run(0)
+        b.delete()
+        b.clock.elapsed += 150
+        while not b.manners.count("UntagResource"):
+            assert b.step()
+        b.edit(deletionPolicy="Delete")
+        b.run(200)
+        assert b.gone()
+        assert b.profiles() == {}
+
+
 def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_object_goes() -> None:
     """With Retain the serving profile stays, and so there was something owned: the other one came true as an orphan."""
     with bench(visible_after=30) as b:
