@@ -45,6 +45,7 @@ KUBE = (
 )
 KUBE_CALLS = (*KUBE, "PatchStatus", "PatchFinalizers", "CreateEvent")
 CHUNK = 25
+TOLD_EACH_SECONDS = 30
 SHOWN_AFTER_CALM = 30  # lines of a history: what comes later repeats itself
 
 rows: Counter[str] = Counter()
@@ -62,12 +63,14 @@ class Report:
     excuses: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
-    def add(self, world: World) -> None:
+    def take(self, world: World) -> None:
+        """Count what a world has come to, and end it: most of it is free then without the collector's long search."""
         self.worlds += 1
         self.effects += world.calls.total()
         self.crashes += world.crashes
         self.cells += world.cells
         self.excuses += world.excuses
+        vars(world).clear()
 
     def merge(self, other: Report) -> None:
         self.worlds, self.effects = self.worlds + other.worlds, self.effects + other.effects
@@ -101,16 +104,16 @@ def _run_case(report: Report, case: Case) -> None:
         play(world, case.story)
     except Violation as violation:
         report.failures.append(_told(world, violation, f'--case "{case.story}:{case.point}:{case.number}"'))
-    report.add(world)
+    report.take(world)
 
 
 def _run_seed(report: Report, seed: int) -> None:
     outcome = live(seed)
-    report.add(outcome.world)
     if outcome.violation:
         short = shorten(seed, outcome)
         points = ",".join(map(str, short.done))
         report.failures.append(_told(short.world, short.violation, f"--seed {seed} --only {points}"))
+    report.take(outcome.world)
 
 
 def _run_spec(report: Report, seed: int) -> None:
@@ -119,7 +122,7 @@ def _run_spec(report: Report, seed: int) -> None:
         specs.check(world, seed)
     except Violation as violation:
         report.failures.append(_told(world, violation, f"--spec {seed}"))
-    report.add(world)
+    report.take(world)
 
 
 def _told(world: World, violation: Violation | None, command: str) -> str:
@@ -199,10 +202,14 @@ def summary(report: Report, seconds: float) -> str:
 
 def everything(options: argparse.Namespace) -> int:
     started, report = time.monotonic(), Report()
+    told = started
     listen_for_bugs()
     with multiprocessing.Pool(options.processes, prepare) as pool:
         for part in pool.imap_unordered(run, units(options)):
             report.merge(part)
+            if time.monotonic() - told > TOLD_EACH_SECONDS:
+                told = time.monotonic()
+                print(f"{report.worlds} worlds so far, {len(report.failures)} broke a promise", flush=True)
             if part.failures and options.first:
                 break
     print("\n".join(report.failures[: options.show]))

@@ -271,6 +271,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
             continue
         if retains(change.before.get("spec")):
             made.kept = True
+            checker.forgotten.add(stored.body["fargateProfileArn"])  # who adopts it can't tell whose tags it has
         elif made.excuse:
             checker.excuse(made.excuse)
         else:

@@ -342,7 +342,7 @@ def test_nobody_can_reach_into_the_store(api: ApiServer) -> None:
 
 
 def test_what_is_not_json_fails_loudly(api: ApiServer) -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(ValueError, match="unmarshallable"):
         api.request("POST", PROFILES, {}, profile(at=datetime.now(UTC)))
 
 
