@@ -100,6 +100,8 @@ ERRORS: tuple[Rule, ...] = (
          "Take a subnet of a zone in which EKS offers Fargate."),
     Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone",
          "Take a subnet of a zone in which EKS offers Fargate."),
+    Rule(_CREATE, _REFUSED, "more than", Refused, "ParameterRefused",
+         "Write fewer, or have the quota raised in Service Quotas (label pairs per selector: L-23414FF3)."),
     Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
     Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
          "AwsUnavailable", "It is tried again by itself."),

@@ -347,7 +347,7 @@ class Informer:
             self.synced = True
             self._heard()
             fields = {"objects": len(objects), "version": version}
-            log.info("listed objects=%(objects)d version=%(version)s", fields)
+            log.info("listed objects=%(objects)s version=%(version)s", fields)
         seen = 0
         try:
             for kind, obj in self._source.watch(self._version):
@@ -620,9 +620,15 @@ class Health:
 
 
 class Lines(logging.Formatter):
-    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several."""
+    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several.
+
+    What is in a field is escaped as in JSON, so that no message can pass for further fields.
+    """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        if isinstance(record.args, dict):
+            fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in record.args.items()}
+            record.message = record.msg % fields
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
@@ -976,7 +982,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
     fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers}
-    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)d", fields)
+    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)s", fields)
     return process.run()
 
 

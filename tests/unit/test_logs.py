@@ -82,6 +82,12 @@ def test_each_action_and_each_error_is_one_line_of_text_too(json_lines: list[dic
     assert sum("done action=Tagged" in line and r"a\nb" in line for line in lines) == 1
 
 
+def test_no_quote_within_a_message_ends_it_before_its_line_does() -> None:
+    said = [line.partition(' message="')[2] for line in life(Lines("%(message)s")) if ' message="' in line]
+    assert any(r"a \"quoted\"\nmessage" in message for message in said)
+    assert all(re.fullmatch(r'(?:[^"\\]|\\.)*"', message) for message in said)
+
+
 def test_a_bug_is_logged_with_its_traceback_in_one_json_line() -> None:
     boom = ZeroDivisionError("boom")
     record = logging.LogRecord("fargate", logging.ERROR, "x.py", 1, "a bug", (), (type(boom), boom, None))

@@ -220,10 +220,11 @@ def test_an_object_that_fails_again_and_again_is_alerted_on(b: Bench) -> None:
     assert all(any(stalled[minute - window : minute]) for minute in range(120 - lasting, 120))
 
 
-def test_five_alerts_say_what_is_wrong_and_what_mends_it() -> None:
+def test_six_alerts_say_what_is_wrong_and_what_mends_it() -> None:
     assert [alert["alert"] for alert in ALERTS] == [
         "FargateProfileStalled",
         "FargateProfileWaitsTooLong",
+        "FargateProfileOrphaned",
         "FargateOperatorThrottled",
         "FargateOperatorHasNoLeader",
         "FargateOperatorWatchIsStale",
@@ -236,7 +237,7 @@ def test_five_alerts_say_what_is_wrong_and_what_mends_it() -> None:
 
 
 def test_the_alert_on_throttling_knows_every_code_that_means_it() -> None:
-    (pattern,) = re.findall(r'code=~"([^"]+)"', ALERTS[2]["expr"])
+    (pattern,) = re.findall(r'code=~"([^"]+)"', ALERTS[3]["expr"])
     codes = ["ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException"]
     for code in [*codes, "RequestLimitExceeded", "SlowDown"]:
         assert any(rule.reason == "Throttled" and re.search(rule.code, code) for rule in aws.ERRORS), code

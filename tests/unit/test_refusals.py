@@ -151,6 +151,7 @@ def test_six_labels_show_eks_own_refusal_and_leave_no_profile(b: Bench) -> None:
     assert b.stalled()
     assert b.reason() == "ParameterRefused"
     assert "Request contains Selector with more than 5 Label pairs" in b.message()
+    assert "have the quota raised in Service Quotas" in b.message()
     assert b.profiles() == {}
     assert b.events("Warning") == ["Refused"]
 
@@ -199,10 +200,11 @@ def test_a_role_that_fargate_cannot_use_is_refused(b: Bench, role: str, reason: 
     assert b.stalled()
 
 
-@pytest.mark.parametrize("account", ["123456789012", "999999999999"])
-def test_a_missing_role_is_refused(b: Bench, account: str) -> None:
+@pytest.mark.parametrize(("account", "mend"), [("123456789012", "make the role"), ("999999999999", "its own account")])
+def test_a_missing_role_is_refused(b: Bench, account: str, mend: str) -> None:
     preflight(b, podExecutionRoleArn=f"arn:aws:iam::{account}:role/none")
     assert b.reason() == "RoleNotFound"
+    assert mend in b.message()
 
 
 def test_the_role_of_that_name_in_another_account_is_not_taken_for_ours(b: Bench) -> None:
