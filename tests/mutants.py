@@ -15,9 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -53,10 +52,10 @@ MUTANTS = (
            "tests/unit/test_recoveries.py"),
     Mutant("a second create forgets the tags of the first", "reconcile.py",
            "sorted({*p.memory.applied_tag_keys, *resource.tags})", "sorted(resource.tags)"),
-    Mutant("finalizers without the version", "kube.py", 'self._patch(obj, {"finalizers": [*finalizers]}, {})',
-           'self._patch(obj, {"resourceVersion": None, "finalizers": [*finalizers]}, {})'),
-    Mutant("status without the version", "kube.py", "return self._patch(obj, {}, {",
-           'return self._patch(obj, {"resourceVersion": None}, {'),
+    Mutant("finalizers without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',
+           '{**({"resourceVersion": meta["resourceVersion"]} if subresource else {}), **metadata}'),
+    Mutant("status without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',
+           '{**({} if subresource else {"resourceVersion": meta["resourceVersion"]}), **metadata}'),
     Mutant("whatever has the name is owned", "reconcile.py",
            "        if any(profile.tags.get(key, value) != value for key, value in self.owner_tags.items()):\n"
            "            return False\n", "        if profile.name == self.who.base:\n            return True\n"),
@@ -180,9 +179,14 @@ def main(words: list[str]) -> int:
     chosen = [each for each in MUTANTS if not words or any(word in each.name for word in words)]
     with tempfile.TemporaryDirectory() as parent, ThreadPoolExecutor(os.cpu_count()) as pool:
         found = []
-        for each in pool.map(partial(hunt, parent=Path(parent)), chosen):
-            print(f"{each.seconds:5.0f} s  {each.mutant.name}: {each.by or 'SURVIVED'}", flush=True)
-            found.append(each)
+        try:
+            for done in as_completed([pool.submit(hunt, each, Path(parent)) for each in chosen]):
+                each = done.result()
+                print(f"{each.seconds:5.0f} s  {each.mutant.name}: {each.by or 'SURVIVED'}", flush=True)
+                found.append(each)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
     survived = [each for each in found if not each.by]
     simulated = sum(each.simulated for each in found)
     print(f"{len(found)} planted, {simulated} caught by the simulation, {len(survived)} survived")

@@ -191,11 +191,14 @@ def blind_spots(report: Report) -> list[str]:
 
 def summary(report: Report, seconds: float) -> str:
     faults = {(call, name): times for (call, name), times in report.cells.items() if call != "Idle"}
+    reached = sum(report.rows[row.seen] > 0 for row in reconcile.PLAN)
+    met = len(cells_to_reach() & report.cells.keys())
     excused = "\n".join(f"  {times:>7} times: {EXCEPTIONS[name]}" for name, times in sorted(report.excuses.items()))
     return (
         f"{report.worlds} worlds, {report.effects} effects, {report.crashes} crashes, {sum(faults.values())} faults and"
         f" other deeds in {seconds:.0f} s;\n"
-        f"to reach were {len(reconcile.PLAN)} rows of the plan and {len(cells_to_reach())} cells of call and fault.\n"
+        f"{reached} of {len(reconcile.PLAN)} rows of the plan and {met} of {len(cells_to_reach())} cells of call and"
+        f" fault were reached.\n"
         f"Exceptions that the architecture names, and how often a promise rested on one:\n{excused or '  none'}\n"
     )
 
