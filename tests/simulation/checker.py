@@ -127,6 +127,7 @@ class Checker:
             s3_no_object_goes_before_its_profiles(self, change)
             if writer:
                 s7_ready_is_what_eks_has_shown(writer, change)
+                finalizers_of_others_stay(writer, change)
         s1_no_profile_outlives_its_object(self)
 
     def _created(self, process: Process, arn: str) -> None:
@@ -342,12 +343,23 @@ def s7_ready_is_what_eks_has_shown(process: Process, change: Change) -> None:
         raise Violation("S7", f"{process.name} says ready, and EKS last showed it {shown or 'nothing'}")
 
 
+def finalizers_of_others_stay(process: Process, change: Change) -> None:
+    """A process takes its own finalizer off, and kopf's, and no other."""
+    before, after = (others_finalizers(each) for each in (change.before, change.after))
+    if before - after:
+        raise Violation("Finalizers", f"{process.name} takes {', '.join(before - after)} off")
+
+
 # What objects and profiles say
 
 
 def ready_of(obj: Object | None) -> Object:
     listed = ((obj or {}).get("status") or {}).get("conditions") or []
     return next((each for each in listed if each["type"] == "Ready"), {})
+
+
+def others_finalizers(obj: Object | None) -> set[str]:
+    return {*(obj or {"metadata": {}})["metadata"].get("finalizers", [])} - {FINALIZER, *KOPF_FINALIZERS}
 
 
 def guarded(obj: Object) -> bool:

@@ -330,6 +330,22 @@ def _strip_finalizers(world: World, obj: Object, _rand: random.Random) -> None:
     world.api.edit(PLURAL, namespace, name, {"metadata": {"finalizers": None}})
 
 
+def _hold_by_another(world: World, obj: Object, rand: random.Random) -> None:
+    """Let another controller put a finalizer on an object, and take it off again."""
+    name, namespace = _place_of(obj)
+    mark = "another.example/finalizer"
+
+    def write(change: Callable[[list[str]], list[str]]) -> None:
+        if found := world.object(name, namespace):
+            finalizers = change([each for each in found["metadata"].get("finalizers", []) if each != mark])
+            world.api.edit(PLURAL, namespace, name, {"metadata": {"finalizers": finalizers}})
+
+    if "deletionTimestamp" not in obj["metadata"]:
+        world.note("user", f"has {namespace}/{name} held by another controller")
+        write(lambda others: [*others, mark])
+        world.later(rand.choice((10.0, 100.0)), lambda: write(lambda others: others))
+
+
 def _lose_status(world: World, obj: Object, _rand: random.Random) -> None:
     """Empty the status, as a restored backup has it.
 
@@ -471,6 +487,7 @@ USERS = (
     Other("policy", _on_some(_policy)),
     Other("ask for a look", _on_some(_ask_for_a_look)),
     Other("delete", _on_some(_delete)),
+    Other("hold", _on_some(_hold_by_another)),
     Other("replace", _on_some(_replace)),
 )
 VANDALS = (

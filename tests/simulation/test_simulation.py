@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reconcile import FINALIZER
 from tests.fakes.eks import METHODS, Memory
 from tests.simulation.checker import PLURAL, Violation, owner_tags
 from tests.simulation.scenarios import STORIES, begin, play
@@ -94,6 +95,14 @@ class TestTheCheckerSees:
         with pytest.raises(Violation, match="S5: CreateFargateProfile demo/b was sent without a mark"):
             self.ask(world, "create_fargate_profile", clusterName="demo", fargateProfileName="b",
                      podExecutionRoleArn="x", selectors=[])  # fmt: skip
+
+    def test_a_finalizer_of_somebody_else_taken_off(self) -> None:
+        world = begin()
+        world.apply(finalizers=("another.example/finalizer",))
+        world.run(2)
+        world.api.edit(PLURAL, "default", "web", {"metadata": {"finalizers": [FINALIZER]}})
+        with pytest.raises(Violation, match=r"Finalizers: one takes another\.example/finalizer off"):
+            world.checker.look(world.processes[0])
 
     def test_a_world_that_is_never_as_it_should_be(self) -> None:
         world = self.served()

@@ -491,6 +491,7 @@ class World:
 
     def run(self, seconds: float) -> None:
         """Let so much time pass; everybody who has something to do does it."""
+        self.checker.look()  # what a story has just done is no process's doing
         end = self.clock.elapsed + seconds
         for _ in range(MOST_STEPS):
             self._happen()
