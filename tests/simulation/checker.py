@@ -146,6 +146,7 @@ class Checker:
             self.made[arn] = Made(key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
 
     def _marked(self, process: Process, obj: Object) -> None:
+        process.look.proved = obj
         if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
             process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
             self._latest[obj["metadata"]["uid"]] = process.look
@@ -207,7 +208,7 @@ def s1_no_profile_outlives_its_object(checker: Checker) -> None:
 def s2_only_an_own_profile_is_changed(checker: Checker, process: Process, call: Call) -> None:
     """A profile that is not this object's is never deleted, tagged or changed."""
     stored, key = _meant(checker, call), process.look.key
-    obj = checker.world.api.peek(PLURAL, *key) or process.store.get(key)
+    obj = checker.world.api.peek(PLURAL, *key) or process.look.proved or process.store.get(key)
     if stored is None or (obj and _may_change(checker, obj, stored.body, call)):
         return
     shown = process.look.shown.get(stored.name)
@@ -262,8 +263,8 @@ def _as_shown(body: Object, shown: Object) -> Object:
 
 
 def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> None:
-    """An object disappears only when every profile that it owns is gone from EKS, or kept on purpose."""
-    if change.after is not None or change.before is None:
+    """An object is let go only when every profile that it owns is gone from EKS, or kept on purpose."""
+    if change.before is None or not lets_go(change.before, change.after):
         return
     meta = change.before["metadata"]
     for stored in checker.profiles():
@@ -275,7 +276,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
             checker.forgotten.add(stored.body["fargateProfileArn"])  # who adopts it can't tell whose tags it has
         elif made.excuse:
             checker.excuse(made.excuse)
-        else:
+        elif change.after is None:  # else S1 judges
             name, status = f"{meta['namespace']}/{meta['name']}", stored.body["status"]
             raise Violation("S3", f"object {name} is gone, its profile {stored.name} is {status}")
 
@@ -351,6 +352,11 @@ def finalizers_of_others_stay(process: Process, change: Change) -> None:
 
 
 # What objects and profiles say
+
+
+def lets_go(before: Object, after: Object | None) -> bool:
+    """Say whether a write lets an object go, though others may still hold it."""
+    return after is None or ("deletionTimestamp" in after["metadata"] and guarded(before) and not guarded(after))
 
 
 def ready_of(obj: Object | None) -> Object:

@@ -21,6 +21,7 @@ from tests.simulation.checker import (
     WRITES,
     Violation,
     base_of,
+    hands_over,
     meets,
     owner_tags,
     ready_of,
@@ -94,7 +95,8 @@ def expected(world: World, obj: Object) -> set[str]:
     if _elsewhere(world, obj):
         return {"WrongHome"}
     if "deletionTimestamp" in obj["metadata"]:
-        return {"Suspended"} if fields.get("suspend") is True and own and not retains(spec) else set()
+        held = fields.get("suspend") is True and (own or _from_kopf(world, obj)) and not retains(spec)
+        return {"Suspended"} if held else set()
     if fields.get("suspend") is True:
         return {"Suspended"}
     if not valid(obj):
@@ -141,6 +143,13 @@ def _taken(world: World, obj: Object) -> Stored | None:
 def _may_adopt(obj: Object, profile: Object) -> bool:
     asked = obj["spec"].get("adoptionPolicy") == "Adopt" and obj["metadata"]["namespace"] in ADOPTION_IN
     return asked and not owner_tags(("", "")).keys() & profile["tags"].keys() and "FAILED" not in profile["status"]
+
+
+def _from_kopf(world: World, obj: Object) -> bool:
+    taken = _taken(world, obj)
+    if taken is None or owner_tags(("", "")).keys() & taken.body["tags"].keys():
+        return False
+    return valid(obj) and _allowed(obj["spec"]) and hands_over(obj, taken.body)
 
 
 def _wrong_profile(world: World, obj: Object) -> str:

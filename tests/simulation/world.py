@@ -117,6 +117,7 @@ class Look:
     key: Key
     shown: dict[str, Object] = field(default_factory=dict)
     mark: Object | None = None  # the object as the mark of a create left it
+    proved: Object | None = None  # the object as its status was written last
     marked_at: float = 0.0
 
 
