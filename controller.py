@@ -292,12 +292,12 @@ class Store:
 
     def _put(self, obj: Object) -> bool:
         key, meta = key_of(obj), obj["metadata"]
+        if meta["uid"] == self._gone.get(key) or _version(obj) < _version(self._objects.get(key, obj)):
+            return False  # the late answer to a write of ours, or a late word of the watch
         # One that is deleting and free of finalizers is gone, whatever the watch has still to say of it.
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._objects.pop(key, None)
             self._gone[key] = meta["uid"]
-        elif meta["uid"] == self._gone.get(key) or _version(obj) < _version(self._objects.get(key, obj)):
-            return False  # the late answer to a write of ours, or a late word of the watch
         else:
             self._objects[key] = obj
         return True

@@ -115,6 +115,11 @@ MUTANTS = (
     Mutant("a late answer brings an object back", "controller.py",
            '            self._gone[key_of(obj)] = obj["metadata"]["uid"]\n',
            "            self._gone.pop(key_of(obj), None)\n", "tests/unit/test_informer.py"),
+    Mutant("a late answer hides an object made again", "controller.py",
+           'if meta["uid"] == self._gone.get(key) or _version(obj)',
+           'if meta.get("finalizers") and meta["uid"] == self._gone.get(key) or meta.get("finalizers") and '
+           "_version(obj)",
+           "tests/unit/test_informer.py"),
     Mutant("a key that failed is dropped", "controller.py",
            """message="%(message)s"', fields)\n                result, after = "error", self._backoff.next(key)\n""",
            """message="%(message)s"', fields)\n                result, after = "error", None\n"""),

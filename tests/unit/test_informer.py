@@ -134,6 +134,16 @@ def test_an_answer_that_comes_after_the_deletion_was_told_brings_nothing_back() 
     assert store.get(WEB) is None
 
 
+def test_the_late_answer_to_the_release_of_an_object_does_not_hide_the_one_made_again() -> None:
+    """Nothing would be done for it until it is edited, or listed anew."""
+    store = Store()
+    store.put(seen(version=10))
+    store.remove(seen(version=12, deletionTimestamp="now"))
+    assert store.put(seen(version=13, uid="another"))
+    assert not store.put(seen(version=10, deletionTimestamp="now", finalizers=[]))
+    assert version(store.get(WEB)) == "13"
+
+
 def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
     store = Store()
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
