@@ -918,6 +918,11 @@ def must_see(action: Action) -> tuple[str, ...]:
 WHOLE_CLUSTER = ""
 
 
+def forgets_tags_of(c: Case) -> tuple[str, ...]:
+    """Return the profile of which tag keys are forgotten now: in an older view, another process's may be missing."""
+    return (c.kept.name,) if c.spec and c.kept and set(c.memory.applied_tag_keys) - c.kept.tags.keys() else ()
+
+
 def remember(c: Case) -> Memory:
     """Return what is to be remembered of what was seen, before anything is done about it."""
     memory, kept = c.memory, c.kept
@@ -1437,7 +1442,8 @@ class Reconciler:
                 facts = self._aws.facts(home.cluster, case.spec, self._requested(p)) if case.spec else None
                 continue
             action = self._take_turn(p, view, action)
-            unseen = next((name for name in must_see(action) if name not in p.looked), None)
+            stands_on = (*must_see(action), *forgets_tags_of(case))
+            unseen = next((name for name in stands_on if name not in p.looked), None)
             if unseen is None:
                 return case, action
             self._see(p, home, unseen)

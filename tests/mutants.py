@@ -50,6 +50,8 @@ MUTANTS = (
            "tests/unit/test_recoveries.py"),
     Mutant("an older view unmarks a create", "reconcile.py", " and made.created_at >= marked", "",
            "tests/unit/test_recoveries.py"),
+    Mutant("an older view forgets a tag that another process has set", "reconcile.py",
+           "(*must_see(action), *forgets_tags_of(case))", "must_see(action)", "tests/unit/test_recoveries.py"),
     Mutant("a second create forgets the tags of the first", "reconcile.py",
            "sorted({*p.memory.applied_tag_keys, *resource.tags})", "sorted(resource.tags)"),
     Mutant("finalizers without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',

@@ -7,6 +7,7 @@ promise may break, since nothing can fence EKS, or a human; each is counted when
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ FINALIZERS = "finalizers stripped"
 TAGS = "tags stripped"
 EXCEPTIONS = {
     SLEPT: "a create that came 2 min after its check, or after a later one of the same object: its process slept (S1)",
-    CHANGED: "a profile that others replaced or changed between the look at it and the change (S2)",
+    CHANGED: "a profile or an object that others changed between the last look at it and a change (S2)",
     FINALIZERS: "a human who took finalizers away by hand (S1, S3)",
     TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
 }
@@ -160,9 +161,10 @@ class Checker:
         uid = obj["metadata"]["uid"]
         self.unguarded.add(uid)
         self.status_lost(obj)  # an object that is made again knows nothing of it
-        for made in self.made.values():
+        for arn, made in self.made.items():
             if made.uid == uid:
                 made.excuse = FINALIZERS
+                self.forgotten.add(arn)
 
     def status_lost(self, obj: Object) -> None:
         self.forgotten.update(each.body["fargateProfileArn"] for each in self.profiles() if self.owns(obj, each.body))
@@ -208,11 +210,11 @@ def s1_no_profile_outlives_its_object(checker: Checker) -> None:
 def s2_only_an_own_profile_is_changed(checker: Checker, process: Process, call: Call) -> None:
     """A profile that is not this object's is never deleted, tagged or changed."""
     stored, key = _meant(checker, call), process.look.key
-    obj = checker.world.api.peek(PLURAL, *key) or process.look.proved or process.store.get(key)
+    obj = checker.world.api.peek(PLURAL, *key) or process.store.get(key)
     if stored is None or (obj and _may_change(checker, obj, stored.body, call)):
         return
-    shown = process.look.shown.get(stored.name)
-    if obj and shown and shown != _as_shown(stored.body, shown) and _may_change(checker, obj, shown, call):
+    seen = (obj, process.look.proved), (stored.body, process.look.shown.get(stored.name))
+    if any(_may_change(checker, each, profile, call) for each, profile in itertools.product(*seen) if each and profile):
         checker.excuse(CHANGED)
         return
     made, cached = checker.made.get(stored.body["fargateProfileArn"]), process.store.get(key)
@@ -256,10 +258,6 @@ def _may_change(checker: Checker, obj: Object, profile: Object, call: Call) -> b
     taking_over = call.operation == "TagResource" and OWNER_KEY in call.request["tags"]
     untagged = not owner_tags(key).keys() & tags.keys()
     return taking_over and untagged and (hands_over(obj, profile) or adopts(obj, profile))
-
-
-def _as_shown(body: Object, shown: Object) -> Object:
-    return {key: body.get(key) for key in shown}
 
 
 def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> None:

@@ -87,6 +87,25 @@ def test_a_process_with_an_old_cache_sets_no_tag() -> None:
         assert users_tags(b) == {}
 
 
+def test_a_process_with_an_old_view_does_not_forget_the_tag_that_another_has_set() -> None:
+    """Dropped from the spec later, it would stay on the profile for good."""
+    with bench(creating_seconds=60) as b:
+        b.apply(tags={"a": "x"})
+        b.run(58)
+        b.world.strip_tags("demo", "web", ["a"])
+        other = second_process(b)
+        other.run(0)
+        b.run(3)
+        b.start()
+        b.run(0)
+        assert users_tags(b) == {"a": "x"}
+        b.api.edit("fargateprofiles", "default", "web", {"metadata": {"labels": {"wakes": "it"}}})
+        other.run(0)
+        b.edit(tags={"a": None})
+        b.run(10)
+        assert users_tags(b) == {}
+
+
 def test_a_process_with_an_old_cache_does_not_delete_the_profile_of_an_object_made_again() -> None:
     """The new object has the name of the old one, and so its profile has the same owner tags."""
     with bench() as b:
