@@ -101,7 +101,7 @@ class Checker:
         if call.operation == "TagResource":
             self._tagged(process, call.request)
         if call.operation == "PatchStatus" and answer.status < 300:
-            self._marked(process, answer.body)
+            self._status_written(process, answer.body)
         if call.operation in WRITES or call.operation.startswith("Patch"):
             self.look(process)
 
@@ -146,7 +146,7 @@ class Checker:
             uid = obj["metadata"]["uid"]
             self.made[arn] = Made(key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
 
-    def _marked(self, process: Process, obj: Object) -> None:
+    def _status_written(self, process: Process, obj: Object) -> None:
         process.look.proved = obj
         if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
             process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
