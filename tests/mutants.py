@@ -67,7 +67,7 @@ MUTANTS = (
            'Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go)',
            'Row("deleting, none owned", lambda c: c.going and all(p.status == "DELETING" for p in c.owned), let_go)'),
     Mutant("a profile is not looked at before it is changed", "reconcile.py",
-           "            return (profile.name,)\n", "            return ()\n"),
+           "            return (profile.name,)\n", "            return ()\n", "tests/unit/test_recoveries.py"),
     Mutant("tags without a proof that the object is as seen", "reconcile.py", ", always=True)", ")",
            "tests/unit/test_recoveries.py"),
     Mutant("owner tags go without a proof that the object is as seen", "reconcile.py",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from reconcile import PLACE_SECONDS, Cluster
+from reconcile import OWNER_KEY, PLACE_SECONDS, Cluster
 from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
 
@@ -155,6 +155,22 @@ def test_a_profile_goes_after_all_when_its_object_turns_to_delete_once_the_owner
         b.run(200)
         assert b.gone()
         assert b.profiles() == {}
+
+
+def test_a_profile_that_others_have_made_their_own_since_the_last_look_is_not_deleted() -> None:
+    """Its object waits for its turn meanwhile, and has not looked at it since."""
+    with bench(creating_seconds=60) as b:
+        b.settle()
+        b.apply("another")
+        b.run(20)
+        b.delete()
+        b.run(10)
+        assert b.reason() == "WaitingForTurn"
+        b.world.set_tags("demo", "web", {OWNER_KEY: "team/web"})
+        b.run(120)
+        assert b.gone()
+        assert b.profiles()["web"]["status"] == "ACTIVE"
+        assert b.manners.count("DeleteFargateProfile") == 0
 
 
 def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_object_goes() -> None:
