@@ -627,9 +627,7 @@ def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iter
     if not role.found or role.arn != spec.role:
         there = f" (the role of that name is {role.arn})" if role.found else ""
         ours = spec.role.split(":")[4] == home.account
-        mend = (
-            "make the role or correct the ARN" if ours else "EKS takes roles of its own account only, correct the ARN"
-        )
+        mend = f"{'make the role or ' if ours else 'EKS takes roles of its own account only; '}correct the ARN"
         yield "RoleNotFound", f"{where} does not exist in account {home.account}{there}: {mend}."
         return
     if not role.trusts_fargate:
