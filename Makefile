@@ -38,7 +38,7 @@ sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the contr
 check: $(INSTALLED) ## Check format, lint and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy --strict controller.py commands.py reconcile.py aws.py kube.py tests
+	$(BIN)/mypy --strict *.py tests
 
 # Made anew when a pin changes, so that nothing of an older set stays in it. The stamp comes last: an installation that
 # was interrupted is not taken for a whole one.

@@ -26,33 +26,34 @@ import yaml
 
 import aws
 import kube
-from reconcile import (
-    CONTROLLER_KEY,
-    FINALIZER,
-    OWNER_KEY,
+from kube import Key, Object
+from plan import (
     AddFinalizer,
     Case,
     Change,
     CreateProfile,
     DeleteProfile,
-    Finding,
     Home,
-    Identity,
-    InvalidSpec,
-    Key,
-    Memory,
     NeedFacts,
-    Object,
     Phase,
     RemoveFinalizer,
-    Resource,
-    Settings,
     Stay,
     TagProfile,
     UntagProfile,
-    owner_of,
     plan,
     remember,
+)
+from reconcile import Settings
+from spec import (
+    CONTROLLER_KEY,
+    FINALIZER,
+    OWNER_KEY,
+    Finding,
+    Identity,
+    InvalidSpec,
+    Memory,
+    Resource,
+    owner_of,
     second,
 )
 

@@ -30,6 +30,7 @@ from yaml import YAMLError
 log = logging.getLogger("fargate.kube")
 
 Object = dict[str, Any]
+Key = tuple[str, str]  # (namespace, name)
 Objects = list[Object]
 
 GROUP, VERSION, PLURAL, KIND = "jicomusic.com", "v1", "fargateprofiles", "FargateProfile"

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 import yaml
 
-from reconcile import OWNER_KEY
+from spec import OWNER_KEY
 from tests.fakes.aws import Manners
 from tests.sandbox import ROOT, Missed, Sandbox, sandbox
 

@@ -19,11 +19,14 @@ from typing import Any
 import urllib3.exceptions
 
 from aws import Aws, connect
-from controller import Census, Controller, Informer, Metrics, Store, WorkQueue
+from controller import Census, Controller
+from informer import Informer, Store
 from kube import Kube
+from metrics import Metrics
 from reconcile import Reconciler, Settings
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, Dropped
+from workqueue import WorkQueue
 
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 Object = dict[str, Any]

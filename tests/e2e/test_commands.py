@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import commands
-from reconcile import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
 

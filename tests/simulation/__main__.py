@@ -22,8 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-import reconcile
-from reconcile import Case as Sight
+import plan
 from tests.fakes.eks import SERVICE_OF, operation
 from tests.simulation import specs
 from tests.simulation.checker import EXCEPTIONS, Violation
@@ -138,14 +137,14 @@ def _told(world: World, violation: Violation | None, command: str) -> str:
 def count_rows() -> None:
     """Have every row of the plan count how often it is the one that fits."""
 
-    def counting(row: reconcile.Row) -> reconcile.Row:
-        def then(sight: Sight) -> reconcile.Action:
+    def counting(row: plan.Row) -> plan.Row:
+        def then(sight: plan.Case) -> plan.Action:
             rows[row.seen] += 1
             return row.then(sight)
 
         return row._replace(then=then)
 
-    reconcile.PLAN = tuple(counting(row) for row in reconcile.PLAN)
+    plan.PLAN = tuple(counting(row) for row in plan.PLAN)
 
 
 def prepare() -> None:
@@ -185,19 +184,19 @@ def cells_to_reach() -> set[tuple[str, str]]:
 
 
 def blind_spots(report: Report) -> list[str]:
-    unreached = [f"row of the plan: {row.seen}" for row in reconcile.PLAN if not report.rows[row.seen]]
+    unreached = [f"row of the plan: {row.seen}" for row in plan.PLAN if not report.rows[row.seen]]
     return unreached + [f"{fault} at {call}" for call, fault in sorted(cells_to_reach() - report.cells.keys())]
 
 
 def summary(report: Report, seconds: float) -> str:
     faults = {(call, name): times for (call, name), times in report.cells.items() if call != "Idle"}
-    reached = sum(report.rows[row.seen] > 0 for row in reconcile.PLAN)
+    reached = sum(report.rows[row.seen] > 0 for row in plan.PLAN)
     met = len(cells_to_reach() & report.cells.keys())
     excused = "\n".join(f"  {times:>7} times: {EXCEPTIONS[name]}" for name, times in sorted(report.excuses.items()))
     return (
         f"{report.worlds} worlds, {report.effects} effects, {report.crashes} crashes, {sum(faults.values())} faults and"
         f" other deeds in {seconds:.0f} s;\n"
-        f"{reached} of {len(reconcile.PLAN)} rows of the plan and {met} of {len(cells_to_reach())} cells of call and"
+        f"{reached} of {len(plan.PLAN)} rows of the plan and {met} of {len(cells_to_reach())} cells of call and"
         f" fault were reached.\n"
         f"Exceptions that the architecture names, and how often a promise rested on one:\n{excused or '  none'}\n"
     )

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from reconcile import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
+from plan import Limits
+from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY
 from tests.fakes.apiserver import Change
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
-from reconcile import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiError
 from tests.fakes.eks import Memory, refused
 from tests.simulation.checker import PLURAL, owner_tags

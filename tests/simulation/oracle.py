@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from reconcile import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import crd_schema
 from tests.fakes.aws import ROLES
 from tests.simulation.checker import (

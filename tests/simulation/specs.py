@@ -10,7 +10,7 @@ import random
 import re
 from typing import Any
 
-from reconcile import OWNER_KEY
+from spec import OWNER_KEY
 from tests.fakes.apiserver import crd_schema
 from tests.fakes.eks import Memory
 from tests.simulation.checker import PLURAL, Violation

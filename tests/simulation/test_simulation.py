@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from reconcile import FINALIZER
+from spec import FINALIZER
 from tests.fakes.eks import METHODS, Memory
 from tests.simulation.checker import PLURAL, Violation, owner_tags
 from tests.simulation.scenarios import STORIES, begin, play

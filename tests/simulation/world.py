@@ -27,28 +27,20 @@ from typing import Any, Protocol
 import urllib3.exceptions
 
 from aws import Aws
-from controller import (
-    LOOK_SECONDS,
-    RELIST_SECONDS,
-    Backoff,
-    Controller,
-    Informer,
-    LeaderElector,
-    LostLease,
-    Metrics,
-    Store,
-    WorkQueue,
-    fenced,
-    key_of,
-)
+from controller import RELIST_SECONDS, Controller
+from informer import Informer, Store, key_of
 from kube import Kube, KubeError
-from reconcile import LOST_CREATE, Reconciler, Requeue, Settings
+from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
+from metrics import Metrics
+from plan import LOST_CREATE
+from reconcile import Reconciler, Requeue, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.aws import Manners
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation
 from tests.harness import Clock
 from tests.simulation import oracle
 from tests.simulation.checker import ADOPTION_IN, CONTROLLER, LIMITS, PLURAL, Checker, Violation
+from workqueue import Backoff, WorkQueue
 
 Object = dict[str, Any]
 Key = tuple[str, str]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from reconcile import CONTROLLER_KEY, OWNER_KEY, REQUESTED_AT
+from spec import CONTROLLER_KEY, OWNER_KEY, REQUESTED_AT
 from tests.fakes import aws as fake
 from tests.harness import Bench
 

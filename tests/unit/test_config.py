@@ -19,7 +19,8 @@ from pathlib import Path
 
 import pytest
 
-from controller import GRACE_SECONDS, Config, build, configure, main
+from config import Config, configure
+from controller import GRACE_SECONDS, build, main
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 
 ROOT = Path(__file__).resolve().parents[2]

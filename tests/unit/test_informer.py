@@ -19,24 +19,14 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
 import kube
-from controller import (
-    CONFLICT_SECONDS,
-    RESYNC_JITTER,
-    RETRY_SECONDS,
-    STUCK_SECONDS,
-    Backoff,
-    Controller,
-    Health,
-    Informer,
-    Key,
-    Missing,
-    Store,
-    WorkQueue,
-    loop,
-)
+from config import Missing
+from controller import CONFLICT_SECONDS, RESYNC_JITTER, RETRY_SECONDS, STUCK_SECONDS, Controller, Health, loop
+from informer import Informer, Store
+from kube import Key
 from reconcile import Requeue
 from tests.fakes.apiserver import ApiServer, Expired, Obj
 from tests.harness import Clock
+from workqueue import Backoff, WorkQueue
 
 WEB, DB = ("default", "web"), ("default", "db")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from controller import HOLD_SECONDS, LEASE_SECONDS, LOOK_SECONDS, LeaderElector, LostLease, fenced
 from kube import Kube, KubeError
+from leader import HOLD_SECONDS, LEASE_SECONDS, LOOK_SECONDS, LeaderElector, LostLease, fenced
 from tests.fakes.apiserver import ApiServer
 from tests.harness import START, Clock, InProcess
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from controller import JsonLines, Lines
+from config import JsonLines, Lines
 from tests.fakes.apiserver import ApiServer, serve
 from tests.fakes.aws import error
 from tests.harness import Bench, bench

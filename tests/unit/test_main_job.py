@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from reconcile import CONTROLLER_KEY, FINALIZER, OCCUPIED_SECONDS, OWNER_KEY, Requeue
+from reconcile import OCCUPIED_SECONDS, Requeue
+from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY
 from tests.fakes import aws as fake
 from tests.harness import Bench
 

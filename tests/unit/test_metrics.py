@@ -14,11 +14,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 import aws
-from controller import Census, Health, Metrics, Store, WorkQueue
-from reconcile import CONTROLLER_KEY, OWNER_KEY
+from controller import Census, Health
+from informer import Store
+from metrics import Metrics
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock
 from tests.unit.test_manifests import DEPLOYMENT, POD, README, table
+from workqueue import WorkQueue
 
 ROOT = Path(__file__).parents[2]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aws import Selector, selector
-from reconcile import LONGEST_WORD, can_share_a_pod, meet
+from overlaps import can_share_a_pod
+from patterns import LONGEST_WORD, meet
 
 # Letters that no pattern has stand for all the others that a real word may hold.
 WORDS = ["".join(letters) for size in range(5) for letters in itertools.product("abz", repeat=size)]

@@ -12,25 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, RoleFact, SubnetFact, View, selector
-from reconcile import (
-    CONTROLLER_KEY,
-    FINALIZER,
-    OWNER_KEY,
+from plan import (
     PLAN,
     AddFinalizer,
     Case,
     CreateProfile,
     DeleteProfile,
-    Finding,
     Home,
-    Identity,
-    InvalidSpec,
     Limits,
-    Memory,
     NeedFacts,
     Phase,
     RemoveFinalizer,
-    Resource,
     Stay,
     TagProfile,
     UntagProfile,
@@ -39,6 +31,7 @@ from reconcile import (
     plan,
     remember,
 )
+from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY, Finding, Identity, InvalidSpec, Memory, Resource
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")

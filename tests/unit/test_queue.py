@@ -20,8 +20,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from controller import Backoff, Key, WorkQueue
+from kube import Key
 from tests.harness import Clock
+from workqueue import Backoff, WorkQueue
 
 A, B, C = ("default", "a"), ("default", "b"), ("other", "a")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from reconcile import OWNER_KEY, PLACE_SECONDS, Cluster
+from reconcile import PLACE_SECONDS, Cluster
+from spec import OWNER_KEY
 from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from controller import Store
+from informer import Store
 from kube import Kube
-from reconcile import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiServer, serve
 from tests.harness import Bench, InProcess
 from tests.unit.test_config import apply, controller

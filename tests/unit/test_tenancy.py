@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from aws import FACTS_KEPT, ProfileSpec
-from controller import Lines
-from reconcile import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
+from config import Lines
+from plan import Limits
+from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
 from tests.unit.test_manifests import README, ROOT

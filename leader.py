@@ -1,0 +1,136 @@
+"""The Lease: of several replicas one acts, and nothing is sent by a process that does not hold it.
+
+The picture: `LeaderElector.step` reads, takes or renews the Lease; `check` stands before each call (`fenced`).
+
+What it is not: a lock on EKS, which nothing can fence; the loop around it, which is the controller's.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Protocol, TypeVar, cast
+
+import kube
+from kube import Key, Object
+
+log = logging.getLogger("fargate.controller")
+T = TypeVar("T")
+# client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder itself stops acting
+# before that, counted from before it asked; and how often either looks.
+LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
+
+
+class Leases(Protocol):
+    def read_lease(self, namespace: str, name: str) -> Object: ...
+    def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object: ...
+
+
+class LostLease(Exception):
+    """This process led and does not any more; the text says why."""
+
+
+class LeaderElector:
+    """Holds the Lease, so that one replica acts and the others stand by.
+
+    Another's claim lapses when its record has not changed for as long as it says itself, by this process's own clock
+    and since this process saw it change: no clock is compared with that of another machine. Our own lapses earlier.
+
+    `check` fences: each call of a pass asks it first (`fenced`), so nothing is sent later than HOLD_SECONDS after the
+    last renewal was asked for, 5 s before another may start. Not fenced is what was sent before, which EKS may carry
+    out up to 13 s later (`aws.READ_SECONDS`), nor a process that sleeps between the check and the call. Then other
+    locks hold: EKS takes one create or delete at a time, a create is marked in status before it is sent, and every
+    write to Kubernetes names the version that it replaces.
+    """
+
+    def __init__(
+        self,
+        leases: Leases,
+        key: Key,
+        identity: str,
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
+        rand: Callable[[], float],
+    ) -> None:
+        self._leases, self._key, self.identity = leases, key, identity
+        self._monotonic, self._now, self._rand = monotonic, now, rand
+        self._lease: Object = {}  # what the next write replaces
+        self._record: Object | None = None  # the spec as last seen, since `_changed_at`
+        self._changed_at = self._renewed_at = float("-inf")
+        self._led = False
+
+    def leading(self) -> bool:
+        return self._monotonic() < self._renewed_at + HOLD_SECONDS
+
+    def check(self) -> None:
+        """Raise where this process must not act."""
+        if not self.leading():
+            raise kube.KubeError("the Lease is not held: nothing is sent")
+
+    def step(self) -> float:
+        """Renew, take or look at the Lease once; return the seconds to the next step. Raises `LostLease`, once led."""
+        if self._led and not self.leading():
+            raise LostLease(f"it could not be renewed for {HOLD_SECONDS:.0f} s")
+        if not (self._led and self._lease):
+            self._see(self._leases.read_lease(*self._key))
+        holder = self._lease.get("spec", {}).get("holderIdentity")
+        if self._led and holder != self.identity:
+            raise LostLease(f"{holder or 'nobody'} has it now")
+        if holder in {None, "", self.identity} or self._lapsed():
+            self._take()
+        return LOOK_SECONDS * (1.0 if self._led else 0.5 + 0.5 * self._rand())
+
+    def release(self) -> None:
+        """Give the Lease up, so that another need not wait for its end; only when nothing acts any more."""
+        if not (self._lease and self.leading()):
+            return
+        self._renewed_at = float("-inf")
+        spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
+        try:
+            self._leases.write_lease(*self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
+            log.info("released lease=%(lease)s", {"lease": "/".join(self._key)})
+        except kube.KubeError as error:
+            log.warning("the Lease could not be released, it expires: %s", error)
+
+    def _see(self, lease: Object) -> None:
+        self._lease, record = lease, lease.get("spec", {})
+        if record != self._record:
+            self._record, self._changed_at = record, self._monotonic()
+
+    def _lapsed(self) -> bool:
+        seconds = (self._record or {}).get("leaseDurationSeconds") or LEASE_SECONDS
+        return self._monotonic() >= self._changed_at + seconds
+
+    def _take(self) -> None:
+        lease, self._lease = self._lease, {}  # should the write fail, the next step reads first
+        old, sent, now = lease.get("spec", {}), self._monotonic(), kube.micro_time(self._now())
+        ours = old.get("holderIdentity") == self.identity
+        record = {
+            "holderIdentity": self.identity,
+            "leaseDurationSeconds": LEASE_SECONDS,
+            "acquireTime": old.get("acquireTime", now) if ours else now,
+            "renewTime": now,
+            "leaseTransitions": old.get("leaseTransitions", 0) + bool(lease and not ours),
+        }
+        self._lease = self._leases.write_lease(*self._key, lease, old | record)
+        self._renewed_at = sent
+        if not self._led:
+            fields = {"lease": "/".join(self._key), "identity": self.identity}
+            log.info("leading lease=%(lease)s identity=%(identity)s", fields)
+        self._led = True
+
+
+class Fenced:
+    """An edge whose every call is preceded by `check`, which raises where it may not be made."""
+
+    def __init__(self, edge: object, check: Callable[[], None]) -> None:
+        self._edge, self._check = edge, check
+
+    def __getattr__(self, name: str) -> Any:
+        self._check()
+        return getattr(self._edge, name)
+
+
+def fenced(edge: T, check: Callable[[], None]) -> T:
+    return cast("T", Fenced(edge, check))

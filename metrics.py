@@ -1,0 +1,85 @@
+"""What /metrics shows: the families and their labels.
+
+What it is not: the counting of objects at a scrape, and the server, which are the controller's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    disable_created_metrics,
+)
+from prometheus_client.core import GaugeMetricFamily
+
+CONTROLLER, RESULTS = "fargateprofile", ("success", "requeue", "requeue_after", "error")
+SECONDS = (0.01, 0.1, 1, 5, 10, 30, 60, 120, 180, 300, 600, 1200, 3600)  # from a call to a profile that waits long
+
+
+# Names are those of controller-runtime and client-go where these have one. No label comes from an object: a cluster is
+# shown once EKS was seen to have it.
+FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = (
+    (Counter, "controller_runtime_reconcile_total", "controller result", "Passes by how they ended."),
+    (Counter, "controller_runtime_reconcile_errors_total", "controller", "Passes that failed."),
+    (Histogram, "controller_runtime_reconcile_time_seconds", "controller", "Seconds that a pass took."),
+    (Gauge, "workqueue_depth", "name", "Keys that are due and wait for a worker."),
+    (Counter, "workqueue_adds_total", "name", "Keys added, or moved earlier."),
+    (Histogram, "workqueue_queue_duration_seconds", "name", "Seconds from when a key was due to its pass."),
+    (Histogram, "workqueue_work_duration_seconds", "name", "Seconds for which a worker had a key."),
+    (Counter, "workqueue_retries_total", "name", "Passes that are tried again by backoff."),
+    (Gauge, "leader_election_master_status", "name", "1 for the replica that acts."),
+    (
+        Counter,
+        "aws_api_requests_total",
+        "service operation code",
+        "Requests to AWS; code is AWS's for an error, or OK.",
+    ),
+    (Histogram, "aws_api_request_duration_seconds", "service operation", "Seconds that a request to AWS took."),
+    (Counter, "kube_api_requests_total", "method code", "Requests to the API server; code is HTTP's, or <error>."),
+    (Gauge, "fargate_watch_heard_timestamp_seconds", "namespace", "When the API server last told of objects."),
+    (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),
+)
+
+
+class Metrics:
+    """What /metrics shows, each family from the start, at 0 where its labels are known before."""
+
+    def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more a counter, which nobody reads
+        self.registry = CollectorRegistry()
+        self._families: dict[str, Any] = {}
+        for kind, name, labels, what in FAMILIES:
+            more: dict[str, Any] = {"buckets": SECONDS} if kind is Histogram else {}
+            family = kind(name, what, labels.split(), registry=self.registry, **more)
+            self._families[name] = family.labels(CONTROLLER) if labels in {"controller", "name"} else family
+        for result in RESULTS:
+            self["controller_runtime_reconcile_total"].labels(CONTROLLER, result)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._families[name]
+
+    def asked_aws(self, service: str, operation: str, code: str, seconds: float) -> None:
+        self["aws_api_requests_total"].labels(service, operation, code).inc()
+        self["aws_api_request_duration_seconds"].labels(service, operation).observe(seconds)
+
+    def asked_kube(self, method: str, code: str) -> None:
+        self["kube_api_requests_total"].labels(method, code).inc()
+
+    def passed(self, result: str) -> None:
+        self["controller_runtime_reconcile_total"].labels(CONTROLLER, result).inc()
+        if result == "error":
+            self["controller_runtime_reconcile_errors_total"].inc()
+            self["workqueue_retries_total"].inc()
+
+
+def gauges(name: str, labels: str, values: Mapping[Any, float], what: str) -> Metric:
+    family = GaugeMetricFamily(name, what, labels=labels.split())
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
