@@ -183,7 +183,7 @@ class View:
     at: float
 
     @property
-    def in_flight(self) -> tuple[Profile, ...]:
+    def profiles_in_flight(self) -> tuple[Profile, ...]:
         return tuple(profile for profile in self.profiles.values() if profile.in_flight)
 
     def showing(self, name: str, profile: Profile | None) -> View:

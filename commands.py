@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -33,29 +33,30 @@ from plan import (
     Change,
     CreateProfile,
     DeleteProfile,
-    Home,
     NeedFacts,
     Phase,
     RemoveFinalizer,
-    Stay,
+    Report,
     TagProfile,
     UntagProfile,
+    case_of,
     plan,
-    remember,
 )
-from reconcile import Settings
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
     Finding,
+    Home,
     Identity,
     InvalidSpec,
     Memory,
     Resource,
+    Settings,
     owner_of,
     second,
 )
+from status import remember
 
 FLAGS = "The controller's own flags and variables hold here too: give it those that the controller has."
 COMMANDS = {
@@ -562,8 +563,7 @@ class Forecast:
             home = Home(partition, self.edge.region, account, who.cluster, self.controller)
             self.clusters[who.cluster] = home, self.edge.view(who.cluster)
         home, view = self.clusters[who.cluster]
-        bounds = settings.lost_create, settings.may_adopt(who.namespace), settings.limits
-        return Case(who, Resource.parse(obj), home, view, memory, None, self.now, *bounds)
+        return case_of(obj, who, memory, home, view, settings, self.now)
 
     def _changed(self, changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
         steps = [*changes]
@@ -597,23 +597,24 @@ def applied(key: Key, spec: Object, live: Object, now: datetime) -> Object:
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
 
 
-def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[list[Change], Stay, aws.View]:
+def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[list[Change], Report, aws.View]:
     """Follow the plan as if each change went well at once; return the changes, where it ends, and the cluster then."""
     changes: list[Change] = []
     while True:
-        match action := plan(case):
-            case Stay(phase=Phase.STALLED, until=datetime() as rested):
+        action = plan(case)
+        match action:
+            case Report(phase=Phase.STALLED, until=datetime() as rested):
                 case = replace(case, now=rested, memory=remember(case))
-            case Stay():
+            case Report():
                 return changes, action, case.view
             case RemoveFinalizer(event=event, message=message):
-                return changes, Stay(Phase.IDLE, event, message), case.view
+                return changes, Report(Phase.IDLE, event, message), case.view
             case AddFinalizer():
                 guarded = (*case.who.others_finalizers, FINALIZER)
                 case = replace(case, who=replace(case.who, finalizers=guarded))
-            case NeedFacts():
-                case = replace(case, facts=facts(cast("aws.ProfileSpec", case.spec)))
-            case _:
+            case NeedFacts(spec=spec):
+                case = replace(case, facts=facts(spec))
+            case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
                 changes.append(action)
                 case = replace(case, view=after(case, action), memory=remember(case))
 
@@ -621,11 +622,10 @@ def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[
 def after(case: Case, change: Change) -> aws.View:
     """Return the cluster once EKS is done with a change."""
     match change:
-        case CreateProfile(name=name):
-            spec = cast("aws.ProfileSpec", case.spec)
+        case CreateProfile(name=name, spec=spec):
             arn = f"{case.home.cluster_arn.replace(':cluster/', ':fargateprofile/')}/{name}/planned"
-            kept = spec.role, spec.selectors, spec.subnets or frozenset()
-            return case.view.showing(name, aws.Profile(name, arn, "ACTIVE", case.now, *kept, case.wanted_tags))
+            wanted = spec.role, spec.selectors, spec.subnets or frozenset()
+            return case.view.showing(name, aws.Profile(name, arn, "ACTIVE", case.now, *wanted, case.wanted_tags))
         case DeleteProfile(profile=profile):
             return case.view.showing(profile.name, None)
         case TagProfile(profile=profile, tags=tags):

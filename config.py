@@ -11,49 +11,10 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import kube
-from plan import Limits
-from reconcile import Settings
-
-
-class Lines(logging.Formatter):
-    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several.
-
-    What is in a field is escaped as in JSON, so that no message can pass for further fields.
-    """
-
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
-        if isinstance(record.args, dict):
-            fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in record.args.items()}
-            record.message = record.msg % fields
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object a record, its fields each under its own name; `event` is the record's first word then."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = record.args if isinstance(record.args, dict) else {}
-        event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
-        line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
-        line |= {"level": record.levelname.lower(), "logger": record.name, **event}
-        line |= {"message": record.getMessage()} | fields
-        if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
-
-
-def log_to_stderr(form: str, level: str) -> None:
-    """Log as told; the libraries only what is wrong: their debug lines hold requests, and so secrets."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines() if form == "json" else Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("fargate").setLevel(level.upper())
-
-
-# The command line
+from spec import Limits, Settings
 
 
 @dataclass(frozen=True)
@@ -153,7 +114,9 @@ class Flag(NamedTuple):
 
     def add_to(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
         set_to = (environ[each] for each in self.variables.split(", ") if environ.get(each))
-        more: dict[str, Any] = {"metavar": "A,B" if self.kind is names else self.name.rsplit("-", 1)[-1].upper()}
+        more: dict[str, Any] = {"metavar": self.name.rsplit("-", 1)[-1].upper()}
+        if self.kind is names:
+            more["metavar"] = "A,B"
         if self.kind is truth:
             more = {"metavar": "true|false", "nargs": "?", "const": True}
         default = next(set_to, self.default)
@@ -204,18 +167,23 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 
 def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
     """Read the configuration; raise `Missing` where cluster or region are nowhere said: they are never guessed."""
-    config = Config(**vars(flags(environ).parse_args(arguments)))
-    named = ("", "") if config.cluster_name and config.region else kube.eks_cluster()
-    cluster, region = config.cluster_name or named[0], config.region or named[1]
+    options = vars(flags(environ).parse_args(arguments))
+    cluster, region = options["cluster_name"], options["region"]
+    if not (cluster and region):
+        named = kube.eks_cluster()
+        cluster, region = cluster or named[0], region or named[1]
     if not cluster:
         raise Missing("set --cluster-name or CLUSTER_NAME to the name of the EKS cluster")
     if not region:
         raise Missing("set --region or AWS_REGION to the AWS region of the EKS cluster")
-    lease_namespace = config.lease_namespace or kube.own_namespace() or "default"
-    said, *flagged = cast("list[frozenset[str]]", config.namespace)
-    namespaces = frozenset().union(*(flagged or [said]))
-    found = {"cluster_name": cluster, "region": region, "lease_namespace": lease_namespace, "namespace": namespaces}
-    return Config(**vars(config) | found)
+    by_variable, *by_flag = options["namespace"]
+    found = {
+        "cluster_name": cluster,
+        "region": region,
+        "lease_namespace": options["lease_namespace"] or kube.own_namespace() or "default",
+        "namespace": frozenset[str]().union(*(by_flag or [by_variable])),
+    }
+    return Config(**options | found)
 
 
 def settings(config: Config) -> Settings:
@@ -228,3 +196,41 @@ def settings(config: Config) -> Settings:
 
 def place(config: Config) -> tuple[str, Settings]:
     return config.region, settings(config)
+
+
+# The log
+
+
+class Lines(logging.Formatter):
+    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several.
+
+    What is in a field is escaped as in JSON, so that no message can pass for further fields.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
+        if isinstance(record.args, dict):
+            fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in record.args.items()}
+            record.message = record.msg % fields
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a record, its fields each under its own name; `event` is the record's first word then."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = record.args if isinstance(record.args, dict) else {}
+        event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
+        line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
+        line |= {"level": record.levelname.lower(), "logger": record.name, **event}
+        line |= {"message": record.getMessage()} | fields
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def log_to_stderr(form: str, level: str) -> None:
+    """Log as told; the libraries only what is wrong: their debug lines hold requests, and so secrets."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLines() if form == "json" else Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("fargate").setLevel(level.upper())

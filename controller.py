@@ -1,4 +1,4 @@
-"""The engine and main: an informer feeds a work queue, workers hand its keys to the reconciler.
+"""The process: an informer feeds a work queue, workers hand its keys to the reconciler.
 
 The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one worker a key ->
 `Reconciler.reconcile` -> when to look again. Everything that starts a thread, reads a clock or the command line is
@@ -39,7 +39,7 @@ from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics, gauges
 from plan import Phase
-from reconcile import Reconciler, Requeue
+from reconcile import Reconciler, Requeue, Tally
 from status import phase_of
 from workqueue import Backoff, WorkQueue
 
@@ -55,161 +55,69 @@ PROBE_SECONDS = 10  # for a request to arrive
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
 
-@dataclass(eq=False)  # the registry wants it hashable
-class Census:
-    """Counts objects and profiles at each scrape."""
-
-    store: Store
-    tally: Callable[[], Mapping[str, tuple[Mapping[str, int], int]]]
-    now: Callable[[], datetime]
-
-    def collect(self) -> Iterator[Metric]:
-        phases = [phase_of(obj) for obj in self.store.objects()]
-        counted = dict.fromkeys(Phase, 0) | Counts(phase for phase, _ in phases)
-        waits = ((self.now() - since).total_seconds() for phase, since in phases if phase is Phase.RECONCILING)
-        clusters = self.tally()
-        states = {(name, state): n for name, (counts, _) in clusters.items() for state, n in counts.items()}
-        strays = {(name,): n for name, (_, n) in clusters.items()}
-        yield gauges(
-            "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
-        )
-        yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
-        yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
-        yield gauges("fargate_profiles_orphaned", "cluster", strays, "Profiles with our tags that are no object's.")
+def main(arguments: list[str], environ: Mapping[str, str]) -> int:
+    try:
+        if arguments[:1] and arguments[0] in commands.COMMANDS:
+            return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
+        config = configure(arguments, environ)
+        log_to_stderr(config.log_format, config.log_level)
+        process = build(config, environ)
+        stop_on_signals(process.stop)
+        process.health.serve(config.health_address, config.health_port, process.metrics.registry)
+    except (Missing, kube.KubeError) as error:
+        print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
+        return 2
+    fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers}
+    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)s", fields)
+    return process.run()
 
 
-class Controller:
-    """Hands the queue's keys to the reconciler and schedules the next look at each."""
-
-    def __init__(
-        self,
-        queue: WorkQueue,
-        reconcile: Callable[[Key], Requeue],
-        resync_seconds: float,
-        rand: Callable[[], float] = random.random,
-        metrics: Metrics | None = None,
-    ) -> None:
-        self._queue, self._reconcile, self._resync_seconds, self._rand = queue, reconcile, resync_seconds, rand
-        self._backoff, self._metrics = Backoff(RETRY_SECONDS, rand), metrics or Metrics()
-
-    def run_once(self, wait: float = 0.0) -> bool:
-        """Work on one key, waiting up to `wait` seconds for it; say whether there was one."""
-        key = self._queue.get(wait)
-        if key is None:
-            return False
-        with self._metrics["controller_runtime_reconcile_time_seconds"].time():
-            try:
-                result, after = self._after(key, self._reconcile(key))
-            except (kube.Conflict, kube.NotFound):
-                result, after = "requeue", CONFLICT_SECONDS
-            except kube.KubeError as error:
-                fields = {"object": "/".join(key), "message": str(error)}
-                log.warning('failed object=%(object)s message="%(message)s"', fields)
-                result, after = "error", self._backoff.next(key)
-            except Exception:
-                fields = {"object": "/".join(key)}
-                log.exception("a bug: the pass of object=%(object)s broke off; the others go on", fields)
-                result, after = "error", self._backoff.next(key)
-        self._metrics.passed(result)
-        if after is not None:
-            self._queue.add(key, after)
-        self._queue.done(key)
-        return True
-
-    def _after(self, key: Key, requeue: Requeue) -> tuple[str, float | None]:
-        if requeue.retry:
-            return "error", self._backoff.next(key)
-        if not requeue.unseen:
-            self._backoff.forget(key)
-        if requeue.gone:
-            return "success", None
-        if requeue.after is not None:
-            return "requeue_after", requeue.after
-        return "success", self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
+# The parts and how they are wired
 
 
-def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event, beat: Callable[[], None]) -> None:
-    """Call `run_once` until `stop`, resting after failures: the one `while` of the program."""
-    while not stop.is_set():
-        beat()
-        try:
-            run_once()
-            backoff.forget()
-        except kube.KubeError as error:
-            if not stop.is_set():  # then it is the watch that was ended
-                log.warning("the API server failed, tried again soon: %s", error)
-            stop.wait(backoff.next())
-        except Exception:
-            log.exception("a bug: a loop broke off and starts again")
-            stop.wait(backoff.next())
+def build(config: Config, environ: Mapping[str, str]) -> Process:
+    """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
+    metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
+    namespaces = sorted(config.namespace) or [""]
+    api = kube.connect(config.workers + len(namespaces) + 4)
+    try:
+        clients = aws.connect(config.region, config.workers + 2, metrics.asked_aws)
+    except aws.AwsError as error:
+        raise Missing(str(error)) from error
+    told = metrics.asked_kube
+    sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
+    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic)
+    store, queue, health = Store(), WorkQueue(time.monotonic, metrics), Health(time.monotonic)
+    queue.close()
+    elector, check = None, lambda: None
+    if not config.no_leader_elect:
+        key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
+        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
+        check = elector.check
+    metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
+    reconciler = Reconciler(
+        store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
+        metrics["fargate_profile_time_to_ready_seconds"].observe,
+    )  # fmt: skip
+    metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    informers = {
+        f"informer {namespace}".rstrip(): Informer(each, store, queue, hearing(health, metrics, namespace), namespace)
+        for namespace, each in zip(namespaces, sources, strict=True)
+    }
+    health.synced = lambda: all(each.synced for each in informers.values())
+    controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
+    return Process(config, sources, store, queue, informers, controller, health, metrics, elector)
 
 
-class ProbeServer(ThreadingHTTPServer):
-    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
+def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
+    moved = health.beat(f"informer {namespace}".rstrip())
+    heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
 
-    def __init__(self, address: str, port: int, handler: type[MetricsHandler]) -> None:
-        dual = not address and socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
-        super().__init__((address, port), handler)
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
-
-
-@dataclass
-class Health:
-    """Alive as long as every loop moves; `beats` are monotonic seconds by loop."""
-
-    monotonic: Callable[[], float]
-    synced: Callable[[], bool] = lambda: True
-    beats: dict[str, float] = field(default_factory=dict)
-
-    def beat(self, name: str) -> Callable[[], None]:
-        def moved() -> None:
-            self.beats[name] = self.monotonic()
-
+    def told() -> None:
         moved()
-        return moved
+        heard.set_to_current_time()
 
-    def stuck(self) -> list[str]:
-        """Return the loops that have not moved for too long."""
-        now = self.monotonic()
-        return sorted(name for name, at in self.beats.copy().items() if now - at > STUCK_SECONDS)
-
-    def answer(self, path: str) -> tuple[int, str]:
-        """Return the code and the text for a probe."""
-        if path == "/healthz":
-            return (500, f"stuck: {', '.join(stuck)}") if (stuck := self.stuck()) else (200, "ok")
-        if path == "/readyz":
-            return (200, "ok") if self.synced() else (503, "the objects are not listed yet")
-        return 404, "not found"
-
-    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
-        """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
-        health = self
-
-        class Probe(MetricsHandler):
-            timeout = PROBE_SECONDS
-
-            def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
-                path = self.path.partition("?")[0]
-                if path == "/metrics":
-                    return super().do_GET()
-                code, text = health.answer(path)
-                self.send_response(code)
-                self.end_headers()
-                self.wfile.write(f"{text}\n".encode())
-                return None
-
-        try:
-            server = ProbeServer(address, port, Probe.factory(registry))
-        except OSError as error:
-            where = f"port {port} of {address}" if address else f"port {port}"
-            raise Missing(f"set --health-port or HEALTH_PORT: {where} can't be had: {error}") from error
-        threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
-        return server
+    return told
 
 
 @dataclass
@@ -281,53 +189,76 @@ class Process:
         return thread
 
 
-def build(config: Config, environ: Mapping[str, str]) -> Process:
-    """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
-    metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
-    namespaces = sorted(config.namespace) or [""]
-    api = kube.connect(config.workers + len(namespaces) + 4)
-    try:
-        clients = aws.connect(config.region, config.workers + 2, metrics.asked_aws)
-    except aws.AwsError as error:
-        raise Missing(str(error)) from error
-    told = metrics.asked_kube
-    sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic)
-    store, queue, health = Store(), WorkQueue(time.monotonic, metrics), Health(time.monotonic)
-    queue.close()
-    elector, check = None, lambda: None
-    if not config.no_leader_elect:
-        key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
-        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
-        check = elector.check
-    metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
-    reconciler = Reconciler(
-        store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
-        metrics["fargate_profile_time_to_ready_seconds"].observe,
-    )  # fmt: skip
-    metrics.registry.register(Census(store, reconciler.tally, utc_now))
-    informers = {
-        f"informer {namespace}".rstrip(): Informer(each, store, queue, hearing(health, metrics, namespace), namespace)
-        for namespace, each in zip(namespaces, sources, strict=True)
-    }
-    health.synced = lambda: all(each.synced for each in informers.values())
-    controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
-    return Process(config, sources, store, queue, informers, controller, health, metrics, elector)
+# The engine
 
 
-def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
-    moved = health.beat(f"informer {namespace}".rstrip())
-    heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
+class Controller:
+    """Hands the queue's keys to the reconciler and schedules the next look at each."""
 
-    def told() -> None:
-        moved()
-        heard.set_to_current_time()
+    def __init__(
+        self,
+        queue: WorkQueue,
+        reconcile: Callable[[Key], Requeue],
+        resync_seconds: float,
+        rand: Callable[[], float] = random.random,
+        metrics: Metrics | None = None,
+    ) -> None:
+        self._queue, self._reconcile, self._resync_seconds, self._rand = queue, reconcile, resync_seconds, rand
+        self._backoff, self._metrics = Backoff(RETRY_SECONDS, rand), metrics or Metrics()
 
-    return told
+    def run_once(self, wait: float = 0.0) -> bool:
+        """Work on one key, waiting up to `wait` seconds for it; say whether there was one."""
+        key = self._queue.get(wait)
+        if key is None:
+            return False
+        with self._metrics["controller_runtime_reconcile_time_seconds"].time():
+            try:
+                result, after = self._after(key, self._reconcile(key))
+            except (kube.Conflict, kube.NotFound):
+                result, after = "requeue", CONFLICT_SECONDS
+            except kube.KubeError as error:
+                fields = {"object": "/".join(key), "message": str(error)}
+                log.warning('failed object=%(object)s message="%(message)s"', fields)
+                result, after = "error", self._backoff.next(key)
+            except Exception:
+                fields = {"object": "/".join(key)}
+                log.exception("a bug: the pass of object=%(object)s broke off; the others go on", fields)
+                result, after = "error", self._backoff.next(key)
+        self._metrics.passed(result)
+        if after is not None:
+            self._queue.add(key, after)
+        self._queue.done(key)
+        return True
+
+    def _after(self, key: Key, requeue: Requeue) -> tuple[str, float | None]:
+        if requeue.retry:
+            return "error", self._backoff.next(key)
+        if not requeue.unseen:
+            self._backoff.forget(key)
+        if requeue.gone:
+            return "success", None
+        if requeue.after is not None:
+            return "requeue_after", requeue.after
+        return "success", self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
 
 
-def utc_now() -> datetime:
-    return datetime.now(UTC)
+def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event, beat: Callable[[], None]) -> None:
+    """Call `run_once` until `stop`, resting after failures: the one `while` of the program."""
+    while not stop.is_set():
+        beat()
+        try:
+            run_once()
+            backoff.forget()
+        except kube.KubeError as error:
+            if not stop.is_set():  # then it is the watch that was ended
+                log.warning("the API server failed, tried again soon: %s", error)
+            stop.wait(backoff.next())
+        except Exception:
+            log.exception("a bug: a loop broke off and starts again")
+            stop.wait(backoff.next())
+
+
+# Signals, probes, metrics
 
 
 def stop_on_signals(stop: threading.Event) -> None:
@@ -350,21 +281,99 @@ def stop_on_signals(stop: threading.Event) -> None:
     threading.Thread(target=wait, name="signals", daemon=True).start()
 
 
-def main(arguments: list[str], environ: Mapping[str, str]) -> int:
-    try:
-        if arguments[:1] and arguments[0] in commands.COMMANDS:
-            return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
-        config = configure(arguments, environ)
-        log_to_stderr(config.log_format, config.log_level)
-        process = build(config, environ)
-        stop_on_signals(process.stop)
-        process.health.serve(config.health_address, config.health_port, process.metrics.registry)
-    except (Missing, kube.KubeError) as error:
-        print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
-        return 2
-    fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers}
-    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)s", fields)
-    return process.run()
+@dataclass
+class Health:
+    """Alive as long as every loop moves; `beats` are monotonic seconds by loop."""
+
+    monotonic: Callable[[], float]
+    synced: Callable[[], bool] = lambda: True
+    beats: dict[str, float] = field(default_factory=dict)
+
+    def beat(self, name: str) -> Callable[[], None]:
+        def moved() -> None:
+            self.beats[name] = self.monotonic()
+
+        moved()
+        return moved
+
+    def stuck(self) -> list[str]:
+        """Return the loops that have not moved for too long."""
+        now = self.monotonic()
+        return sorted(name for name, at in self.beats.copy().items() if now - at > STUCK_SECONDS)
+
+    def answer(self, path: str) -> tuple[int, str]:
+        """Return the code and the text for a probe."""
+        if path == "/healthz":
+            return (500, f"stuck: {', '.join(stuck)}") if (stuck := self.stuck()) else (200, "ok")
+        if path == "/readyz":
+            return (200, "ok") if self.synced() else (503, "the objects are not listed yet")
+        return 404, "not found"
+
+    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+        """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
+        health = self
+
+        class Probe(MetricsHandler):
+            timeout = PROBE_SECONDS
+
+            def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+                path = self.path.partition("?")[0]
+                if path == "/metrics":
+                    return super().do_GET()
+                code, text = health.answer(path)
+                self.send_response(code)
+                self.end_headers()
+                self.wfile.write(f"{text}\n".encode())
+                return None
+
+        try:
+            server = ProbeServer(address, port, Probe.factory(registry))
+        except OSError as error:
+            where = f"port {port} of {address}" if address else f"port {port}"
+            raise Missing(f"set --health-port or HEALTH_PORT: {where} can't be had: {error}") from error
+        threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
+        return server
+
+
+class ProbeServer(ThreadingHTTPServer):
+    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
+
+    def __init__(self, address: str, port: int, handler: type[MetricsHandler]) -> None:
+        dual = not address and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
+        super().__init__((address, port), handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
+
+
+@dataclass(eq=False)  # the registry wants it hashable
+class Census:
+    """Counts objects and profiles at each scrape."""
+
+    store: Store
+    tally: Callable[[], Mapping[str, Tally]]
+    now: Callable[[], datetime]
+
+    def collect(self) -> Iterator[Metric]:
+        phases = [phase_of(obj) for obj in self.store.objects()]
+        counted = dict.fromkeys(Phase, 0) | Counts(phase for phase, _ in phases)
+        waits = ((self.now() - since).total_seconds() for phase, since in phases if phase is Phase.RECONCILING)
+        clusters = self.tally()
+        states = {(name, state): n for name, each in clusters.items() for state, n in each.states.items()}
+        orphans = {(name,): each.orphans for name, each in clusters.items()}
+        yield gauges(
+            "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
+        )
+        yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
+        yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
+        yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 if __name__ == "__main__":

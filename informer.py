@@ -39,7 +39,7 @@ class Store:
         """Take a newer version; say whether more than status has changed, which only we write."""
         with self._lock:
             before = self._objects.get(key_of(obj))
-            return self._put(obj) and (before is None or _said(before) != _said(obj))
+            return self._put(obj) and (before is None or _without_status(before) != _without_status(obj))
 
     def remove(self, obj: Object) -> None:
         with self._lock:
@@ -53,7 +53,7 @@ class Store:
             vanished = {key for key in self._objects.keys() - listed if namespace in {"", key[0]}}
             for key in vanished:
                 del self._objects[key]
-            self._gone = {key: version for key, version in self._gone.items() if namespace not in {"", key[0]}}
+            self._gone = {key: uid for key, uid in self._gone.items() if namespace not in {"", key[0]}}
             for obj in objects:
                 self._put(obj)
             return listed | vanished
@@ -71,7 +71,7 @@ class Store:
         return True
 
 
-def _said(obj: Object) -> Object:
+def _without_status(obj: Object) -> Object:
     meta = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
     return {"metadata": meta, "spec": obj.get("spec")}
 
@@ -119,7 +119,7 @@ class Informer:
         seen = 0
         try:
             for kind, obj in self._source.watch(self._version):
-                self._take(kind, obj)
+                self._apply(kind, obj)
                 self._heard()
                 seen += 1
         except kube.Gone:
@@ -128,7 +128,7 @@ class Informer:
         if not seen:  # not even a bookmark: to resume at once would be a hot loop
             raise kube.KubeError("the watch ended without an event")
 
-    def _take(self, kind: str, obj: Object) -> None:
+    def _apply(self, kind: str, obj: Object) -> None:
         self._version = obj["metadata"]["resourceVersion"]
         if kind == "BOOKMARK":
             return

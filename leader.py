@@ -73,12 +73,12 @@ class LeaderElector:
         if self._led and not self.leading():
             raise LostLease(f"it could not be renewed for {HOLD_SECONDS:.0f} s")
         if not (self._led and self._lease):
-            self._see(self._leases.read_lease(*self._key))
+            self._observe(self._leases.read_lease(*self._key))
         holder = self._lease.get("spec", {}).get("holderIdentity")
         if self._led and holder != self.identity:
             raise LostLease(f"{holder or 'nobody'} has it now")
         if holder in {None, "", self.identity} or self._lapsed():
-            self._take()
+            self._acquire()
         return LOOK_SECONDS * (1.0 if self._led else 0.5 + 0.5 * self._rand())
 
     def release(self) -> None:
@@ -93,7 +93,7 @@ class LeaderElector:
         except kube.KubeError as error:
             log.warning("the Lease could not be released, it expires: %s", error)
 
-    def _see(self, lease: Object) -> None:
+    def _observe(self, lease: Object) -> None:
         self._lease, record = lease, lease.get("spec", {})
         if record != self._record:
             self._record, self._changed_at = record, self._monotonic()
@@ -102,7 +102,7 @@ class LeaderElector:
         seconds = (self._record or {}).get("leaseDurationSeconds") or LEASE_SECONDS
         return self._monotonic() >= self._changed_at + seconds
 
-    def _take(self) -> None:
+    def _acquire(self) -> None:
         lease, self._lease = self._lease, {}  # should the write fail, the next step reads first
         old, sent, now = lease.get("spec", {}), self._monotonic(), kube.micro_time(self._now())
         ours = old.get("holderIdentity") == self.identity

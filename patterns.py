@@ -7,23 +7,28 @@ from __future__ import annotations
 
 from functools import cache, lru_cache
 
-# Which profiles can select the same pod: EKS then takes the first by name and says nothing (eks.md B2).
-
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
 
 @lru_cache(maxsize=4096)
 def meet(one: str, other: str) -> bool:
-    """Say whether some word matches both patterns, in which `*` stands for any characters and `?` for one."""
+    """Say whether some word of at most `LONGEST_WORD` characters matches both patterns."""
 
     @cache
     def shortest(i: int, j: int) -> float:
+        """Return the length of the shortest word that matches both from these places on."""
         a, b = one[i : i + 1], other[j : j + 1]
-        ways = [0.0] if not a and not b else []
+        ways = []
+        if not a and not b:
+            ways.append(0.0)
         if a == "*":
-            ways += [shortest(i + 1, j), *([1 + shortest(i, j + 1)] if b and b != "*" else [])]
+            ways.append(shortest(i + 1, j))  # it stands for nothing more
+            if b not in {"", "*"}:
+                ways.append(1 + shortest(i, j + 1))  # it stands for the other's character
         if b == "*":
-            ways += [shortest(i, j + 1), *([1 + shortest(i + 1, j)] if a and a != "*" else [])]
+            ways.append(shortest(i, j + 1))
+            if a not in {"", "*"}:
+                ways.append(1 + shortest(i + 1, j))
         if a and b and "*" not in a + b and (a == b or "?" in a + b):
             ways.append(1 + shortest(i + 1, j + 1))
         return min(ways, default=float("inf"))

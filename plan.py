@@ -1,83 +1,52 @@
 """What one FargateProfile object needs next: `plan` takes the first row of the table `PLAN` that fits.
 
-The picture: `Case` (object, view of the cluster, memory, facts) -> `PLAN` -> exactly one `Action`. The table is the
-specification; above it stand the words that its rows are made of: the actions, the case, preflight, the messages.
+The picture: `Case` (object, view of the cluster, memory, facts) -> `PLAN` -> exactly one `Action`.
+The table is the specification. It stands at the end; before it the words that its rows are made of:
+the actions, the case, preflight, what is said.
 
-Pure and total: no clock, no call, no log. What it is not: an effect, a status, anything that is done.
+Pure and total: no clock, no call, no log. What it is not: an effect, or a status as users see it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
-from fnmatch import fnmatchcase
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import (
-    FARGATE_POLICY,
-    FARGATE_PRINCIPAL,
-    Facts,
-    Profile,
-    ProfileSpec,
-    View,
+from aws import Facts, Profile, ProfileSpec, View
+from kube import Key, Object
+from spec import (
+    CONTROLLER_KEY,
+    OBJECTIONS,
+    OWNER_KEY,
+    TIME_MAY_MEND,
+    Home,
+    Identity,
+    InvalidSpec,
+    Memory,
+    Objection,
+    Resource,
+    Settings,
+    UpdatePolicy,
+    fingerprint,
+    second,
+    warning,
 )
-from kube import Key
-from spec import CONTROLLER_KEY, OWNER_KEY, Identity, InvalidSpec, Memory, Resource, UpdatePolicy, second
 
-LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true
-STALLED_SECONDS = (15.0, 600.0)  # the world outside may have been mended: looked at again, less and less often
+T = TypeVar("T")
+
+# The world outside may have been mended: what is stalled is looked at again, less and less often.
+STALLED_SECONDS = (15.0, 600.0)
 POLL_MOST_SECONDS = 15.0
-LONG_CREATING, LONG_DELETING = timedelta(minutes=15), timedelta(minutes=45)  # containers-roadmap#1211
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
+WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
 
 
-@dataclass(frozen=True)
-class Home:
-    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
-
-    partition: str
-    region: str
-    account: str
-    cluster: str
-    controller: str
-
-    @property
-    def cluster_arn(self) -> str:
-        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What objects may ask for, as those who run the controller have set it; the defaults forbid nothing.
-
-    `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object selects pods of its own
-    namespace there and no others.
-    """
-
-    roles: Collection[str] = ("*",)
-    own_namespace_in: str = ""
-
-    def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, str]]:
-        """Yield (reason, message) of all that is not allowed; judged by the object alone, nothing is looked up."""
-        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
-            where = f"spec.podExecutionRoleArn: {spec.role} is not among the roles that objects may pass"
-            yield "RoleNotAllowed", f"{where}: take one that matches the controller's --allowed-roles."
-        if not self.own_namespace_in:
-            return
-        if who.cluster != self.own_namespace_in:
-            where = f"spec.clusterName: objects may select pods of cluster {self.own_namespace_in} only"
-            yield "ClusterNotAllowed", f"{where} (--selector-namespaces=own): make a new object without the field."
-        if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            where = f"spec.selectors: {', '.join(foreign)} is not the object's own namespace"
-            mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
-            yield "SelectorNotAllowed", f"{where} (--selector-namespaces=own): {mend}."
-
-
-# What to do about it.
+# What may be done, or said.
 
 
 class Phase(Enum):
@@ -88,11 +57,12 @@ class Phase(Enum):
 
 
 @dataclass(frozen=True)
-class Stay:
-    """Change nothing and say why: what the plan calls Nothing, Wait and Refuse. Also what a pass reports.
+class Report:
+    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change reports.
 
-    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of the poll, STALLED
-    less and less often. `about` is the profile that the judgement is on. `retry`: by the queue's backoff.
+    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
+    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen anew
+    before it is said. `retry`: by the queue's backoff.
     """
 
     phase: Phase
@@ -105,7 +75,9 @@ class Stay:
 
 @dataclass(frozen=True)
 class NeedFacts:
-    """Ask for the facts and plan again: no change, same pass."""
+    """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
+
+    spec: ProfileSpec
 
 
 @dataclass(frozen=True)
@@ -115,7 +87,10 @@ class AddFinalizer:
 
 @dataclass(frozen=True)
 class RemoveFinalizer:
-    """Let the object go; `event` says what became of its profile. `blind`: nothing of it can be looked at from here."""
+    """Let the object go; `event` says what became of its profile.
+
+    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here.
+    """
 
     event: str
     message: str
@@ -124,7 +99,10 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True)
 class CreateProfile:
+    """Make the profile; `warning` is what is unusual about it but may be meant."""
+
     name: str
+    spec: ProfileSpec
     warning: str = ""
 
 
@@ -153,7 +131,10 @@ class UntagProfile:
 
 
 Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
-Action = Stay | NeedFacts | Change
+Action = Report | NeedFacts | Change
+
+
+# What is seen.
 
 
 @dataclass(frozen=True)
@@ -162,58 +143,55 @@ class Case:
 
     who: Identity
     resource: Resource | InvalidSpec
+    memory: Memory
     home: Home
     view: View
-    memory: Memory
     facts: Facts | None
+    settings: Settings
     now: datetime
-    lost_create: timedelta = LOST_CREATE
-    may_adopt: bool = False
-    limits: Limits = Limits()
+
+    # The object
 
     @cached_property
     def spec(self) -> ProfileSpec | None:
         return self.resource.profile if isinstance(self.resource, Resource) else None
 
     @property
+    def refusal(self) -> InvalidSpec | None:
+        return self.resource if isinstance(self.resource, InvalidSpec) else None
+
+    @property
     def update_policy(self) -> UpdatePolicy:
         return self.resource.update_policy if isinstance(self.resource, Resource) else "Refuse"
+
+    @property
+    def asks_to_adopt(self) -> bool:
+        return isinstance(self.resource, Resource) and self.resource.adopt
+
+    @property
+    def may_adopt(self) -> bool:
+        return self.settings.may_adopt(self.who.namespace)
+
+    @property
+    def going(self) -> bool:
+        """The object is deleted, and its profile with it."""
+        return self.who.deleting and not self.who.retain
+
+    @property
+    def retaining(self) -> bool:
+        """The object is deleted, its profile stays."""
+        return self.who.deleting and self.who.retain
+
+    @property
+    def elsewhere(self) -> bool:
+        """The object has, or may have, a profile in a cluster other than the one that we look at."""
+        return self.memory.made_in not in {"", self.home.cluster_arn}
+
+    # Its profiles
 
     @cached_property
     def owner_tags(self) -> dict[str, str]:
         return {OWNER_KEY: self.who.owner, CONTROLLER_KEY: self.home.controller}
-
-    @cached_property
-    def wanted_tags(self) -> dict[str, str]:
-        return self.owner_tags | dict(self.resource.tags if isinstance(self.resource, Resource) else {})
-
-    @cached_property
-    def owned(self) -> tuple[Profile, ...]:
-        """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
-
-        def rank(each: Profile) -> tuple[bool, bool, bool, datetime]:
-            wanted = each.active and self.meets(each)
-            return not wanted, each.name != self.memory.profile_name, not each.active, each.created_at
-
-        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
-
-    @cached_property
-    def kept(self) -> Profile | None:
-        return next(iter(self.owned), None)
-
-    @cached_property
-    def hands_over(self) -> Profile | None:
-        """The profile that kopf's operator made for this object: untagged, as wanted, not older than the object."""
-        found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
-        if found is None or self.owner_tags.keys() & found.tags.keys() or self.who.created_at > found.created_at:
-            return None
-        return found if self.meets(found) and not self.forbidden else None
-
-    @cached_property
-    def failed(self) -> Profile | None:
-        """A profile in a failed state; of an object that goes, only one that failed to go."""
-        states = {"DELETE_FAILED"} if self.who.deleting else {"DELETE_FAILED", "CREATE_FAILED"}
-        return next((profile for profile in self.owned if profile.status in states), None)
 
     def owns(self, profile: Profile) -> bool:
         """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
@@ -226,92 +204,147 @@ class Case:
     def meets(self, profile: Profile) -> bool:
         return self.spec is not None and not self.spec.differs(profile)
 
-    @property
-    def elsewhere(self) -> bool:
-        return self.memory.made_in not in {"", self.home.cluster_arn}
+    @cached_property
+    def owned(self) -> tuple[Profile, ...]:
+        """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
+
+        def rank(each: Profile) -> tuple[bool, bool, bool, datetime]:
+            wanted = each.active and self.meets(each)
+            serves = each.name == self.memory.profile_name
+            return not wanted, not serves, not each.active, each.created_at
+
+        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
+
+    @cached_property
+    def serving(self) -> Profile | None:
+        """The owned profile that is to be kept, whatever its state."""
+        return next(iter(self.owned), None)
 
     @property
-    def going(self) -> bool:
-        return self.who.deleting and not self.who.retain
+    def surplus(self) -> Profile | None:
+        """Of several owned profiles the one that is least worth keeping."""
+        return self.owned[-1] if len(self.owned) > 1 else None
+
+    @cached_property
+    def failed(self) -> Profile | None:
+        """A profile in a failed state; of an object that goes, only one that failed to go."""
+        states = {"DELETE_FAILED"} if self.who.deleting else {"DELETE_FAILED", "CREATE_FAILED"}
+        return next((profile for profile in self.owned if profile.status in states), None)
 
     @property
-    def retaining(self) -> bool:
-        return self.who.deleting and self.who.retain
-
-    @property
-    def in_flight(self) -> Profile | None:
+    def owned_in_flight(self) -> Profile | None:
         return next((each for each in self.owned if not (each.active or each.failed)), None)
 
     @property
     def stripped(self) -> Profile | None:
         """A profile without all of its owner tags; to have none of them is what a retained one shall come to."""
-        missing = ((each, self.owner_tags.keys() - each.tags.keys()) for each in self.owned)
-        return next((each for each, keys in missing if keys and not (self.retaining and len(keys) > 1)), None)
+        for profile in self.owned:
+            missing = self.owner_tags.keys() - profile.tags.keys()
+            if missing and not (self.retaining and len(missing) == len(self.owner_tags)):
+                return profile
+        return None
+
+    # The profiles of nobody and of others
+
+    @cached_property
+    def made_by_kopf(self) -> Profile | None:
+        """The profile that kopf's operator made for this object: untagged, as wanted, not older than the object."""
+        found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
+        if found is None or tagged(found) or self.who.created_at > found.created_at:
+            return None
+        return found if self.meets(found) and not self.forbidden else None
 
     @property
     def target(self) -> str:
         """The name of the profile that is to be made: base, but for a replacement where base is taken."""
-        if self.spec and self.kept and self.update_policy == "Replace" and self.who.base in self.view.profiles:
+        replaces = self.serving and self.update_policy == "Replace"
+        if self.spec and replaces and self.who.base in self.view.profiles:
             return f"{self.who.base}-{fingerprint(self.who, self.spec)}"
         return self.who.base
 
     @property
-    def taker(self) -> Profile | None:
+    def name_holder(self) -> Profile | None:
         """Who has the name of the profile that is to be made, but for one that goes for it."""
         found = self.view.profiles.get(self.target)
-        return None if found and self.update_policy == "Recreate" and self.owns(found) else found
+        goes_for_it = found and self.update_policy == "Recreate" and self.owns(found)
+        return None if goes_for_it else found
 
     @property
-    def adopts(self) -> Profile | None:
+    def adoptable(self) -> Profile | None:
         """The profile without an owner that the object may take over: spec and operator allow it."""
-        asks = isinstance(self.resource, Resource) and self.resource.adopt and self.may_adopt and not self.owned
-        found = self.taker if asks else None
-        return found if found and not found.failed and not self.owner_tags.keys() & found.tags.keys() else None
+        if not self.asks_to_adopt or not self.may_adopt or self.owned:
+            return None
+        found = self.name_holder
+        return None if found is None or found.failed or tagged(found) else found
+
+    # What earlier passes did
 
     @property
     def answer_may_be_lost(self) -> datetime | None:
         """Until when an unanswered create may still come true."""
-        until = (self.memory.create_started_at or self.now) + self.lost_create
-        return until if self.memory.create_started_at and self.now < until else None
+        if self.memory.create_started_at is None:
+            return None
+        until = self.memory.create_started_at + self.settings.lost_create
+        return until if self.now < until else None
 
     @property
     def rest(self) -> datetime | None:
         """Until when a profile in a failed state rests; a failure not yet counted rests from now."""
         if not self.failed:
             return None
-        counted = remember(self)
+        counted = self.memory.counting(self.failed.arn, self.now)
         until = (counted.failed_at or self.now) + backoff(counted.failures)
         return until if self.now < until else None
 
+    # Tags and limits
+
+    @cached_property
+    def wanted_tags(self) -> dict[str, str]:
+        return self.owner_tags | dict(self.resource.tags if isinstance(self.resource, Resource) else {})
+
     @cached_property
     def missing_tags(self) -> dict[str, str]:
-        tags = self.kept.tags if self.kept else {}
+        tags = self.serving.tags if self.serving else {}
         return {key: value for key, value in self.wanted_tags.items() if tags.get(key) != value}
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
-        tags = self.kept.tags if self.kept else {}
+        """Tag keys that we have set and the spec no longer has: those that others set stay."""
+        tags = self.serving.tags if self.serving else {}
         return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
 
     @cached_property
-    def forbidden(self) -> list[tuple[str, str]]:
+    def forbidden(self) -> list[Objection]:
         """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
-        if self.spec is None or (self.kept and self.meets(self.kept)):
+        if self.spec is None or (self.serving and self.meets(self.serving)):
             return []
-        return [*self.limits.forbid(self.who, self.spec)]
+        return [*self.settings.limits.forbid(self.who, self.spec)]
 
     @cached_property
-    def objections(self) -> list[tuple[str, str]]:
+    def objections(self) -> list[Objection]:
+        """What AWS would have against the profile that is to be made, as far as the facts are known."""
         if not (self.spec and self.facts):
             return []
         return [each for check in OBJECTIONS for each in check(self.home, self.view, self.spec, self.facts)]
 
 
-def fingerprint(who: Identity, spec: ProfileSpec) -> str:
-    """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
-    selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
-    said = [who.namespace, who.name, who.base, spec.role, selectors, sorted(spec.subnets or ())]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()[:8]
+def case_of(
+    obj: Object, who: Identity, memory: Memory, home: Home, view: View, settings: Settings, now: datetime
+) -> Case:
+    """Return the case of an object, before any fact is asked for; an invalid spec is a case too."""
+    resource: Resource | InvalidSpec
+    try:
+        resource = Resource.parse(obj)
+    except InvalidSpec as error:
+        resource = error
+    return Case(
+        who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
+    )  # fmt: skip
+
+
+def tagged(profile: Profile) -> bool:
+    """Say whether the profile carries a tag of an owner, whoever that is."""
+    return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
 
 
 def backoff(failures: int) -> timedelta:
@@ -320,211 +353,170 @@ def backoff(failures: int) -> timedelta:
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
-# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown, and no objection.
+# What is said where nothing is changed. Each takes the case and what its row has found.
 
 
-def no_such(home: Home) -> str:
-    mend = "make it, correct the controller's cluster or region, or make a new object with another spec.clusterName"
-    return f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}: {mend}."
+def refuse(reason: str, message: str, about: str | None = None) -> Report:
+    return Report(Phase.STALLED, reason, message, about=about)
 
 
-def no_cluster(home: Home, view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
-    if not view.found or (facts.cluster and not facts.cluster.found):
-        yield "ClusterNotFound", no_such(home)
-    elif facts.cluster and facts.cluster.status != "ACTIVE":
-        yield "ClusterNotActive", f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
-
-
-def wrong_subnets(home: Home, _view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
-    vpc = facts.cluster.vpc if facts.cluster else ""
-    for name, subnet in facts.subnets.items():
-        where = f"spec.subnets: {name}"
-        if subnet and not subnet.found:
-            yield "SubnetNotFound", f"{where} does not exist in {home.region}: correct or remove it."
-        elif subnet:
-            if vpc and subnet.vpc != vpc:
-                mend = "take a subnet of the cluster's VPC"
-                yield "SubnetOfOtherVpc", f"{where} is in {subnet.vpc}, the cluster in {vpc}: {mend}."
-            if subnet.public:
-                mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
-                yield "SubnetPublic", f"{where} routes to an internet gateway: {mend}."
-            # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer names.
-            if subnet.outpost or subnet.zone[:-1] != home.region:
-                place = subnet.outpost or f"zone {subnet.zone}"
-                mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
-                yield "SubnetUnsupportedZone", f"{where} is in {place}: {mend}."
-
-
-def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
-    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
-    if not role:
-        return
-    if not role.found or role.arn != spec.role:
-        there = f" (the role of that name is {role.arn})" if role.found else ""
-        ours = spec.role.split(":")[4] == home.account
-        mend = f"{'make the role or ' if ours else 'EKS takes roles of its own account only; '}correct the ARN"
-        yield "RoleNotFound", f"{where} does not exist in account {home.account}{there}: {mend}."
-        return
-    if not role.trusts_fargate:
-        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
-        yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}."
-    if role.policies is not None and not role.policies:
-        yield "RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}."
-
-
-OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
-TIME_MAY_MEND = {"ClusterNotFound", "ClusterNotActive"}
-
-
-def warning(spec: ProfileSpec, facts: Facts | None) -> str:
-    """Return what is unusual but may be meant, "" for nothing."""
-    policies = facts.role.policies if facts and facts.role else None
-    if not policies or FARGATE_POLICY in policies:
-        return ""
-    return f"{spec.role} does not have {FARGATE_POLICY}: pods start only if its other policies let them pull images."
-
-
-# What is said where nothing is changed.
-
-
-def refuse(reason: str, message: str, about: str | None = None) -> Stay:
-    return Stay(Phase.STALLED, reason, message, about=about)
-
-
-def released(c: Case) -> Stay:
+def released(c: Case, _found: bool) -> Report:
     others = ", ".join(c.who.finalizers) or "none"
-    return Stay(Phase.IDLE, "Released", f"The controller is done with this object; other finalizers hold it: {others}.")
+    text = f"The controller is done with this object; other finalizers hold it: {others}."
+    return Report(Phase.IDLE, "Released", text)
 
 
-def wrong_home(c: Case) -> Stay:
+def wrong_home(c: Case, _found: bool) -> Report:
+    there = f"The profile was made in {c.memory.made_in}"
+    here = f"this controller works in {c.home.cluster_arn}"
     mend = (
-        "correct the controller's cluster or region, let the controller of that cluster have the object, or set "
-        "spec.deletionPolicy: Retain and delete it"
+        "correct the controller's cluster or region, let the controller of that cluster have the "
+        "object, or set spec.deletionPolicy: Retain and delete it"
     )
-    there = f"The profile was made in {c.memory.made_in}, this controller works in {c.home.cluster_arn}"
-    return refuse("WrongHome", f"{there}: {mend}.")
+    return refuse("WrongHome", f"{there}, {here}: {mend}.")
 
 
-def deletion_suspended(c: Case) -> Stay:
-    name = (c.kept or c.hands_over or c.owned[0]).name
-    mend = f"unset it to delete profile {name}, or set spec.deletionPolicy: Retain to keep it"
-    return Stay(Phase.IDLE, "Suspended", f"The deletion waits because spec.suspend is true: {mend}.")
+def deletion_suspended(_c: Case, profile: Profile) -> Report:
+    mend = f"unset it to delete profile {profile.name}, or set spec.deletionPolicy: Retain to keep it"
+    text = f"The deletion waits because spec.suspend is true: {mend}."
+    return Report(Phase.IDLE, "Suspended", text)
 
 
-def suspended(c: Case) -> Stay:
-    shown = f"profile {c.kept.name} is {c.kept.status}" if c.kept else "there is no profile"
+def suspended(c: Case, _found: bool) -> Report:
+    shown = "there is no profile"
+    if c.serving:
+        shown = f"profile {c.serving.name} is {c.serving.status}"
     if more := ", ".join(each.name for each in c.owned[1:]):
         shown += f", and {more} is there too"
     mend = "nothing is made, changed or deleted until spec.suspend is unset"
-    return Stay(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
+    return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
 
 
-def lost_answer(c: Case) -> Stay:
-    until = c.answer_may_be_lost or c.now
-    message = f"A create was sent whose answer may have been lost: EKS is looked at again at {second(until)}."
-    return Stay(Phase.RECONCILING, "Deleting", message, until)
+def lost_answer(_c: Case, until: datetime) -> Report:
+    asked = "A create was sent whose answer may have been lost"
+    text = f"{asked}: EKS is looked at again at {second(until)}."
+    return Report(Phase.RECONCILING, "Deleting", text, until)
 
 
-def let_go(c: Case) -> RemoveFinalizer:
-    left = c.taker if c.who.from_kopf else None
-    if left is None:
-        where, name = f"EKS cluster {c.who.cluster}", c.memory.profile_name
-        said = f"Profile {name} is gone from {where}." if name else f"{where} has no profile of this object."
-        return RemoveFinalizer("Deleted", said)
-    why = "it is not shown to be this object's (other fields, other tags, or older); delete it by hand if it is"
-    return RemoveFinalizer("ProfileLeft", f"Profile {left.name} stays in EKS cluster {c.who.cluster}: {why}.")
+def let_go(c: Case, _found: bool) -> RemoveFinalizer:
+    left = c.name_holder if c.who.from_kopf else None
+    where = f"EKS cluster {c.who.cluster}"
+    if left:
+        why = "it is not shown to be this object's (other fields, other tags, or older)"
+        text = f"Profile {left.name} stays in {where}: {why}; delete it by hand if it is."
+        return RemoveFinalizer("ProfileLeft", text)
+    if name := c.memory.profile_name:
+        return RemoveFinalizer("Deleted", f"Profile {name} is gone from {where}.")
+    return RemoveFinalizer("Deleted", f"{where} has no profile of this object.")
 
 
-def flight(c: Case) -> Stay:
-    profile = c.in_flight or c.hands_over or c.owned[0]
+def flight(c: Case, profile: Profile) -> Report:
+    """Say what EKS is at, and what comes of it for the profile that serves."""
     message = f"Profile {profile.name} is {profile.status}."
     if profile.status == "CREATING" and c.now > profile.created_at + LONG_CREATING:
         message += " That takes unusually long (over 15 min): look at the cluster's health in EKS."
     if profile.status == "DELETING" and c.now > (c.who.deleted_at or c.now) + LONG_DELETING:
         message += " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
     reason = "Deleting" if profile.status == "DELETING" else "Creating"
-    if c.who.deleting or c.kept is None:
-        return Stay(Phase.RECONCILING, reason, message)
-    if c.kept is profile:
-        again = " Then it is made again." if profile.status == "DELETING" else ""
-        return Stay(Phase.RECONCILING, reason, message + again)
-    return Stay(Phase.RECONCILING, "Replacing", f"{swap(c, c.kept, profile)} {message}")
+    if c.who.deleting or c.serving is None:
+        return Report(Phase.RECONCILING, reason, message)
+    if c.serving.name != profile.name:
+        return Report(Phase.RECONCILING, "Replacing", f"{swap(c, c.serving, profile)} {message}")
+    again = " Then it is made again." if profile.status == "DELETING" else ""
+    return Report(Phase.RECONCILING, reason, message + again)
 
 
-def asked_for(c: Case, name: str) -> Stay:
+def asked_for(c: Case, name: str) -> Report:
     """Say that a profile is on its way to EKS, before EKS has answered."""
-    if c.kept:
-        text = f"EKS is asked to make profile {name} in the place of {c.kept.name}."
-        return Stay(Phase.RECONCILING, "Replacing", text)
-    return Stay(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
+    if c.serving:
+        text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
+        return Report(Phase.RECONCILING, "Replacing", text)
+    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
 
 
-def swap(c: Case, kept: Profile, other: Profile) -> str:
+def lost_before(c: Case, status: Object) -> str:
+    """Say that the profile which status still shows has gone, "" where that was our doing or is told already."""
+    gone = c.serving is None and status.get("profileStatus") not in {None, "DELETING"}
+    return " The one before had gone without the controller's doing." if gone else ""
+
+
+def swap(c: Case, serving: Profile, other: Profile) -> str:
     """Say which profile takes the place of which, and which one serves meanwhile."""
-    if c.meets(kept):
-        return f"Profile {kept.name} is as the spec says and serves; {other.name} goes."
+    if c.meets(serving):
+        return f"Profile {serving.name} is as the spec says and serves; {other.name} goes."
     if other.status == "CREATING" and c.meets(other):
-        return f"Profile {kept.name} is being replaced by {other.name} and serves until that is ACTIVE."
-    return f"Profile {kept.name} serves; {other.name}, made for an earlier spec, goes first."
+        replaced = f"Profile {serving.name} is being replaced by {other.name}"
+        return f"{replaced} and serves until that is ACTIVE."
+    return f"Profile {serving.name} serves; {other.name}, made for an earlier spec, goes first."
 
 
-def spare(c: Case) -> DeleteProfile:
+def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     """Return the deletion of the owned profile that is least worth keeping; the one to keep is its heir."""
-    kept, least = c.owned[0], c.owned[-1]
-    why = (
-        f"{kept.name} has taken its place" if c.meets(kept) else f"it was made for an earlier spec, {kept.name} serves"
-    )
-    return DeleteProfile(least, why, kept)
+    heir = c.owned[0]
+    if c.meets(heir):
+        return DeleteProfile(surplus, f"{heir.name} has taken its place", heir)
+    return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
 
 
-def resting(c: Case) -> Stay:
-    profile, until = c.failed or c.owned[0], c.rest or c.now
-    said = " ".join(f"{each.code}: {each.message}" for each in profile.health) or "EKS gives no reason."
-    again = "it is deleted and made again" if profile.status == "CREATE_FAILED" else "its deletion is asked for again"
-    message = f"Profile {profile.name} is {profile.status}. {said} Mend the cause; {again} at {second(until)}."
-    return Stay(Phase.STALLED, "CreateFailed" if "CREATE" in profile.status else "DeleteFailed", message, until)
+def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
+    profile, until = found
+    reason, again = "DeleteFailed", "its deletion is asked for again"
+    if profile.status == "CREATE_FAILED":
+        reason, again = "CreateFailed", "it is deleted and made again"
+    issues = " ".join(f"{each.code}: {each.message}" for each in profile.health)
+    mend = f"Mend the cause; {again} at {second(until)}."
+    failed = f"Profile {profile.name} is {profile.status}."
+    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
+    return Report(Phase.STALLED, reason, message, until)
 
 
-def refuse_all(c: Case) -> Stay:
-    findings = c.forbidden or c.objections
-    reasons = [reason for reason, _ in findings]
-    single = len(reasons) == 1
-    message = " ".join(text if single else f"{reason}: {text}" for reason, text in findings)
-    if c.kept:
-        message += f" Profile {c.kept.name} serves as it is."
-    phase = Phase.RECONCILING if TIME_MAY_MEND.issuperset(reasons) else Phase.STALLED
-    until = c.now + timedelta(seconds=POLL_MOST_SECONDS) if phase is Phase.RECONCILING else None
-    return Stay(phase, reasons[0], message, until, about=WHOLE_CLUSTER if "ClusterNotFound" in reasons else None)
+def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
+    """Say all at once; what time may mend is waited for at the pace of the poll."""
+    reasons = [each.reason for each in objections]
+    message = objections[0].message
+    if len(objections) > 1:
+        message = " ".join(f"{each.reason}: {each.message}" for each in objections)
+    if c.serving:
+        message += f" Profile {c.serving.name} serves as it is."
+    about = WHOLE_CLUSTER if "ClusterNotFound" in reasons else None
+    if not TIME_MAY_MEND.issuperset(reasons):
+        return refuse(reasons[0], message, about)
+    until = c.now + timedelta(seconds=POLL_MOST_SECONDS)
+    return Report(Phase.RECONCILING, reasons[0], message, until, about)
 
 
-def name_taken(c: Case) -> Stay:
-    taker = c.taker or c.owned[0]
-    if taker.status == "DELETING":
-        message = f"Profile {taker.name} ({whose(c, taker)}) is being deleted; then the name is free."
-        return Stay(Phase.RECONCILING, "WaitingForName", message, about=taker.name)
-    if c.adopts and taker.in_flight:
-        message = f"Profile {taker.name} is {taker.status}; it is adopted once it is ACTIVE."
-        return Stay(Phase.RECONCILING, "WaitingForName", message, about=taker.name)
-    message = f"Cluster {c.who.cluster} has a profile {taker.name} already, {whose(c, taker)}"
-    other = "make a new object with another spec.profileName"
-    stays = f" Profile {c.kept.name} serves as it is." if c.kept else ""
-    return refuse("NameTaken", f"{message}: {way_to_get(c, taker)}, or {other}.{stays}", about=taker.name)
+def name_taken(c: Case, holder: Profile) -> Report:
+    if holder.status == "DELETING":
+        message = f"Profile {holder.name} ({whose(c, holder)}) is being deleted; then the name is free."
+        return Report(Phase.RECONCILING, "WaitingForName", message, about=holder.name)
+    if c.adoptable and holder.in_flight:
+        message = f"Profile {holder.name} is {holder.status}; it is adopted once it is ACTIVE."
+        return Report(Phase.RECONCILING, "WaitingForName", message, about=holder.name)
+    message = f"Cluster {c.who.cluster} has a profile {holder.name} already, {whose(c, holder)}"
+    mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
+    stays = f" Profile {c.serving.name} serves as it is." if c.serving else ""
+    return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
 
 
 def whose(c: Case, profile: Profile) -> str:
     if OWNER_KEY not in profile.tags:
         return "without an owner"
-    elsewhere = profile.tags.get(CONTROLLER_KEY) != c.home.controller
-    return f"made for {profile.tags[OWNER_KEY]}" + (" of another Kubernetes cluster" if elsewhere else "")
+    ours = profile.tags.get(CONTROLLER_KEY) == c.home.controller
+    where = "" if ours else " of another Kubernetes cluster"
+    return f"made for {profile.tags[OWNER_KEY]}{where}"
 
 
-def way_to_get(c: Case, taker: Profile) -> str:
-    if OWNER_KEY in taker.tags:
-        return "have that object deleted (with spec.deletionPolicy: Retain the profile stays, and has no owner then)"
-    asks = isinstance(c.resource, Resource) and c.resource.adopt
-    steps = [] if c.may_adopt else [f"start the controller with --allow-adoption-in {c.who.namespace}"]
-    steps += [] if asks else ["set spec.adoptionPolicy: Adopt"]
-    if c.owned or taker.failed or not steps:  # then it can't be taken over
+def way_to_get(c: Case, holder: Profile) -> str:
+    """Say how the object could come to have a profile that another, or nobody, has."""
+    if OWNER_KEY in holder.tags:
+        keep = "with spec.deletionPolicy: Retain the profile stays, and has no owner then"
+        return f"have that object deleted ({keep})"
+    steps = []
+    if not c.may_adopt:
+        steps.append(f"start the controller with --allow-adoption-in {c.who.namespace}")
+    if not c.asks_to_adopt:
+        steps.append("set spec.adoptionPolicy: Adopt")
+    if c.owned or holder.failed or not steps:  # then it can't be taken over
         return "delete that one"
     return f"delete that one, {' and '.join(steps)} to take it over"
 
@@ -534,108 +526,168 @@ def differences(c: Case, profile: Profile) -> str:
     return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
 
 
-def mismatch(c: Case) -> Stay:
-    taker = c.taker or c.owned[0]
+def mismatch(c: Case, holder: Profile) -> Report:
+    what = f"Profile {holder.name} is not adopted, because it is not what the spec says."
     mend = "write into the spec what EKS has, or make a new object with another spec.profileName"
-    said = f"Profile {taker.name} is not adopted, because it is not what the spec says. {differences(c, taker)}."
-    return refuse("AdoptMismatch", f"{said} To mend it, {mend}.", about=taker.name)
+    text = f"{what} {differences(c, holder)}. To mend it, {mend}."
+    return refuse("AdoptMismatch", text, about=holder.name)
 
 
-def immutable(c: Case) -> Stay:
-    kept = c.owned[0]
-    mend = "put the old values back, or set spec.updatePolicy: Replace to let the controller make the new profile first"
-    said = f"EKS can't change a profile, so {kept.name} stays as it is. {differences(c, kept)}. To mend it, {mend}."
-    return refuse("ImmutableField", said)
+def immutable(c: Case, serving: Profile) -> Report:
+    what = f"EKS can't change a profile, so {serving.name} stays as it is."
+    replace = "set spec.updatePolicy: Replace to let the controller make the new profile first"
+    mend = f"put the old values back, or {replace}"
+    return refuse("ImmutableField", f"{what} {differences(c, serving)}. To mend it, {mend}.")
 
 
-def active(c: Case) -> Stay:
-    return Stay(Phase.READY, "Active", f"Profile {c.owned[0].name} is ACTIVE in EKS cluster {c.who.cluster}.")
+def active(c: Case, serving: Profile) -> Report:
+    text = f"Profile {serving.name} is ACTIVE in EKS cluster {c.who.cluster}."
+    return Report(Phase.READY, "Active", text)
 
 
-SPARE_NEEDED = (
-    "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old one and its pods "
-    "before it makes the new one."
+ROOM_FOR_REPLACE = (
+    "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old "
+    "one and its pods before it makes the new one."
 )
 
 
-def wait_behind(view: View, first: Key | None) -> Stay:
+def wait_behind(view: View, first: Key | None) -> Report:
     """Say what has the turn: a profile in flight, else the object that is first in line."""
-    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.in_flight)
+    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.profiles_in_flight)
     before = flying or f"{'/'.join(first or ())} comes first"
-    said = f"EKS makes or deletes one profile of a cluster at a time: {before}, and this one waits for its turn."
-    return Stay(Phase.RECONCILING, "WaitingForTurn", said)
+    rule = "EKS makes or deletes one profile of a cluster at a time"
+    text = f"{rule}: {before}, and this one waits for its turn."
+    return Report(Phase.RECONCILING, "WaitingForTurn", text)
 
 
-class Row(NamedTuple):
-    """What is seen, in a word of the plan's reader; whether it is; what to do about it."""
+# The table. First its longest conditions, each of which returns what its row acts on.
+
+
+def lost_create_to_wait_for(c: Case) -> datetime | None:
+    """The object goes while a create may still come true, and nothing in flight would show it first.
+
+    What is kept on purpose is not let go either: the profile that a lost create makes is to be kept,
+    or to go, like the others.
+    """
+    unseen = not c.owned or (c.retaining and not c.owned_in_flight)
+    return c.answer_may_be_lost if c.who.deleting and unseen else None
+
+
+def deletion_held_by_suspend(c: Case) -> Profile | None:
+    return (c.serving or c.made_by_kopf) if c.going and c.who.suspended else None
+
+
+def handed_over_of_going(c: Case) -> Profile | None:
+    """Kopf's profile of an object that goes: first made ours, then deleted as ours."""
+    return c.made_by_kopf if c.going else None
+
+
+def handed_over(c: Case) -> Profile | None:
+    return None if c.owned else c.made_by_kopf
+
+
+def if_in_flight(profile: Profile | None) -> Profile | None:
+    return profile if profile and profile.in_flight else None
+
+
+def take_over_from_kopf(c: Case, profile: Profile) -> TagProfile:
+    why = "taken over to be deleted" if c.going else "taken over from kopf"
+    return TagProfile(profile, c.owner_tags, why, "Adopted")
+
+
+def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
+    return (c.failed, c.rest) if c.failed and c.rest else None
+
+
+def retained_and_tagged(c: Case) -> Profile | None:
+    return c.serving if c.retaining and c.serving and tagged(c.serving) else None
+
+
+def not_as_wanted(c: Case, policy: UpdatePolicy) -> Profile | None:
+    """The serving profile, where the object says what is to become of one that can't be changed."""
+    return c.serving if c.update_policy == policy else None
+
+
+def wanted_without_a_finalizer(c: Case) -> bool:
+    return not c.who.deleting and not c.who.guarded
+
+
+class Row(NamedTuple, Generic[T]):
+    """`seen` in the reader's words; `find` returns what it is, or nothing; `then` acts on what was found.
+
+    So a row acts on nothing but what its own condition has shown, whatever rows are put before it.
+    """
 
     seen: str
-    when: Callable[[Case], object]
-    then: Callable[[Case], Action]
+    find: Callable[[Case], T | Literal[False] | None]
+    then: Callable[[Case, T], Action]
 
 
 # The first row that fits. Kopf's old finalizer counts as ours in every row.
-PLAN: tuple[Row, ...] = (
+_ROWS = (
     Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
-        lambda c: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
+        lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
-    Row("deleting, suspended", lambda c: c.going and c.who.suspended and (c.owned or c.hands_over), deletion_suspended),
-    Row("deleting, handed over by kopf, in flight",
-        lambda c: c.going and c.hands_over and c.hands_over.in_flight, flight),
-    Row("deleting, handed over by kopf", lambda c: c.going and c.hands_over,
-        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over to be deleted", "Adopted")),
-    Row("deleting, none owned, an answer may be lost",
-        lambda c: c.who.deleting and c.answer_may_be_lost and (not c.owned or (c.retaining and not c.in_flight)),
-        lost_answer),
+    Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
+    Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
+    Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
+    Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
-    Row("invalid spec", lambda c: not c.who.deleting and not c.spec, lambda c: refuse("InvalidSpec", str(c.resource))),
+    Row("invalid spec", lambda c: not c.who.deleting and c.refusal,
+        lambda _, refusal: refuse("InvalidSpec", str(refusal))),
     Row("none owned, not allowed", lambda c: not c.who.deleting and not c.owned and c.forbidden, refuse_all),
-    Row("no finalizer", lambda c: not c.who.deleting and not c.who.guarded, lambda _: AddFinalizer()),
-    Row("handed over by kopf, in flight", lambda c: not c.owned and c.hands_over and c.hands_over.in_flight, flight),
-    Row("handed over by kopf", lambda c: not c.owned and c.hands_over,
-        lambda c: TagProfile(c.hands_over or c.owned[0], c.owner_tags, "taken over from kopf", "Adopted")),
-    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _: AddFinalizer()),
-    Row("owned, in flight", lambda c: c.in_flight, flight),
-    Row("owned, failed, resting", lambda c: c.rest, resting),
+    Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
+    Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
+    Row("handed over by kopf", handed_over, take_over_from_kopf),
+    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
+    Row("owned, in flight", lambda c: c.owned_in_flight, flight),
+    Row("owned, failed, resting", failed_and_resting, resting),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
-        lambda c: TagProfile(c.stripped or c.owned[0], c.owner_tags, "its owner tags were gone")),
-    Row("deleting, Retain, several owned", lambda c: c.retaining and len(c.owned) > 1, spare),
-    Row("deleting, Retain, tagged", lambda c: c.retaining and c.owner_tags.keys() & c.owned[0].tags.keys(),
-        lambda c: UntagProfile(c.owned[0], frozenset(c.owner_tags), "kept without an owner")),
-    Row("deleting, Retain, untagged", lambda c: c.retaining,
-        lambda c: RemoveFinalizer("Retained", f"Profile {c.owned[0].name} is kept in EKS, without an owner.")),
-    Row("deleting, owned", lambda c: c.who.deleting, lambda c: DeleteProfile(c.owned[-1], "its object is deleted")),
-    Row("owned, failed", lambda c: c.failed, lambda c: DeleteProfile(c.failed or c.owned[0], "to be made again")),
-    Row("several owned", lambda c: len(c.owned) > 1, spare),
-    Row("owned, a tag missing", lambda c: c.owned and c.missing_tags,
-        lambda c: TagProfile(c.owned[0], c.missing_tags, "tags of the spec")),
-    Row("owned, a tag too many", lambda c: c.unwanted_tags,
-        lambda c: UntagProfile(c.owned[0], c.unwanted_tags, "no longer in the spec")),
-    Row("owned, as wanted", lambda c: c.kept and c.meets(c.kept), active),
-    Row("owned, not as wanted, Refuse", lambda c: c.owned and c.update_policy == "Refuse", immutable),
-    Row("none owned, to adopt, on its way", lambda c: c.adopts and c.adopts.in_flight, name_taken),
-    Row("none owned, to adopt, not as wanted", lambda c: c.adopts and not c.meets(c.adopts), mismatch),
-    Row("none owned, to adopt", lambda c: c.adopts,
-        lambda c: TagProfile(c.adopts or c.owned[0], c.owner_tags, "taken over as it is", "Adopted")),
+        lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
+    Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
+    Row("deleting, Retain, tagged", retained_and_tagged,
+        lambda c, kept: UntagProfile(kept, frozenset(c.owner_tags), "kept without an owner")),
+    Row("deleting, Retain, untagged", lambda c: c.retaining and c.serving,
+        lambda _, kept: RemoveFinalizer("Retained", f"Profile {kept.name} is kept in EKS, without an owner.")),
+    Row("deleting, owned", lambda c: c.who.deleting and (c.surplus or c.serving),
+        lambda _, profile: DeleteProfile(profile, "its object is deleted")),
+    Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
+    Row("several owned", lambda c: c.surplus, delete_surplus),
+    Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
+        lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
+    Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
+        lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
+    Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),
+    Row("owned, not as wanted, Refuse", lambda c: not_as_wanted(c, "Refuse"), immutable),
+    Row("none owned, to adopt, on its way", lambda c: if_in_flight(c.adoptable), name_taken),
+    Row("none owned, to adopt, not as wanted",
+        lambda c: c.adoptable if c.adoptable and not c.meets(c.adoptable) else None, mismatch),
+    Row("none owned, to adopt", lambda c: c.adoptable,
+        lambda c, profile: TagProfile(profile, c.owner_tags, "taken over as it is", "Adopted")),
     Row("to be made, not allowed", lambda c: c.forbidden, refuse_all),
-    Row("to be made, facts unknown", lambda c: c.facts is None, lambda _: NeedFacts()),
+    Row("to be made, facts unknown", lambda c: c.spec if c.facts is None else None,
+        lambda _, spec: NeedFacts(spec)),
     Row("to be made, preflight objects", lambda c: c.objections, refuse_all),
-    Row("to be made, the name is taken", lambda c: c.taker, name_taken),
-    Row("owned, not as wanted, Recreate", lambda c: c.owned and c.update_policy == "Recreate",
-        lambda c: DeleteProfile(c.owned[0], "to be made anew as the spec says (updatePolicy: Recreate)")),
-    Row("to be made", lambda _: True, lambda c: CreateProfile(c.target, warning(c.spec, c.facts) if c.spec else "")),
+    Row("to be made, the name is taken", lambda c: c.name_holder, name_taken),
+    Row("owned, not as wanted, Recreate", lambda c: not_as_wanted(c, "Recreate"),
+        lambda _, old: DeleteProfile(old, "to be made anew as the spec says (updatePolicy: Recreate)")),
+    Row("to be made", lambda c: c.spec, lambda c, spec: CreateProfile(c.target, spec, warning(spec, c.facts))),
 )  # fmt: skip
+PLAN: tuple[Row[Any], ...] = _ROWS  # whose rows have been checked one by one, each with its own type
 
 
 def plan(case: Case) -> Action:
     """Return the single next step from what is to what should be; total."""
-    return next(row for row in PLAN if row.when(case)).then(case)
+    for row in PLAN:
+        if found := row.find(case):
+            return row.then(case, found)
+    raise AssertionError("the plan has a row for every case")
 
 
 def must_see(action: Action) -> tuple[str, ...]:
-    """Return the profiles that must be looked at in the pass that acts on this; `WHOLE_CLUSTER` stands for all."""
+    """Return the profiles that must be looked at in the pass that acts on this; `WHOLE_CLUSTER` is all."""
     match action:
         case RemoveFinalizer(blind=False):
             return (WHOLE_CLUSTER,)
@@ -643,40 +695,6 @@ def must_see(action: Action) -> tuple[str, ...]:
             return profile.name, heir.name
         case DeleteProfile(profile=profile) | TagProfile(profile=profile) | UntagProfile(profile=profile):
             return (profile.name,)
-        case Stay(about=str(about)):
+        case Report(about=str(about)):
             return (about,)
     return ()
-
-
-WHOLE_CLUSTER = ""
-
-
-def forgets_tags_of(c: Case) -> tuple[str, ...]:
-    """Return the profile of which tag keys are forgotten now: in an older view, another process's may be missing."""
-    return (c.kept.name,) if c.spec and c.kept and set(c.memory.applied_tag_keys) - c.kept.tags.keys() else ()
-
-
-def remember(c: Case) -> Memory:
-    """Return what is to be remembered of what was seen, before anything is done about it."""
-    memory, kept = c.memory, c.kept
-    if c.elsewhere:
-        return memory
-    if not kept:
-        cluster_arn = memory.cluster_arn if memory.create_started_at else ""
-        return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
-    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has them back.
-    arn = kept.arn if all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned) else memory.profile_arn
-    memory = memory.but(profile_name=kept.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
-    made = next((each for each in c.owned if each.name == memory.create_name and each.seen), None)
-    marked = memory.create_started_at
-    # Not while CREATING, to spare a write; an older profile, in an older view, is not what the mark waits for.
-    if made and marked and made.status != "CREATING" and made.created_at >= marked:
-        memory = memory.but(create_started_at=None, create_name="")
-    if c.spec:
-        ours = (set(memory.applied_tag_keys) | c.wanted_tags.keys()) & kept.tags.keys() - c.owner_tags.keys()
-        memory = memory.but(applied_tag_keys=tuple(sorted(ours)))
-    if not c.failed:  # once on its way again, the same profile may fail anew, and counts anew
-        return memory.settled() if kept.active and c.meets(kept) else memory.but(failed_arn="")
-    if c.failed.arn == memory.failed_arn and memory.failed_at:
-        return memory
-    return memory.but(failures=memory.failures + 1, failed_at=c.now, failed_arn=c.failed.arn)

@@ -1,26 +1,35 @@
-"""What a FargateProfile object says: its spec by EKS's rules, who it is, and what its status remembers.
+"""What a FargateProfile object says, and what is held against it before a profile is made.
 
-The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every finding), `Identity` (who
-it is and what becomes of its profile, read from any object) and `Memory` (what earlier passes wrote into status).
+The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every finding),
+`Identity` (who it is and what becomes of its profile, read from any object) and `Memory` (what earlier
+passes wrote into status). At the end of the file what may speak against a valid spec where it is to be
+carried out: `Limits`, set by those who run the controller, and preflight, by what AWS says.
 
-Pure: no clock, no call, no log. What it is not: a decision, a rule that hangs on an account or a cluster.
+Pure: no clock, no call, no log. What it is not: a decision.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import (
+    FARGATE_POLICY,
+    FARGATE_PRINCIPAL,
+    Facts,
     Profile,
     ProfileSpec,
+    SubnetFact,
+    View,
     selector,
 )
 from kube import Key, Object
@@ -171,9 +180,9 @@ class Memory(BaseModel):
     @classmethod
     def parse(cls, obj: Object) -> Memory:
         """Read status; what is not as we write it counts as lost. Tries and failures are those of this generation."""
-        status = _mapping(obj.get("status"))
+        status = mapping(obj.get("status"))
         try:
-            memory = cls.model_validate(status | _mapping(status.get("bookkeeping")))
+            memory = cls.model_validate(status | mapping(status.get("bookkeeping")))
         except ValidationError:
             return cls()
         return memory if memory.observed_generation == obj["metadata"].get("generation") else memory.settled()
@@ -181,7 +190,18 @@ class Memory(BaseModel):
     def but(self, **changes: Any) -> Memory:
         return self.model_copy(update=changes)
 
+    def with_tag_keys(self, keys: Collection[str]) -> Memory:
+        """Remember the keys of tags that are about to be set, beside those of before."""
+        return self.but(applied_tag_keys=tuple(sorted({*self.applied_tag_keys, *keys})))
+
+    def counting(self, failed_arn: str, now: datetime) -> Memory:
+        """Count the failure of a profile, once a profile."""
+        if failed_arn == self.failed_arn and self.failed_at:
+            return self
+        return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed_arn)
+
     def settled(self) -> Memory:
+        """Forget the failures: the profile serves as wanted, or what is wanted has changed."""
         return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="")
 
     @property
@@ -219,9 +239,12 @@ class Identity:
         fields = spec if isinstance(spec, dict) else {"deletionPolicy": spec}
 
         def read(key: str, rule: str, remembered: str, default: str) -> str:
-            value = fields.get(key)
-            readable = isinstance(value, str) and re.search(rule, value)
-            return str(value) if readable else (remembered or default if key in fields else default)
+            if key not in fields:
+                return default
+            value = fields[key]
+            if isinstance(value, str) and re.search(rule, value):
+                return value
+            return remembered or default
 
         deleted = meta.get("deletionTimestamp")
         return cls(
@@ -263,8 +286,16 @@ class Identity:
         return re.fullmatch(re.escape(self.base) + "(-[0-9a-f]{8})?", profile) is not None
 
 
-def _mapping(value: object) -> Object:
+def mapping(value: object) -> Object:
     return value if isinstance(value, dict) else {}
+
+
+def fingerprint(who: Identity, spec: ProfileSpec) -> str:
+    """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
+    selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
+    subnets = sorted(spec.subnets or ())
+    told = [who.namespace, who.name, who.base, spec.role, selectors, subnets]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
 
 def second(moment: datetime) -> str:
@@ -275,3 +306,154 @@ def owner_of(profile: Profile) -> Key | None:
     """Return the key of the object that a profile's tags name, None for none."""
     namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")
     return (namespace, name) if namespace and name else None
+
+
+# What is held against a valid spec where it is to be carried out.
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
+
+    partition: str
+    region: str
+    account: str
+    cluster: str
+    controller: str
+
+    @property
+    def cluster_arn(self) -> str:
+        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
+
+
+class Objection(NamedTuple):
+    """Why a profile is not made: a reason for the condition, and what is wrong and mends it."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What objects may ask for, as those who run the controller have set it; the defaults forbid nothing.
+
+    `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object
+    selects pods of its own namespace there and no others.
+    """
+
+    roles: Collection[str] = ("*",)
+    own_namespace_in: str = ""
+
+    def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
+        """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
+        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
+            where = f"spec.podExecutionRoleArn: {spec.role}"
+            mend = "take one that matches the controller's --allowed-roles"
+            text = f"{where} is not among the roles that objects may pass: {mend}."
+            yield Objection("RoleNotAllowed", text)
+        if not self.own_namespace_in:
+            return
+        if who.cluster != self.own_namespace_in:
+            where = f"spec.clusterName: objects may select pods of cluster {self.own_namespace_in} only"
+            mend = "make a new object without the field"
+            yield Objection("ClusterNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+        if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
+            where = f"spec.selectors: {', '.join(foreign)} is not the object's own namespace"
+            mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
+            yield Objection("SelectorNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+
+
+LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace kube-system.
+
+    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for all.
+    """
+
+    cluster: str
+    controller_id: str = ""
+    resync_seconds: float = 600.0
+    poll_seconds: float = 5.0
+    lost_create: timedelta = LOST_CREATE
+    adoption_in: frozenset[str] = frozenset()
+    limits: Limits = field(default_factory=Limits)
+
+    def may_adopt(self, namespace: str) -> bool:
+        return not self.adoption_in.isdisjoint({"*", namespace})
+
+
+# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
+# and no objection.
+
+
+def no_such(home: Home) -> str:
+    where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
+    mend = "make it, correct the controller's cluster or region, or make a new object"
+    return f"{where}: {mend} with another spec.clusterName."
+
+
+def no_cluster(home: Home, view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+    if not view.found or (facts.cluster and not facts.cluster.found):
+        yield Objection("ClusterNotFound", no_such(home))
+    elif facts.cluster and facts.cluster.status != "ACTIVE":
+        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
+        yield Objection("ClusterNotActive", text)
+
+
+def wrong_subnets(home: Home, _view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+    vpc = facts.cluster.vpc if facts.cluster else ""
+    for name, subnet in facts.subnets.items():
+        where = f"spec.subnets: {name}"
+        if subnet and not subnet.found:
+            text = f"{where} does not exist in {home.region}: correct or remove it."
+            yield Objection("SubnetNotFound", text)
+        elif subnet:
+            yield from wrong_subnet(home, where, subnet, vpc)
+
+
+def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterator[Objection]:
+    if vpc and subnet.vpc != vpc:
+        text = f"{where} is in {subnet.vpc}, the cluster in {vpc}: take a subnet of the cluster's VPC."
+        yield Objection("SubnetOfOtherVpc", text)
+    if subnet.public:
+        mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
+        yield Objection("SubnetPublic", f"{where} routes to an internet gateway: {mend}.")
+    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer names.
+    if subnet.outpost or subnet.zone[:-1] != home.region:
+        place = subnet.outpost or f"zone {subnet.zone}"
+        mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
+        yield Objection("SubnetUnsupportedZone", f"{where} is in {place}: {mend}.")
+
+
+def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
+    if not role:
+        return
+    if not role.found or role.arn != spec.role:
+        there = f" (the role of that name is {role.arn})" if role.found else ""
+        ours = spec.role.split(":")[4] == home.account
+        way = "make the role or" if ours else "EKS takes roles of its own account only;"
+        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
+        yield Objection("RoleNotFound", text)
+        return
+    if not role.trusts_fargate:
+        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
+        yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
+    if role.policies is not None and not role.policies:
+        yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
+
+
+OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
+TIME_MAY_MEND = {"ClusterNotFound", "ClusterNotActive"}
+
+
+def warning(spec: ProfileSpec, facts: Facts | None) -> str:
+    """Return what is unusual but may be meant, "" for nothing."""
+    policies = facts.role.policies if facts and facts.role else None
+    if not policies or FARGATE_POLICY in policies:
+        return ""
+    mend = "pods start only if its other policies let them pull images"
+    return f"{spec.role} does not have {FARGATE_POLICY}: {mend}."

@@ -1,60 +1,116 @@
-"""What the user sees of an object: its conditions by the kstatus conventions, and its status.
+"""What the user sees of an object: its conditions, events and status; and what its status remembers.
 
-The picture: what a pass has to report, `Memory` and what EKS shows of the profile -> conditions -> the whole status.
+The picture: what a pass reports, what EKS shows of the profile and what is to be remembered ->
+conditions by the kstatus conventions -> the whole status; from old and new conditions -> the event.
+Every reason and every event stands in a table, which the README's are held against.
 
-Pure: no clock, no call, no log. What it is not: the write, which is reconcile's; an event.
+Pure: no clock, no call, no log. What it is not: a decision (plan's), or the write (reconcile's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
-from aws import (
-    Profile,
-)
+from aws import AwsError, Busy, Profile, Refused
 from kube import Object
-from plan import Phase, Stay
-from spec import BOOKKEEPING, Identity, Memory, _mapping, second
+from plan import POLL_MOST_SECONDS, Case, CreateProfile, Phase, Report, refuse
+from spec import BOOKKEEPING, Identity, Memory, mapping, second
 
-# What the user sees.
-
-
-def conditions(old: Sequence[Object], who: Identity, said: Stay, overlap: str, now: datetime) -> list[Object]:
-    """Return the conditions by the kstatus conventions; those of other writers stay."""
-    before = {each["type"]: each for each in old}
-
-    def condition(kind: str, status: str, reason: str = said.reason, message: str = said.message) -> Object:
-        was = before.get(kind, {})
-        # A note that came with a change is still true while EKS is at work on it.
-        noted = was.get("reason") == reason and reason in ON_THE_WAY and was["message"].startswith(message)
-        return {
-            "type": kind,
-            "status": status,
-            "reason": reason,
-            "message": was["message"] if noted else message,
-            "observedGeneration": who.generation,
-            "lastTransitionTime": was["lastTransitionTime"] if was.get("status") == status else second(now),
-        }
-
-    was_ready = _current(before.get("Ready"), who) and not who.deleting
-    # A look that failed does not unsay what the last look showed.
-    ready = before["Ready"] if said.retry and was_ready else condition("Ready", str(said.phase is Phase.READY))
-    extra = [condition(said.phase.value, "True")] if said.phase in {Phase.RECONCILING, Phase.STALLED} else []
-    extra += [condition("Overlapping", "True", "SelectorsOverlap", overlap)] if overlap else []
-    return [ready, *extra, *(each for each in old if each["type"] not in OURS)]
-
+TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
+TRUST_SECONDS = 15.0
 
 OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
 ON_THE_WAY = {"Creating", "Deleting", "Replacing"}
+SHOWN = ("profileStatus", "createdAt", "health")
+STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")
 
 
-def _found(kind: str, listed: Sequence[Object]) -> Object:
+# Conditions
+
+
+def conditions(old: Sequence[Object], who: Identity, report: Report, overlap: str, now: datetime) -> list[Object]:
+    """Return the conditions by the kstatus conventions; those of other writers stay."""
+    before = {each["type"]: each for each in old}
+    ready = before.get("Ready", {})
+    # A look that failed does not unsay what the last look showed.
+    if not (report.retry and is_current(ready, who) and not who.deleting):
+        ready = condition("Ready", report.phase is Phase.READY, report, before, who, now)
+    ours = [ready]
+    if report.phase in {Phase.RECONCILING, Phase.STALLED}:
+        ours.append(condition(report.phase.value, True, report, before, who, now))
+    if overlap:
+        noted = Report(report.phase, "SelectorsOverlap", overlap)
+        ours.append(condition("Overlapping", True, noted, before, who, now))
+    return [*ours, *(each for each in old if each["type"] not in OURS)]
+
+
+def condition(
+    kind: str, holds: bool, report: Report, before: Mapping[str, Object], who: Identity, now: datetime
+) -> Object:
+    """Return one condition; its time is that of the last change of its status."""
+    was, status, message = before.get(kind, {}), str(holds), report.message
+    # A note that came with a change is still true while EKS is at work on it.
+    if was.get("reason") == report.reason and report.reason in ON_THE_WAY and was["message"].startswith(message):
+        message = was["message"]
+    return {
+        "type": kind,
+        "status": status,
+        "reason": report.reason,
+        "message": message,
+        "observedGeneration": who.generation,
+        "lastTransitionTime": was["lastTransitionTime"] if was.get("status") == status else second(now),
+    }
+
+
+def find_condition(kind: str, listed: Sequence[Object]) -> Object:
+    """Return the condition of that type, {} if it is not there."""
     return next((each for each in listed if each["type"] == kind), {})
 
 
-def _current(condition: Object | None, who: Identity) -> bool:
-    return bool(condition and condition["status"] == "True" and condition.get("observedGeneration") == who.generation)
+def is_current(condition: Object, who: Identity) -> bool:
+    """Say whether a condition is true of the object as it is now specified."""
+    return condition.get("status") == "True" and condition.get("observedGeneration") == who.generation
+
+
+def phase_of(obj: Object) -> tuple[Phase, datetime]:
+    """Return the phase that an object's status shows, and since when; one not looked at yet is on its way."""
+    listed = mapping(obj.get("status")).get("conditions") or []
+    since = {each["type"]: each["lastTransitionTime"] for each in listed if each["status"] == "True"}
+    phase = Phase.IDLE if listed else Phase.RECONCILING
+    for shown in (Phase.READY, Phase.RECONCILING, Phase.STALLED):  # the last one counts
+        if shown.value in since:
+            phase = shown
+    return phase, datetime.fromisoformat(since.get(phase.value, obj["metadata"]["creationTimestamp"]))
+
+
+# Events
+
+
+def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tuple[str, str] | None:
+    """Return the event and the note that tell of a change of conditions; None where nothing is to be told.
+
+    Told is that the object has become ready or idle, that it stalls, or stalls for another reason.
+    """
+    before, ready = find_condition("Ready", old), find_condition("Ready", new)
+    if report.phase is Phase.STALLED:
+        if all(before.get(key) == ready[key] for key in ("status", "reason", "message")):
+            return None
+        named = report.message.startswith(report.reason)
+        note = report.message if named else f"{report.reason}: {report.message}"
+        return REASONS[report.reason].event, note
+    if report.phase is Phase.READY and before.get("status") != "True":
+        return BECAME_READY.get(before.get("reason", ""), REASONS[report.reason].event), report.message
+    if report.phase is Phase.IDLE and before.get("reason") != report.reason:
+        return REASONS[report.reason].event, report.message
+    return None
+
+
+BECAME_READY = {"Creating": "Created", "Replacing": "Replaced"}  # by what was under way
+
+
+# The status
 
 
 def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Object]) -> Object:
@@ -74,10 +130,6 @@ def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Obj
     return {key: value for key, value in status.items() if value not in ("", [], {}, None)}
 
 
-SHOWN = ("profileStatus", "createdAt", "health")
-STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")
-
-
 def shown_of(profile: Profile | None) -> Object:
     """Return what status shows of a profile, in EKS's own words."""
     if not profile:
@@ -88,10 +140,217 @@ def shown_of(profile: Profile | None) -> Object:
     return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
 
 
-def phase_of(obj: Object) -> tuple[Phase, datetime]:
-    """Return the phase that an object's status shows, and since when; one not looked at yet is on its way."""
-    listed = _mapping(obj.get("status")).get("conditions") or []
-    since = {each["type"]: each["lastTransitionTime"] for each in listed if each["status"] == "True"}
-    unnamed = Phase.IDLE if listed else Phase.RECONCILING
-    phase = next((each for each in (Phase.STALLED, Phase.RECONCILING, Phase.READY) if each.value in since), unnamed)
-    return phase, datetime.fromisoformat(since.get(phase.value, obj["metadata"]["creationTimestamp"]))
+# What an error of AWS means for an object.
+
+
+def report_of(error: AwsError, tried: datetime | None, now: datetime) -> Report:
+    """Return what an error means for an object whose creates were `tried` since then."""
+    reason, message = error.reason, str(error)
+    if isinstance(error, Busy):
+        until = None if reason == "WaitingForTurn" else now + timedelta(seconds=POLL_MOST_SECONDS)
+        return Report(Phase.RECONCILING, reason, message, until)
+    if not isinstance(error, Refused):
+        return Report(Phase.RECONCILING, reason, message, retry=True)
+    if reason == "RoleNotTrusted" and tried and now < tried + TRUST_PROPAGATION:
+        return Report(Phase.RECONCILING, reason, message, now + timedelta(seconds=TRUST_SECONDS))
+    return refuse(reason, message)
+
+
+# What is to be remembered of what was seen, before anything is done about it.
+
+
+def remember(c: Case) -> Memory:
+    """Return what status is to remember of the profiles that this case shows."""
+    if c.elsewhere:
+        return c.memory
+    if not c.serving:
+        return without_a_profile(c.memory)
+    memory = with_profile(c, c.serving)
+    if create_is_answered(c):
+        memory = memory.but(create_started_at=None, create_name="")
+    if c.failed:
+        return memory.counting(c.failed.arn, c.now)
+    if c.serving.active and c.meets(c.serving):
+        return memory.settled()
+    return memory.but(failed_arn="")  # once on its way again, the same profile may fail anew
+
+
+def without_a_profile(memory: Memory) -> Memory:
+    # The cluster of a create whose answer is open is where its profile may still appear.
+    cluster_arn = memory.cluster_arn if memory.create_started_at else ""
+    return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
+
+
+def with_profile(c: Case, serving: Profile) -> Memory:
+    """Remember the serving profile, and which of its tags are the spec's."""
+    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has them back.
+    all_tagged = all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned)
+    arn = serving.arn if all_tagged else c.memory.profile_arn
+    memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
+    if not c.spec:
+        return memory
+    of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
+    keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
+    return memory.but(applied_tag_keys=tuple(sorted(keys)))
+
+
+def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
+    """Remember that a create is about to be sent: its answer may be lost, and it may come true all the same."""
+    # Its tag keys beside those of before: an earlier create may yet come true.
+    memory = memory.with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
+    return memory.but(
+        create_started_at=c.now,
+        create_name=create.name,
+        first_tried_at=memory.first_tried_at or c.now,
+        cluster_arn=c.home.cluster_arn,
+    )
+
+
+def create_is_answered(c: Case) -> bool:
+    """Say whether the profile that the mark of a create waits for was seen.
+
+    Not while it is CREATING, to spare a write. An older profile of that name, in an older view, is not
+    what the mark waits for.
+    """
+    marked = c.memory.create_started_at
+    made = next((each for each in c.owned if each.name == c.memory.create_name and each.seen), None)
+    return bool(marked and made and made.status != "CREATING" and made.created_at >= marked)
+
+
+def forgets_tags_of(c: Case) -> tuple[str, ...]:
+    """Return the profile of which tag keys are forgotten now.
+
+    It is looked at first: in an older view, the tags that another process has set may be missing.
+    """
+    if not (c.spec and c.serving):
+        return ()
+    forgotten = set(c.memory.applied_tag_keys) - c.serving.tags.keys()
+    return (c.serving.name,) if forgotten else ()
+
+
+# The tables
+
+
+class Reason(NamedTuple):
+    """A word of the conditions: the phases that an object can be in with it, what it means, its event."""
+
+    phases: tuple[Phase, ...]
+    meaning: str
+    event: str = ""
+
+
+class Event(NamedTuple):
+    kind: str  # Kubernetes' own two
+    meaning: str
+
+
+def waits(meaning: str) -> Reason:
+    return Reason((Phase.RECONCILING,), meaning)
+
+
+def stalls(meaning: str, event: str = "Refused") -> Reason:
+    return Reason((Phase.STALLED,), meaning, event)
+
+
+def waits_or_stalls(meaning: str) -> Reason:
+    return Reason((Phase.RECONCILING, Phase.STALLED), meaning, "Refused")
+
+
+REASONS: Mapping[str, Reason] = {
+    "Active": Reason(
+        (Phase.READY,),
+        "EKS shows the profile as ACTIVE, with the role, selectors, subnets and tags of the spec",
+        "Active",
+    ),
+    "Creating": waits("the profile was asked for, or EKS is making it"),
+    "Replacing": waits(
+        "under updatePolicy: Replace a new profile takes the place of the old one; the message "
+        "names both and how far it is"
+    ),
+    "Deleting": waits("EKS is deleting the profile, or a create is waited for whose answer may have been lost"),
+    "WaitingForTurn": waits(
+        "EKS makes or deletes one profile of a cluster at a time; the message names the one that "
+        "is being made or deleted, or the object that comes first"
+    ),
+    "WaitingForName": waits("a profile of the wanted name, not this object's, is being deleted"),
+    "ClusterUpdating": waits("EKS is updating the cluster and takes no profile meanwhile"),
+    "ClusterBusy": waits("EKS says that the cluster or the profile is in use, and not why"),
+    "ClusterNotActive": waits_or_stalls("the cluster is not ACTIVE"),
+    "ClusterNotFound": waits_or_stalls("EKS has no cluster of that name in this account and region"),
+    "ProfileGone": waits("the profile went while it was being tagged"),
+    "Propagating": waits("EKS waits for one of AWS's own changes to spread"),
+    "Throttled": waits("AWS asks for fewer calls"),
+    "AwsUnavailable": waits("AWS answered with an error of its own"),
+    "AwsUnreachable": waits("AWS could not be reached, or gave no answer in time"),
+    "AwsError": waits("AWS answered with something that the operator does not know"),
+    "NoCredentials": waits("the pod has no AWS credentials"),
+    "CredentialsExpired": waits("AWS takes the credentials for expired or wrongly signed"),
+    "Suspended": Reason(
+        (Phase.IDLE,),
+        "spec.suspend is true; when the object is deleted, its profile stays until that is unset",
+        "Suspended",
+    ),
+    "Released": Reason(
+        (Phase.IDLE,),
+        "the operator is done with an object that is being deleted; finalizers of others still hold it",
+        "Released",
+    ),
+    "InvalidSpec": stalls("a field breaks a rule that holds in every account"),
+    "ImmutableField": stalls("role, selectors or subnets were edited, and EKS cannot change them"),
+    "NameTaken": waits_or_stalls("the cluster has a profile of that name that is not this object's"),
+    "AdoptMismatch": stalls("a profile is not taken over because it is not what the spec says"),
+    "WrongHome": stalls(
+        "the profile was made in another account, region or cluster than the one this operator looks at"
+    ),
+    "RoleNotAllowed": stalls("objects may not pass this role here (--allowed-roles)"),
+    "SelectorNotAllowed": stalls(
+        "a selector reaches into another namespace than the object's own (--selector-namespaces=own)"
+    ),
+    "ClusterNotAllowed": stalls("clusterName is not the operator's own cluster (--selector-namespaces=own)"),
+    "SubnetNotFound": stalls("a subnet does not exist in the region"),
+    "SubnetOfOtherVpc": stalls("a subnet is not in the cluster's VPC"),
+    "SubnetPublic": stalls("a subnet routes to an internet gateway"),
+    "SubnetUnsupportedZone": stalls(
+        "a subnet is in a Local Zone, a Wavelength Zone, an Outpost, or a zone without Fargate"
+    ),
+    "RoleNotFound": stalls("the account has no role of that ARN"),
+    "RoleNotTrusted": waits_or_stalls("Fargate may not assume the role"),
+    "RoleWithoutPolicy": stalls("the role has no policy at all, attached or inline"),
+    "AccessDenied": stalls("the operator's IAM role may not make a call"),
+    "QuotaExceeded": stalls("a quota of the account is used up; updatePolicy: Replace needs room for one profile more"),
+    "ParameterRefused": stalls("EKS refuses a value; the message has its words"),
+    "CreateFailed": stalls("EKS reports CREATE_FAILED; the message has its health issues", "CreateFailed"),
+    "DeleteFailed": stalls("EKS reports DELETE_FAILED; the message has its health issues", "DeleteFailed"),
+}
+
+EVENTS: Mapping[str, Event] = {
+    "Creating": Event("Normal", "EKS has taken the request for the profile"),
+    "Created": Event("Normal", "the profile has become ACTIVE"),
+    "Active": Event("Normal", "the object has become ready otherwise, for one after an edit was taken back"),
+    "Replacing": Event("Normal", "EKS has taken the request for the new profile"),
+    "Replaced": Event("Normal", "the new profile serves, and the old one has gone"),
+    "Adopted": Event(
+        "Normal", "a profile has got the owner tags of the object: by adoptionPolicy: Adopt, or from the kopf operator"
+    ),
+    "Overlapping": Event("Warning", "another profile of the cluster can match the same pods"),
+    "Tagged": Event("Normal", "tags were set"),
+    "Untagged": Event("Normal", "tags were taken away"),
+    "Deleting": Event("Normal", "EKS has taken the request to delete the profile"),
+    "Deleted": Event("Normal", "EKS has no profile of the object any more, and the object goes"),
+    "Retained": Event("Normal", "the object goes, the profile is kept"),
+    "Suspended": Event("Normal", "as the reason of that name"),
+    "Released": Event("Normal", "as the reason of that name"),
+    "Refused": Event("Warning", "the object is stalled; the note starts with the reason"),
+    "CreateFailed": Event("Warning", "as the reason of that name"),
+    "DeleteFailed": Event("Warning", "as the reason of that name"),
+    "RolePolicyMissing": Event(
+        "Warning",
+        "the role has policies, but not AmazonEKSFargatePodExecutionRolePolicy: its pods start "
+        "only if the others let them pull images",
+    ),
+    "ProfileLeft": Event(
+        "Warning",
+        "an object of the kopf operator goes, and a profile of its name stays because it is not "
+        "shown to be the object's",
+    ),
+}

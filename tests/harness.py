@@ -23,7 +23,8 @@ from controller import Census, Controller
 from informer import Informer, Store
 from kube import Kube
 from metrics import Metrics
-from reconcile import Reconciler, Settings
+from reconcile import Reconciler
+from spec import Settings
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, Dropped
 from workqueue import WorkQueue

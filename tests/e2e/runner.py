@@ -19,7 +19,7 @@ from typing import Any
 import config
 import controller
 import kube
-import reconcile
+import spec
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
     if seconds := os.environ.get("E2E_SILENCE_SECONDS"):
         _set(kube, "Kube", partial(kube.Kube, silence_seconds=float(seconds)))
     if seconds := os.environ.get("E2E_LOST_CREATE_SECONDS"):
-        _set(config, "Settings", partial(reconcile.Settings, lost_create=timedelta(seconds=float(seconds))))
+        _set(config, "Settings", partial(spec.Settings, lost_create=timedelta(seconds=float(seconds))))
     if folder := os.environ.get("E2E_SERVICE_ACCOUNT"):
         _set(kube, "connect", partial(kube.connect, service_account=Path(folder)))
     if seconds := os.environ.get("E2E_TOKEN_SECONDS"):

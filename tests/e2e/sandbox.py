@@ -65,7 +65,7 @@ def sandbox(folder: Path, seconds: float = 10) -> Iterator[str]:
 
 
 def main() -> None:
-    """Stay up until a signal."""
+    """Report up until a signal."""
     print("Starting etcd, kube-apiserver, a stand-in for AWS and the controller ...", flush=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

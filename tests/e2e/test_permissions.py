@@ -63,7 +63,7 @@ def test_a_full_flow_meets_no_refusal_of_the_api_server(
     user.wait_ready("kept")
     aws.add_profile(aws.cluster, "stray", ROLE, [{"namespace": "x"}], tags=tags_of_ours(user, "nobody"))
     operator.restart()  # its first look at the cluster asks who owns the stray profile
-    wait_for(lambda: "stray cluster=" in operator.said(), SOON, "the stray profile is named")
+    wait_for(lambda: "orphan cluster=" in operator.said(), SOON, "the stray profile is named")
     user.delete("web", "refused")
     user.wait_gone("web", "refused")
     ok(control_plane.kubectl("delete", "namespace", user.namespace, "--wait=false"))  # it waits for the object in it
@@ -125,8 +125,8 @@ def without_get_a_profile_without_an_object_is_not_told_from_one_with(stage: Sta
     stage.operator.environ["RESYNC_SECONDS"] = "2"
     stage.start()
     stage.wait_for(lambda: stage.aws.manners.count("ListFargateProfiles") > 1, "the cluster is looked at twice")
-    assert "stray cluster=" not in stage.operator.said()
-    return lambda: f"stray cluster={stage.aws.cluster} profile=stray" in stage.operator.said()
+    assert "orphan cluster=" not in stage.operator.said()
+    return lambda: f"orphan cluster={stage.aws.cluster} profile=stray" in stage.operator.said()
 
 
 def without_patch_no_finalizer_guards_the_object_and_so_nothing_is_made(stage: Stage) -> Callable[[], object]:

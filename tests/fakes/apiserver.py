@@ -997,7 +997,7 @@ class _Face(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name is http.server's
-        """Stay quiet."""
+        """Report quiet."""
 
 
 class _Listener(ThreadingHTTPServer):

@@ -137,10 +137,10 @@ def _told(world: World, violation: Violation | None, command: str) -> str:
 def count_rows() -> None:
     """Have every row of the plan count how often it is the one that fits."""
 
-    def counting(row: plan.Row) -> plan.Row:
-        def then(sight: plan.Case) -> plan.Action:
+    def counting(row: plan.Row[Any]) -> plan.Row[Any]:
+        def then(sight: plan.Case, found: Any) -> plan.Action:
             rows[row.seen] += 1
-            return row.then(sight)
+            return row.then(sight, found)
 
         return row._replace(then=then)
 

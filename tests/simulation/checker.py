@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from plan import Limits
-from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY
+from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.apiserver import Change
 
 if TYPE_CHECKING:

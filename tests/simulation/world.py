@@ -32,8 +32,8 @@ from informer import Informer, Store, key_of
 from kube import Kube, KubeError
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics
-from plan import LOST_CREATE
-from reconcile import Reconciler, Requeue, Settings
+from reconcile import Reconciler, Requeue
+from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.aws import Manners
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation

@@ -631,7 +631,7 @@ def test_an_orphan_is_reported_and_never_touched(b: Bench, caplog: pytest.LogCap
     b.delete()
     b.queue.add(("", "demo"))
     b.run(1300)
-    assert "stray cluster=demo profile=web" in caplog.text
+    assert "orphan cluster=demo profile=web" in caplog.text
     assert b.profiles()["web"]["status"] == "ACTIVE"
 
 

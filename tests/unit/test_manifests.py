@@ -631,7 +631,7 @@ def reasons_said() -> set[str]:
     for name in ("aws.py", "plan.py", "reconcile.py"):
         for node in ast.walk(ast.parse((ROOT / name).read_text())):
             match node:
-                case ast.Call(func=ast.Name("Stay"), args=[_, reason, *_]):
+                case ast.Call(func=ast.Name("Report"), args=[_, reason, *_]):
                     pass
                 case ast.Call(func=ast.Name(function), args=[reason, *_]) if function in REFUSALS | {"refuse"}:
                     pass
@@ -770,8 +770,8 @@ def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
 
 
 def test_the_log_names_a_stray_profile_as_the_readme_says() -> None:
-    assert "`stray cluster=`" in README
-    assert "'stray cluster=%(cluster)s" in (ROOT / "reconcile.py").read_text()
+    assert "`orphan cluster=`" in README
+    assert "'orphan cluster=%(cluster)s" in (ROOT / "reconcile.py").read_text()
 
 
 def test_the_fake_api_server_knows_every_resource_of_rbac() -> None:

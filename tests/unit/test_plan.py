@@ -18,20 +18,30 @@ from plan import (
     Case,
     CreateProfile,
     DeleteProfile,
-    Home,
-    Limits,
     NeedFacts,
     Phase,
     RemoveFinalizer,
-    Stay,
+    Report,
     TagProfile,
     UntagProfile,
     backoff,
     must_see,
     plan,
-    remember,
 )
-from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY, Finding, Identity, InvalidSpec, Memory, Resource
+from spec import (
+    CONTROLLER_KEY,
+    FINALIZER,
+    OWNER_KEY,
+    Finding,
+    Home,
+    Identity,
+    InvalidSpec,
+    Limits,
+    Memory,
+    Resource,
+    Settings,
+)
+from status import remember
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")
@@ -78,6 +88,7 @@ def case(*profiles: Profile, **change: Any) -> Case:
         "view": View(True, {each.name: each for each in profiles}, 0.0),
         "memory": Memory(observed_generation=1),
         "facts": GOOD,
+        "settings": Settings("demo"),
         "now": NOW,
     }
     return Case(**(fields | change))
@@ -93,33 +104,35 @@ LOST = Memory(create_started_at=NOW - timedelta(seconds=30))
 UNTAGGED: dict[str, Any] = {"tags": {}}
 
 OLD = profile(role=ROLE + "-old")
-ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "may_adopt": True}
+ADOPTION = Settings("demo", adoption_in=frozenset({"default"}))
+NO_ROLES = Settings("demo", limits=Limits(roles=("none",)))
+ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
 
 # By the row's own words: a case in which it is the first that fits, and what it answers.
 ROWS: dict[str, tuple[Case, Any]] = {
-    "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Stay),
+    "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Report),
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
-    "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Stay),
-    "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Stay),
+    "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
+    "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
     "deleting, handed over by kopf, in flight": (
         case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF)),
-        Stay,
+        Report,
     ),
     "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
-    "deleting, none owned, an answer may be lost": (case(who=GOING, memory=LOST), Stay),
+    "deleting, none owned, an answer may be lost": (case(who=GOING, memory=LOST), Report),
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
-    "suspended": (case(profile(), who=who(suspended=True)), Stay),
-    "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Stay),
+    "suspended": (case(profile(), who=who(suspended=True)), Report),
+    "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Report),
     "none owned, not allowed": (
-        case(profile(**UNTAGGED), who=who(finalizers=KOPF), limits=Limits(roles=("none",))),
-        Stay,
+        case(profile(**UNTAGGED), who=who(finalizers=KOPF), settings=NO_ROLES),
+        Report,
     ),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
-    "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Stay),
+    "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Report),
     "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
-    "owned, in flight": (case(profile(status="CREATING")), Stay),
-    "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Stay),
+    "owned, in flight": (case(profile(status="CREATING")), Report),
+    "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Report),
     "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
     "deleting, Retain, tagged": (case(profile(), who=KEPT), UntagProfile),
@@ -132,25 +145,25 @@ ROWS: dict[str, tuple[Case, Any]] = {
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
         UntagProfile,
     ),
-    "owned, as wanted": (case(profile()), Stay),
-    "owned, not as wanted, Refuse": (case(OLD), Stay),
-    "none owned, to adopt, on its way": (case(profile(status="CREATING", **UNTAGGED), **ADOPTING), Stay),
-    "none owned, to adopt, not as wanted": (case(replace(OLD, **UNTAGGED), **ADOPTING), Stay),
+    "owned, as wanted": (case(profile()), Report),
+    "owned, not as wanted, Refuse": (case(OLD), Report),
+    "none owned, to adopt, on its way": (case(profile(status="CREATING", **UNTAGGED), **ADOPTING), Report),
+    "none owned, to adopt, not as wanted": (case(replace(OLD, **UNTAGGED), **ADOPTING), Report),
     "none owned, to adopt": (case(profile(**UNTAGGED), **ADOPTING), TagProfile),
     "to be made, not allowed": (
-        case(OLD, resource=Resource(SPEC, {}, "Replace"), limits=Limits(roles=("none",))),
-        Stay,
+        case(OLD, resource=Resource(SPEC, {}, "Replace"), settings=NO_ROLES),
+        Report,
     ),
     "to be made, facts unknown": (case(facts=None), NeedFacts),
-    "to be made, preflight objects": (case(view=View(False, {}, 0.0)), Stay),
-    "to be made, the name is taken": (case(profile(tags=OTHER_OWNER)), Stay),
+    "to be made, preflight objects": (case(view=View(False, {}, 0.0)), Report),
+    "to be made, the name is taken": (case(profile(tags=OTHER_OWNER)), Report),
     "owned, not as wanted, Recreate": (case(OLD, resource=Resource(SPEC, {}, "Recreate")), DeleteProfile),
     "to be made": (case(), CreateProfile),
 }
 
 
 def row_of(c: Case) -> str:
-    return next(row.seen for row in PLAN if row.when(c))
+    return next(row.seen for row in PLAN if row.find(c))
 
 
 def test_every_row_of_the_plan_has_its_case() -> None:
@@ -166,13 +179,13 @@ def test_the_row_is_the_first_that_fits_its_case(seen: str) -> None:
 
 def test_the_profile_that_is_kept_is_the_one_as_wanted() -> None:
     old, spare = profile(role=ROLE + "-old", created_at=NOW - timedelta(days=9)), profile("web-0123abcd")
-    assert case(old, spare, memory=KNOWN).kept == spare
+    assert case(old, spare, memory=KNOWN).serving == spare
 
 
 def test_of_two_as_wanted_the_one_that_serves_is_kept_then_the_older() -> None:
     young, old = profile(), profile("web-0123abcd", created_at=NOW - timedelta(days=9))
-    assert case(young, old, memory=KNOWN).kept == young
-    assert case(young, old).kept == old
+    assert case(young, old, memory=KNOWN).serving == young
+    assert case(young, old).serving == old
 
 
 def test_copied_owner_tags_on_a_profile_of_another_name_own_nothing() -> None:
@@ -181,7 +194,7 @@ def test_copied_owner_tags_on_a_profile_of_another_name_own_nothing() -> None:
 
 def test_another_controllers_profile_is_not_ours_though_the_object_is_called_the_same() -> None:
     foreign = profile(tags=OURS | {CONTROLLER_KEY: "uid-2"})
-    assert isinstance(answer := plan(case(foreign)), Stay)
+    assert isinstance(answer := plan(case(foreign)), Report)
     assert answer.reason == "NameTaken"
 
 
@@ -192,8 +205,8 @@ def test_a_profile_that_names_another_owner_is_not_ours_whatever_status_says() -
 def test_a_profile_as_old_as_the_object_hands_over_and_an_older_one_does_not() -> None:
     kopf = who(finalizers=KOPF)
     same, older = kopf.created_at, kopf.created_at - timedelta(seconds=1)
-    assert case(profile(created_at=same, **UNTAGGED), who=kopf).hands_over
-    assert not case(profile(created_at=older, **UNTAGGED), who=kopf).hands_over
+    assert case(profile(created_at=same, **UNTAGGED), who=kopf).made_by_kopf
+    assert not case(profile(created_at=older, **UNTAGGED), who=kopf).made_by_kopf
 
 
 def test_a_retained_profile_with_one_owner_tag_left_gets_both_before_it_loses_both() -> None:
@@ -221,7 +234,7 @@ def test_what_another_cluster_is_remembered_for_is_never_forgotten_here() -> Non
 
 def test_a_long_creation_is_called_long() -> None:
     slow = profile(status="CREATING", created_at=NOW - timedelta(minutes=16))
-    assert isinstance(answer := plan(case(slow)), Stay)
+    assert isinstance(answer := plan(case(slow)), Report)
     assert "unusually long" in answer.message
 
 
@@ -259,7 +272,7 @@ def test_the_name_of_a_replacement_depends_on_object_and_spec_and_on_nothing_els
 def test_the_old_profile_serves_until_the_new_one_is_active_and_then_goes() -> None:
     new = profile("web-0123abcd", status="CREATING")
     waiting = plan(case(OLD, new, resource=REPLACE, memory=KNOWN))
-    assert isinstance(waiting, Stay)
+    assert isinstance(waiting, Report)
     assert waiting.reason == "Replacing"
     assert "web-0123abcd" in waiting.message
     going = plan(case(OLD, replace(new, status="ACTIVE"), resource=REPLACE, memory=KNOWN))
@@ -303,7 +316,7 @@ def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves
 def test_an_edit_to_what_is_not_allowed_leaves_no_profile_too_many() -> None:
     """A replacement that was on its way is no longer wanted, and is not kept because the next one is forbidden."""
     spare = profile("web-0123abcd", role=ROLE + "-older", created_at=NOW)
-    seen = case(OLD, spare, resource=REPLACE, memory=KNOWN, limits=Limits(roles=("none",)))
+    seen = case(OLD, spare, resource=REPLACE, memory=KNOWN, settings=NO_ROLES)
     assert plan(seen) == DeleteProfile(spare, "it was made for an earlier spec, web serves", OLD)
 
 
@@ -312,11 +325,11 @@ def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
     assert isinstance(plan(case(OLD, resource=RECREATE, facts=None)), NeedFacts)
     no_role = replace(GOOD, role=RoleFact(found=False))
     refused = plan(case(OLD, resource=RECREATE, facts=no_role))
-    assert isinstance(refused, Stay)
+    assert isinstance(refused, Report)
     assert (refused.reason, "Profile web serves as it is." in refused.message) == ("RoleNotFound", True)
     serving = replace(OLD, name="web-0123abcd")
     taken = plan(case(serving, profile(tags=OTHER_OWNER), resource=RECREATE))
-    assert isinstance(taken, Stay)
+    assert isinstance(taken, Report)
     assert (taken.reason, "Profile web-0123abcd serves" in taken.message) == ("NameTaken", True)
 
 
@@ -324,14 +337,14 @@ def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
     ("change", "reason", "words"),
     [
         (
-            {"may_adopt": False},
+            {"settings": Settings("demo")},
             "NameTaken",
             "has a profile web already, without an owner: delete that one, start the controller with "
             "--allow-adoption-in default to take it over, or make a new object",
         ),
         ({"resource": Resource(SPEC, {})}, "NameTaken", "delete that one, set spec.adoptionPolicy: Adopt to take"),
         (
-            {"may_adopt": False, "resource": Resource(SPEC, {})},
+            {"settings": Settings("demo"), "resource": Resource(SPEC, {})},
             "NameTaken",
             "start the controller with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
         ),
@@ -346,21 +359,21 @@ def test_a_profile_is_adopted_only_if_spec_and_operator_want_it_and_it_is_as_the
     change: dict[str, Any], reason: str, words: str
 ) -> None:
     answer = plan(case(profile(**UNTAGGED), **ADOPTING | change))
-    assert isinstance(answer, Stay)
+    assert isinstance(answer, Report)
     assert answer.reason == reason
     assert words in answer.message
 
 
 def test_nobody_is_told_to_take_over_what_cannot_be_taken_over() -> None:
     answer = plan(case(profile(status="CREATE_FAILED", **UNTAGGED), **ADOPTING))
-    assert isinstance(answer, Stay)
+    assert isinstance(answer, Report)
     assert "without an owner: delete that one, or make a new object" in answer.message
 
 
 @pytest.mark.parametrize("tags", [OTHER_OWNER, OURS | {CONTROLLER_KEY: "uid-2"}, {CONTROLLER_KEY: "uid-2"}])
 def test_a_profile_with_an_owner_is_never_adopted(tags: dict[str, str]) -> None:
     answer = plan(case(profile(tags=tags), **ADOPTING))
-    assert isinstance(answer, Stay)
+    assert isinstance(answer, Report)
     assert answer.reason == "NameTaken"
 
 
@@ -409,7 +422,7 @@ cases = st.builds(
     resource=resources,
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
-    may_adopt=st.booleans(),
+    settings=st.sampled_from([Settings("demo"), ADOPTION]),
 )
 
 
@@ -421,18 +434,20 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
         case DeleteProfile(profile=each):
             assert each in c.owned, "S2: only what is ours is deleted"
             assert c.who.guarded, "S1: nothing is touched without our finalizer"
-            assert not c.who.suspended or c.who.retain, "suspended: nothing is deleted but a retained spare"
+            assert not c.who.suspended or c.who.retain, (
+                "suspended: nothing is deleted but what a retained one does not need"
+            )
         case TagProfile(profile=each) | UntagProfile(profile=each):
-            assert each in c.owned or each in (c.hands_over, c.adopts), "S2"
+            assert each in c.owned or each in (c.made_by_kopf, c.adoptable), "S2"
         case CreateProfile(name=name):
             assert name not in c.view.profiles
-            assert len(c.owned) <= (c.update_policy == "Replace"), "at most one spare"
+            assert len(c.owned) <= (c.update_policy == "Replace"), "at most one surplus profile"
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
             assert c.who.deleting and kept, "S3: nothing is let go while something of it is there"
-        case Stay(phase=Phase.READY):
-            assert c.kept and c.kept.active and c.meets(c.kept), "S7"
+        case Report(phase=Phase.READY):
+            assert c.serving and c.serving.active and c.meets(c.serving), "S7"
         case AddFinalizer():
             assert not c.who.deleting
 

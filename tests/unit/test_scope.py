@@ -94,7 +94,7 @@ def test_an_orphan_is_found_by_a_filtered_controller_too(b: Bench, caplog: pytes
     b.start()
     b.apply("api", "team-a")
     b.run(60)
-    assert "stray cluster=demo profile=gone" in caplog.text
+    assert "orphan cluster=demo profile=gone" in caplog.text
 
 
 def test_a_process_watches_each_of_its_namespaces_and_is_ready_once_it_knows_them_all(tmp_path: Any) -> None:

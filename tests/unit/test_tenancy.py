@@ -13,8 +13,7 @@ import yaml
 
 from aws import FACTS_KEPT, ProfileSpec
 from config import Lines
-from plan import Limits
-from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY
+from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
 from tests.unit.test_manifests import README, ROOT
