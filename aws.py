@@ -1,11 +1,13 @@
-"""The AWS edge: EKS Fargate profiles, and what EC2, IAM and EKS say about the things that a profile names.
+"""The AWS edge: EKS Fargate profiles, and what EC2, IAM and EKS say about the things that a profile
+names.
 
-What it is: values in canonical form (so that equality is `==`), one method a question, errors named by their remedy.
-What it is not: a wait, a retry, a decision. The only importer of boto3.
+What it is: values in canonical form (so that equality is `==`), one method a question, errors named
+by their remedy. What it is not: a wait, a retry, a decision. The only importer of boto3.
 
-The rule of the file: absence is a value, a fact that may not be read is unknown, and every other answer that is not
-a success is one of three errors: `Retryable` (try again), `Busy` (wait for the turn), `Refused` (somebody must act).
-One attempt a call: the work queue is the retry, and a worker never sleeps inside botocore.
+The rule of the file: absence is a value, a fact that may not be read is unknown, and every other
+answer that is not a success is one of three errors: `Retryable` (try again), `Busy` (wait for the
+turn), `Refused` (somebody must act). One attempt a call: the work queue is the retry, and a worker
+never sleeps inside botocore.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
 
 
 class AwsError(Exception):
-    """What AWS answered, by remedy: `reason` is the CamelCase word for condition and event, the text says the mend.
+    """What AWS answered, by remedy: `reason` is the CamelCase word for condition and event, the
+    text says the mend.
 
     `unclear` means that a change which was asked for may have happened all the same.
     """
@@ -294,7 +297,8 @@ class Aws:
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
     def facts(self, cluster: str, spec: ProfileSpec, fresh: bool = False) -> Facts:
-        """Return what is known of the cluster, subnets and role, none of it older than `FACTS_SECONDS`.
+        """Return what is known of the cluster, subnets and role, none of it older than
+        `FACTS_SECONDS`.
 
         `fresh` reads it all now.
         """
@@ -346,7 +350,8 @@ class Aws:
         return {each: self._facts["subnet", each][1] for each in ids}
 
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
-        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the others.
+        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the
+        # others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
         tables = _unless_forbidden(lambda: self._route_tables(vpcs)) if vpcs else []
@@ -371,7 +376,8 @@ def connect(
     observe: Observe = lambda _service, _operation, _code, _seconds: None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Return one client a service; call it in one thread, at the start: sessions are not safe to share.
+    """Return one client a service; call it in one thread, at the start: sessions are not safe to
+    share.
 
     Raises `AwsError` where the region or the AWS configuration can't be used.
     """

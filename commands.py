@@ -1,9 +1,10 @@
-"""The commands for people beside the controller: validate manifests, plan what they would do, export what EKS has.
+"""The commands for people beside the controller: validate manifests, plan what they would do,
+export what EKS has.
 
-The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with their lines, or the
-steps of `reconcile.plan` as far as it goes; a view of the cluster -> one manifest a profile. Each command returns an
-`Outcome`: standard output carries the result, standard error the rest, the exit code is 0 (good), 1 (something is to be
-mended) or 2 (there is no result).
+The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
+their lines, or the steps of `reconcile.plan` as far as it goes; a view of the cluster -> one
+manifest a profile. Each command returns an `Outcome`: standard output carries the result, standard
+error the rest, the exit code is 0 (good), 1 (something is to be mended) or 2 (there is no result).
 
 What it is not: a change, in AWS or in Kubernetes; a decision about objects, which is reconcile's.
 """
@@ -78,7 +79,8 @@ COMMANDS = {
 }
 API_VERSION = f"{kube.GROUP}/{kube.VERSION}"
 
-# What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it: dates stay text).
+# What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
+# dates stay text).
 YAML_KINDS = {
     "null": r"~|null|Null|NULL|",
     "boolean": r"[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF|true|True|TRUE|false|False|FALSE",
@@ -529,8 +531,8 @@ def table(manifests: Sequence[Manifest], namespace: str, forecast: Forecast) -> 
 class Forecast:
     """Foretells what the controller would do for one object after the other, and changes nothing.
 
-    `kubernetes` None: it can't be asked, and each object counts as new. `clusters` are as EKS has them, then as each
-    object would leave them.
+    `kubernetes` None: it can't be asked, and each object counts as new. `clusters` are as EKS has
+    them, then as each object would leave them.
     """
 
     edge: aws.Aws

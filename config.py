@@ -1,4 +1,5 @@
-"""The configuration: flags, the variables that they are read from, what they must be, and how it is logged.
+"""The configuration: flags, the variables that they are read from, what they must be, and how it is
+logged.
 
 What it is not: what is done with them; the command line of the commands beside the controller.
 """
@@ -202,7 +203,8 @@ def place(config: Config) -> tuple[str, Settings]:
 
 
 class Lines(logging.Formatter):
-    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback takes several.
+    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback
+    takes several.
 
     What is in a field is escaped as in JSON, so that no message can pass for further fields.
     """

@@ -1,8 +1,9 @@
 """The process: an informer feeds a work queue, workers hand its keys to the reconciler.
 
-The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one worker a key ->
-`Reconciler.reconcile` -> when to look again. Everything that starts a thread, reads a clock or the command line is
-here. What it is not: field names of spec or status, decisions about objects, AWS words outside `build`.
+The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one
+worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread, reads
+a clock or the command line is here. What it is not: field names of spec or status, decisions about
+objects, AWS words outside `build`.
 """
 
 from __future__ import annotations
@@ -138,7 +139,8 @@ class Process:
     lost: bool = False
 
     def run(self) -> int:
-        """Work until `stop`, then give the passes in hand `GRACE_SECONDS`; return the exit code: 1 for a lost Lease.
+        """Work until `stop`, then give the passes in hand `GRACE_SECONDS`; return the exit code: 1
+        for a lost Lease.
 
         The Lease is given up only if they have ended by then; else it expires.
         """
@@ -262,10 +264,11 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
 
 
 def stop_on_signals(stop: threading.Event) -> None:
-    """Make SIGTERM and SIGINT set `stop`; a second one ends the process at once. Before any other thread starts.
+    """Make SIGTERM and SIGINT set `stop`; a second one ends the process at once. Before any other
+    thread starts.
 
-    One thread waits for them and all others have them blocked: a handler, which Python runs in the main thread, can
-    be missed for good if it is due right before that thread waits for `stop`.
+    One thread waits for them and all others have them blocked: a handler, which Python runs in the
+    main thread, can be missed for good if it is due right before that thread waits for `stop`.
     """
     numbers = {signal.SIGTERM, signal.SIGINT}
     for number in numbers:

@@ -1,6 +1,8 @@
-"""The objects as the API server has them, kept by list and watch; what moved is told to the work queue.
+"""The objects as the API server has them, kept by list and watch; what moved is told to the work
+queue.
 
-The picture: list, then watch after watch -> `Store` (never back to an older version) -> a key for the queue.
+The picture: list, then watch after watch -> `Store` (never back to an older version) -> a key for
+the queue.
 
 What it is not: the connection, which is kube's; the loop around it, which is the controller's.
 """
@@ -62,7 +64,8 @@ class Store:
         key, meta = key_of(obj), obj["metadata"]
         if meta["uid"] == self._gone.get(key) or _version(obj) < _version(self._objects.get(key, obj)):
             return False  # the late answer to a write of ours, or a late word of the watch
-        # One that is deleting and free of finalizers is gone, whatever the watch has still to say of it.
+        # One that is deleting and free of finalizers is gone, whatever the watch has still to say
+        # of it.
         if meta.get("deletionTimestamp") and not meta.get("finalizers"):
             self._objects.pop(key, None)
             self._gone[key] = meta["uid"]
@@ -91,10 +94,11 @@ class Source(Protocol):
 
 
 class Informer:
-    """Keeps the store like the API server, and tells the queue what moved: list once, then watch after watch.
+    """Keeps the store like the API server, and tells the queue what moved: list once, then watch
+    after watch.
 
-    A session that ends cleanly is resumed from the last version seen, bookmarks included; only 410 asks for a new
-    list, in which what vanished meanwhile is found by what is missing.
+    A session that ends cleanly is resumed from the last version seen, bookmarks included; only 410
+    asks for a new list, in which what vanished meanwhile is found by what is missing.
     """
 
     def __init__(

@@ -1,11 +1,13 @@
-"""The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
+"""The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our
+words.
 
-What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, the Lease, and how
-to reach the API server. What it is not: a cache, a retry, a decision. The only importer of the kubernetes client.
+What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, the
+Lease, and how to reach the API server. What it is not: a cache, a retry, a decision. The only
+importer of the kubernetes client.
 
-The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old picture ends
-in `Conflict` and never in a lost update. The API server ignores a uid in a status patch; the version is the only
-precondition that works there.
+The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old
+picture ends in `Conflict` and never in a lost update. The API server ignores a uid in a status
+patch; the version is the only precondition that works there.
 """
 
 from __future__ import annotations
@@ -41,8 +43,9 @@ PAGE_SIZE = 500  # client-go's own
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
 LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
-# The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has one only every other
-# time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there any more.
+# The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has
+# one only every other time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there
+# any more.
 SILENCE_SECONDS = 135.0
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
@@ -78,9 +81,10 @@ BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone
 class Kube:
     """FargateProfile objects and events through one API client; safe to share between threads.
 
-    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told of each request: its
-    method and the HTTP code of the answer, "<error>" for none. `list` and `watch` see one namespace, "" for all, and
-    the objects with the labels of a selector, "" for all.
+    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told
+    of each request: its method and the HTTP code of the answer, "<error>" for none. `list` and
+    `watch` see one namespace, "" for all, and the objects with the labels of a selector, "" for
+    all.
     """
 
     def __init__(
@@ -106,17 +110,18 @@ class Kube:
     def list(self) -> tuple[Objects, str]:
         """Return every object and the version to watch from: a quorum read, page by page.
 
-        Never resourceVersion=0, which any stale cache may answer: a restarted controller must not travel back in
-        time.
+        Never resourceVersion=0, which any stale cache may answer: a restarted controller must not
+        travel back in time.
         """
         objects, version = self._pages(self._scope, self._selected)
         return [_trimmed(item) for item in objects], version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
-        """Yield (type, object) after `version` until the server ends the session; bookmarks included.
+        """Yield (type, object) after `version` until the server ends the session; bookmarks
+        included.
 
-        Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays silent for
-        longer than bookmarks allow.
+        Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays
+        silent for longer than bookmarks allow.
         """
         shortest, longest = WATCH_SECONDS
         query = {
@@ -214,7 +219,8 @@ class Kube:
             return {}
 
     def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object:
-        """Give this very version of the Lease another spec, or make the Lease if it is {}; return it as stored.
+        """Give this very version of the Lease another spec, or make the Lease if it is {}; return
+        it as stored.
 
         A PUT by name either way: RBAC can't name what a POST makes.
         """
@@ -234,7 +240,8 @@ class Kube:
             "fieldSelector": "status.phase=Running",
         }
         try:
-            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
+            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in
+            # the audit log is not.
             may = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=ask)
             return len(self._pages("/api/v1/pods", query)[0]) if may.get("status", {}).get("allowed") else None
         except KubeError as error:
@@ -291,7 +298,8 @@ class Kube:
             if answer.status < 300:  # noqa: PLR2004
                 return answer
             text = answer.read()
-        # OSError, ValueError and ConfigException: credentials are read again between calls, from files or a command.
+        # OSError, ValueError and ConfigException: credentials are read again between calls, from
+        # files or a command.
         except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
             raise KubeError(f"{method} {path}: {error}") from error
         finally:
@@ -300,10 +308,11 @@ class Kube:
 
 
 def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
-    """Return a client for the API server, chosen as controller-runtime does it: KUBECONFIG, the pod, ~/.kube/config.
+    """Return a client for the API server, chosen as controller-runtime does it: KUBECONFIG, the
+    pod, ~/.kube/config.
 
-    `connections` may be open at once. The client's own retries are off: they sleep in the caller's thread.
-    Raises `KubeError` where there is nothing to connect to.
+    `connections` may be open at once. The client's own retries are off: they sleep in the caller's
+    thread. Raises `KubeError` where there is nothing to connect to.
     """
     config = Configuration()
     try:
@@ -332,10 +341,11 @@ class _PodLoader(InClusterConfigLoader):  # type: ignore[misc]  # the client has
 
 
 def eks_cluster() -> tuple[str, str]:
-    """Return the (cluster, region) that the kubeconfig's current context names, "" for what it does not say.
+    """Return the (cluster, region) that the kubeconfig's current context names, "" for what it does
+    not say.
 
-    Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws eks get-token`)
-    and the arguments of aws-iam-authenticator.
+    Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws
+    eks get-token`) and the arguments of aws-iam-authenticator.
     """
     if _in_cluster(SERVICE_ACCOUNT):
         return "", ""
@@ -422,9 +432,11 @@ def _event(event: Any) -> tuple[str, Object]:
 
 
 def _event_name(name: str, now: datetime) -> str:
-    """Return the start of an event's name, as client-go forms it: name and time, so that events list in their order.
+    """Return the start of an event's name, as client-go forms it: name and time, so that events
+    list in their order.
 
-    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as they are listed.
+    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as
+    they are listed.
     """
     # A cut in front of "-" or "." would leave a name that is refused.
     return f"{name[:40].rstrip('-.')}.{int(now.timestamp() * 1e6):x}-"

@@ -1,8 +1,10 @@
 """The Lease: of several replicas one acts, and nothing is sent by a process that does not hold it.
 
-The picture: `LeaderElector.step` reads, takes or renews the Lease; `check` stands before each call (`fenced`).
+The picture: `LeaderElector.step` reads, takes or renews the Lease; `check` stands before each call
+(`fenced`).
 
-What it is not: a lock on EKS, which nothing can fence; the loop around it, which is the controller's.
+What it is not: a lock on EKS, which nothing can fence; the loop around it, which is the
+controller's.
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ from kube import Key, Object
 
 log = logging.getLogger("fargate.controller")
 T = TypeVar("T")
-# client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder itself stops acting
-# before that, counted from before it asked; and how often either looks.
+# client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder
+# itself stops acting before that, counted from before it asked; and how often either looks.
 LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
 
 
@@ -34,14 +36,16 @@ class LostLease(Exception):
 class LeaderElector:
     """Holds the Lease, so that one replica acts and the others stand by.
 
-    Another's claim lapses when its record has not changed for as long as it says itself, by this process's own clock
-    and since this process saw it change: no clock is compared with that of another machine. Our own lapses earlier.
+    Another's claim lapses when its record has not changed for as long as it says itself, by this
+    process's own clock and since this process saw it change: no clock is compared with that of
+    another machine. Our own lapses earlier.
 
-    `check` fences: each call of a pass asks it first (`fenced`), so nothing is sent later than HOLD_SECONDS after the
-    last renewal was asked for, 5 s before another may start. Not fenced is what was sent before, which EKS may carry
-    out up to 13 s later (`aws.READ_SECONDS`), nor a process that sleeps between the check and the call. Then other
-    locks hold: EKS takes one create or delete at a time, a create is marked in status before it is sent, and every
-    write to Kubernetes names the version that it replaces.
+    `check` fences: each call of a pass asks it first (`fenced`), so nothing is sent later than
+    HOLD_SECONDS after the last renewal was asked for, 5 s before another may start. Not fenced is
+    what was sent before, which EKS may carry out up to 13 s later (`aws.READ_SECONDS`), nor a
+    process that sleeps between the check and the call. Then other locks hold: EKS takes one create
+    or delete at a time, a create is marked in status before it is sent, and every write to
+    Kubernetes names the version that it replaces.
     """
 
     def __init__(

@@ -22,8 +22,8 @@ CONTROLLER, RESULTS = "fargateprofile", ("success", "requeue", "requeue_after", 
 SECONDS = (0.01, 0.1, 1, 5, 10, 30, 60, 120, 180, 300, 600, 1200, 3600)  # from a call to a profile that waits long
 
 
-# Names are those of controller-runtime and client-go where these have one. No label comes from an object: a cluster is
-# shown once EKS was seen to have it.
+# Names are those of controller-runtime and client-go where these have one. No label comes from an
+# object: a cluster is shown once EKS was seen to have it.
 FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = (
     (Counter, "controller_runtime_reconcile_total", "controller result", "Passes by how they ended."),
     (Counter, "controller_runtime_reconcile_errors_total", "controller", "Passes that failed."),

@@ -1,4 +1,5 @@
-"""Which profiles can select the same pod: EKS then takes the first by name and says nothing (eks.md B2).
+"""Which profiles can select the same pod: EKS then takes the first by name and says nothing (eks.md
+B2).
 
 Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only said to the user.
 """
@@ -26,8 +27,8 @@ def overlaps(c: Case) -> tuple[Profile, ...]:
 def can_share_a_pod(one: Selector, other: Selector) -> bool:
     """Say whether one pod can match both selectors.
 
-    Only keys without a wildcard speak against it: one with a wildcard can always be met by a label of
-    its own.
+    Only keys without a wildcard speak against it: one with a wildcard can always be met by a label
+    of its own.
     """
     if not meet(one.namespace, other.namespace):
         return False

@@ -1,4 +1,5 @@
-"""What one FargateProfile object needs next: `plan` takes the first row of the table `PLAN` that fits.
+"""What one FargateProfile object needs next: `plan` takes the first row of the table `PLAN` that
+fits.
 
 The picture: `Case` (object, view of the cluster, memory, facts) -> `PLAN` -> exactly one `Action`.
 The table is the specification. It stands at the end; before it the words that its rows are made of:
@@ -58,11 +59,12 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Report:
-    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change reports.
+    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change
+    reports.
 
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
-    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen anew
-    before it is said. `retry`: by the queue's backoff.
+    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
+    anew before it is said. `retry`: by the queue's backoff.
     """
 
     phase: Phase
@@ -564,10 +566,11 @@ def wait_behind(view: View, first: Key | None) -> Report:
 
 
 def lost_create_to_wait_for(c: Case) -> datetime | None:
-    """The object goes while a create may still come true, and nothing in flight would show it first.
+    """The object goes while a create may still come true, and nothing in flight would show it
+    first.
 
-    What is kept on purpose is not let go either: the profile that a lost create makes is to be kept,
-    or to go, like the others.
+    What is kept on purpose is not let go either: the profile that a lost create makes is to be
+    kept, or to go, like the others.
     """
     unseen = not c.owned or (c.retaining and not c.owned_in_flight)
     return c.answer_may_be_lost if c.who.deleting and unseen else None
@@ -613,7 +616,8 @@ def wanted_without_a_finalizer(c: Case) -> bool:
 
 
 class Row(NamedTuple, Generic[T]):
-    """`seen` in the reader's words; `find` returns what it is, or nothing; `then` acts on what was found.
+    """`seen` in the reader's words; `find` returns what it is, or nothing; `then` acts on what was
+    found.
 
     So a row acts on nothing but what its own condition has shown, whatever rows are put before it.
     """

@@ -1,8 +1,9 @@
 """One pass over one FargateProfile object: observe, decide, act, report, come back.
 
-The picture: object, view of its EKS cluster, memory in status -> `plan` -> at most one change in AWS
-or of finalizers -> status from what was seen and done -> when to look again. A crash between two steps
-is then the same case as a crash between two passes: the next pass trusts nothing but a new look.
+The picture: object, view of its EKS cluster, memory in status -> `plan` -> at most one change in
+AWS or of finalizers -> status from what was seen and done -> when to look again. A crash between
+two steps is then the same case as a crash between two passes: the next pass trusts nothing but a
+new look.
 
 `Reconciler` comes first, then what it needs to be given, and last what is known of one EKS cluster.
 It knows Kubernetes only as the protocol `Kube`, AWS only as `aws.Aws`. What it is not: a decision
@@ -85,7 +86,8 @@ LEAST_SECONDS = 0.1  # to the next look at what is due already
 
 
 class Requeue(NamedTuple):
-    """Look again after so many seconds (None: at the resync), by the queue's backoff, or never (`gone`).
+    """Look again after so many seconds (None: at the resync), by the queue's backoff, or never
+    (`gone`).
 
     `unseen`: the object was not looked at, so that its backoff stays as it is.
     """
@@ -130,8 +132,8 @@ class Reconciler:
     """Carries out the plan, one key at a time and one pass at a time per EKS cluster.
 
     Safe to call from many threads. `wake` is called with keys that have reason to look again, `now`
-    gives an aware wall clock, `monotonic` seconds. `ready_after` is told, of each object that becomes
-    Ready, for how many seconds it was not.
+    gives an aware wall clock, `monotonic` seconds. `ready_after` is told, of each object that
+    becomes Ready, for how many seconds it was not.
     """
 
     def __init__(
@@ -430,16 +432,19 @@ class Reconciler:
             self._store.put(p.obj)
 
     def _write_current(self, p: Pass) -> None:
-        """Write status though it may change nothing: what follows is done only for the version that was seen.
+        """Write status though it may change nothing: what follows is done only for the version that
+        was seen.
 
-        It also records the ARN, by which a profile is still the object's once its owner tags are off.
+        It also records the ARN, by which a profile is still the object's once its owner tags are
+        off.
         """
         self._write(p, p.conditions, always=True)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         if p.overlap and not before:
             self._done(p, "Overlapping", p.overlap)
-        # Only now that it is written down: what can't be would be new in every pass, and they would wake one another.
+        # Only now that it is written down: what can't be would be new in every pass, and they would
+        # wake one another.
         if p.overlap not in {"", before.get("message")}:
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
@@ -493,9 +498,11 @@ class Reconciler:
     # The clusters
 
     def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
-        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not all.
+        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
+        all.
 
-        Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends wakes one.
+        Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends
+        wakes one.
         """
         with self._lock:
             cluster = self._clusters.setdefault(name, Cluster())
@@ -632,10 +639,11 @@ class Flight:
 
 @dataclass
 class Cluster:
-    """What this process knows of one EKS cluster: its view, what is in flight there, who stands in line for a turn.
+    """What this process knows of one EKS cluster: its view, what is in flight there, who stands in
+    line for a turn.
 
-    Touched only by the one pass that is in the cluster, but for `occupied` and `outside`, the keys that
-    found it occupied: these belong to the reconciler's lock.
+    Touched only by the one pass that is in the cluster, but for `occupied` and `outside`, the keys
+    that found it occupied: these belong to the reconciler's lock.
     """
 
     view: View | None = None

@@ -1,9 +1,10 @@
 """What a FargateProfile object says, and what is held against it before a profile is made.
 
-The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every finding),
-`Identity` (who it is and what becomes of its profile, read from any object) and `Memory` (what earlier
-passes wrote into status). At the end of the file what may speak against a valid spec where it is to be
-carried out: `Limits`, set by those who run the controller, and preflight, by what AWS says.
+The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
+finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
+(what earlier passes wrote into status). At the end of the file what may speak against a valid spec
+where it is to be carried out: `Limits`, set by those who run the controller, and preflight, by what
+AWS says.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -39,8 +40,8 @@ KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinali
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
-# What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every account; quotas
-# are not among them, because they can be raised.
+# What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
+# account; quotas are not among them, because they can be raised.
 
 NAME = r"^(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}\Z"
 CLUSTER = r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}\Z"
@@ -335,7 +336,8 @@ class Objection(NamedTuple):
 
 @dataclass(frozen=True)
 class Limits:
-    """What objects may ask for, as those who run the controller have set it; the defaults forbid nothing.
+    """What objects may ask for, as those who run the controller have set it; the defaults forbid
+    nothing.
 
     `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object
     selects pods of its own namespace there and no others.
@@ -368,9 +370,11 @@ LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still co
 
 @dataclass(frozen=True)
 class Settings:
-    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace kube-system.
+    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace
+    kube-system.
 
-    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for all.
+    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
+    all.
     """
 
     cluster: str
@@ -421,7 +425,8 @@ def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterat
     if subnet.public:
         mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
         yield Objection("SubnetPublic", f"{where} routes to an internet gateway: {mend}.")
-    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer names.
+    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer
+    # names.
     if subnet.outpost or subnet.zone[:-1] != home.region:
         place = subnet.outpost or f"zone {subnet.zone}"
         mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"

@@ -1,4 +1,5 @@
-"""What the user sees of an object: its conditions, events and status; and what its status remembers.
+"""What the user sees of an object: its conditions, events and status; and what its status
+remembers.
 
 The picture: what a pass reports, what EKS shows of the profile and what is to be remembered ->
 conditions by the kstatus conventions -> the whole status; from old and new conditions -> the event.
@@ -89,7 +90,8 @@ def phase_of(obj: Object) -> tuple[Phase, datetime]:
 
 
 def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tuple[str, str] | None:
-    """Return the event and the note that tell of a change of conditions; None where nothing is to be told.
+    """Return the event and the note that tell of a change of conditions; None where nothing is to
+    be told.
 
     Told is that the object has become ready or idle, that it stalls, or stalls for another reason.
     """
@@ -183,7 +185,8 @@ def without_a_profile(memory: Memory) -> Memory:
 
 def with_profile(c: Case, serving: Profile) -> Memory:
     """Remember the serving profile, and which of its tags are the spec's."""
-    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has them back.
+    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has
+    # them back.
     all_tagged = all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned)
     arn = serving.arn if all_tagged else c.memory.profile_arn
     memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
@@ -209,8 +212,8 @@ def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
 def create_is_answered(c: Case) -> bool:
     """Say whether the profile that the mark of a create waits for was seen.
 
-    Not while it is CREATING, to spare a write. An older profile of that name, in an older view, is not
-    what the mark waits for.
+    Not while it is CREATING, to spare a write. An older profile of that name, in an older view, is
+    not what the mark waits for.
     """
     marked = c.memory.create_started_at
     made = next((each for each in c.owned if each.name == c.memory.create_name and each.seen), None)

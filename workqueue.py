@@ -1,4 +1,5 @@
-"""Keys that are due now or later, each handed to one worker at a time, and the backoff of those that fail.
+"""Keys that are due now or later, each handed to one worker at a time, and the backoff of those
+that fail.
 
 What it is not: what a key means, who works on it, and why it is due.
 """
@@ -32,7 +33,8 @@ class Backoff:
 
 
 class WorkQueue:
-    """Keys that are due now or later, each handed to one worker at a time; the invariants are client-go's workqueue's.
+    """Keys that are due now or later, each handed to one worker at a time; the invariants are
+    client-go's workqueue's.
 
     - A key waits at most once: adding it again only moves it earlier, never later.
     - A key in work is not handed out; if it was added meanwhile, `done` puts it back: no change is lost.
