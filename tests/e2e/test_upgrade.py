@@ -24,10 +24,10 @@ from tests.e2e.support import (
     SUBNETS,
     Operator,
     User,
+    commands_told,
     environment,
     ok,
     profiles,
-    readme_commands,
     token_of,
     wait_for,
     write_kubeconfig,
@@ -105,7 +105,7 @@ BELONGINGS: list[Object] = [  # what else the original leaves, as far as ours me
         },
     },
 ]
-COMMANDS = readme_commands("What changes hands:", "The original left")
+COMMANDS = commands_told("README.md", "What changes hands:", "The original left")
 KOPF, DOMAIN_KOPF = "KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"
 VALID = {
     "podExecutionRoleArn": ROLE,

@@ -25,10 +25,10 @@ import kube
 import reconcile
 from controller import LeaderElector
 from reconcile import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Resource
+from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.apiserver import RESOURCES, ApiServer, kubeconfig, resolve, serve
 from tests.harness import Bench, InProcess, bench
 
-ROOT = Path(__file__).parents[2]
 MODULES = ("aws.py", "kube.py", "reconcile.py", "commands.py", "controller.py")
 Object = dict[str, Any]
 
@@ -49,7 +49,6 @@ POLICY: list[Object] = json.loads((ROOT / "IAMPolicy.json").read_text())["Statem
 DEPLOYMENT = the("Deployment", "deployment.yaml")
 POD: Object = DEPLOYMENT["spec"]["template"]
 CONTAINER: Object = POD["spec"]["containers"][0]
-README = (ROOT / "README.md").read_text()
 LEASE = ("default", "fargate-operator")
 
 
@@ -249,7 +248,7 @@ def test_kubectl_shows_the_promised_columns() -> None:
     shown = ["NAME", *(each["name"].upper() for each in columns)]
     assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE", "ARN", "MESSAGE"]
     assert [each["name"] for each in columns if each.get("priority")] == ["ARN", "Message"]
-    assert [row[0] for row in table("column")] == shown
+    assert [row[0] for row in table("README.md", "column")] == shown
 
 
 def test_every_field_of_the_crd_is_explained() -> None:
@@ -288,7 +287,7 @@ def test_the_samples_are_the_original_one_and_one_with_every_field() -> None:
 
 
 def test_the_example_of_the_readme_is_valid() -> None:
-    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", README, re.S)]
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DOCUMENTS["README.md"], re.S)]
     assert blocks
     for obj in blocks:
         assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(obj)] == []
@@ -503,7 +502,7 @@ def test_roles_are_passed_to_fargate_only() -> None:
     (only,) = statements("iam:PassRole")
     services = only["Condition"]["StringEquals"]["iam:PassedToService"]
     assert services == [aws.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
-    assert only["Sid"] in README
+    assert only["Sid"] in DOCUMENTS["README.md"]
 
 
 @pytest.mark.parametrize("action", ["iam:GetRole", "iam:CreateServiceLinkedRole"])
@@ -597,19 +596,6 @@ def test_production_pins_every_package_exactly() -> None:
 # The README
 
 
-def table(first: str) -> list[list[str]]:
-    """Return the rows of the README's table whose header starts with this cell, without their backticks."""
-    _, _, rest = README.partition(f"\n| {first} |")
-    assert rest, f"there is no table of {first}"
-    rows = []
-    for line in rest.split("\n")[2:]:
-        if not line.startswith("|"):
-            break
-        cells = re.split(r"(?<!\\)\|", line.strip("|"))
-        rows.append([cell.strip().replace("`", "") for cell in cells])
-    return rows
-
-
 REFUSALS = {"Retryable", "Busy", "Refused"}
 
 
@@ -646,7 +632,7 @@ def reasons_said() -> set[str]:
 
 
 def test_the_readme_explains_every_reason_and_no_other() -> None:
-    rows = table("reason")
+    rows = table("README.md", "reason")
     named = [row[0] for row in rows]
     assert sorted(named) == sorted(reasons_said())
     assert all(re.fullmatch(r"([A-Z][a-z]+)+", name) for name in named)
@@ -657,7 +643,7 @@ def test_the_readme_explains_every_reason_and_no_other() -> None:
 
 
 def test_the_readme_says_of_a_refusal_that_it_stalls() -> None:
-    condition = {row[0]: row[1] for row in table("reason")}
+    condition = {row[0]: row[1] for row in table("README.md", "reason")}
     for rule in (*aws.ERRORS, aws.UNKNOWN):
         wanted = "Stalled" if issubclass(rule.kind, aws.Refused) else "Reconciling"
         assert wanted in condition[rule.reason], rule.reason
@@ -677,7 +663,7 @@ def test_the_readme_explains_every_event_and_no_other(life: Bench) -> None:
     posted |= {"CreateFailed", "DeleteFailed", "Refused", "Suspended", "Released"}
     posted |= {"Creating", "Replacing", "Tagged", "Adopted", "Created", "Replaced", "Active"}
     posted -= {"Guarded"}  # has no note, so it is only logged
-    named = {name for row in table("event") for name in row[0].split(", ")}
+    named = {name for row in table("README.md", "event") for name in row[0].split(", ")}
     assert named == posted
     assert set(life.events()) <= named
 
@@ -692,11 +678,11 @@ def test_the_readme_lists_the_flags_of_the_controller() -> None:
         [action.option_strings[0], variable, number(default)]
         for action, (variable, default) in zip(flags, shown, strict=True)
     ]
-    assert [[flag, variable, number(default)] for flag, variable, default, _ in table("flag")] == wanted
+    assert [[flag, variable, number(default)] for flag, variable, default, _ in table("README.md", "flag")] == wanted
 
 
 def test_the_readme_lists_the_fields_of_spec() -> None:
-    rows = {row[0]: row for row in table("field of spec")}
+    rows = {row[0]: row for row in table("README.md", "field of spec")}
     assert set(rows) == set(FIELDS)
     assert [name for name, row in rows.items() if row[1] == "required"] == RAW_SPEC["required"]
     immutable = re.findall(r"has\(self\.(\w+)\) == has\(oldSelf", rules(RAW_SPEC))
@@ -706,11 +692,11 @@ def test_the_readme_lists_the_fields_of_spec() -> None:
 
 def test_the_readme_says_of_every_verb_and_every_action_why_it_is_needed() -> None:
     granted = {each: sorted(rule["verbs"]) for rule in RULES for each in rule["resources"]}
-    told = {row[0].split(",")[0]: sorted(row[1].replace(",", " ").split()) for row in table("resource")}
+    told = {row[0].split(",")[0]: sorted(row[1].replace(",", " ").split()) for row in table("README.md", "resource")}
     assert told == granted
     actions = sorted({action for each in POLICY for action in listed(each["Action"])})
-    assert sorted(row[0] for row in table("action")) == actions
-    assert all(row[-1] for row in [*table("resource"), *table("action")])
+    assert sorted(row[0] for row in table("README.md", "action")) == actions
+    assert all(row[-1] for row in [*table("README.md", "resource"), *table("README.md", "action")])
 
 
 @pytest.mark.parametrize(
@@ -735,7 +721,7 @@ def test_the_readme_says_of_every_verb_and_every_action_why_it_is_needed() -> No
     ],
 )
 def test_argo_cd_sees_the_health_that_the_conditions_mean(status: Object | None, health: str) -> None:
-    block = re.findall(r"```yml\n(.*?)```", README, re.S)[0]
+    block = section("README.md", "```yml\n", "```")
     (script,) = yaml.safe_load(block)["data"].values()
     lua = LuaRuntime()
     obj = {"metadata": {"generation": 2}} | ({"status": status} if status else {})
@@ -753,7 +739,7 @@ def test_every_make_target_that_is_named_exists(text: str) -> None:
 
 def test_ci_runs_the_commands_of_the_readme_and_lets_none_fail() -> None:
     script = (ROOT / ".ci/run").read_text()
-    told = re.findall(r"^make [a-z0-9]+$", README.partition("## Development")[2], re.M)
+    told = re.findall(r"^make [a-z0-9]+$", section("README.md", "## Development"), re.M)
     assert [line.removeprefix("step ") for line in script.splitlines() if line.startswith("step make")] == told
     assert "set -euo pipefail" in script
     assert "||" not in script
@@ -761,14 +747,14 @@ def test_ci_runs_the_commands_of_the_readme_and_lets_none_fail() -> None:
 
 
 def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:yaml|json|md|py))`", README))
-    named |= set(re.findall(r"-f ([\w-]+\.yaml)", README))
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:yaml|json|md|py))`", DOCUMENTS["README.md"]))
+    named |= set(re.findall(r"-f ([\w-]+\.yaml)", DOCUMENTS["README.md"]))
     assert {"crd.yaml", "rbac.yaml", "deployment.yaml", "sample-crd.yaml", "IAMPolicy.json"} <= named
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
 def test_the_log_names_a_stray_profile_as_the_readme_says() -> None:
-    assert "`stray cluster=`" in README
+    assert "`stray cluster=`" in DOCUMENTS["README.md"]
     assert "'stray cluster=%(cluster)s" in (ROOT / "reconcile.py").read_text()
 
 
