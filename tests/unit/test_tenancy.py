@@ -1,4 +1,4 @@
-"""The README's threat model: each of its lines is tried here, by somebody who may write objects in one namespace."""
+"""The threat model of docs/tenancy.md: each of its lines is tried here, by somebody who may write objects in one namespace."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCa
 
 
 def test_each_line_of_the_threat_model_is_tried_here() -> None:
-    told = section("README.md", "## Tenancy")
+    told = section("docs/tenancy.md", "# Tenancy")
     lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
     assert lines == tried == set(range(1, 11))
