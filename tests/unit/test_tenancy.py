@@ -1,4 +1,4 @@
-"""The threat model of docs/tenancy.md: each of its lines is tried here, by somebody who may write objects in one namespace."""
+"""The threat model of docs/tenancy.md: each line is tried here, by somebody who may write objects in one namespace."""
 
 from __future__ import annotations
 
