@@ -649,7 +649,7 @@ def test_the_readme_says_of_a_refusal_that_it_stalls() -> None:
         assert wanted in condition[rule.reason], rule.reason
 
 
-def test_the_readme_explains_every_event_and_no_other(life: Bench) -> None:
+def test_the_documents_explain_every_event_and_no_other(life: Bench) -> None:
     tree = ast.parse((ROOT / "reconcile.py").read_text())
     posted = set()
     for node in ast.walk(tree):
@@ -663,7 +663,7 @@ def test_the_readme_explains_every_event_and_no_other(life: Bench) -> None:
     posted |= {"CreateFailed", "DeleteFailed", "Refused", "Suspended", "Released"}
     posted |= {"Creating", "Replacing", "Tagged", "Adopted", "Created", "Replaced", "Active"}
     posted -= {"Guarded"}  # has no note, so it is only logged
-    named = {name for row in table("README.md", "event") for name in row[0].split(", ")}
+    named = {name for row in table("docs/objects.md", "event") for name in row[0].split(", ")}
     assert named == posted
     assert set(life.events()) <= named
 
@@ -681,8 +681,8 @@ def test_the_readme_lists_the_flags_of_the_controller() -> None:
     assert [[flag, variable, number(default)] for flag, variable, default, _ in table("README.md", "flag")] == wanted
 
 
-def test_the_readme_lists_the_fields_of_spec() -> None:
-    rows = {row[0]: row for row in table("README.md", "field of spec")}
+def test_the_documents_list_the_fields_of_spec() -> None:
+    rows = {row[0]: row for row in table("docs/objects.md", "field of spec")}
     assert set(rows) == set(FIELDS)
     assert [name for name, row in rows.items() if row[1] == "required"] == RAW_SPEC["required"]
     immutable = re.findall(r"has\(self\.(\w+)\) == has\(oldSelf", rules(RAW_SPEC))
@@ -721,7 +721,7 @@ def test_the_readme_says_of_every_verb_and_every_action_why_it_is_needed() -> No
     ],
 )
 def test_argo_cd_sees_the_health_that_the_conditions_mean(status: Object | None, health: str) -> None:
-    block = section("README.md", "```yml\n", "```")
+    block = section("docs/objects.md", "```yml\n", "```")
     (script,) = yaml.safe_load(block)["data"].values()
     lua = LuaRuntime()
     obj = {"metadata": {"generation": 2}} | ({"status": status} if status else {})
