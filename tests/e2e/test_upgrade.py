@@ -105,7 +105,7 @@ BELONGINGS: list[Object] = [  # what else the original leaves, as far as ours me
         },
     },
 ]
-COMMANDS = commands_told("README.md", "What changes hands:", "The original left")
+COMMANDS = commands_told("docs/operate.md", "What changes hands:", "The original left")
 KOPF, DOMAIN_KOPF = "KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"
 VALID = {
     "podExecutionRoleArn": ROLE,

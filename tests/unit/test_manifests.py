@@ -502,7 +502,7 @@ def test_roles_are_passed_to_fargate_only() -> None:
     (only,) = statements("iam:PassRole")
     services = only["Condition"]["StringEquals"]["iam:PassedToService"]
     assert services == [aws.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
-    assert only["Sid"] in DOCUMENTS["README.md"]
+    assert only["Sid"] in DOCUMENTS["docs/operate.md"]
 
 
 @pytest.mark.parametrize("action", ["iam:GetRole", "iam:CreateServiceLinkedRole"])
@@ -668,7 +668,7 @@ def test_the_documents_explain_every_event_and_no_other(life: Bench) -> None:
     assert set(life.events()) <= named
 
 
-def test_the_readme_lists_the_flags_of_the_controller() -> None:
+def test_the_documents_list_the_flags_of_the_controller() -> None:
     def number(text: str) -> str:
         return str(float(text)) if re.fullmatch(r"[\d.]+", text) else text
 
@@ -678,7 +678,9 @@ def test_the_readme_lists_the_flags_of_the_controller() -> None:
         [action.option_strings[0], variable, number(default)]
         for action, (variable, default) in zip(flags, shown, strict=True)
     ]
-    assert [[flag, variable, number(default)] for flag, variable, default, _ in table("README.md", "flag")] == wanted
+    assert [
+        [flag, variable, number(default)] for flag, variable, default, _ in table("docs/operate.md", "flag")
+    ] == wanted
 
 
 def test_the_documents_list_the_fields_of_spec() -> None:
@@ -690,13 +692,15 @@ def test_the_documents_list_the_fields_of_spec() -> None:
     assert all(rows[name][1] == str(FIELDS[name]["default"]).replace("False", "false") for name in ("deletionPolicy",))
 
 
-def test_the_readme_says_of_every_verb_and_every_action_why_it_is_needed() -> None:
+def test_the_documents_say_of_every_verb_and_every_action_why_it_is_needed() -> None:
     granted = {each: sorted(rule["verbs"]) for rule in RULES for each in rule["resources"]}
-    told = {row[0].split(",")[0]: sorted(row[1].replace(",", " ").split()) for row in table("README.md", "resource")}
+    told = {
+        row[0].split(",")[0]: sorted(row[1].replace(",", " ").split()) for row in table("docs/operate.md", "resource")
+    }
     assert told == granted
     actions = sorted({action for each in POLICY for action in listed(each["Action"])})
-    assert sorted(row[0] for row in table("README.md", "action")) == actions
-    assert all(row[-1] for row in [*table("README.md", "resource"), *table("README.md", "action")])
+    assert sorted(row[0] for row in table("docs/operate.md", "action")) == actions
+    assert all(row[-1] for row in [*table("docs/operate.md", "resource"), *table("docs/operate.md", "action")])
 
 
 @pytest.mark.parametrize(
@@ -753,8 +757,8 @@ def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_the_log_names_a_stray_profile_as_the_readme_says() -> None:
-    assert "`stray cluster=`" in DOCUMENTS["README.md"]
+def test_the_log_names_a_stray_profile_as_the_documents_say() -> None:
+    assert "`stray cluster=`" in DOCUMENTS["docs/operate.md"]
     assert "'stray cluster=%(cluster)s" in (ROOT / "reconcile.py").read_text()
 
 

@@ -250,10 +250,10 @@ def test_prometheus_scrapes_the_pods_of_the_deployment_where_they_serve() -> Non
     assert MONITOR["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
 
 
-def test_the_readme_lists_every_metric_and_no_other(b: Bench) -> None:
-    listed = {row[0] for row in table("README.md", "metric")}
+def test_the_documents_list_every_metric_and_no_other(b: Bench) -> None:
+    listed = {row[0] for row in table("docs/operate.md", "metric")}
     known = names(scrape(b.metrics.registry))
     labelled = {"aws_api_requests_total", "aws_api_request_duration_seconds", "kube_api_requests_total"}
     dynamic = {"fargate_profiles", "fargate_profiles_orphaned", "fargate_watch_heard_timestamp_seconds"}
     assert listed == known | labelled | dynamic
-    assert all(alert["alert"] in DOCUMENTS["README.md"] for alert in ALERTS)
+    assert all(alert["alert"] in DOCUMENTS["docs/operate.md"] for alert in ALERTS)
