@@ -1,4 +1,4 @@
-"""The files beside the code say what the code does: CRD, RBAC, IAM policy, Deployment, image, Makefile, README."""
+"""The files beside the code say what the code does: CRD, RBAC, IAM policy, Deployment, image, Makefile, documents."""
 
 from __future__ import annotations
 
@@ -49,6 +49,7 @@ POLICY: list[Object] = json.loads((ROOT / "IAMPolicy.json").read_text())["Statem
 DEPLOYMENT = the("Deployment", "deployment.yaml")
 POD: Object = DEPLOYMENT["spec"]["template"]
 CONTAINER: Object = POD["spec"]["containers"][0]
+EVERY_DOCUMENT = "\n".join(DOCUMENTS.values())
 LEASE = ("default", "fargate-operator")
 
 
@@ -226,7 +227,7 @@ def test_the_crd_and_the_code_have_the_same_bounds(field: str, least: int, most:
                 Resource.parse(obj)
 
 
-# The CRD, the samples, the README's example
+# The CRD, the samples, the examples of the documents
 
 
 def test_the_crd_is_that_of_the_original_and_keeps_status_apart() -> None:
@@ -286,8 +287,8 @@ def test_the_samples_are_the_original_one_and_one_with_every_field() -> None:
     assert set(full["spec"]) == set(FIELDS)
 
 
-def test_the_example_of_the_readme_is_valid() -> None:
-    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DOCUMENTS["README.md"], re.S)]
+def test_the_examples_of_the_documents_are_valid() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", EVERY_DOCUMENT, re.S)]
     assert blocks
     for obj in blocks:
         assert [error.message for error in Draft202012Validator(SCHEMA).iter_errors(obj)] == []
@@ -593,7 +594,7 @@ def test_production_pins_every_package_exactly() -> None:
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line and not line.startswith("#"))
 
 
-# The README
+# The documents
 
 
 REFUSALS = {"Retryable", "Busy", "Refused"}
@@ -733,11 +734,11 @@ def test_argo_cd_sees_the_health_that_the_conditions_mean(status: Object | None,
     assert judge(lua.table_from(obj, recursive=True)).status == health
 
 
-@pytest.mark.parametrize("text", ["README.md", "CONTRIBUTING.md", ".ci/run"])
+@pytest.mark.parametrize("text", [*DOCUMENTS, "CONTRIBUTING.md", ".ci/run"])
 def test_every_make_target_that_is_named_exists(text: str) -> None:
     targets = re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.M)
     named = re.findall(r"(?:^|`|step )make ([a-z0-9-]+)(?:$|`)", (ROOT / text).read_text(), re.M)
-    assert named
+    assert named or text.startswith("docs/")
     assert set(named) <= set(targets)
 
 
@@ -750,9 +751,9 @@ def test_ci_runs_the_commands_of_the_readme_and_lets_none_fail() -> None:
     assert os.access(ROOT / ".ci/run", os.X_OK)
 
 
-def test_every_manifest_and_file_that_the_readme_names_exists() -> None:
-    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:yaml|json|md|py))`", DOCUMENTS["README.md"]))
-    named |= set(re.findall(r"-f ([\w-]+\.yaml)", DOCUMENTS["README.md"]))
+def test_every_manifest_and_file_that_the_documents_name_exists() -> None:
+    named = set(re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:yaml|json|md|py))`", EVERY_DOCUMENT))
+    named |= set(re.findall(r"-f ([\w-]+\.yaml)", EVERY_DOCUMENT))
     assert {"crd.yaml", "rbac.yaml", "deployment.yaml", "sample-crd.yaml", "IAMPolicy.json"} <= named
     assert [name for name in named if not (ROOT / name).exists()] == []
 
