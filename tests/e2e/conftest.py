@@ -16,9 +16,9 @@ from tests.e2e.support import (
     IDENTITY,
     Operator,
     User,
+    commands_told,
     environment,
     ok,
-    readme_commands,
     token_of,
     wait_for,
     write_kubeconfig,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def installed(control_plane: ControlPlane) -> ControlPlane:
     """Return the control plane after the README's install, literally."""
-    commands = readme_commands("## Install", "## The object")
+    commands = commands_told("README.md", "## Install", "## The object")
     assert commands == [f"kubectl apply -f {file}.yaml" for file in ("rbac", "crd", "deployment")]
     for command in commands:
         ok(control_plane.kubectl(*command.split()[1:]))

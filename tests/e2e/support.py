@@ -26,6 +26,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from tests.docs import section
 from tests.e2e.controlplane import ControlPlane
 from tests.fakes import aws as fake_aws
 
@@ -45,10 +46,10 @@ USUAL = {"POLL_SECONDS": "0.3", "HEALTH_PORT": "0", "NO_LEADER_ELECT": "true"}
 Object = dict[str, Any]
 
 
-def readme_commands(start: str, end: str) -> list[str]:
-    """Return the kubectl commands that stand in the README between two texts, in their order."""
-    section = (ROOT / "README.md").read_text().partition(start)[2].partition(end)[0]
-    return [block or inline for block, inline in re.findall(r"^(kubectl .+)$|`(kubectl [^`]+)`", section, re.MULTILINE)]
+def commands_told(document: str, start: str, end: str) -> list[str]:
+    """Return the kubectl commands that stand in a document between two texts, in their order."""
+    text = section(document, start, end)
+    return [block or inline for block, inline in re.findall(r"^(kubectl .+)$|`(kubectl [^`]+)`", text, re.MULTILINE)]
 
 
 def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:

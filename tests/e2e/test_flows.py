@@ -112,7 +112,7 @@ def test_the_seeds_object_with_its_duplicate_key_becomes_a_profile(user: User, a
     assert ok(user.kubectl("apply", "-f", "-", stdin=SEED)) == "fargateprofile.jicomusic.com/new-profile-7 created\n"
     user.wait_ready("new-profile-7")
     profile = profiles(aws)["new-profile-7"]
-    assert profile["selectors"][0]["labels"]["green"] == "white"  # the last one counts, as the README says
+    assert profile["selectors"][0]["labels"]["green"] == "white"  # the last one counts, as docs/operate.md says
     assert user_tags(aws, "new-profile-7") == {"red": "black", "green": "blue"}
     assert set(profile["subnets"]) == set(SUBNETS)
 

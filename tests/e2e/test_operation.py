@@ -74,7 +74,7 @@ def test_an_operator_that_serves_some_labels_leaves_the_others_alone_and_takes_n
     looks = aws.manners.count("ListFargateProfiles")
     wait_for(lambda: aws.manners.count("ListFargateProfiles") > looks + 3, SOON, "both look at the cluster again")
     for operator, name in ((first, "one"), (second, "two")):
-        assert "stray" not in operator.said()
+        assert "orphan" not in operator.said()
         assert set(re.findall(r"object=[\w-]+/(\w+)", operator.said())) == {name}
 
 

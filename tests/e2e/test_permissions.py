@@ -61,9 +61,9 @@ def test_a_full_flow_meets_no_refusal_of_the_api_server(
     user.wait_reason("RoleNotFound", "refused")
     user.apply("kept", deletionPolicy="Retain")
     user.wait_ready("kept")
-    aws.add_profile(aws.cluster, "stray", ROLE, [{"namespace": "x"}], tags=tags_of_ours(user, "nobody"))
-    operator.restart()  # its first look at the cluster asks who owns the stray profile
-    wait_for(lambda: "orphan cluster=" in operator.said(), SOON, "the stray profile is named")
+    aws.add_profile(aws.cluster, "orphan", ROLE, [{"namespace": "x"}], tags=tags_of_ours(user, "nobody"))
+    operator.restart()  # its first look at the cluster asks who owns the orphan
+    wait_for(lambda: "orphan cluster=" in operator.said(), SOON, "the orphan is named")
     user.delete("web", "refused")
     user.wait_gone("web", "refused")
     ok(control_plane.kubectl("delete", "namespace", user.namespace, "--wait=false"))  # it waits for the object in it
@@ -121,12 +121,14 @@ def without_watch_an_object_that_comes_later_is_not_noticed(stage: Stage) -> Cal
 
 
 def without_get_a_profile_without_an_object_is_not_told_from_one_with(stage: Stage) -> Callable[[], object]:
-    stage.aws.add_profile(stage.aws.cluster, "stray", ROLE, [{"namespace": "x"}], tags=tags_of_ours(stage.user, "none"))
+    stage.aws.add_profile(
+        stage.aws.cluster, "orphan", ROLE, [{"namespace": "x"}], tags=tags_of_ours(stage.user, "none")
+    )
     stage.operator.environ["RESYNC_SECONDS"] = "2"
     stage.start()
     stage.wait_for(lambda: stage.aws.manners.count("ListFargateProfiles") > 1, "the cluster is looked at twice")
     assert "orphan cluster=" not in stage.operator.said()
-    return lambda: f"orphan cluster={stage.aws.cluster} profile=stray" in stage.operator.said()
+    return lambda: f"orphan cluster={stage.aws.cluster} profile=orphan" in stage.operator.said()
 
 
 def without_patch_no_finalizer_guards_the_object_and_so_nothing_is_made(stage: Stage) -> Callable[[], object]:

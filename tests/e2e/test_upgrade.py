@@ -1,4 +1,4 @@
-"""The README's upgrade from the kopf operator: what it leaves in a cluster, then the README's commands, literally.
+"""The upgrade from the kopf operator: what it leaves in a cluster, then the commands of docs/operate.md, literally.
 
 One upgrade on a control plane of its own is recorded step by step; the tests read the record. The CRD was made as
 apiextensions v1beta1, which no API server takes any more: what remains of it in etcd is a v1 object that none would
@@ -24,10 +24,10 @@ from tests.e2e.support import (
     SUBNETS,
     Operator,
     User,
+    commands_told,
     environment,
     ok,
     profiles,
-    readme_commands,
     token_of,
     wait_for,
     write_kubeconfig,
@@ -105,7 +105,7 @@ BELONGINGS: list[Object] = [  # what else the original leaves, as far as ours me
         },
     },
 ]
-COMMANDS = readme_commands("What changes hands:", "The original left")
+COMMANDS = commands_told("docs/operate.md", "What changes hands:", "The original left")
 KOPF, DOMAIN_KOPF = "KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"
 VALID = {
     "podExecutionRoleArn": ROLE,
@@ -280,7 +280,7 @@ def release(user: User, world: fake_aws.World, seen: Record) -> None:
     seen.profiles_left = profiles(world)
 
 
-def test_every_command_of_the_readme_does_what_it_says(record: Record) -> None:
+def test_every_command_of_the_document_does_what_it_says(record: Record) -> None:
     done = record.commands
     assert {command: each.stderr for command, each in done.items() if each.returncode} == {}
     assert done["kubectl apply -f crd.yaml"].stdout.endswith(f"{NAME} configured\n")

@@ -1,7 +1,7 @@
 """What a world must come to once the faults have stopped (L1), and how quiet it is then (S6).
 
 The oracle reads the objects, the account and crd.yaml, and says with which reasons each object may rest. It does not
-ask the plan: it is what a user who knows the README would expect.
+ask the plan: it is what a user who knows the documents would expect.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +17,12 @@ from controller import Census, Health
 from informer import Store
 from metrics import Metrics
 from spec import CONTROLLER_KEY, OWNER_KEY
+from tests.docs import DOCUMENTS, ROOT, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock
-from tests.unit.test_manifests import DEPLOYMENT, POD, README, table
+from tests.unit.test_manifests import DEPLOYMENT, POD
 from workqueue import WorkQueue
 
-ROOT = Path(__file__).parents[2]
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
@@ -254,10 +253,10 @@ def test_prometheus_scrapes_the_pods_of_the_deployment_where_they_serve() -> Non
     assert MONITOR["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
 
 
-def test_the_readme_lists_every_metric_and_no_other(b: Bench) -> None:
-    listed = {row[0] for row in table("metric")}
+def test_the_documents_list_every_metric_and_no_other(b: Bench) -> None:
+    listed = {row[0] for row in table("docs/operate.md", "metric")}
     known = names(scrape(b.metrics.registry))
     labelled = {"aws_api_requests_total", "aws_api_request_duration_seconds", "kube_api_requests_total"}
     dynamic = {"fargate_profiles", "fargate_profiles_orphaned", "fargate_watch_heard_timestamp_seconds"}
     assert listed == known | labelled | dynamic
-    assert all(alert["alert"] in README for alert in ALERTS)
+    assert all(alert["alert"] in DOCUMENTS["docs/operate.md"] for alert in ALERTS)

@@ -81,7 +81,7 @@ def test_profiles_of_objects_out_of_scope_are_neither_orphans_nor_touched(
     b.apply("api", "team-a")
     b.run(1000)
     assert b.ready("api", "team-a")
-    assert "stray" not in caplog.text
+    assert "orphan" not in caplog.text
     assert {call.params.get("profile") for call in b.manners.writes()} == {"api"}
     assert b.profiles()["web"]["tags"][OWNER_KEY] == "team-b/web"
 

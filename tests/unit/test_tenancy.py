@@ -1,4 +1,4 @@
-"""The README's threat model: each of its lines is tried here, by somebody who may write objects in one namespace."""
+"""The threat model of docs/tenancy.md: each line is tried here, by somebody who may write objects in one namespace."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import yaml
 from aws import FACTS_KEPT, ProfileSpec
 from config import Lines
 from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
+from tests.docs import ROOT, section
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
-from tests.unit.test_manifests import README, ROOT
 
 ROLES = "arn:aws:iam::123456789012:role/"
 KOPF = sorted(KOPF_FINALIZERS)
@@ -261,7 +261,7 @@ def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCa
 
 
 def test_each_line_of_the_threat_model_is_tried_here() -> None:
-    section = README.partition("## Tenancy")[2].partition("\n## ")[0]
-    lines = {int(number) for number in re.findall(r"^(\d+)\. ", section, re.M)}
+    told = section("docs/tenancy.md", "# Tenancy")
+    lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
     assert lines == tried == set(range(1, 11))
