@@ -1,6 +1,6 @@
 """What the two stand-ins for AWS have in common: moto with EKS's manners, and the small account of the simulation.
 
-Each test says what EKS does (source: the texts that tests/fakes/aws.py cites), through the calls that aws.py makes.
+Each test says what EKS does, through the calls that aws.py makes; tests/fakes/eks_rules.py cites the sources.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from botocore.exceptions import ClientError, ConnectionClosedError, ParamValidat
 
 from aws import Aws, AwsError, ProfileSpec, selector
 from tests.fakes import aws as moto_aws
-from tests.fakes.aws import DROP, LOST, ROLES, Manners, World, html
+from tests.fakes.aws import DROP, LOST, Manners, World, html
 from tests.fakes.aws import error as planned
 from tests.fakes.eks import METHODS, Memory, operation, refused
+from tests.fakes.eks_rules import ROLES
 
 Account = World | Memory
 SELECTORS = [{"namespace": "default", "labels": {"app": "web"}}]

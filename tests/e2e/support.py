@@ -29,10 +29,11 @@ from typing import Any
 from tests.docs import section
 from tests.e2e.controlplane import ControlPlane
 from tests.fakes import aws as fake_aws
+from tests.fakes.eks_rules import ACCOUNT
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLE = f"arn:aws:iam::{fake_aws.ACCOUNT}:role/{fake_aws.SAMPLE_ROLE}"
-MISSING_ROLE = f"arn:aws:iam::{fake_aws.ACCOUNT}:role/missing"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/{fake_aws.SAMPLE_ROLE}"
+MISSING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/missing"
 SUBNETS = list(fake_aws.SAMPLE_SUBNETS)
 IDENTITY = "system:serviceaccount:default:fargate"  # of rbac.yaml
 LOOK_SECONDS = 0.1

@@ -1,9 +1,8 @@
 """moto with EKS's real manners, in this process or over HTTP.
 
 moto answers as the AWS APIs do but its Fargate profiles are ACTIVE at once and hardly any rule is kept. Here
-a profile takes its time, one at a time is in flight, and EKS's checks come in EKS's order with EKS's texts
-(`eks.md` B1 to B8; a text that nobody has published is marked "our words"). Every request passes `exchange`:
-the log, the faults that a test has planned, then moto, one request at a time since moto has no locks.
+they keep the rules of tests/fakes/eks_rules.py. Every request passes `exchange`: the log, the faults that a
+test has planned, then moto, one request at a time since moto has no locks.
 
     test --> boto3 --> before-send hook, or WSGI server --> exchange --> moto, EKS replaced by RealEKS
 
@@ -13,8 +12,6 @@ One world at a time: moto's backends are globals.
 
 from __future__ import annotations
 
-import copy
-import fnmatch
 import json
 import logging
 import os
@@ -26,7 +23,6 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import cache, partial
 from io import BytesIO
 from typing import Any
@@ -41,35 +37,40 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
-from moto.core.models import DEFAULT_ACCOUNT_ID, botocore_stubber
+from moto.core.models import botocore_stubber
 from moto.core.responses import EmptyResult
 from moto.ec2.exceptions import InvalidSubnetIdError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
 from moto.ec2.models.availability_zones_and_regions import Zone
-from moto.eks.exceptions import (
-    EKSError,
-    InvalidParameterException,
-    InvalidRequestException,
-    ResourceInUseException,
-    ResourceNotFoundException,
-)
+from moto.eks.exceptions import EKSError
 from moto.eks.models import eks_backends
 from moto.eks.responses import EKSResponse
 from moto.iam.models import AWSManagedPolicy, iam_backends
 
-ACCOUNT = str(DEFAULT_ACCOUNT_ID)
-POD_EXECUTION_POLICY = "arn:aws:iam::aws:policy/AmazonEKSFargatePodExecutionRolePolicy"
+from tests.fakes.eks_rules import (
+    ACCOUNT,
+    INLINE,
+    ROLES,
+    Behaviour,
+    Cluster,
+    Eks,
+    Outsiders,
+    Refusal,
+    Selectors,
+    Subnet,
+    Tags,
+    Wanted,
+    in_use,
+)
+
 # What the sample manifest of the original names, letter by letter.
 SAMPLE_SUBNETS = ("subnet-075aa287882d71709", "subnet-0b36ca4d53f742857")
 SAMPLE_ROLE = "eksctl-cluster-workshop-cl-FargatePodExecutionRole-ZBZNZ6OBYOHE"
-MAX_TAGS = 50
 WRITES = {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"}
 LOCK = threading.RLock()
 
 Answer = tuple[int, dict[str, str], bytes]
-Issue = dict[str, Any]  # {"code", "message", "resourceIds"}
-Tags = dict[str, str]
 
 
 # Faults
@@ -162,21 +163,9 @@ class Call:
 
 
 @dataclass
-class Manners:
-    """How AWS behaves, and what it was asked. Times are seconds of `clock`."""
+class Manners(Behaviour):
+    """How AWS behaves, what goes wrong on the way, and what it was asked."""
 
-    clock: Callable[[], float] = time.time
-    creating_seconds: float = 0  # 0: the answer says CREATING, the next look ACTIVE
-    deleting_seconds: float = 0
-    visible_after: float = 0  # Describe and List do not know a new profile before
-    max_profiles: int = 10
-    max_selectors: int = 5
-    max_labels: int = 5
-    one_in_flight: bool = True
-    validate_role: bool = True
-    updating: set[str] = field(default_factory=set)  # clusters with an update in progress
-    fail_creates: dict[str, list[list[Issue]]] = field(default_factory=dict)  # by profile, one entry a create
-    fail_deletes: dict[str, list[list[Issue]]] = field(default_factory=dict)
     on_call: Callable[[Call], None] | None = None  # runs before a request is carried out: others act meanwhile
     calls: list[Call] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
@@ -184,14 +173,6 @@ class Manners:
     def fail(self, operation: str, fault: Fault, times: int = 1, cluster: str | None = None) -> None:
         """Plan a fault for the next `times` of "CreateFargateProfile", "ec2:DescribeSubnets" or "*"."""
         self._planned.append(_Planned(operation, fault, times, cluster))
-
-    def fail_create(self, profile: str, *issues: Issue, times: int = 1) -> None:
-        """Let the next `times` creates of a profile end in CREATE_FAILED."""
-        self.fail_creates.setdefault(profile, []).extend([list(issues)] * times)
-
-    def fail_delete(self, profile: str, *issues: Issue, times: int = 1) -> None:
-        """Let the next `times` deletes of a profile end in DELETE_FAILED."""
-        self.fail_deletes.setdefault(profile, []).extend([list(issues)] * times)
 
     def heal(self) -> None:
         """Forget every fault that is still planned."""
@@ -345,117 +326,63 @@ class _HttpDoor:
 # EKS
 
 
-class ResourceLimitExceededException(EKSError):  # type: ignore[misc]
-    TYPE, STATUS = "ResourceLimitExceededException", 400
+class MotoRefusal(EKSError):  # type: ignore[misc]
+    """A refusal of the rules, as moto answers one."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self.TYPE, self.STATUS = refusal.code, refusal.status
+        super().__init__(message=refusal.text)
 
 
-class NotFoundException(EKSError):  # type: ignore[misc]
-    TYPE, STATUS = "NotFoundException", 404
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Let moto word a refusal: of other exceptions than its own it makes a 500."""
+    try:
+        yield
+    except Refusal as refusal:
+        raise MotoRefusal(refusal) from refusal
 
 
-class BadRequestException(EKSError):  # type: ignore[misc]
-    TYPE, STATUS = "BadRequestException", 400
+class MotoAccount:
+    """What moto's account has, as the rules ask for it."""
 
+    def __init__(self, backend: RealEKS) -> None:
+        self._backend = backend
+        self.region, self.account = str(backend.region_name), str(backend.account_id)
 
-@dataclass
-class Stored:
-    """A profile: `body` is what the API shows of it, the rest is what only EKS knows."""
+    def find_cluster(self, name: str) -> Cluster | None:
+        found = self._backend.clusters.get(name)
+        if found is None:
+            return None
+        network, profiles = found.resources_vpc_config, found.fargate_profiles
+        return Cluster(name, found.arn, network["vpcId"], network["subnetIds"], found.tags, found.status, profiles)
 
-    body: dict[str, Any]
-    visible_at: float = 0
-    settles_at: float = 0
-    failure: list[Issue] | None = None  # how the change in flight will end
+    def every_cluster(self) -> Iterable[Cluster]:
+        return filter(None, map(self.find_cluster, list(self._backend.clusters)))
+
+    def find_subnet(self, subnet_id: str) -> Subnet | None:
+        try:
+            subnet = self._ec2.get_subnet(subnet_id)
+        except InvalidSubnetIdError:
+            return None
+        return Subnet(subnet.vpc_id, subnet.availability_zone, self._is_public(subnet))
+
+    def _is_public(self, subnet: Any) -> bool:
+        tables = [table for table in self._ec2.route_tables.values() if table.vpc_id == subnet.vpc_id]
+        own = [table for table in tables if subnet.id in table._associations.values()]
+        main = [table for table in tables if table.main_association_id]
+        return any(str(route.gateway_id).startswith("igw-") for table in own or main for route in table.routes)
 
     @property
-    def name(self) -> str:
-        return str(self.body["fargateProfileName"])
+    def _ec2(self) -> Any:
+        return ec2_backends[self.account][self.region]
 
-    @property
-    def in_flight(self) -> bool:
-        return self.body["status"] in {"CREATING", "DELETING"}
+    def trust_policy(self, role_arn: str) -> str | None:
+        roles = iam_backends[self.account][self._backend.partition].roles.values()
+        return next((role.assume_role_policy_document for role in roles if role.arn == role_arn), None)
 
-    def start(self, status: str, settles_at: float, failures: list[list[Issue]]) -> None:
-        self.body["status"], self.settles_at = status, settles_at
-        self.failure = failures.pop(0) if failures else None
-
-    def settle(self) -> bool:
-        """End the change in flight; return whether the profile is gone."""
-        creating = self.body["status"] == "CREATING"
-        if self.failure is None:
-            self.body["status"] = "ACTIVE" if creating else "DELETING"
-            return not creating
-        self.body["status"] = "CREATE_FAILED" if creating else "DELETE_FAILED"
-        self.body["health"] = {"issues": self.failure}
-        return False
-
-
-NAMESPACE = re.compile(r"[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?")
-LABEL_KEY = re.compile(r"([a-z0-9*?]([-a-z0-9.*?]{0,251}[a-z0-9*?])?/)?[A-Za-z0-9*?]([-\w.*?]{0,61}[A-Za-z0-9*?])?")
-
-
-def check_syntax(name: str, selectors: list[dict[str, Any]]) -> None:
-    """Refuse what EKS refuses before it looks for the cluster (eks.md B2, order of checks)."""
-    if not name[:1].isalnum() or not all(char.isalnum() or char in "-_" for char in name):
-        raise InvalidParameterException(
-            message="The Fargate profile name parameter contains invalid characters. It should begin with letter"
-            " or digit and can have any of the following characters: the set of Unicode letters, digits,"
-            " hyphens and underscores."
-        )
-    if name.startswith("eks-"):
-        raise InvalidParameterException(message="The fargate profile name starts with the reserved prefix: 'eks-'.")
-    if len(name) > 100:
-        message = "The Fargate profile name parameter should not be greater than 100 characters."
-        raise InvalidParameterException(message=message)
-    for selector in selectors:
-        namespace = selector.get("namespace")
-        if namespace and (len(namespace) > 63 or not NAMESPACE.fullmatch(namespace)):
-            raise InvalidParameterException(message="The namespace provided is invalid.")
-        if not all(LABEL_KEY.fullmatch(key) for key in selector.get("labels") or {}):
-            raise InvalidParameterException(message="Selector label provided is invalid.")
-
-
-def check_selectors(selectors: list[dict[str, Any]], manners: Manners) -> None:
-    """Refuse selectors by their number."""
-    if not selectors:
-        raise InvalidParameterException(message="Fargate Profile requires at least one selector.")
-    if not all(selector.get("namespace") for selector in selectors):
-        message = "Fargate Profile must have at least one selector with at least one namespace value."
-        raise InvalidParameterException(message=message)
-    if len(selectors) > manners.max_selectors:
-        raise InvalidParameterException(message=f"Request contains more than {manners.max_selectors} Selectors")
-    if any(len(selector.get("labels") or {}) > manners.max_labels for selector in selectors):
-        message = f"Request contains Selector with more than {manners.max_labels} Label pairs"
-        raise InvalidParameterException(message=message)
-
-
-def check_tags(tags: Tags, refusal: Callable[..., Exception], current: Tags | None = None) -> None:
-    """Refuse new tags as AWS does everywhere (eks.md B8), its own current ones do not count; our words."""
-    if len(tags.keys() | {key for key in current or {} if not key.startswith("aws:")}) > MAX_TAGS:
-        raise refusal(message=f"The number of tags must not exceed {MAX_TAGS}")
-    for key, value in tags.items():
-        if key.lower().startswith("aws:") or value.lower().startswith("aws:"):
-            raise refusal(message="Tag keys and values must not start with aws:")
-        if not 1 <= len(key) <= 128 or len(value) > 256:
-            raise refusal(message="Tag keys have 1 to 128 characters, values up to 256")
-
-
-def trusts_fargate(document: str, profile_arn: str) -> bool:
-    """Tell whether a trust policy lets Fargate's pods of this profile in, aws:SourceArn included."""
-    statements = json.loads(document)["Statement"]
-    return any(_lets_in(statement, profile_arn) for statement in _listed(statements))
-
-
-def _lets_in(statement: dict[str, Any], profile_arn: str) -> bool:
-    services = _listed(statement.get("Principal", {}).get("Service", []))
-    if statement["Effect"] != "Allow" or "eks-fargate-pods.amazonaws.com" not in services:
-        return False
-    tests = statement.get("Condition", {}).values()
-    patterns = [pattern for test in tests for pattern in _listed(test.get("aws:SourceArn", []))]
-    return not patterns or any(fnmatch.fnmatchcase(profile_arn, pattern) for pattern in patterns)
-
-
-def _listed(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    def new_uuid(self) -> str:
+        return str(uuid.uuid4())
 
 
 class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
@@ -468,8 +395,8 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
         return moto.eks.urls  # moto would look for it beside this module
 
     @property
-    def _ec2(self) -> Any:
-        return ec2_backends[self.account_id][self.region_name]
+    def rules(self) -> Eks:
+        return Eks(MotoAccount(self), self.manners)
 
     def create_cluster(self, *args: Any, **kwargs: Any) -> Any:
         """Fill in what DescribeCluster shows of a real cluster and moto leaves out."""
@@ -480,217 +407,64 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
             "endpointPrivateAccess": False,
             "publicAccessCidrs": ["0.0.0.0/0"],
             "clusterSecurityGroupId": "sg-0c1a5702c1a570200",
-            "vpcId": self._ec2.get_subnet(asked["subnetIds"][0]).vpc_id,
+            "vpcId": ec2_backends[self.account_id][self.region_name].get_subnet(asked["subnetIds"][0]).vpc_id,
             **asked,
         }
         cluster.access_config = {"authenticationMode": "API_AND_CONFIG_MAP"}
         return cluster
 
+    @_refusals()
     def delete_cluster(self, name: str) -> Any:
-        if name in self.clusters and self.profiles(name):
-            raise ResourceInUseException(message="Cluster has Fargate Profiles in ACTIVE/CREATING state")
+        if name in self.clusters and self.rules.cluster(name).profiles:
+            raise in_use("Cluster has Fargate Profiles in ACTIVE/CREATING state")
         return super().delete_cluster(name)
 
-    def profiles(self, cluster_name: str) -> dict[str, Stored]:
-        """Return the profiles of a cluster as they are now, after what the clock has settled."""
-        if cluster_name not in self.clusters:
-            raise ResourceNotFoundException(message=f"No cluster found for name: {cluster_name}.")
-        stored: dict[str, Stored] = self.clusters[cluster_name].fargate_profiles
-        now = self.manners.clock()
-        for profile in list(stored.values()):
-            if profile.in_flight and now >= profile.settles_at and profile.settle():
-                del stored[profile.name]
-        return stored
-
-    def _visible(self, cluster_name: str) -> dict[str, Stored]:
-        now = self.manners.clock()
-        profiles = self.profiles(cluster_name)
-        return {name: profile for name, profile in profiles.items() if now >= profile.visible_at}
-
+    @_refusals()
     def create_fargate_profile(
         self,
         fargate_profile_name: str,
         cluster_name: str,
-        selectors: list[dict[str, Any]] | None,
+        selectors: Selectors | None,
         pod_execution_role_arn: str,
         subnets: list[str] | None = None,
         client_request_token: str | None = None,
         tags: Tags | None = None,
     ) -> dict[str, Any]:
-        """Check as EKS does, in its order, then start CREATING."""
-        name, manners = fargate_profile_name, self.manners
-        check_syntax(name, selectors or [])
-        profiles = self.profiles(cluster_name)
-        self._check_turn_to_create(cluster_name, name)
-        check_selectors(selectors or [], manners)
-        arn = self.profile_arn(cluster_name, name)
-        self._check_subnets(cluster_name, subnets or [])
-        self._check_role(pod_execution_role_arn, arn)
-        if len(profiles) >= manners.max_profiles:
-            message = f"Cluster {cluster_name} has {manners.max_profiles} Fargate profiles already"  # our words
-            raise ResourceLimitExceededException(message=message)
-        check_tags(tags or {}, InvalidParameterException)
-        chosen = subnets or self._private_subnets(cluster_name)
-        stored = self.store(cluster_name, name, arn, pod_execution_role_arn, selectors or [], chosen, tags or {})
-        stored.visible_at = manners.clock() + manners.visible_after
-        ends = manners.clock() + manners.creating_seconds
-        stored.start("CREATING", ends, manners.fail_creates.get(name, []))
-        return stored.body
+        wanted = Wanted(fargate_profile_name, pod_execution_role_arn, selectors or [], subnets or [], tags or {})
+        return self.rules.create(cluster_name, wanted).body
 
-    def profile_arn(self, cluster: str, name: str) -> str:
-        """Return a new ARN: it ends in a UUID, so no two profiles of a name share one."""
-        place = f"arn:{self.partition}:eks:{self.region_name}:{self.account_id}"
-        return f"{place}:fargateprofile/{cluster}/{name}/{uuid.uuid4()}"
-
-    def store(
-        self,
-        cluster: str,
-        name: str,
-        arn: str,
-        role: str,
-        selectors: list[dict[str, Any]],
-        subnets: Iterable[str],
-        tags: Tags,
-        created_at: float | None = None,
-    ) -> Stored:
-        """Put an ACTIVE profile into a cluster, unchecked."""
-        created = self.manners.clock() if created_at is None else created_at
-        body = {
-            "fargateProfileName": name,
-            "fargateProfileArn": arn,
-            "clusterName": cluster,
-            "createdAt": datetime.fromtimestamp(created, UTC),
-            "podExecutionRoleArn": role,
-            "subnets": list(subnets),
-            "selectors": copy.deepcopy(selectors),
-            "status": "ACTIVE",
-            "tags": dict(tags),
-            "health": {"issues": []},
-        }
-        stored = self.clusters[cluster].fargate_profiles[name] = Stored(body)
-        return stored
-
-    def _check_turn_to_create(self, cluster_name: str, name: str) -> None:
-        if not self.clusters[cluster_name].is_active:
-            raise InvalidRequestException(message=f"Cluster '{cluster_name}' is not in ACTIVE status")
-        if name in self.profiles(cluster_name):
-            raise ResourceInUseException(message="A Fargate Profile already exists with this name in this cluster.")
-        start = f"Cannot create Fargate Profile {name} because cluster {cluster_name} currently has"
-        if cluster_name in self.manners.updating:
-            # The published text ends after "update" (terraform-aws-eks#2790); what follows is our guess.
-            raise ResourceInUseException(message=f"{start} update {uuid.uuid4()} in progress")
-        self._check_in_flight(cluster_name, name, start)
-
-    def _check_in_flight(self, cluster_name: str, name: str, start: str) -> None:
-        for other in self.profiles(cluster_name).values():
-            if other.in_flight and (self.manners.one_in_flight or other.name == name):
-                message = f"{start} Fargate profile {other.name} in status {other.body['status']}"
-                raise ResourceInUseException(message=message)
-
-    def _check_subnets(self, cluster_name: str, subnets: list[str]) -> None:
-        for subnet_id in subnets:
-            try:
-                subnet = self._ec2.get_subnet(subnet_id)
-            except InvalidSubnetIdError:
-                message = f"The subnet ID '{subnet_id}' does not exist"  # our words
-                raise InvalidParameterException(message=message) from None
-            self._check_subnet(cluster_name, subnet)
-
-    def _check_subnet(self, cluster_name: str, subnet: Any) -> None:
-        if subnet.vpc_id != self.clusters[cluster_name].resources_vpc_config["vpcId"]:
-            message = f"Subnet {subnet.id} is not in the VPC of cluster {cluster_name}"  # our words
-            raise InvalidParameterException(message=message)
-        zone = subnet.availability_zone
-        if not re.fullmatch(f"{self.region_name}[a-z]", zone):
-            # Only the beginning is known (eksctl#5677).
-            message = f"Fargate Profile creation for the Availability Zone {zone} is not supported"
-            raise InvalidParameterException(message=message)
-        if self._is_public(subnet):
-            message = f"Subnet {subnet.id} provided in Fargate Profile is not a private subnet"
-            raise InvalidParameterException(message=message)
-
-    def _is_public(self, subnet: Any) -> bool:
-        """Tell whether a subnet routes to an internet gateway, by its own table or else the VPC's main one."""
-        tables = [table for table in self._ec2.route_tables.values() if table.vpc_id == subnet.vpc_id]
-        own = [table for table in tables if subnet.id in table._associations.values()]
-        main = [table for table in tables if table.main_association_id]
-        return any(str(route.gateway_id).startswith("igw-") for table in own or main for route in table.routes)
-
-    def _private_subnets(self, cluster_name: str) -> list[str]:
-        asked = self.clusters[cluster_name].resources_vpc_config["subnetIds"]
-        return [subnet_id for subnet_id in asked if not self._is_public(self._ec2.get_subnet(subnet_id))]
-
-    def _check_role(self, role_arn: str, profile_arn: str) -> None:
-        if not self.manners.validate_role:
-            return
-        if role_arn.count("/") > 1:
-            message = f"The pod execution role {role_arn} must not have a path"  # our words
-            raise InvalidParameterException(message=message)
-        roles = iam_backends[self.account_id][self.partition].roles.values()
-        role = next((role for role in roles if role.arn == role_arn), None)
-        if role is None or not trusts_fargate(role.assume_role_policy_document, profile_arn):
-            raise InvalidParameterException(
-                message="Misconfigured PodExecutionRole Trust Policy; Please add the"
-                " eks-fargate-pods.amazonaws.com Service Principal"
-            )
-
-    def _found(self, profiles: dict[str, Stored], name: str) -> Stored:
-        if name not in profiles:
-            raise ResourceNotFoundException(message=f"No Fargate Profile found with name: {name}.")
-        return profiles[name]
-
+    @_refusals()
     def describe_fargate_profile(self, cluster_name: str, fargate_profile_name: str) -> dict[str, Any]:
-        return self._found(self._visible(cluster_name), fargate_profile_name).body
+        return self.rules.describe(cluster_name, fargate_profile_name).body
 
+    @_refusals()
     def list_fargate_profiles(
         self, cluster_name: str, max_results: int, next_token: str | None
     ) -> tuple[list[str], str | None]:
-        """Page by name; a profile that goes between two pages does no harm (moto raises)."""
-        names = sorted(name for name in self._visible(cluster_name) if name >= (next_token or ""))
-        return names[:max_results], names[max_results] if len(names) > max_results else None
+        return self.rules.page(cluster_name, next_token or "", max_results)
 
+    @_refusals()
     def delete_fargate_profile(self, cluster_name: str, fargate_profile_name: str) -> dict[str, Any]:
-        """Start DELETING."""
-        name, manners = fargate_profile_name, self.manners
-        stored = self._found(self.profiles(cluster_name), name)
-        start = f"Cannot Delete Fargate Profile {name} because cluster {cluster_name} currently has"
-        if cluster_name in manners.updating:
-            raise ResourceInUseException(message=f"{start} an update in progress")
-        self._check_in_flight(cluster_name, name, start)
-        ends = manners.clock() + manners.deleting_seconds
-        stored.start("DELETING", ends, manners.fail_deletes.get(name, []))
-        return stored.body
+        return self.rules.delete(cluster_name, fargate_profile_name).body
 
-    def _tags(self, resource_arn: str) -> Tags:
-        """Return the tags of a cluster or profile, to be changed in place."""
-        for name, cluster in self.clusters.items():
-            if cluster.arn == resource_arn:
-                return cluster.tags  # type: ignore[no-any-return]
-            for profile in self.profiles(name).values():
-                if profile.body["fargateProfileArn"] == resource_arn:
-                    return profile.body["tags"]  # type: ignore[no-any-return]
-        raise NotFoundException(message=f"Resource {resource_arn} was not found")  # our words
-
+    @_refusals()
     def tag_resource(self, resource_arn: str, tags: Tags) -> None:
-        """Add to the tags, or refuse all."""
-        current = self._tags(resource_arn)
-        check_tags(tags, BadRequestException, current)
-        current.update(tags)
+        self.rules.tag(resource_arn, tags)
 
+    @_refusals()
     def untag_resource(self, resource_arn: str, tag_keys: list[str]) -> None:
-        current = self._tags(resource_arn)
-        for key in tag_keys:
-            current.pop(key, None)
+        self.rules.untag(resource_arn, tag_keys)
 
+    @_refusals()
     def list_tags_for_resource(self, resource_arn: str) -> Tags:
-        return self._tags(resource_arn)
+        return self.rules.tags(resource_arn)
 
 
 # The world
 
 
 @dataclass
-class World:
+class World(Outsiders):
     """An account to test in; its methods are the deeds of others, which no rule stops and no log shows."""
 
     manners: Manners
@@ -706,60 +480,20 @@ class World:
     account: str = ACCOUNT
     endpoint: str | None = None
     env: dict[str, str] = field(default_factory=dict)  # what a child process needs to come here
+    lock = LOCK
 
     @property
     def _eks(self) -> RealEKS:
         backend: RealEKS = eks_backends[self.account][self.region]
         return backend
 
+    @property
+    def rules(self) -> Eks:
+        return self._eks.rules
+
     def client(self, service: str) -> Any:
         """Return a boto3 client for this world that asks once."""
         return _client(service, self.region, self.endpoint)
-
-    def profiles(self, cluster: str) -> list[dict[str, Any]]:
-        """Return every profile as DescribeFargateProfile words it, visible or not, by name."""
-        with LOCK:
-            stored = self._eks.profiles(cluster)
-            return [copy.deepcopy(stored[name].body) for name in sorted(stored)]
-
-    def add_profile(
-        self,
-        cluster: str,
-        name: str,
-        role: str,
-        selectors: list[dict[str, Any]],
-        subnets: Iterable[str] = (),
-        tags: Tags | None = None,
-        created_at: float | None = None,
-        status: str = "ACTIVE",
-        issues: Iterable[Issue] = (),
-    ) -> dict[str, Any]:
-        """Put a profile there; one that is CREATING or DELETING takes its time from now."""
-        with LOCK:
-            arn = self._eks.profile_arn(cluster, name)
-            stored = self._eks.store(cluster, name, arn, role, selectors, subnets, tags or {}, created_at)
-            stored.body["health"]["issues"].extend(issues)
-            creating = status == "CREATING"
-            takes = self.manners.creating_seconds if creating else self.manners.deleting_seconds
-            failures = self.manners.fail_creates if creating else self.manners.fail_deletes
-            stored.start(status, self.manners.clock() + takes, failures.get(name, []) if stored.in_flight else [])
-            return copy.deepcopy(stored.body)
-
-    def delete_profile(self, cluster: str, name: str) -> None:
-        """Let a profile be gone at once."""
-        with LOCK:
-            del self._eks.profiles(cluster)[name]
-
-    def set_tags(self, cluster: str, name: str, tags: Tags) -> None:
-        """Add tags to a profile."""
-        with LOCK:
-            self._eks.profiles(cluster)[name].body["tags"].update(tags)
-
-    def strip_tags(self, cluster: str, name: str, keys: Iterable[str]) -> None:
-        """Take tags from a profile."""
-        with LOCK:
-            for key in keys:
-                self._eks.profiles(cluster)[name].body["tags"].pop(key, None)
 
     def add_cluster(self, name: str, tags: Tags | None = None) -> None:
         """Make one more ACTIVE cluster in the same VPC."""
@@ -792,25 +526,6 @@ def _session(region: str) -> Any:
     return boto3.session.Session("testing", "testing", region_name=region)
 
 
-def _trust(principal: str, **condition: Any) -> str:
-    statement = {"Effect": "Allow", "Principal": {"Service": principal}, "Action": "sts:AssumeRole", **condition}
-    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-
-
-FARGATE_TRUST = _trust("eks-fargate-pods.amazonaws.com")
-ELSEWHERE = f"arn:aws:eks:us-east-1:{ACCOUNT}:fargateprofile/elsewhere/*"
-# What each role trusts, and which managed policy it has.
-ROLES = {
-    "good": (FARGATE_TRUST, "AmazonEKSFargatePodExecutionRolePolicy"),
-    "no-trust": (_trust("ec2.amazonaws.com"), "AmazonEKSFargatePodExecutionRolePolicy"),
-    "no-policy": (FARGATE_TRUST, None),
-    "inline-policy": (FARGATE_TRUST, None),
-    "other-policy": (FARGATE_TRUST, "AmazonEKSClusterPolicy"),
-    "other-source": (
-        _trust("eks-fargate-pods.amazonaws.com", Condition={"ArnLike": {"aws:SourceArn": ELSEWHERE}}),
-        "AmazonEKSFargatePodExecutionRolePolicy",
-    ),
-}
 ALLOW_ECR = {"Effect": "Allow", "Action": ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"], "Resource": "*"}
 
 
@@ -882,7 +597,9 @@ def _build_roles(world: World, role_name: str) -> None:
         world.roles[kind] = iam.create_role(name, trust, "/", None, "", [], "3600").arn
         if policy_name:
             iam.attach_role_policy(f"arn:aws:iam::aws:policy/{policy_name}", name)
-    iam.put_role_policy("fargate-inline-policy", "pull", document)
+    for kind, policies in INLINE.items():
+        for each in policies:
+            iam.put_role_policy(f"fargate-{kind}", each, document)
 
 
 # The ways in

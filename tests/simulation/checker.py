@@ -19,7 +19,7 @@ from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.apiserver import Change
 
 if TYPE_CHECKING:
-    from tests.fakes.aws import Stored
+    from tests.fakes.eks_rules import Stored
     from tests.simulation.world import Call, Look, Process, World
 
 Object = dict[str, Any]

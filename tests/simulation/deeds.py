@@ -21,7 +21,7 @@ from tests.fakes.eks import Memory, refused
 from tests.simulation.checker import PLURAL, owner_tags
 
 if TYPE_CHECKING:
-    from tests.fakes.aws import Stored
+    from tests.fakes.eks_rules import Stored
     from tests.simulation.world import Call, Place, World
 
 Object = dict[str, Any]

@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import crd_schema
-from tests.fakes.aws import ROLES
+from tests.fakes.eks_rules import ROLES
 from tests.simulation.checker import (
     ADOPTION_IN,
     PLURAL,
@@ -29,7 +29,7 @@ from tests.simulation.checker import (
 )
 
 if TYPE_CHECKING:
-    from tests.fakes.aws import Stored
+    from tests.fakes.eks_rules import Stored
     from tests.simulation.checker import Checker
     from tests.simulation.world import World
 

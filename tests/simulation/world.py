@@ -35,8 +35,8 @@ from metrics import Metrics
 from reconcile import Reconciler, Requeue
 from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
-from tests.fakes.aws import Manners
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation
+from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
 from tests.simulation import oracle
 from tests.simulation.checker import ADOPTION_IN, CONTROLLER, LIMITS, PLURAL, Checker, Violation
@@ -366,7 +366,7 @@ class World:
     def __post_init__(self) -> None:
         self.rand = random.Random(self.seed)
         self.api = ApiServer(now=self.clock.now, rand=random.Random(self.seed + 1))
-        manners = Manners(clock=self.clock.time, creating_seconds=60, deleting_seconds=60)
+        manners = Behaviour(clock=self.clock.time, creating_seconds=60, deleting_seconds=60)
         self.account = Memory(manners, rand=random.Random(self.seed + 2))
         self.manners = manners
         self.checker = Checker(self)

@@ -478,7 +478,9 @@ class TestWorld:
         assert seen[world.local_zone_subnet]["AvailabilityZone"] == "us-east-1-bos-1a"
         assert seen[world.foreign_subnet]["VpcId"] != seen[world.private_subnets[0]]["VpcId"] == world.vpc
         policies = iam.list_attached_role_policies(RoleName="fargate-pods")["AttachedPolicies"]
-        assert [policy["PolicyArn"] for policy in policies] == [aws.POD_EXECUTION_POLICY]
+        assert [policy["PolicyArn"] for policy in policies] == [
+            "arn:aws:iam::aws:policy/AmazonEKSFargatePodExecutionRolePolicy"
+        ]
         inline = iam.list_role_policies(RoleName="fargate-inline-policy")["PolicyNames"]
         assert inline == ["pull"]
         assert not iam.list_attached_role_policies(RoleName="fargate-inline-policy")["AttachedPolicies"]
