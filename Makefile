@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check sim mutants soak e2e sandbox
@@ -14,7 +15,7 @@ demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluste
 	$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
-	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE)
 
 SEEDS ?= 2000
 EVERY ?= 1
@@ -30,7 +31,7 @@ soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, fi
 # Two files at once, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
 	$(BIN)/python -m tests.e2e.controlplane
-	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE)
 
 sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the controller, for your own kubectl, until Ctrl-C.
 	$(BIN)/python -m tests.e2e.sandbox

@@ -26,6 +26,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--control-plane", action="store_true", help="try tests/contract on a real kube-apiserver too")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Count a test's time without its fixtures where one of them makes the control plane: a cold build takes long."""
+    for item in items:
+        if "control_plane" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(func_only=True))
+
+
 @pytest.fixture(scope="session")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """Run etcd and kube-apiserver for the session."""

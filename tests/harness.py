@@ -29,6 +29,7 @@ from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, Dropped
 from workqueue import WorkQueue
 
+MOST_STEPS = 3000  # more keys than any test has due, so that one that is due for ever ends the test
 START = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 Object = dict[str, Any]
 
@@ -169,7 +170,7 @@ class Bench:
     def run(self, seconds: float = 0.0) -> None:
         """Let so much time pass; every key is worked on when it is due."""
         end = self.clock.elapsed + seconds
-        for _ in range(3000):
+        for _ in range(MOST_STEPS):
             if self.step():
                 continue
             due = self.queue.next_due()
@@ -177,6 +178,28 @@ class Bench:
                 self.clock.elapsed = end
                 return
             self.clock.elapsed = max(self.clock.elapsed, due - 1000.0)
+        raise AssertionError("the controller never comes to rest")
+
+    def run_until(self, what: str, happened: Callable[[], object], within_seconds: float = 300.0) -> None:
+        """Let time pass, a second at once, until it has happened; fail after so many and say what was waited for."""
+        end = self.clock.elapsed + within_seconds
+        while not happened():
+            assert self.clock.elapsed < end, f"not within {within_seconds:.0f} s: {what}"
+            self.run(1)
+
+    def step_until(self, what: str, happened: Callable[[], object]) -> None:
+        """Work on one key after the other, no time in between, until it has happened."""
+        for _ in range(MOST_STEPS):
+            if happened():
+                return
+            assert self.step(), f"nothing is due any more, and it has not happened: {what}"
+        raise AssertionError(f"not within {MOST_STEPS} steps: {what}")
+
+    def work_off(self) -> None:
+        """Work on all that is due and let the informer hear nothing meanwhile, as a process with an old cache does."""
+        for _ in range(MOST_STEPS):
+            if not self.controller.run_once():
+                return
         raise AssertionError("the controller never comes to rest")
 
     # What a test looks at

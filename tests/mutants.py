@@ -161,7 +161,7 @@ def hunt(mutant: Mutant, parent: Path) -> Caught:
     """Look for a planted bug as a developer would: by the simulation, then by the test that is about it."""
     started, folder = time.monotonic(), parent / mutant.name.replace(" ", "-").replace("/", "-")
     planted(mutant, folder)
-    simulated = run(folder, "tests.simulation", *HUNT)
+    simulated = run(folder, "tests.simulation", "--parent", str(os.getpid()), *HUNT)
     if simulated.returncode:
         return Caught(mutant, _first_violation(mutant, simulated), True, time.monotonic() - started)
     by = ""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
 
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes.aws import Manners, error
@@ -85,6 +86,7 @@ def live(box: Sandbox, port: int) -> list[Sample]:
     return samples
 
 
+@pytest.mark.timeout(SECONDS + 240)
 def test_memory_threads_files_and_the_queue_stay_flat() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +10,7 @@ import urllib3
 
 from tests.e2e.controlplane import ControlPlane
 from tests.fakes.apiserver import ApiServer, Server, kubeconfig
+from tests.waiting import SOON, wait_for
 
 MERGE_PATCH = "application/merge-patch+json"
 NAMESPACES = "contract-"
@@ -69,14 +68,14 @@ class Real:
         self._pool = urllib3.PoolManager(retries=False, timeout=10, ca_certs=self.ca, headers=self.headers)
         applied = plane.kubectl("apply", "-f", str(crd))
         assert applied.returncode == 0, applied.stderr
-        until(lambda: self._has_defaults() and self._serves())
+        wait_for(lambda: self._has_defaults() and self._serves(), SOON, "the API server serves crd.yaml")
 
     def restart(self) -> None:
         """Compact etcd and restart it: otherwise the API server answers from its own memory."""
         self._plane.stop_apiserver()
         self._plane.compact()
         self._plane.start_apiserver()
-        until(self._serves)
+        wait_for(self._serves, SOON, "the API server lists and watches again")
 
     def _has_defaults(self) -> bool:
         """Tell whether crd.yaml is in use: it takes a moment, and another test may have put another CRD there."""
@@ -104,11 +103,3 @@ class Real:
         release = json.dumps({"metadata": {"finalizers": None}})
         self._pool.request("PATCH", path, body=release, headers=self.headers | {"Content-Type": MERGE_PATCH})
         self._pool.request("DELETE", path)
-
-
-def until(holds: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until it holds."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.05)

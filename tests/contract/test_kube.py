@@ -15,6 +15,7 @@ import kube
 from kube import Conflict, Gone, Kube, KubeError, NotFound, Object
 from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Client, in_new_namespace
 from tests.contract.servers import ServerUnderTest
+from tests.waiting import SOON
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 STATUS: Object = {
@@ -128,7 +129,7 @@ def test_stop_ends_an_open_watch_at_once(edge: Kube, client: Client) -> None:
         assert [kind for kind, _ in watch if kind != "BOOKMARK"] == []
     except KubeError as error:
         assert "the watch broke off" in str(error)  # noqa: PT017 - it may end either way
-    timer.join()
+    timer.join(SOON)
     assert list(edge.watch(first)) == []
 
 

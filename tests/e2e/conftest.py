@@ -12,18 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from tests.e2e.controlplane import ControlPlane
-from tests.e2e.support import (
-    IDENTITY,
-    Operator,
-    User,
-    commands_told,
-    environment,
-    ok,
-    token_of,
-    wait_for,
-    write_kubeconfig,
-)
+from tests.e2e.support import IDENTITY, Operator, User, commands_told, environment, ok, token_of, write_kubeconfig
 from tests.fakes import aws as fake_aws
+from tests.waiting import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

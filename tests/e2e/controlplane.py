@@ -50,6 +50,7 @@ KUBERNETES_DOWNLOADS = "https://dl.k8s.io/release"
 ETCD_DOWNLOADS = "https://github.com/etcd-io/etcd/releases/download"
 DOWNLOAD_TIMEOUT_SECONDS = 5  # of silence: where there is no way out, the build has to come soon
 PROGRESS_SECONDS = 30
+BUILD_SECONDS = 3600  # of one program; a cold one takes 10 min on two slow cores
 START_SECONDS = 90  # 4 s as a rule; a cold build may be using both cores
 STOP_SECONDS = 10
 AUDIT_POLICY = {
@@ -205,19 +206,24 @@ def _build_one(target: Path, package: str, pinned: Versions, started: float) -> 
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(command, cwd=HERE, env=environment, stdout=log, stderr=log)
-        while True:
-            say(f"building {target.name} from source, {time.monotonic() - started:.0f} s so far")
-            try:
-                code = process.wait(PROGRESS_SECONDS)
-                break
-            except subprocess.TimeoutExpired:
-                continue
-            except BaseException:
-                process.kill()
-                raise
+        try:
+            code = _ended(process, target.name, started)
+        finally:
+            process.kill()
         if code:
             log.seek(0)
             raise Unavailable(f"the build of {target.name} failed: {log.read()[-2000:].strip()}")
+
+
+def _ended(process: subprocess.Popen[bytes], name: str, started: float) -> int:
+    """Wait for the end of a build and say each half minute that it goes on; return its exit code."""
+    for _ in range(BUILD_SECONDS // PROGRESS_SECONDS):
+        say(f"building {name} from source, {time.monotonic() - started:.0f} s so far")
+        try:
+            return process.wait(PROGRESS_SECONDS)
+        except subprocess.TimeoutExpired:
+            continue
+    raise Unavailable(f"the build of {name} has not ended within {BUILD_SECONDS // 60} min")
 
 
 def _linker_flags(pinned: Versions) -> str:
@@ -264,7 +270,7 @@ class Server:
                 kill = True
         if kill:
             self.process.kill()
-            self.process.wait()
+            self.process.wait(STOP_SECONDS)
         self.process = None
 
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.e2e.controlplane import ControlPlane
-from tests.e2e.support import IDENTITY, ROOT, Operator, environment, ok, token_of, wait_for, write_kubeconfig
+from tests.e2e.support import IDENTITY, ROOT, Operator, environment, ok, token_of, write_kubeconfig
 from tests.fakes import aws as fake_aws
+from tests.waiting import wait_for
 
 TEACH = """
 In another terminal, in this folder:

@@ -20,7 +20,6 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -30,15 +29,14 @@ from tests.docs import section
 from tests.e2e.controlplane import ControlPlane
 from tests.fakes import aws as fake_aws
 from tests.fakes.eks_rules import ACCOUNT
+from tests.waiting import SOON, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/{fake_aws.SAMPLE_ROLE}"
 MISSING_ROLE = f"arn:aws:iam::{ACCOUNT}:role/missing"
 SUBNETS = list(fake_aws.SAMPLE_SUBNETS)
 IDENTITY = "system:serviceaccount:default:fargate"  # of rbac.yaml
-LOOK_SECONDS = 0.1
 START_SECONDS = 30.0  # 1.5 s as a rule
-SOON = 20.0  # what takes a second or two here; on a busy machine more
 AFTER_A_WHILE = 60.0  # where a backoff has grown, or somebody has to come round to it again
 STOP_SECONDS = 12.0  # the controller promises 8, and then it exits
 # One at a time, so that what was killed may start again at once; test_leader.py has several.
@@ -51,14 +49,6 @@ def commands_told(document: str, start: str, end: str) -> list[str]:
     """Return the kubectl commands that stand in a document between two texts, in their order."""
     text = section(document, start, end)
     return [block or inline for block, inline in re.findall(r"^(kubectl .+)$|`(kubectl [^`]+)`", text, re.MULTILINE)]
-
-
-def wait_for(happened: Callable[[], object], seconds: float, what: str) -> None:
-    """Wait until it has happened; fail after so many seconds and say what was expected."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}"
-        time.sleep(LOOK_SECONDS)
 
 
 def ok(result: subprocess.CompletedProcess[str]) -> str:

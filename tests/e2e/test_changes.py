@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.support import ROLE, SOON, SUBNETS, Operator, User, ok, profiles, refusals, wait_for
+from tests.e2e.support import ROLE, SUBNETS, Operator, User, ok, profiles, refusals
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,10 +52,10 @@ def test_under_replace_eks_is_never_seen_without_an_active_profile_of_the_object
     ended = threading.Event()
 
     def probe() -> None:
-        while not ended.is_set():
+        deadline = time.monotonic() + 2 * SOON
+        while not ended.wait(0.1) and time.monotonic() < deadline:
             own = owned(aws, f"{user.namespace}/web")
             seen.append(sum(each["status"] == "ACTIVE" for each in own))
-            time.sleep(0.1)
 
     watching = threading.Thread(target=probe)
     watching.start()
@@ -63,7 +64,7 @@ def test_under_replace_eks_is_never_seen_without_an_active_profile_of_the_object
         user.wait_ready()
     finally:
         ended.set()
-        watching.join()
+        watching.join(SOON)
     assert len(seen) > 5
     assert min(seen) == 1, "at every look an ACTIVE profile of the object"
     (profile,) = profiles(aws).values()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import copy
 import json
 import re
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,14 +65,6 @@ def fargate_profile(name: str, group: str = "jicomusic.com", **content: Any) -> 
     return {"apiVersion": f"{group}/v1", "kind": "FargateProfile", "metadata": {"name": name}, **content}
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait until it holds: the API server takes a new or changed CRD into use a moment after it has stored it."""
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
 def ok(result: CompletedProcess[str]) -> str:
     """Return what kubectl printed; it must have succeeded, without a warning."""
     assert (result.returncode, result.stderr) == (0, "")
@@ -82,7 +75,7 @@ def ok(result: CompletedProcess[str]) -> str:
 def cluster(control_plane: ControlPlane) -> ControlPlane:
     """Return the control plane with crd.yaml applied."""
     ok(control_plane.kubectl("apply", "--validate=strict", "-f", str(CRD_FILE)))
-    until(lambda: control_plane.kubectl("get", "fp").returncode == 0)
+    wait_for(lambda: control_plane.kubectl("get", "fp").returncode == 0, SOON, "FargateProfiles are served")
     return control_plane
 
 
@@ -266,7 +259,9 @@ def old_objects(control_plane: ControlPlane) -> None:
     version["schema"] = {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}}
     del version["subresources"], version["additionalPrinterColumns"]
     ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(lax)))
-    until(lambda: control_plane.kubectl("get", ours["metadata"]["name"]).returncode == 0)
+    wait_for(
+        lambda: control_plane.kubectl("get", ours["metadata"]["name"]).returncode == 0, SOON, "the lax CRD is served"
+    )
     all_of_them = OLD_OBJECTS | {"tags-edited": OLD_TAGS}
     items = [fargate_profile(name, OLD_GROUP, **content) for name, content in all_of_them.items()]
     for item in items:
@@ -275,7 +270,8 @@ def old_objects(control_plane: ControlPlane) -> None:
     ok(control_plane.kubectl("create", "--validate=false", "-f", "-", input=manifest))
     ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(ours)))
     wrong = json.dumps(fargate_profile("wrong.name", OLD_GROUP, spec=VALID))
-    until(lambda: control_plane.kubectl("create", "--dry-run=server", "-f", "-", input=wrong).returncode != 0)
+    check = ("create", "--dry-run=server", "-f", "-")  # a changed CRD is taken into use a moment after it is stored
+    wait_for(lambda: control_plane.kubectl(*check, input=wrong).returncode, SOON, "the CRD's rules hold")
 
 
 @pytest.mark.parametrize("name", OLD_OBJECTS)

@@ -16,20 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.support import (
-    AFTER_A_WHILE,
-    IDENTITY,
-    LOOK_SECONDS,
-    SOON,
-    Operator,
-    Proxy,
-    User,
-    ok,
-    profiles,
-    token_of,
-    wait_for,
-)
+from tests.e2e.support import AFTER_A_WHILE, IDENTITY, Operator, Proxy, User, ok, profiles, token_of
 from tests.fakes.aws import DROP, error, hang
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -347,7 +336,7 @@ def test_a_token_that_is_rotated_in_the_pod_is_read_again(
     (folder / "new").write_text(token_of(control_plane, IDENTITY) + "\n")
     (folder / "new").rename(folder / "token")
     ok(control_plane.kubectl("delete", "secret", secret, "-n", "default"))  # with it the old token
-    time.sleep(2 + LOOK_SECONDS)
+    time.sleep(2.1)  # E2E_TOKEN_SECONDS have passed then
     user.apply("second")
     wait_converged(user, aws, "first", "second")
     used = {

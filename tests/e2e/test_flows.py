@@ -9,20 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.e2e.support import (
-    AFTER_A_WHILE,
-    MISSING_ROLE,
-    ROLE,
-    ROOT,
-    SOON,
-    SUBNETS,
-    Operator,
-    User,
-    ok,
-    profiles,
-    refusals,
-    wait_for,
-)
+from tests.e2e.support import AFTER_A_WHILE, MISSING_ROLE, ROLE, ROOT, SUBNETS, Operator, User, ok, profiles, refusals
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

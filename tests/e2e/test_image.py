@@ -120,6 +120,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Image:
     return made
 
 
+pytestmark = pytest.mark.timeout(900)  # with the image, whose packages are installed anew
+
+
 def test_the_dockerfile_prunes_and_the_image_takes_nothing_of_the_build_but_the_packages() -> None:
     commands = BUILD.all("RUN")
     install = next(i for i, each in enumerate(commands) if each.startswith("pip install "))

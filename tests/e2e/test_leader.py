@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.e2e.support import AFTER_A_WHILE, IDENTITY, ROOT, SOON, Operator, User, ok, profiles, token_of, wait_for
+from tests.e2e.support import AFTER_A_WHILE, IDENTITY, ROOT, Operator, User, ok, profiles, token_of
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import NewOperator

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.support import ROOT, SOON, User, ok, profiles, token_of, wait_for
+from tests.e2e.support import ROOT, User, ok, profiles, token_of
 from tests.unit.test_manifests import namespaced_variant
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import NewOperator

@@ -17,15 +17,14 @@ from tests.e2e.support import (
     MISSING_ROLE,
     ROLE,
     ROOT,
-    SOON,
     Operator,
     User,
     ok,
     profiles,
     refusals,
     token_of,
-    wait_for,
 )
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

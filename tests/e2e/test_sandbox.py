@@ -11,7 +11,8 @@ import boto3
 import pytest
 
 from tests.e2e.sandbox import sandbox
-from tests.e2e.support import ROOT, SOON, wait_for
+from tests.e2e.support import ROOT
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +28,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def environ(told: str) -> dict[str, str]:
     """Return the environment of a terminal after the printed export lines."""
     exports = "\n".join(re.findall(r"^export .*$", told, re.MULTILINE))
-    shown = subprocess.run(["bash", "-c", f"{exports}\nenv -0"], capture_output=True, text=True, check=True).stdout
+    command = ["bash", "-c", f"{exports}\nenv -0"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SOON).stdout
     return dict(pair.split("=", 1) for pair in shown.split("\0") if pair)
 
 
@@ -39,6 +41,7 @@ def typed(told: str, command: str, seconds: float = 30) -> str:
         env=environ(told) | {"NO_PROXY": "127.0.0.1"},
         capture_output=True,
         text=True,
+        timeout=seconds + SOON,  # if `timeout` does not end it
         check=False,
     )
     assert done.returncode in {0, 124}, done.stderr

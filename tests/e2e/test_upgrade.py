@@ -20,7 +20,6 @@ from tests.e2e.support import (
     AFTER_A_WHILE,
     IDENTITY,
     ROLE,
-    SOON,
     SUBNETS,
     Operator,
     User,
@@ -29,10 +28,10 @@ from tests.e2e.support import (
     ok,
     profiles,
     token_of,
-    wait_for,
     write_kubeconfig,
 )
 from tests.fakes import aws as fake_aws
+from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

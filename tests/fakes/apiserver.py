@@ -50,6 +50,7 @@ MODIFIED = "the object has been modified; please apply your changes to the lates
 PAGE_EXPIRED = "The provided continue parameter is too old to display a consistent list result"
 TRUE = ("1", "true")
 LOOK_SECONDS = 0.02  # how often a waiting watch looks at its client and its clock
+STOP_SECONDS = 10.0  # for the thread of a server that has been shut down
 LAST_BOOKMARK_SECONDS = 2.0  # before the end; cacher/cache_watcher.go, nextBookmarkTime
 RESTART_VERSIONS = 10  # a restarted apiserver writes objects of its own before it serves
 GENERATED_BASE_LIMIT = 58  # of a name that the server ends with five letters of its own
@@ -1053,7 +1054,7 @@ class Server:
         for connection in list(self._listener.connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
 
     def __enter__(self) -> Self:
         return self

@@ -7,6 +7,7 @@
     python -m tests.simulation --spec 5              one sequence of specs
 
 A blind spot is a row of the plan that no world has reached, or a call that a fault which fits it has never met.
+The words of the simulation are explained in `tests/simulation/__init__.py`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import gc
 import multiprocessing
 import os
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
+from multiprocessing.pool import IMapIterator
 from typing import Any
 
 import plan
@@ -44,6 +48,8 @@ KUBE = (
 )
 KUBE_CALLS = (*KUBE, "PatchStatus", "PatchFinalizers", "CreateEvent")
 CHUNK = 25
+UNIT_SECONDS = 900.0  # within which each unit is done: 3 s as a rule, minutes where a broken promise is shortened
+LOOK_SECONDS = 0.5  # how often it is seen whether who started this process is still there
 TOLD_EACH_SECONDS = 30
 SHOWN_AFTER_CALM = 30  # lines of a history: what comes later repeats itself
 
@@ -138,9 +144,9 @@ def count_rows() -> None:
     """Have every row of the plan count how often it is the one that fits."""
 
     def counting(row: plan.Row[Any]) -> plan.Row[Any]:
-        def then(sight: plan.Case, found: Any) -> plan.Action:
+        def then(case: plan.Case, found: Any) -> plan.Action:
             rows[row.seen] += 1
-            return row.then(sight, found)
+            return row.then(case, found)
 
         return row._replace(then=then)
 
@@ -148,10 +154,28 @@ def count_rows() -> None:
 
 
 def prepare() -> None:
+    if parent := multiprocessing.parent_process():
+        end_after(parent.join)
     listen_for_bugs()
     count_rows()
     gc.freeze()
     gc.disable()  # worlds are many and short: what they leave is collected after each unit
+
+
+def end_after(gone: Callable[[], object]) -> None:
+    """End this process at once when a call has returned, whatever it is doing: a killed suite leaves nothing behind."""
+
+    def watch() -> None:
+        gone()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def until_orphaned(parent: int) -> None:
+    """Return when this process has another parent than the one that is named, which has died then."""
+    while os.getppid() == parent:
+        time.sleep(LOOK_SECONDS)
 
 
 # All of it
@@ -202,12 +226,28 @@ def summary(report: Report, seconds: float) -> str:
     )
 
 
+def each_done(parts: IMapIterator[Report]) -> Iterator[Report]:
+    """Yield the units' reports; a worker that was killed takes its unit with it, and a world may hang."""
+    while True:
+        try:
+            yield parts.next(UNIT_SECONDS)
+        except StopIteration:
+            return
+        except multiprocessing.TimeoutError:
+            raise SystemExit(
+                f"no unit was done within {UNIT_SECONDS:.0f} s: a world hangs, or its worker was killed"
+            ) from None
+
+
 def everything(options: argparse.Namespace) -> int:
     started, report = time.monotonic(), Report()
     told = started
     listen_for_bugs()
     with multiprocessing.Pool(options.processes, prepare) as pool:
-        for part in pool.imap_unordered(run, units(options)):
+        if options.parent:  # after the workers were made: a process with threads is no good one to fork
+            end_after(partial(until_orphaned, options.parent))
+        print(f"{options.processes} processes at work", flush=True)
+        for part in each_done(pool.imap_unordered(run, units(options))):
             report.merge(part)
             if time.monotonic() - told > TOLD_EACH_SECONDS:
                 told = time.monotonic()
@@ -240,6 +280,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=int, default=1, help="of the stories' cases take each n-th, 0 for none")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=os.cpu_count())
+    parser.add_argument("--parent", type=int, help="end at once when this process, which started us, has ended")
     parser.add_argument("--partial", action="store_true", help="leave blind spots alone")
     parser.add_argument("--first", action="store_true", help="stop at the first broken promise")
     parser.add_argument("--show", type=int, default=3, help="failures that are told in full")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,12 +20,15 @@ from tests.simulation.world import Look, World
 from tests.simulation.worlds import live
 
 ROOT = Path(__file__).parents[2]
+SIMULATION = (sys.executable, "-m", "tests.simulation")
+SECONDS = 800.0  # for the longest of the runs, which takes half a minute where nothing else does
+pytestmark = pytest.mark.timeout(SECONDS + 100)
 
 
 def simulate(*arguments: str) -> str:
     """Run the simulation as a command and return what it says; a broken promise fails the test with its history."""
-    command = [sys.executable, "-m", "tests.simulation", "--partial", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=os.environ)
+    command = [*SIMULATION, "--partial", "--parent", str(os.getpid()), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 0, f"{' '.join(command[1:])}\n{done.stdout[-20000:]}{done.stderr[-2000:]}"
     return done.stdout
 
@@ -51,6 +56,37 @@ def test_a_seed_makes_the_same_world_each_time(seed: int) -> None:
 def test_every_story_ends_well_when_nothing_goes_wrong() -> None:
     for name in STORIES:
         play(begin(), name)
+
+
+# Processes whose own end is not enough: what they have started has to end with them.
+PARENTS = {
+    "a suite that runs the simulation": f"""
+import os, subprocess
+endless = [*{SIMULATION}, "--every", "0", "--specs", "0", "--seeds", "1000000", "--processes", "2"]
+subprocess.run([*endless, "--parent", str(os.getpid())], timeout={SECONDS})
+""",
+    "a simulation whose worlds hang": """
+import multiprocessing
+from tests.simulation.__main__ import prepare
+with multiprocessing.Pool(2, prepare) as pool:
+    pool.map(exec, ["print('at work', flush=True); import time; time.sleep(600)"] * 2)
+""",
+}
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+def test_nothing_stays_behind_of_what_is_killed(parent: str) -> None:
+    command = (sys.executable, "-c", PARENTS[parent])
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout
+        try:
+            assert select.select([process.stdout], [], [], SECONDS / 4)[0], "it says when its workers are there"
+            process.kill()
+            said, _ = process.communicate(timeout=30)  # the end of the pipe: nobody is left who could write to it
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    assert b"at work" in said
 
 
 class TestTheCheckerSees:

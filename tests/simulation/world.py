@@ -505,9 +505,12 @@ class World:
         raise Violation("L1", "the controller never comes to rest")
 
     def _happen(self) -> None:
-        while self._later and self._later[0][0] <= self.clock.elapsed:
+        for _ in range(MOST_STEPS):
+            if not self._later or self._later[0][0] > self.clock.elapsed:
+                return
             heapq.heappop(self._later)[2]()
             self.checker.look()
+        raise AssertionError("what happens later comes again at once, for ever")
 
     @contextmanager
     def without(self, process: Process) -> Iterator[None]:

@@ -7,7 +7,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 import urllib3
 
 from tests.fakes.apiserver import ApiError, ApiServer, Dropped, Expired, Obj, Server, kubeconfig, serve
+from tests.waiting import SOON, wait_for
 
 PROFILES = "/apis/jicomusic.com/v1/namespaces/default/fargateprofiles"
 MERGE = "application/merge-patch+json"
@@ -56,13 +57,8 @@ def types(events: list[Obj]) -> list[str]:
     return [event["type"] for event in events]
 
 
-def wait_for(condition: Callable[[], bool]) -> float:
-    """Return the seconds that it took."""
-    started = time.monotonic()
-    while not condition():
-        assert time.monotonic() < started + 3
-        time.sleep(0.002)
-    return time.monotonic() - started
+def wait_watching(api: ApiServer, count: int) -> None:
+    wait_for(lambda: api.watching() == count, SOON, f"{count} watches are open")
 
 
 @contextlib.contextmanager
@@ -250,19 +246,19 @@ def test_a_silent_watch_stays_open_and_says_nothing_more(api: ApiServer, server:
 
 def test_a_watch_ends_promptly_when_its_client_goes_away(api: ApiServer, server: Server) -> None:
     with open_watch(server):
-        wait_for(lambda: api.watching() == 1)
-    assert wait_for(lambda: api.watching() == 0) < 0.5
+        wait_watching(api, 1)
+    wait_watching(api, 0)
 
 
 def test_closing_the_server_cuts_watches_at_once_and_the_api_lives_on(api: ApiServer, server: Server) -> None:
     with open_watch(server) as response:
-        wait_for(lambda: api.watching() == 1)
+        wait_watching(api, 1)
         server.close()
         started = time.monotonic()
         with pytest.raises(urllib3.exceptions.ProtocolError):
             response.read()
         assert time.monotonic() < started + 0.5
-    wait_for(lambda: api.watching() == 0)
+    wait_watching(api, 0)
     api.apply(profile())
     with serve(api, server.port) as again:
         listed = urllib3.PoolManager().request("GET", again.url + PROFILES).json()
@@ -398,7 +394,7 @@ def test_writers_at_once_lose_nothing(api: ApiServer) -> None:
     for writer in writers:
         writer.start()
     for writer in writers:
-        writer.join()
+        writer.join(SOON)
     events = api.events_since("fargateprofiles", start)
     versions = [int(event["object"]["metadata"]["resourceVersion"]) for event in events]
     assert versions == list(range(int(start) + 1, int(start) + 401))

@@ -28,6 +28,7 @@ from pytest_mock import MockerFixture
 import kube
 from kube import Conflict, Gone, Kube, KubeError, NotFound, connect, eks_cluster
 from tests.fakes.apiserver import ApiServer, Obj, Server, kubeconfig, merge, serve
+from tests.waiting import SOON, wait_for
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
 SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -80,13 +81,6 @@ def stored(api: ApiServer, name: str = "web") -> Obj:
     obj = api.get("fargateprofiles", "default", name)
     assert obj is not None
     return obj
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 3
-    while not condition():
-        assert time.monotonic() < deadline, "it never came true"
-        time.sleep(0.002)
 
 
 # A server that says what a test has written down, byte by byte
@@ -361,7 +355,7 @@ def test_an_error_event_without_a_code_is_an_error(reach: Callable[..., Kube]) -
 def test_stop_from_another_thread_ends_a_quiet_watch_promptly(reach: Callable[..., Kube]) -> None:
     api = ApiServer(bookmark_seconds=60)
     with serve(api) as server:
-        edge = reach(server.url, silence_seconds=20)
+        edge = reach(server.url, silence_seconds=2 * SOON)
 
         def follow() -> None:
             with contextlib.suppress(KubeError):
@@ -369,15 +363,15 @@ def test_stop_from_another_thread_ends_a_quiet_watch_promptly(reach: Callable[..
 
         reader = threading.Thread(target=follow, daemon=True)
         reader.start()
-        wait_for(lambda: api.watching() == 1 and edge._stream is not None)
+        wait_for(lambda: api.watching() == 1 and edge._stream is not None, SOON, "the watch is open")
         time.sleep(0.05)  # let it wait for the next event
         stopper = threading.Thread(target=edge.stop, daemon=True)
         stopper.start()
-        stopper.join(0.5)
-        reader.join(0.5)
+        stopper.join(SOON / 2)
+        reader.join(SOON / 2)
         assert not stopper.is_alive()
         assert not reader.is_alive()
-        wait_for(lambda: api.watching() == 0)
+        wait_for(lambda: api.watching() == 0, SOON, "the server notices the end of the watch")
 
 
 def test_after_stop_no_watch_starts_any_more(api: ApiServer, edge: Kube) -> None:
@@ -385,7 +379,7 @@ def test_after_stop_no_watch_starts_any_more(api: ApiServer, edge: Kube) -> None
     started = time.monotonic()
     assert next(edge.watch(api.resource_version), None) is None
     assert time.monotonic() - started < 0.2
-    wait_for(lambda: api.watching() == 0)
+    wait_for(lambda: api.watching() == 0, SOON, "the server notices the end of the watch")
 
 
 def test_stop_is_harmless_without_a_watch_after_one_and_twice(api: ApiServer, edge: Kube) -> None:

@@ -79,6 +79,13 @@ class Pair:
             self.clock.elapsed += LOOK_SECONDS
             assert not (self.one.leads and self.two.leads)
 
+    def run_until(self, what: str, happened: Callable[[], object], *replicas: Replica) -> None:
+        """Let time pass until it has happened; a Lease that runs out has done so twice by the end."""
+        end = self.clock.elapsed + 2 * LEASE_SECONDS + 3 * LOOK_SECONDS
+        while not happened():
+            assert self.clock.elapsed < end, f"not within two lives of a Lease: {what}"
+            self.run(LOOK_SECONDS, *replicas)
+
     @property
     def spec(self) -> Object:
         lease = self.api.get("leases", *KEY)
@@ -122,8 +129,7 @@ def test_what_others_wrote_into_the_lease_stays(pair: Pair) -> None:
 def test_a_leader_that_dies_is_followed_after_the_lease_has_run_out_and_not_before(pair: Pair) -> None:
     pair.run(10)
     died = pair.clock.elapsed
-    while not pair.two.leads:
-        pair.run(LOOK_SECONDS, pair.two)
+    pair.run_until("the second leads", lambda: pair.two.leads, pair.two)
     waited = pair.clock.elapsed - died
     assert LEASE_SECONDS - LOOK_SECONDS <= waited <= LEASE_SECONDS + 2 * LOOK_SECONDS
     assert (pair.spec["holderIdentity"], pair.spec["leaseTransitions"]) == ("two", 1)
@@ -132,16 +138,13 @@ def test_a_leader_that_dies_is_followed_after_the_lease_has_run_out_and_not_befo
 def test_a_leader_that_can_t_renew_stops_acting_before_another_starts_and_ends(pair: Pair) -> None:
     pair.run(10)
     pair.api.fail("PUT", PATH, 503, times=1000)
-    acted_until = pair.clock.elapsed
-    while pair.one.leads:
-        acted_until = pair.clock.elapsed
-        pair.run(LOOK_SECONDS)
+    pair.run_until("the first acts no more", lambda: not pair.one.leads)
+    acted_until = pair.clock.elapsed - LOOK_SECONDS  # it still led at the look before
     assert not pair.two.leads
     pair.run(LOOK_SECONDS)
     assert pair.one.ended
     pair.api.faults.clear()
-    while not pair.two.leads:
-        pair.run(LOOK_SECONDS)
+    pair.run_until("the second leads", lambda: pair.two.leads)
     assert pair.clock.elapsed - acted_until >= LEASE_SECONDS - HOLD_SECONDS
 
 

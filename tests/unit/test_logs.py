@@ -113,10 +113,10 @@ def test_no_secret_is_ever_logged_not_even_at_debug(tmp_path: Path, form: str) -
     api.fail("*", "leases", 403, times=2)
     with serve(api) as server, controller(tmp_path, server.url, server.url, token=token, **variables) as running:
         # the API server stands where AWS would, and answers what no AWS would
-        running.wait_for(lambda: "tried again" in running.log.read_text())
-        running.wait_for(lambda: "AwsUnreachable" in running.log.read_text(), 20)
+        running.wait_says("tried again")
+        running.wait_says("AwsUnreachable")
         running.process.terminate()
-        running.ends(10)
+        running.ends()
     said = running.log.read_text()
     assert "Traceback" not in said
     assert len(said.splitlines()) > 3
@@ -128,8 +128,8 @@ def test_no_secret_is_ever_logged_not_even_at_debug(tmp_path: Path, form: str) -
 def test_the_log_level_is_kept(tmp_path: Path) -> None:
     api = ApiServer()
     with serve(api) as server, controller(tmp_path, server.url, LOG_LEVEL="error") as running:
-        running.wait_for(lambda: api.watching() == 1)
-        running.wait_for(lambda: api.get("leases", "default", "fargate-operator"))
+        running.wait_watches(api)
+        running.wait_for(lambda: api.get("leases", "default", "fargate-operator"), "it has taken the Lease")
         running.process.terminate()
-        running.ends(10)
+        running.ends()
     assert running.log.read_text() == ""

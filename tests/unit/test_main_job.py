@@ -47,8 +47,7 @@ def test_a_new_object_costs_two_kubernetes_writes_and_one_aws_call_until_its_cre
     b.api.clear_log()
     b.manners.clear()
     b.apply("second")
-    while b.manners.count("CreateFargateProfile") == 0:
-        assert b.step()
+    b.step_until("the second profile is asked for", lambda: b.manners.count("CreateFargateProfile"))
     assert [call.operation for call in b.manners.calls] == ["CreateFargateProfile"]
     writes = [request.path.rpartition("/")[2] for request in b.api.writes() if "events" not in request.path]
     assert writes[:2] == ["second", "status"]  # our finalizer, the mark; what follows reports the create's answer
@@ -144,8 +143,7 @@ def test_a_create_that_is_refused_when_its_turn_comes_is_asked_for_once(b: Bench
     b.apply("web")
     b.run(1)
     b.apply("api", selectors=[{"namespace": "two", "labels": dict.fromkeys("abcdef", "x")}])  # looks before web
-    while b.manners.count("CreateFargateProfile") < 2:
-        b.run(1)
+    b.run_until("the second profile is asked for", lambda: b.manners.count("CreateFargateProfile") == 2)
     b.run(5)
     assert b.reason("api") == "ParameterRefused"
     assert b.manners.count("CreateFargateProfile") == 2

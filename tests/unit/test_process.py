@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.fakes.aws import Manners
 from tests.sandbox import sandbox
+from tests.waiting import SOON
 
 if TYPE_CHECKING:
     from tests.fakes.aws import Call
@@ -32,10 +33,10 @@ def test_a_controller_killed_inside_its_create_finds_the_profile_after_a_restart
             "spec": {"podExecutionRoleArn": box.world.roles["good"], "selectors": [{"namespace": "web"}]},
         }
         box.apply(manifest)
-        box.wait_for(lambda: killed.is_set() and box.profiles(), 5, "web is created and nobody hears of it")
+        box.wait_for(lambda: killed.is_set() and box.profiles(), SOON, "web is created and nobody hears of it")
         assert not box.ready("web")
         box.start()
-        box.wait_for(lambda: box.ready("web"), 6, "web gets Ready")
+        box.wait_for(lambda: box.ready("web"), SOON, "web gets Ready")
         assert list(box.profiles()) == ["web"]
         assert box.profiles()["web"]["status"] == "ACTIVE"
         assert manners.count("CreateFargateProfile") == 1

@@ -83,8 +83,7 @@ def test_a_process_with_an_old_cache_sets_no_tag() -> None:
         b.edit(tags={"a": None})
         b.run(10)
         assert users_tags(b) == {}
-        while other.controller.run_once():
-            pass
+        other.work_off()
         assert users_tags(b) == {}
 
 
@@ -119,8 +118,7 @@ def test_a_process_with_an_old_cache_does_not_delete_the_profile_of_an_object_ma
         assert b.gone()
         b.apply()
         b.run(120)
-        while other.controller.run_once():
-            pass
+        other.work_off()
         assert b.profiles()["web"]["status"] == "ACTIVE"
         assert b.manners.count("DeleteFargateProfile") == 1
 
@@ -134,8 +132,7 @@ def test_a_process_with_an_old_cache_does_not_let_a_profile_go_that_is_to_be_del
         b.delete()
         other.informer.run_once()
         b.edit(deletionPolicy="Delete")
-        while other.controller.run_once():
-            pass
+        other.work_off()
         assert b.manners.count("UntagResource") == 0
         b.run(120)
         assert b.gone()
@@ -150,8 +147,7 @@ def test_a_profile_goes_after_all_when_its_object_turns_to_delete_once_the_owner
         b.run(0)
         b.delete()
         b.clock.elapsed += 150
-        while not b.manners.count("UntagResource"):
-            assert b.step()
+        b.step_until("the owner tags are taken off", lambda: b.manners.count("UntagResource"))
         b.edit(deletionPolicy="Delete")
         b.run(200)
         assert b.gone()
