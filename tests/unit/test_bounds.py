@@ -23,7 +23,6 @@ ENDS_OTHERWISE = {
     ("fakes/apiserver.py", "ApiServer._follow"): "a watch lasts until its client, its time or a test ends it",
     ("fakes/apiserver.py", "ApiServer._next_events"): "the same; it looks whether the client is alive",
     ("fakes/aws.py", "_serving"): "the server of the thread has been shut down",
-    ("fakes/eks.py", "Paginator.paginate"): "the account has as many pages as it has profiles",
     ("mutants.py", "main"): "only what as_completed says is done is asked for its result",
     ("simulation/__main__.py", "each_done"): "each turn waits for one unit of those that there are, and not for long",
     ("simulation/__main__.py", "until_orphaned"): "in a daemon thread; it ends with the process or with its parent",
