@@ -6,28 +6,37 @@ Each test says what EKS does, through the calls that aws.py makes; tests/fakes/e
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, ConnectionClosedError, ParamValidationError
+from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
 from aws import Aws, AwsError, ProfileSpec, selector
+from tests.contract.eks_calls import (
+    ISSUE,
+    SELECTORS,
+    Account,
+    Clock,
+    create,
+    delete,
+    describe,
+    existing,
+    names,
+    refusal,
+)
 from tests.fakes import aws as moto_aws
-from tests.fakes.aws import DROP, LOST, Manners, World, html
+from tests.fakes.aws import DROP, LOST, Manners, html
 from tests.fakes.aws import error as planned
 from tests.fakes.eks import METHODS, Memory, operation, refused
 from tests.fakes.eks_rules import ROLES
 
-Account = World | Memory
-SELECTORS = [{"namespace": "default", "labels": {"app": "web"}}]
-ISSUE = {"code": "AccessDenied", "message": "Access denied", "resourceIds": ["role"]}
-
-
-class Clock:
-    now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+NAME = (
+    "The Fargate profile name parameter contains invalid characters. It should begin with letter or digit and can have"
+    " any of the following characters: the set of Unicode letters, digits, hyphens and underscores."
+)
+NOWHERE = ("ResourceNotFoundException", 404, "No cluster found for name: nowhere.")
+TAKEN = "A Fargate Profile already exists with this name in this cluster."
 
 
 @pytest.fixture
@@ -50,48 +59,6 @@ def edge(account: Account, clock: Clock) -> Aws:
     return Aws({name: account.client(name) for name in METHODS}, account.region, clock)
 
 
-def create(account: Account, name: str = "web", **changes: Any) -> dict[str, Any]:
-    request = {
-        "clusterName": "demo",
-        "fargateProfileName": name,
-        "podExecutionRoleArn": account.roles["good"],
-        "subnets": list(account.private_subnets),
-        "selectors": SELECTORS,
-        **changes,
-    }
-    answer = account.client("eks").create_fargate_profile(**request)
-    profile: dict[str, Any] = answer["fargateProfile"]
-    return profile
-
-
-def describe(account: Account, name: str = "web") -> dict[str, Any]:
-    answer = account.client("eks").describe_fargate_profile(clusterName="demo", fargateProfileName=name)
-    profile: dict[str, Any] = answer["fargateProfile"]
-    return profile
-
-
-def delete(account: Account, name: str = "web") -> dict[str, Any]:
-    answer = account.client("eks").delete_fargate_profile(clusterName="demo", fargateProfileName=name)
-    profile: dict[str, Any] = answer["fargateProfile"]
-    return profile
-
-
-def names(account: Account) -> list[str]:
-    pages = account.client("eks").get_paginator("list_fargate_profiles").paginate(clusterName="demo")
-    return [name for page in pages for name in page["fargateProfileNames"]]
-
-
-def existing(account: Account, name: str, **more: Any) -> dict[str, Any]:
-    return account.add_profile("demo", name, account.roles["good"], SELECTORS, account.private_subnets, **more)
-
-
-def refusal(act: Any, *args: Any, **kwargs: Any) -> tuple[str, int, str]:
-    with pytest.raises(ClientError) as caught:
-        act(*args, **kwargs)
-    response = caught.value.response
-    return response["Error"]["Code"], response["ResponseMetadata"]["HTTPStatusCode"], response["Error"]["Message"]
-
-
 def in_use(text: str) -> tuple[str, int, str]:
     return "ResourceInUseException", 409, text
 
@@ -112,8 +79,9 @@ class TestLife:
     def test_a_profile_looks_as_eks_describes_it(self, account: Account, clock: Clock) -> None:
         made = create(account)
         start = f"arn:aws:eks:us-east-1:{account.account}:fargateprofile/demo/web/"
-        assert made.pop("fargateProfileArn").startswith(start)
-        assert made.pop("createdAt").timestamp() == clock.now
+        arn, created = made.pop("fargateProfileArn"), made.pop("createdAt")
+        assert (arn[: len(start)], len(arn)) == (start, len(start) + 36)
+        assert (created, bool(created.tzinfo)) == (datetime.fromtimestamp(clock.now, UTC), True)
         assert made == {
             "fargateProfileName": "web",
             "clusterName": "demo",
@@ -136,16 +104,25 @@ class TestLife:
             "ResourceNotFoundException", 404, "No Fargate Profile found with name: web."
         )  # fmt: skip
 
-    def test_a_failure_ends_a_create_and_a_delete(self, account: Account, clock: Clock) -> None:
+    def test_a_create_may_fail_and_be_tried_again_after_a_delete(self, account: Account, clock: Clock) -> None:
         account.manners.fail_create("web", ISSUE)
-        account.manners.fail_delete("web", ISSUE)
         create(account)
         clock.now += 60
         failed = describe(account)
         assert (failed["status"], failed["health"]["issues"]) == ("CREATE_FAILED", [ISSUE])
         delete(account)
         clock.now += 90
-        assert describe(account)["status"] == "DELETE_FAILED"
+        create(account)
+        clock.now += 60
+        assert (describe(account)["status"], describe(account)["health"]["issues"]) == ("ACTIVE", [])
+
+    def test_a_delete_may_fail_and_be_tried_again(self, account: Account, clock: Clock) -> None:
+        existing(account, "web")
+        account.manners.fail_delete("web", ISSUE)
+        delete(account)
+        clock.now += 90
+        failed = describe(account)
+        assert (failed["status"], failed["health"]["issues"]) == ("DELETE_FAILED", [ISSUE])
         delete(account)
         clock.now += 90
         assert names(account) == []
@@ -160,19 +137,22 @@ class TestLife:
         account.set_tags("demo", "web", {"a": "c"})
         assert made["tags"] == {"a": "b"}
 
-    def test_a_new_profile_may_stay_unseen_for_a_while(self, account: Account, clock: Clock) -> None:
+    def test_reads_may_not_know_a_new_profile_yet_but_writes_do(self, account: Account, clock: Clock) -> None:
         account.manners.visible_after = 30
         create(account)
         assert names(account) == []
         assert refusal(describe, account)[0] == "ResourceNotFoundException"
-        assert refusal(create, account)[0] == "ResourceInUseException"
+        assert refusal(create, account) == in_use(TAKEN)
         clock.now += 30
-        assert names(account) == ["web"]
+        assert (names(account), describe(account)["status"]) == (["web"], "CREATING")
 
     def test_subnets_left_out_are_the_private_ones_of_the_cluster(self, account: Account) -> None:
         request = {"clusterName": "demo", "fargateProfileName": "web", "selectors": SELECTORS}
         answer = account.client("eks").create_fargate_profile(podExecutionRoleArn=account.roles["good"], **request)
         assert answer["fargateProfile"]["subnets"] == list(account.private_subnets)
+
+    def test_an_empty_list_of_subnets_is_one_left_out(self, account: Account) -> None:
+        assert create(account, subnets=[])["subnets"] == list(account.private_subnets)
 
     def test_a_list_longer_than_a_page_comes_whole(self, account: Account) -> None:
         for number in range(7):
@@ -183,20 +163,38 @@ class TestLife:
         listed = [page["fargateProfileNames"] for page in pages.paginate(clusterName="demo", maxResults=3)]
         assert listed == [["p0", "p1", "p2"], ["p3", "p4", "p5"], ["p6"]]
 
+    def test_a_list_goes_on_at_the_next_page_even_if_its_first_profile_has_gone(self, account: Account) -> None:
+        for name in ("a", "b", "c", "d"):
+            existing(account, name)
+        ask = account.client("eks").list_fargate_profiles
+        page = ask(clusterName="demo", maxResults=2)
+        assert page["fargateProfileNames"] == ["a", "b"]
+        account.delete_profile("demo", "c")
+        page = ask(clusterName="demo", maxResults=2, nextToken=page["nextToken"])
+        assert (page["fargateProfileNames"], "nextToken" in page) == (["d"], False)
+
 
 class TestOneAtATime:
-    @pytest.mark.parametrize("status", ["CREATING", "DELETING"])
-    def test_nothing_is_made_or_deleted_while_a_profile_is_in_flight(self, account: Account, status: str) -> None:
+    def test_nothing_is_made_or_deleted_while_a_profile_is_creating(self, account: Account) -> None:
         existing(account, "web")
-        existing(account, "other", status=status)
-        flying = f"because cluster demo currently has Fargate profile other in status {status}"
+        create(account, "other")
+        flying = "because cluster demo currently has Fargate profile other in status CREATING"
         assert refusal(create, account, "new") == in_use(f"Cannot create Fargate Profile new {flying}")
         assert refusal(delete, account) == in_use(f"Cannot Delete Fargate Profile web {flying}")
-        assert refusal(delete, account, "other")[0] == "ResourceInUseException"
+        assert refusal(delete, account, "other") == in_use(f"Cannot Delete Fargate Profile other {flying}")
+
+    def test_nothing_is_made_or_deleted_while_a_profile_is_deleting(self, account: Account) -> None:
+        existing(account, "web")
+        existing(account, "other")
+        delete(account, "other")
+        flying = "because cluster demo currently has Fargate profile other in status DELETING"
+        assert refusal(create, account, "new") == in_use(f"Cannot create Fargate Profile new {flying}")
+        assert refusal(delete, account) == in_use(f"Cannot Delete Fargate Profile web {flying}")
+        assert refusal(delete, account, "other") == in_use(f"Cannot Delete Fargate Profile other {flying}")
 
     def test_with_that_rule_off_only_the_same_profile_is_locked(self, account: Account) -> None:
         account.manners.one_in_flight = False
-        existing(account, "other", status="CREATING")
+        create(account, "other")
         assert create(account)["status"] == "CREATING"
         assert refusal(delete, account)[0] == "ResourceInUseException"
 
@@ -209,10 +207,10 @@ class TestOneAtATime:
         end = "because cluster demo currently has an update in progress"
         assert refusal(delete, account) == in_use(f"Cannot Delete Fargate Profile web {end}")
 
-    def test_a_name_is_taken_before_anything_else_is_in_flight(self, account: Account) -> None:
-        create(account)
-        taken = "A Fargate Profile already exists with this name in this cluster."
-        assert refusal(create, account) == in_use(taken)
+    @pytest.mark.parametrize("status", ["ACTIVE", "CREATING", "CREATE_FAILED", "DELETING", "DELETE_FAILED"])
+    def test_a_name_is_taken_whatever_the_state_of_its_profile(self, account: Account, status: str) -> None:
+        existing(account, "web", status=status)
+        assert refusal(create, account) == in_use(TAKEN)
 
     def test_clusters_do_not_wait_for_each_other(self, account: Account) -> None:
         account.add_cluster("other")
@@ -220,27 +218,103 @@ class TestOneAtATime:
         assert create(account, clusterName="other")["status"] == "CREATING"
 
 
+# What is wrong with a create, and EKS's words for it, in EKS's order.
+FORM: dict[str, tuple[dict[str, Any], str]] = {
+    "a dot in the name": ({"fargateProfileName": "a.b"}, NAME),
+    "a hyphen ahead of the name": ({"fargateProfileName": "-web"}, NAME),
+    "a name of EKS": (
+        {"fargateProfileName": "eks-web"},
+        "The fargate profile name starts with the reserved prefix: 'eks-'.",
+    ),
+    "a long name": (
+        {"fargateProfileName": "w" * 101},
+        "The Fargate profile name parameter should not be greater than 100 characters.",
+    ),
+    "no namespace's name": ({"selectors": [{"namespace": "bad_ns"}]}, "The namespace provided is invalid."),
+    "a long namespace": ({"selectors": [{"namespace": "a" * 64}]}, "The namespace provided is invalid."),
+    "no label key": (
+        {"selectors": [{"namespace": "a", "labels": {"bad key!": "x"}}]},
+        "Selector label provided is invalid.",
+    ),
+}
+NUMBERS: dict[str, tuple[dict[str, Any], str]] = {
+    "no selector": ({"selectors": []}, "Fargate Profile requires at least one selector."),
+    "no namespace": (
+        {"selectors": [{"labels": {"a": "b"}}]},
+        "Fargate Profile must have at least one selector with at least one namespace value.",
+    ),
+    "six selectors": ({"selectors": [{"namespace": "a"}] * 6}, "Request contains more than 5 Selectors"),
+    "six labels": (
+        {"selectors": [{"namespace": "a", "labels": dict.fromkeys("abcdef", "x")}]},
+        "Request contains Selector with more than 5 Label pairs",
+    ),
+}
+TAGS: dict[str, tuple[dict[str, str], str]] = {
+    "a key of AWS": ({"ok": "x", "aws:x": "y"}, "Tag keys and values must not start with aws:"),
+    "a value of AWS": ({"ok": "x", "y": "AWS:y"}, "Tag keys and values must not start with aws:"),
+    "a long key": ({"ok": "x", "k" * 129: "v"}, "Tag keys have 1 to 128 characters, values up to 256"),
+    "a long value": ({"ok": "x", "k": "v" * 257}, "Tag keys have 1 to 128 characters, values up to 256"),
+    "too many": ({f"k{number}": "" for number in range(51)}, "The number of tags must not exceed 50"),
+}
+
+
 class TestRefusals:
-    @pytest.mark.parametrize(
-        ("changes", "text"),
-        [
-            ({"fargateProfileName": "a.b"}, "The Fargate profile name parameter contains invalid characters."),
-            ({"fargateProfileName": "eks-web"}, "The fargate profile name starts with the reserved prefix: 'eks-'."),
-            ({"fargateProfileName": "w" * 101}, "The Fargate profile name parameter should not be greater than 100"),
-            ({"selectors": [{"namespace": "bad_ns"}]}, "The namespace provided is invalid."),
-            ({"selectors": [{"namespace": "a", "labels": {"bad key!": "x"}}]}, "Selector label provided is invalid."),
-            ({"selectors": []}, "Fargate Profile requires at least one selector."),
-            ({"selectors": [{"labels": {"a": "b"}}]}, "Fargate Profile must have at least one selector with at least"),
-            ({"selectors": [{"namespace": "a"}] * 6}, "Request contains more than 5 Selectors"),
-            ({"selectors": [{"namespace": "a", "labels": dict.fromkeys("abcdef", "x")}]}, "Request contains Selector"),
-            ({"tags": {"aws:x": "y"}}, "Tag keys and values must not start with aws:"),
-            ({"tags": {f"k{number}": "" for number in range(51)}}, "The number of tags must not exceed 50"),
-        ],
-    )
-    def test_input_is_refused_with_eks_s_words(self, account: Account, changes: dict[str, Any], text: str) -> None:
-        code, status, message = refusal(create, account, **changes)
-        assert (code, status, message[: len(text)]) == (*invalid(text),)
+    @pytest.mark.parametrize("case", FORM)
+    def test_what_has_no_right_form_is_refused_before_the_cluster_is_looked_up(
+        self, account: Account, case: str
+    ) -> None:
+        changes, text = FORM[case]
+        assert refusal(create, account, **changes) == invalid(text)
+        assert refusal(create, account, **changes, clusterName="nowhere") == invalid(text)
         assert names(account) == []
+
+    @pytest.mark.parametrize("case", NUMBERS)
+    def test_the_number_of_selectors_and_labels_is_checked_after_the_cluster(self, account: Account, case: str) -> None:
+        changes, text = NUMBERS[case]
+        assert refusal(create, account, **changes) == invalid(text)
+        assert refusal(create, account, **changes, clusterName="nowhere") == NOWHERE
+        assert names(account) == []
+
+    @pytest.mark.parametrize("case", TAGS)
+    def test_tags_that_aws_does_not_take_fail_the_whole_create(self, account: Account, case: str) -> None:
+        tags, text = TAGS[case]
+        assert refusal(create, account, tags=tags) == invalid(text)
+        assert names(account) == []
+
+    def test_wildcards_and_label_keys_with_a_prefix_pass(self, account: Account) -> None:
+        selectors = [{"namespace": "prod*", "labels": {"app.kubernetes.io/name": "*", "k8s-?": "x"}}]
+        assert create(account, selectors=selectors)["selectors"] == selectors
+
+    def test_the_checks_come_in_the_order_of_eks(self, account: Account) -> None:
+        wrong: dict[str, Any] = {
+            "clusterName": "nowhere",
+            "selectors": [{"namespace": "bad_ns"}],
+            "subnets": [account.public_subnet],
+            "podExecutionRoleArn": account.roles["no-trust"],
+            "tags": {"aws:x": "y"},
+        }
+        for number in range(9):
+            existing(account, f"p{number}")
+        existing(account, "web", status="CREATING")
+        account.set_cluster_status("demo", "CREATING")
+        account.manners.updating.add("demo")
+        mendings: list[tuple[str, Any]] = [
+            ("namespace provided is invalid", lambda: wrong.update(selectors=[])),
+            ("No cluster found", lambda: wrong.update(clusterName="demo")),
+            ("not in ACTIVE status", lambda: account.set_cluster_status("demo", "ACTIVE")),
+            ("already exists", lambda: wrong.update(fargateProfileName="other")),
+            ("currently has update", account.manners.updating.clear),
+            ("status CREATING", lambda: existing(account, "web", status="ACTIVE")),
+            ("requires at least one selector", lambda: wrong.update(selectors=SELECTORS)),
+            ("is not a private subnet", lambda: wrong.update(subnets=[])),
+            ("Misconfigured", lambda: wrong.update(podExecutionRoleArn=account.roles["good"])),
+            ("10 Fargate profiles already", lambda: account.delete_profile("demo", "p0")),
+            ("must not start with aws:", lambda: wrong.update(tags={})),
+        ]
+        for message, mend in mendings:
+            assert message in refusal(create, account, **wrong)[2]
+            mend()
+        create(account, **wrong)
 
     def test_subnets_are_checked(self, account: Account) -> None:
         def said(subnet: str) -> str:
@@ -253,7 +327,8 @@ class TestRefusals:
         assert said(account.foreign_subnet) == f"Subnet {account.foreign_subnet} is not in the VPC of cluster demo"
         for public in (account.public_subnet, account.implicit_public_subnet):
             assert said(public) == f"Subnet {public} provided in Fargate Profile is not a private subnet"
-        assert said(account.local_zone_subnet).startswith("Fargate Profile creation for the Availability Zone us-east")
+        zone = "Fargate Profile creation for the Availability Zone us-east-1-bos-1a"
+        assert said(account.local_zone_subnet).startswith(zone)
 
     @pytest.mark.parametrize("kind", ["no-trust", "other-source", "missing"])
     def test_a_role_that_fargate_cannot_assume_is_refused(self, account: Account, kind: str) -> None:
@@ -268,16 +343,31 @@ class TestRefusals:
         text = f"The pod execution role {role} must not have a path"
         assert refusal(create, account, podExecutionRoleArn=role) == invalid(text)
 
+    def test_the_policies_of_a_role_are_not_checked(self, account: Account) -> None:
+        assert create(account, podExecutionRoleArn=account.roles["no-policy"])["status"] == "CREATING"
+
+    def test_a_role_goes_unchecked_on_demand(self, account: Account) -> None:
+        account.manners.validate_role = False
+        role = f"arn:aws:iam::{account.account}:role/x/y"
+        assert create(account, podExecutionRoleArn=role)["podExecutionRoleArn"] == role
+
     def test_the_eleventh_profile_is_refused(self, account: Account) -> None:
         for number in range(10):
             existing(account, f"p{number}")
         text = "Cluster demo has 10 Fargate profiles already"
         assert refusal(create, account) == ("ResourceLimitExceededException", 400, text)
+        account.manners.max_profiles = 11
+        assert create(account)["status"] == "CREATING"
 
-    def test_a_cluster_must_be_there_and_active(self, account: Account) -> None:
-        missing = ("ResourceNotFoundException", 404, "No cluster found for name: none.")
-        assert refusal(create, account, clusterName="none") == missing
-        assert refusal(account.client("eks").describe_cluster, name="none") == missing
+    def test_a_cluster_must_be_there(self, account: Account) -> None:
+        eks, web = account.client("eks"), {"clusterName": "nowhere", "fargateProfileName": "web"}
+        assert refusal(create, account, clusterName="nowhere") == NOWHERE
+        assert refusal(eks.list_fargate_profiles, clusterName="nowhere") == NOWHERE
+        assert refusal(eks.describe_fargate_profile, **web) == NOWHERE
+        assert refusal(eks.delete_fargate_profile, **web) == NOWHERE
+        assert refusal(eks.describe_cluster, name="nowhere") == NOWHERE
+
+    def test_a_cluster_must_be_active_for_a_create(self, account: Account) -> None:
         account.set_cluster_status("demo", "UPDATING")
         text = "Cluster 'demo' is not in ACTIVE status"
         assert refusal(create, account) == ("InvalidRequestException", 400, text)
@@ -285,7 +375,9 @@ class TestRefusals:
     def test_with_a_cluster_its_profiles_are_gone(self, account: Account) -> None:
         existing(account, "web")
         account.remove_cluster("demo")
-        assert refusal(names, account) == ("ResourceNotFoundException", 404, "No cluster found for name: demo.")
+        missing = ("ResourceNotFoundException", 404, "No cluster found for name: demo.")
+        assert refusal(names, account) == missing
+        assert refusal(describe, account) == missing
 
     @pytest.mark.parametrize("changes", [{"tags": {"a": 1}}, {"subnets": None}, {"selectors": "all"}])
     def test_what_is_of_the_wrong_type_is_never_sent(self, account: Account, changes: dict[str, Any]) -> None:
@@ -307,12 +399,43 @@ class TestTags:
         assert refusal(account.client("eks").tag_resource, resourceArn=arn, tags={"a": "b"}) == missing
         assert refusal(account.client("eks").untag_resource, resourceArn=arn, tagKeys=["a"]) == missing
 
-    def test_too_many_tags_or_aws_s_own_are_refused_as_a_whole(self, account: Account) -> None:
-        arn, tag = existing(account, "web")["fargateProfileArn"], account.client("eks").tag_resource
-        assert refusal(tag, resourceArn=arn, tags={"ok": "x", "aws:a": "b"})[:2] == ("BadRequestException", 400)
-        many = {f"k{number}": "" for number in range(51)}
-        assert refusal(tag, resourceArn=arn, tags=many)[0] == "BadRequestException"
+    @pytest.mark.parametrize("case", TAGS)
+    def test_tags_that_aws_does_not_take_are_refused_as_a_whole(self, account: Account, case: str) -> None:
+        arn, (tags, text) = existing(account, "web")["fargateProfileArn"], TAGS[case]
+        refused = refusal(account.client("eks").tag_resource, resourceArn=arn, tags=tags)
+        assert refused == ("BadRequestException", 400, text)
         assert describe(account)["tags"] == {}
+
+    def test_of_fifty_tags_each_may_be_changed_but_none_added(self, account: Account) -> None:
+        tags, tag = {f"k{number}": "v" for number in range(50)}, account.client("eks").tag_resource
+        arn = existing(account, "web", tags=tags)["fargateProfileArn"]
+        tag(resourceArn=arn, tags={"k0": "new"})
+        assert refusal(tag, resourceArn=arn, tags={"one": "more"})[:2] == ("BadRequestException", 400)
+        assert describe(account)["tags"] == tags | {"k0": "new"}
+
+    def test_clusters_have_tags_too(self, account: Account) -> None:
+        eks = account.client("eks")
+        arn = eks.describe_cluster(name="demo")["cluster"]["arn"]
+        eks.tag_resource(resourceArn=arn, tags={"a": "b"})
+        assert eks.describe_cluster(name="demo")["cluster"]["tags"] == {"a": "b"}
+
+
+class TestOutsiders:
+    def test_others_put_profiles_there_as_they_like(self, account: Account) -> None:
+        create(account)
+        existing(account, "eks-theirs", created_at=1.0, status="DELETE_FAILED", issues=[ISSUE])
+        theirs, web = account.profiles("demo")
+        assert (theirs["fargateProfileName"], theirs["createdAt"].timestamp()) == ("eks-theirs", 1.0)
+        assert (theirs["status"], theirs["health"]) == ("DELETE_FAILED", {"issues": [ISSUE]})
+        assert (web["fargateProfileName"], web["status"]) == ("web", "CREATING")
+
+    def test_others_set_and_strip_tags_and_delete(self, account: Account) -> None:
+        create(account, tags={"owner": "us", "team": "web"})
+        account.strip_tags("demo", "web", ["owner", "none"])
+        account.set_tags("demo", "web", {"aws:theirs": "x"})
+        assert describe(account)["tags"] == {"team": "web", "aws:theirs": "x"}
+        account.delete_profile("demo", "web")
+        assert names(account) == []
 
 
 class TestFacts:
@@ -355,6 +478,9 @@ class TestFacts:
             "other-policy": (True, ["AmazonEKSClusterPolicy"]),
             "other-source": (True, ["AmazonEKSFargatePodExecutionRolePolicy"]),
         }
+        policy = "AmazonEKSFargatePodExecutionRolePolicy"
+        attached = account.client("iam").list_attached_role_policies(RoleName="fargate-pods")["AttachedPolicies"]
+        assert attached == [{"PolicyName": policy, "PolicyArn": f"arn:aws:iam::aws:policy/{policy}"}]
         for method in ("get_role", "list_attached_role_policies", "list_role_policies"):
             missing = refusal(getattr(account.client("iam"), method), RoleName="none")
             assert missing == ("NoSuchEntity", 404, "Role none not found")
