@@ -255,6 +255,16 @@ class User:
         wanted = names or ("web",)
         wait_for(lambda: self.gone(*wanted, namespace=namespace), seconds, f"{', '.join(wanted)} disappear")
 
+    def wait_events(self, *reasons: str, name: str = "web", kind: str = "", seconds: float = SOON) -> None:
+        """Wait until an object has these events, oldest first, and hold that there are no others.
+
+        An event goes out after the status that it tells of: who has seen the one may be too early for the other.
+        """
+        what = f"{name} has the events {', '.join(reasons)}"
+        wait_for(lambda: len(self.events(name, kind)) >= len(reasons), seconds, what)
+        found = self.events(name, kind)
+        assert found == [*reasons], f"{name} has other events: {', '.join(found)}"
+
     def clean(self) -> None:
         """Take away by force what a test has left."""
         for obj in self.objects():

@@ -70,7 +70,7 @@ def test_under_replace_eks_is_never_seen_without_an_active_profile_of_the_object
     (profile,) = profiles(aws).values()
     assert selects(profile) == "web-edited"
     assert profile["fargateProfileName"].startswith("web-")
-    assert user.events() == ["Creating", "Created", "Replacing", "Deleting", "Replaced"]
+    user.wait_events("Creating", "Created", "Replacing", "Deleting", "Replaced")
     assert profile["fargateProfileName"] in ok(user.kubectl("get", "fp", "web"))
 
 
@@ -153,7 +153,7 @@ def test_a_profile_is_taken_over_in_the_namespaces_that_the_operator_allows(
     # Refused creates do not count: what the first object's view did not show yet was asked for and answered with 409.
     done = [call.operation for call in aws.manners.writes()[before:] if not call.code]
     assert done == ["TagResource"]
-    assert "Adopted" in user.events()
+    wait_for(lambda: "Adopted" in user.events(), SOON, "an event tells of the adoption")
 
 
 # Overlaps
@@ -169,7 +169,7 @@ def test_objects_that_select_the_same_pods_are_told_which_profile_eks_takes(
     for name in ("first", "second"):
         wait_for(partial(user.condition, name, "Overlapping"), SOON, f"{name} is told")
         assert "EKS takes the first by name, first" in ok(user.kubectl("describe", "fp", name))
-        assert user.events(name, "Warning") == ["Overlapping"]
+        user.wait_events("Overlapping", name=name, kind="Warning")
     user.delete("first")
     user.wait_gone("first")
     wait_for(lambda: not user.condition("second", "Overlapping"), SOON, "it is over")

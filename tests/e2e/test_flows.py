@@ -73,7 +73,7 @@ def test_get_shows_what_matters_in_a_line_and_wide_adds_arn_and_message(user: Us
 def test_describe_tells_conditions_and_events_in_words(user: User, aws: World) -> None:
     user.apply()
     user.wait_ready()
-    wait_for(lambda: "Created" in user.events(), SOON, "the last event has come")
+    user.wait_events("Creating", "Created")
     conditions, _, events = ok(user.kubectl("describe", "fp", "web")).partition("Events:")
     assert re.search(r"Conditions:\n(?:.*\n)*?.*Message: +Profile web is ACTIVE in EKS cluster demo\.\n", conditions)
     assert re.search(r"Reason: +Active\n +Status: +True\n +Type: +Ready\n", conditions)
@@ -138,7 +138,7 @@ def test_an_edit_that_eks_cannot_do_is_refused_and_taken_back(user: User, aws: W
     user.wait_reason("ImmutableField")
     assert user.condition(kind="Stalled")["status"] == "True"
     assert re.search(r"spec.selectors: EKS has \[?web\]?, wanted is \[?other\]?", user.condition()["message"])
-    assert user.events(kind="Warning") == ["Refused"]
+    user.wait_events("Refused", kind="Warning")
     assert "ImmutableField" in ok(user.kubectl("get", "fp", "web"))
     user.edit(selectors=[{"namespace": "web"}])
     user.wait_ready()
@@ -174,7 +174,7 @@ def test_what_aws_does_not_have_is_refused_by_name_and_an_edit_mends_it(
     said = user.condition(kind="Stalled")
     assert said["status"] == "True"
     assert f"spec.{field}: {wrong[0] if isinstance(wrong, list) else wrong} does not exist" in said["message"]
-    assert user.events() == ["Refused"]
+    user.wait_events("Refused")
     assert aws.manners.writes() == []
     user.edit(**second)
     user.wait_ready()

@@ -260,7 +260,9 @@ def upgrade(user: User, world: fake_aws.World, seen: Record) -> None:
     deadline = time.monotonic() + AFTER_A_WHILE
 
     def settled(name: str, old: Old) -> bool:
-        return user.reason(name) == old.becomes if old.becomes else user.gone(name)
+        if old.becomes:
+            return user.reason(name) == old.becomes
+        return user.gone(name) and old.says in [*user.events(name), ""]
 
     while not all(settled(name, old) for name, old in OBJECTS.items()) and time.monotonic() < deadline:
         time.sleep(0.2)
