@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import boto3
@@ -29,6 +30,7 @@ T = TypeVar("T")
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+NO_SECONDS = 10.0  # what speaks against a create, for less: the object that it holds up looks again after 15 s
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
@@ -133,7 +135,7 @@ class HealthIssue:
 
 @dataclass(frozen=True)
 class Profile:
-    """One profile as EKS describes it; `seen` is False while only the answer to its create has shown it."""
+    """One profile as EKS describes it."""
 
     name: str
     arn: str
@@ -144,7 +146,6 @@ class Profile:
     subnets: frozenset[str]
     tags: Mapping[str, str] = field(default_factory=dict)
     health: tuple[HealthIssue, ...] = ()
-    seen: bool = True
 
     @property
     def active(self) -> bool:
@@ -179,20 +180,33 @@ class ProfileSpec:
 
 @dataclass(frozen=True)
 class View:
-    """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds."""
+    """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds.
+
+    `unknown` are those that EKS lists and does not let us see, with its answer.
+    """
 
     found: bool
     profiles: Mapping[str, Profile]
     at: float
+    unknown: Mapping[str, AwsError] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.profiles) | frozenset(self.unknown)
 
     @property
     def profiles_in_flight(self) -> tuple[Profile, ...]:
         return tuple(profile for profile in self.profiles.values() if profile.in_flight)
 
-    def showing(self, name: str, profile: Profile | None) -> View:
+    def showing(self, name: str, seen: Profile | AwsError | None) -> View:
         """Return this view with what a later look at one name has shown."""
-        others = {known: each for known, each in self.profiles.items() if known != name}
-        return replace(self, profiles=others | ({name: profile} if profile else {}))
+        profiles = {known: each for known, each in self.profiles.items() if known != name}
+        unknown = {known: each for known, each in self.unknown.items() if known != name}
+        if isinstance(seen, Profile):
+            profiles[name] = seen
+        elif seen is not None:
+            unknown[name] = seen
+        return replace(self, profiles=profiles, unknown=unknown)
 
 
 @dataclass(frozen=True)
@@ -200,6 +214,10 @@ class ClusterFact:
     found: bool = True
     status: str = ""
     vpc: str = ""
+
+    @property
+    def objects(self) -> bool:
+        return not self.found or self.status != "ACTIVE"
 
 
 @dataclass(frozen=True)
@@ -212,15 +230,26 @@ class SubnetFact:
     outpost: str = ""
     public: bool | None = None
 
+    @property
+    def objects(self) -> bool:
+        return not self.found or bool(self.public)
+
 
 @dataclass(frozen=True)
 class RoleFact:
-    """`policies`: names of those attached and inline; None = they may not be read."""
+    """`policies`: names of those attached and inline; None = they may not be read.
+
+    `trusts_fargate` None: the trust policy says it in a way that only AWS can judge.
+    """
 
     found: bool = True
     arn: str = ""
-    trusts_fargate: bool = False
+    trusts_fargate: bool | None = False
     policies: frozenset[str] | None = None
+
+    @property
+    def objects(self) -> bool:
+        return not self.found or self.trusts_fargate is False or self.policies == frozenset()
 
 
 @dataclass(frozen=True)
@@ -246,16 +275,12 @@ class Aws:
         arn = _call(self._sts.get_caller_identity)["Arn"].split(":")
         return arn[1], arn[4]
 
-    def view(self, cluster: str, reuse: Mapping[str, Profile] | None = None) -> View:
-        """List the profiles of a cluster and describe each, but for those of `reuse` that are still listed."""
-        at = self._monotonic()
+    def names(self, cluster: str) -> list[str] | None:
+        """Return the names of a cluster's profiles, None if there is no such cluster."""
         try:
-            names = _all(self._eks, "list_fargate_profiles", "fargateProfileNames", clusterName=cluster)
+            return _all(self._eks, "list_fargate_profiles", "fargateProfileNames", clusterName=cluster)
         except _Absent:
-            return View(False, {}, at)
-        known = reuse or {}
-        looked = {name: known.get(name) or self.describe(cluster, name) for name in names}
-        return View(True, {name: profile for name, profile in looked.items() if profile}, at)
+            return None
 
     def describe(self, cluster: str, name: str) -> Profile | None:
         """Return the profile as it is now, None if there is none."""
@@ -278,7 +303,7 @@ class Aws:
         }
         if spec.subnets is not None:
             request["subnets"] = sorted(spec.subnets)
-        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), tags=dict(tags), seen=False)
+        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), tags=dict(tags))
 
     def delete(self, cluster: str, name: str) -> Profile | None:
         """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
@@ -312,7 +337,7 @@ class Aws:
 
     def _cached(self, kind: str, name: str, read: Callable[[], T]) -> T | None:
         at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
-        if self._monotonic() - at >= FACTS_SECONDS:
+        if self._monotonic() - at >= life_of(fact):
             fact = _unless_forbidden(read)
             self._facts[kind, name] = self._monotonic(), fact
         return fact
@@ -341,8 +366,9 @@ class Aws:
 
     def _subnets(self, ids: list[str]) -> dict[str, SubnetFact | None]:
         """Read the subnets that are not remembered with one call, whatever their number."""
-        oldest = self._monotonic() - FACTS_SECONDS
-        unread = [each for each in ids if self._facts.get(("subnet", each), (float("-inf"), None))[0] <= oldest]
+        now, never = self._monotonic(), (float("-inf"), None)
+        known = {each: self._facts.get(("subnet", each), never) for each in ids}
+        unread = [each for each, (at, fact) in known.items() if now - at >= life_of(fact)]
         found = _unless_forbidden(lambda: self._described(unread)) if unread else {}
         missing = None if found is None else SubnetFact(found=False)
         for each in unread:
@@ -463,6 +489,11 @@ def _fits(rule: Rule, *answer: str) -> bool:
     return all(re.search(pattern, text) for pattern, text in zip(rule[:3], answer, strict=True))
 
 
+def life_of(fact: Any) -> float:
+    """Return for how many seconds a fact is believed."""
+    return NO_SECONDS if fact is not None and fact.objects else FACTS_SECONDS
+
+
 def _unless_forbidden(read: Callable[[], T]) -> T | None:
     try:
         return read()
@@ -519,16 +550,34 @@ def _public(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> bool:
     )
 
 
-def _trusts_fargate(document: Any) -> bool:
-    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged."""
-    statements = document.get("Statement") if isinstance(document, dict) else None
-    return any(
-        statement.get("Effect") == "Allow"
-        and {"sts:AssumeRole", "sts:*", "*"} & set(_many(statement.get("Action")))
-        and FARGATE_PRINCIPAL in _many((statement.get("Principal") or {}).get("Service"))
-        for statement in _many(statements)
-        if isinstance(statement, dict) and isinstance(statement.get("Principal"), dict)
-    )
+def _trusts_fargate(document: Any) -> bool | None:
+    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged.
+
+    None where that can't be said from here: a check is never stricter than AWS itself.
+    """
+    if not isinstance(document, dict):
+        return None
+    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
+    allowing = [each for each in statements if each.get("Effect") == "Allow"]
+    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
+        return None
+    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
+    if any(FARGATE_PRINCIPAL in services for services in named):
+        return True
+    return None if any("*" in services for services in named) else False
+
+
+def _assumes(actions: Any) -> bool:
+    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
+    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
+
+
+def _services(principal: Any) -> set[str]:
+    if principal == "*":
+        return {"*"}
+    named = principal if isinstance(principal, dict) else {}
+    services = {str(each).lower() for each in _many(named.get("Service"))}
+    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
 
 
 def _many(value: Any) -> list[Any]:

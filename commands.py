@@ -27,6 +27,7 @@ import yaml
 
 import aws
 import kube
+from clusters import Reading
 from kube import Key, Object
 from plan import (
     AddFinalizer,
@@ -416,7 +417,7 @@ RESERVED = re.compile(rf"(?i:aws:)|({OWNER_KEY}|{CONTROLLER_KEY})\Z")
 
 def export(edge: aws.Aws, cluster: str, namespace: str, *, everything: bool) -> Outcome:
     """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
-    view, (_, account) = edge.view(cluster), edge.account()
+    view, (_, account) = whole_view(edge, cluster), edge.account()
     where = f"EKS cluster {cluster} in {edge.region} of account {account}"
     if not view.found:
         return Outcome(2, [], [f"There is no {where}: check --cluster-name and --region."])
@@ -430,10 +431,18 @@ def export(edge: aws.Aws, cluster: str, namespace: str, *, everything: bool) -> 
                 left_out.append(f"Profile {profile.name} is left out: {' '.join(why.split())}.")
             else:
                 objects[key] = obj
+    left_out += [
+        f"Profile {name} is left out: EKS does not show it: {view.unknown[name]}" for name in sorted(view.unknown)
+    ]
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
     documents = [line for obj in objects.values() for line in ("---", written(obj))]
     return Outcome(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
+
+
+def whole_view(edge: aws.Aws, cluster: str) -> aws.View:
+    """Return the profiles of a cluster as they are now."""
+    return Reading(0.0).go_on(edge, cluster, set())
 
 
 def free_name(profile: str, namespace: str, view: aws.View) -> Key:
@@ -563,7 +572,7 @@ class Forecast:
         if who.cluster not in self.clusters:
             partition, account = self.edge.account()
             home = Home(partition, self.edge.region, account, who.cluster, self.controller)
-            self.clusters[who.cluster] = home, self.edge.view(who.cluster)
+            self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
         home, view = self.clusters[who.cluster]
         return case_of(obj, who, memory, home, view, settings, self.now)
 

@@ -47,6 +47,7 @@ WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflecto
 # one only every other time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there
 # any more.
 SILENCE_SECONDS = 135.0
+TOO_MANY = 429  # HTTP's: ask again later
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
 # What the client raises over a kubeconfig that is not one; it looks at nothing before it uses it.
@@ -69,6 +70,10 @@ class Conflict(KubeError):
 
 class NotFound(KubeError):
     """404: there is no such object."""
+
+
+class WriteRefused(KubeError):
+    """The API server has answered that it does not write this: admission, validation, rights, a dead webhook."""
 
 
 class Gone(KubeError):
@@ -263,7 +268,13 @@ class Kube:
         meta = obj["metadata"]
         body = {"metadata": {"resourceVersion": meta["resourceVersion"], **metadata}, **rest}
         path = _path(meta["namespace"], meta["name"]) + subresource
-        return _trimmed(self._call("PATCH", path, body=body, content_type="application/merge-patch+json"))
+        try:
+            answer = self._call("PATCH", path, body=body, content_type="application/merge-patch+json")
+        except KubeError as error:
+            if type(error) is not KubeError or error.status in {0, TOO_MANY}:
+                raise  # told apart by itself, or no answer to what was asked
+            raise WriteRefused(str(error), error.status) from error
+        return _trimmed(answer)
 
     def _call(self, method: str, path: str, **request: Any) -> Object:
         answer = self._open(method, path, **request)

@@ -17,8 +17,9 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import Facts, Profile, ProfileSpec, View
-from kube import Key, Object
+from aws import AwsError, Facts, Profile, ProfileSpec, Refused, View
+from clusters import POLL_MOST_SECONDS
+from kube import Object
 from spec import (
     CONTROLLER_KEY,
     OBJECTIONS,
@@ -41,7 +42,6 @@ T = TypeVar("T")
 
 # The world outside may have been mended: what is stalled is looked at again, less and less often.
 STALLED_SECONDS = (15.0, 600.0)
-POLL_MOST_SECONDS = 15.0
 LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
 LONG_DELETING = timedelta(minutes=45)
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
@@ -151,6 +151,8 @@ class Case:
     facts: Facts | None
     settings: Settings
     now: datetime
+    looked: frozenset[str] = frozenset()  # described in the pass that read the object
+    lost_for: timedelta = timedelta(0)  # a marked create may still come true
 
     # The object
 
@@ -284,10 +286,12 @@ class Case:
     @property
     def answer_may_be_lost(self) -> datetime | None:
         """Until when an unanswered create may still come true."""
-        if self.memory.create_started_at is None:
-            return None
-        until = self.memory.create_started_at + self.settings.lost_create
-        return until if self.now < until else None
+        return self.now + self.lost_for if self.lost_for > timedelta(0) else None
+
+    @property
+    def unseen(self) -> tuple[str, AwsError] | None:
+        """A profile that could be this object's and can't be looked at, with what AWS says."""
+        return next((each for each in self.view.unknown.items() if self.who.may_name(each[0])), None)
 
     @property
     def rest(self) -> datetime | None:
@@ -295,7 +299,8 @@ class Case:
         if not self.failed:
             return None
         counted = self.memory.counting(self.failed.arn, self.now)
-        until = (counted.failed_at or self.now) + backoff(counted.failures)
+        rest = backoff(counted.failures)  # from now at the most: failed_at may be by a clock that is ahead
+        until = min((counted.failed_at or self.now), self.now) + rest
         return until if self.now < until else None
 
     # Tags and limits
@@ -394,6 +399,14 @@ def suspended(c: Case, _found: bool) -> Report:
     return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
 
 
+def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
+    name, error = found
+    text = f"Profile {name} may be this object's, and EKS does not show it: {error}"
+    if isinstance(error, Refused):
+        return refuse(error.reason, text, about=name)
+    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
+
+
 def lost_answer(_c: Case, until: datetime) -> Report:
     asked = "A create was sent whose answer may have been lost"
     text = f"{asked}: EKS is looked at again at {second(until)}."
@@ -426,20 +439,6 @@ def flight(c: Case, profile: Profile) -> Report:
         return Report(Phase.RECONCILING, "Replacing", f"{swap(c, c.serving, profile)} {message}")
     again = " Then it is made again." if profile.status == "DELETING" else ""
     return Report(Phase.RECONCILING, reason, message + again)
-
-
-def asked_for(c: Case, name: str) -> Report:
-    """Say that a profile is on its way to EKS, before EKS has answered."""
-    if c.serving:
-        text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
-        return Report(Phase.RECONCILING, "Replacing", text)
-    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
-
-
-def lost_before(c: Case, status: Object) -> str:
-    """Say that the profile which status still shows has gone, "" where that was our doing or is told already."""
-    gone = c.serving is None and status.get("profileStatus") not in {None, "DELETING"}
-    return " The one before had gone without the controller's doing." if gone else ""
 
 
 def swap(c: Case, serving: Profile, other: Profile) -> str:
@@ -547,21 +546,6 @@ def active(c: Case, serving: Profile) -> Report:
     return Report(Phase.READY, "Active", text)
 
 
-ROOM_FOR_REPLACE = (
-    "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old "
-    "one and its pods before it makes the new one."
-)
-
-
-def wait_behind(view: View, first: Key | None) -> Report:
-    """Say what has the turn: a profile in flight, else the object that is first in line."""
-    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.profiles_in_flight)
-    before = flying or f"{'/'.join(first or ())} comes first"
-    rule = "EKS makes or deletes one profile of a cluster at a time"
-    text = f"{rule}: {before}, and this one waits for its turn."
-    return Report(Phase.RECONCILING, "WaitingForTurn", text)
-
-
 # The table. First its longest conditions, each of which returns what its row acts on.
 
 
@@ -596,6 +580,12 @@ def if_in_flight(profile: Profile | None) -> Profile | None:
 def take_over_from_kopf(c: Case, profile: Profile) -> TagProfile:
     why = "taken over to be deleted" if c.going else "taken over from kopf"
     return TagProfile(profile, c.owner_tags, why, "Adopted")
+
+
+def not_to_be_seen(c: Case) -> tuple[str, AwsError] | None:
+    """What could be the object's holds up all but one thing: a profile that serves as wanted goes on."""
+    serves = c.serving and c.serving.active and c.meets(c.serving)
+    return None if serves and not c.who.deleting else c.unseen
 
 
 def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
@@ -636,6 +626,7 @@ _ROWS = (
     Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and not_to_be_seen(c), wait_to_see),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
@@ -647,6 +638,7 @@ _ROWS = (
     Row("handed over by kopf", handed_over, take_over_from_kopf),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
+    Row("what may be its own is not to be seen", not_to_be_seen, wait_to_see),
     Row("owned, failed, resting", failed_and_resting, resting),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),

@@ -17,15 +17,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
 from aws import Aws, AwsError, Busy, Profile, Refused, View
-from kube import Key, Object
+from clusters import Cluster, Reading, describe
+from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from plan import (
-    POLL_MOST_SECONDS,
-    ROOM_FOR_REPLACE,
     STALLED_SECONDS,
     WHOLE_CLUSTER,
     AddFinalizer,
@@ -39,17 +38,15 @@ from plan import (
     Report,
     TagProfile,
     UntagProfile,
-    asked_for,
     case_of,
     flight,
-    lost_before,
     must_see,
     plan,
-    wait_behind,
 )
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
+    OUR_FINALIZERS,
     OWNER_KEY,
     TIME_MAY_MEND,
     Home,
@@ -62,24 +59,33 @@ from spec import (
 )
 from status import (
     EVENTS,
+    ROOM_FOR_REPLACE,
     SHOWN,
     STATUSES,
+    answers_the_mark,
+    asked_for,
     conditions,
     event_of,
     find_condition,
     forgets_tags_of,
     is_current,
+    lost_before,
     marked,
     remember,
     render_status,
     report_of,
     shown_of,
+    since_of,
+    undone,
+    wait_behind,
+    wait_unseen,
+    write_refused,
 )
+from workqueue import Since
 
 log = logging.getLogger("fargate")
 
 CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
-PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 OCCUPIED_SECONDS = 1.0
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 LEAST_SECONDS = 0.1  # to the next look at what is due already
@@ -152,7 +158,9 @@ class Reconciler:
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._lock = threading.Lock()  # over who is in which cluster
         self._clusters: dict[str, Cluster] = {}
-        self._stalled: dict[Key, Stall] = {}
+        self._stalled, self._marks = Since(), Since()  # for a reason; with the mark of a create
+        self._changes: dict[Key, Change] = {}  # made by the pass before
+        self._silenced: dict[Key, str] = {}  # why a status could not be written
         self._self: tuple[str, str, str] | None = None
 
     def reconcile(self, key: Key) -> Requeue:
@@ -162,11 +170,17 @@ class Reconciler:
             return self._alone_in(name, key, lambda cluster: self._survey(name, cluster))
         obj = self._store.get(key)
         if obj is None:
-            self._stalled.pop(key, None)
+            self._forget(key)
             return Requeue(gone=True)
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self._settings.cluster)
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
+
+    def _forget(self, key: Key) -> None:
+        for times in (self._stalled, self._marks):
+            times.forget(key)
+        self._changes.pop(key, None)
+        self._silenced.pop(key, None)
 
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
@@ -175,22 +189,29 @@ class Reconciler:
         ended = False
         try:
             requeue = self._step(p)
+            self._silenced.pop(key, None)
             ended = True
+        except WriteRefused as error:
+            self._tell_aloud(p, str(error))
+            raise
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
                 cluster.leave(key)
         return requeue
 
     def _step(self, p: Pass) -> Requeue:
-        """Observe, decide, act, report; what AWS has against it is reported like what was decided."""
+        """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
             home = self._home(p.who.cluster)
             self._observe(p, home)
             case, action = self._decide(p, home)
             self._note(p, case)
-            report = self._act(p, case, action)
+            report = self._act(p, case, action) or self._repeated(p, action)
         except AwsError as error:
             report = self._blame(p, error)
+        except Blocked as blocked:
+            p.cluster.leave(p.key)
+            report = blocked.report
         if report is None:
             return Requeue(0.0)
         self._report(p, report)
@@ -210,65 +231,94 @@ class Reconciler:
 
     def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
-        cluster, now = p.cluster, self._monotonic()
+        cluster = p.cluster
         if self._is_old(cluster) or p.look_is_requested:
-            p.looked |= {WHOLE_CLUSTER, *self._read(home.cluster, cluster, {})}
+            view, described = self._read(home.cluster, cluster)
+            p.looked |= described
+            if all(name in described for name in view.names if p.who.may_name(name)):
+                p.looked.add(WHOLE_CLUSTER)
             return
-        due = {name for name, each in cluster.flights.items() if each.rest(now, self._settings.poll_seconds) <= 0}
+        due = cluster.due(self._monotonic(), self._settings.poll_seconds)
         if p.who.generation != p.memory.observed_generation and p.memory.profile_name:
             due.add(p.memory.profile_name)
         for name in due:
             self._look_at(p, home, name)
 
     def _is_old(self, cluster: Cluster) -> bool:
-        if cluster.view is None:
-            return True
-        return self._monotonic() - cluster.view.at >= VIEW_LIFE * self._settings.resync_seconds
+        return cluster.is_old(self._monotonic(), VIEW_LIFE * self._settings.resync_seconds)
+
+    def _read(self, name: str, cluster: Cluster) -> tuple[View, set[str]]:
+        """Begin, or go on with, a look at all profiles; return the view and the names described just now.
+
+        Raises `AwsError` as long as the view is not whole: nothing is decided on a part of it.
+        """
+        if cluster.reading is None:
+            cluster.reading = Reading(self._monotonic())
+        described: set[str] = set()
+        view = cluster.reading.go_on(self._aws, name, described)
+        cluster.reading = None
+        self._take_view(cluster, view, view.names)
+        self._find_orphans(name, cluster, view)
+        return view, described
 
     def _look_at(self, p: Pass, home: Home, name: str) -> None:
         """See one profile anew, or all that could be this object's (`WHOLE_CLUSTER`)."""
-        p.looked.add(name)
-        if name == WHOLE_CLUSTER or p.cluster.view is None:
-            known = p.cluster.view.profiles if p.cluster.view else {}
-            reuse = {each: known[each] for each in known if not p.who.may_name(each)}
-            p.looked |= self._read(home.cluster, p.cluster, reuse) - reuse.keys()
-        else:
-            view = p.cluster.view.showing(name, self._aws.describe(home.cluster, name))
-            self._take_view(p.cluster, view, {name}, p.key)
-
-    def _read(self, name: str, cluster: Cluster, reuse: Mapping[str, Profile]) -> set[str]:
-        """List the cluster and describe all but what is reused; return the names that are there."""
-        view = self._aws.view(name, reuse)
-        if reuse and cluster.view:  # no younger than what was not looked at again
-            view = replace(view, at=cluster.view.at)
-        self._take_view(cluster, view, view.profiles.keys() - reuse.keys())
-        self._find_orphans(name, cluster, view)
-        return set(view.profiles)
+        view = p.cluster.view or self._no_view()
+        if name != WHOLE_CLUSTER:
+            p.looked.add(name)
+            seen = describe(self._aws, home.cluster, name)
+            self._take_view(p.cluster, view.showing(name, seen), {name}, p.key)
+            return
+        others: dict[str, Profile | AwsError | None] = {**view.profiles, **view.unknown}
+        others = {name: seen for name, seen in others.items() if not p.who.may_name(name)}
+        described: set[str] = set()
+        # No younger than what is not looked at again.
+        view = Reading(view.at, others).go_on(self._aws, home.cluster, described)
+        p.looked |= {WHOLE_CLUSTER, *described}
+        self._take_view(p.cluster, view, described, p.key)
+        self._find_orphans(home.cluster, p.cluster, view)
 
     def _take_view(self, cluster: Cluster, view: View, looked: Collection[str], looking: Key | None = None) -> None:
-        for key in cluster.saw(view, looked, self._monotonic()):
+        settled, waiting = cluster.saw(view, looked, self._monotonic())
+        for key in (*filter(None, map(owner_of, settled)), *waiting):
             if key != looking:  # that one goes on with this view in this pass
                 self._wake(key)
+
+    def _no_view(self) -> View:
+        return View(False, {}, self._monotonic())
 
     # Decide
 
     def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
-        no_view = View(False, {}, self._monotonic())
-        case = case_of(p.obj, p.who, p.memory, home, no_view, self._settings, self._now())
+        waits = self._mark_waits(p)
+        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         while True:
-            case = replace(case, view=p.cluster.view or no_view, now=self._now())
+            view = p.cluster.view or self._no_view()
+            case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = plan(case)
             if isinstance(action, NeedFacts):
                 facts = self._aws.facts(home.cluster, action.spec, p.look_is_requested)
                 case = replace(case, facts=facts)
                 continue
             action = self._take_turn(p, case.view, action)
-            stands_on = (*must_see(action), *forgets_tags_of(case))
+            stands_on = (*must_see(action), *forgets_tags_of(case), *answers_the_mark(case))
             unseen = next((name for name in stands_on if name not in p.looked), None)
             if unseen is None:
                 return case, action
             self._look_at(p, home, unseen)
+
+    def _mark_waits(self, p: Pass) -> timedelta:
+        """Return for how long the create that status marks may still come true.
+
+        Counted from when this process first saw the mark: no clock is compared with another machine's.
+        """
+        if p.memory.create_started_at is None:
+            self._marks.forget(p.key)
+            return timedelta(0)
+        what = (p.obj["metadata"]["uid"], p.memory.create_name, p.memory.create_started_at)
+        now = self._monotonic()
+        return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
 
     def _take_turn(self, p: Pass, view: View, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -280,11 +330,16 @@ class Reconciler:
         p.cluster.line[p.key] = self._monotonic()
         first = p.cluster.first(self._monotonic())
         has_the_turn = first == p.key and not view.profiles_in_flight
-        return action if has_the_turn else wait_behind(view, first)
+        if not has_the_turn:
+            return wait_behind(view, first)
+        held = p.cluster.held_until - self._monotonic()
+        return action if held <= 0 else wait_unseen(self._now() + timedelta(seconds=held))
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory, p.shown = remember(case), shown_of(case.serving)
+        p.memory = remember(case)
+        if not case.unseen:  # else it is as it was seen last
+            p.shown = shown_of(case.serving)
         if p.who.requested_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
         p.overlapping = overlaps(case)
@@ -318,9 +373,29 @@ class Reconciler:
                 assert_never(action)
         return None
 
+    def _repeated(self, p: Pass, action: Report | Change) -> Report | None:
+        """Return what to report of a change that the pass before has made too: it did not take.
+
+        A create is none of these: what comes of it is seen in flight, and slow writes of its mark repeat it.
+        """
+        again = self._changes.get(p.key) == action and not isinstance(action, CreateProfile)
+        if isinstance(action, Report):
+            self._changes.pop(p.key, None)
+        else:
+            self._changes[p.key] = action
+        return undone("what was done last does not show", stalls=False) if again else None
+
     def _patch_finalizers(self, p: Pass, finalizers: list[str]) -> None:
-        p.obj = self._kube.patch_finalizers(p.obj, finalizers)
+        """Write the finalizers; raises `Blocked` where that is refused, or undone by the very answer."""
+        try:
+            p.obj = self._kube.patch_finalizers(p.obj, finalizers)
+        except WriteRefused as error:
+            raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
         self._store.put(p.obj)
+        if FINALIZER in finalizers and not guarded(p.obj):
+            raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
+        if FINALIZER not in finalizers and guarded(p.obj):
+            raise Blocked(undone("the finalizer that was taken off is still there in the API server's answer"))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
@@ -341,6 +416,7 @@ class Reconciler:
         started = self._monotonic()
         p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
+        self._see_it_written(p)
         return self._monotonic() - started <= CREATE_WITHIN_SECONDS
 
     def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
@@ -349,7 +425,7 @@ class Reconciler:
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
                 before = case.memory
-                p.memory = p.memory.but(create_started_at=before.create_started_at, create_name=before.create_name)
+                p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
                 raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
@@ -396,7 +472,7 @@ class Reconciler:
         p.cluster.leave(p.key)
         view = case.view.showing(profile.name, None if gone else profile)
         self._take_view(p.cluster, view, {profile.name})
-        after = replace(case, view=view, memory=p.memory)
+        after = replace(case, view=view, memory=p.memory, looked=frozenset())
         p.memory, p.shown = remember(after), shown_of(after.serving)
         return after
 
@@ -408,10 +484,11 @@ class Reconciler:
         level = logging.INFO if busy else logging.WARNING
         log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
         if error.unclear or busy:
-            p.cluster.view = None
+            p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
             p.cluster.leave(p.key)
-        return report_of(error, p.memory.first_tried_at, self._now())
+        held = p.cluster.hold(self._monotonic()) if busy else 0.0
+        return report_of(error, p.memory.first_tried_at, self._now(), held)
 
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
@@ -439,6 +516,18 @@ class Reconciler:
         off.
         """
         self._write(p, p.conditions, always=True)
+        self._see_it_written(p)
+
+    def _see_it_written(self, p: Pass) -> None:
+        """Raise `Blocked` where what status is to remember is not in the API server's answer."""
+        if Memory.parse(p.obj).proof != p.memory.proof:
+            raise Blocked(undone("the status that was written is not in the API server's answer"))
+
+    def _tell_aloud(self, p: Pass, message: str) -> None:
+        """Tell by log and event of what can't be written into status; once, as long as it is the same."""
+        if self._silenced.get(p.key) != message:
+            self._silenced[p.key] = message
+            self._done(p, "WriteRefused", write_refused(f"the status of this object: {message}").message)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         if p.overlap and not before:
@@ -457,7 +546,7 @@ class Reconciler:
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
             log.warning(LOGGED_ERROR, _fields(p, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
-            since = datetime.fromisoformat(before["lastTransitionTime"])
+            since = since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
 
     def _done(self, p: Pass, action: str, note: str) -> None:
@@ -475,7 +564,7 @@ class Reconciler:
     def _look_again(self, p: Pass, report: Report) -> Requeue:
         now, poll = self._monotonic(), self._settings.poll_seconds
         if report.phase is not Phase.STALLED:
-            self._stalled.pop(p.key, None)
+            self._stalled.forget(p.key)
         if report.retry:
             return Requeue(retry=True)
         if report.until:
@@ -489,11 +578,9 @@ class Reconciler:
 
     def _stall(self, p: Pass, reason: str, now: float) -> float:
         """Return the time to the next look: as long again as the object has been stalled for this reason."""
-        known = self._stalled.get(p.key)
-        if known is None or (known.generation, known.reason) != (p.who.generation, reason):
-            known = self._stalled[p.key] = Stall(p.who.generation, reason, now)
+        since = self._stalled.when(p.key, (p.who.generation, reason), now)
         least, most = STALLED_SECONDS
-        return min(max(now - known.since, least), most)
+        return min(max(now - since, least), most)
 
     # The clusters
 
@@ -529,7 +616,7 @@ class Reconciler:
         try:
             home = self._home(name)
             if self._is_old(cluster):
-                self._read(name, cluster, {})
+                self._read(name, cluster)
             if not (cluster.view and cluster.view.found):
                 fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
                 log.warning(LOGGED_SURVEY, fields)
@@ -557,7 +644,8 @@ class Reconciler:
         for profile in orphans.keys() - cluster.orphans:
             fields = {"cluster": name, "profile": profile, "message": orphans[profile]}
             log.warning(LOGGED_ORPHAN, fields)
-        cluster.orphans = set(orphans)
+        # What can't be seen keeps its last verdict.
+        cluster.orphans = set(orphans) | cluster.orphans & view.unknown.keys()
 
     def _why_orphan(self, profile: Profile) -> str:
         """Say why a profile with our tags is no object's, "" if it is one's."""
@@ -577,6 +665,19 @@ LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
 LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
 LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
 LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
+
+
+class Blocked(Exception):
+    """A write to Kubernetes was refused, or undone; `report` says it."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
+def guarded(obj: Object) -> bool:
+    """Say whether a finalizer of ours is on the object."""
+    return not OUR_FINALIZERS.isdisjoint(obj["metadata"].get("finalizers") or ())
 
 
 def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
@@ -605,90 +706,8 @@ class Store(Protocol):
     def put(self, obj: Object) -> object: ...
 
 
-class Stall(NamedTuple):
-    """For which reason an object of that generation is stalled, and since when, in monotonic seconds."""
-
-    generation: int
-    reason: str
-    since: float
-
-
 class Tally(NamedTuple):
     """How many profiles of an EKS cluster are in which state, and how many are orphans."""
 
     states: Mapping[str, int]
     orphans: int
-
-
-# What is known of one EKS cluster.
-
-
-@dataclass
-class Flight:
-    """A profile that is CREATING or DELETING; times are monotonic seconds."""
-
-    status: str
-    since: float
-    looked: float
-
-    def rest(self, now: float, poll: float) -> float:
-        """Return the seconds until the next look: a tenth of the time that it has taken so far, within bounds."""
-        pace = max(poll, min((now - self.since) / 10, POLL_MOST_SECONDS))
-        return self.looked + pace - now
-
-
-@dataclass
-class Cluster:
-    """What this process knows of one EKS cluster: its view, what is in flight there, who stands in
-    line for a turn.
-
-    Touched only by the one pass that is in the cluster, but for `occupied` and `outside`, the keys
-    that found it occupied: these belong to the reconciler's lock.
-    """
-
-    view: View | None = None
-    flights: dict[str, Flight] = field(default_factory=dict)
-    line: dict[Key, float] = field(default_factory=dict)
-    name_wanted: dict[Key, str] = field(default_factory=dict)
-    overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
-    orphans: set[str] = field(default_factory=set)
-    outside: dict[Key, None] = field(default_factory=dict)
-    occupied: bool = False
-
-    def saw(self, view: View, looked: Collection[str], now: float) -> list[Key]:
-        """Take a newer view; return who has reason to look again: owners of what settled, heirs, the first in line."""
-        before, self.view = self.view, view
-        flew, self.flights = self.flights, self._flights_in(view, looked, now)
-        if not before:
-            return []
-        gone = before.profiles.keys() - view.profiles.keys()
-        landed = flew.keys() - self.flights.keys()
-        owners = [owner_of(before.profiles[name]) for name in landed & before.profiles.keys()]
-        heirs = [key for key, name in self.name_wanted.items() if name in gone]
-        heirs += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
-        first = self.first(now) if landed and not self.flights else None
-        return [key for key in (*owners, *heirs, first) if key]
-
-    def _flights_in(self, view: View, looked: Collection[str], now: float) -> dict[str, Flight]:
-        flights = {}
-        for profile in view.profiles_in_flight:
-            known = self.flights.get(profile.name)
-            if not known or known.status != profile.status:
-                known = Flight(profile.status, now, now)
-            flights[profile.name] = replace(known, looked=now) if profile.name in looked else known
-        return flights
-
-    @property
-    def unknown(self) -> bool:
-        """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
-        known = self.view and self.view.found
-        return not (known or self.flights or self.line or self.name_wanted or self.orphans)
-
-    def first(self, now: float) -> Key | None:
-        """Return who is first in line; who did not come for its place has lost it."""
-        self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
-        return next(iter(self.line), None)
-
-    def leave(self, key: Key) -> None:
-        self.line.pop(key, None)
-        self.name_wanted.pop(key, None)

@@ -37,6 +37,7 @@ from kube import Key, Object
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
+OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
@@ -172,6 +173,7 @@ class Memory(BaseModel):
     last_handled_reconcile_at: str = ""
     create_started_at: AwareDatetime | None = None
     create_name: str = ""
+    create_before_arn: str = ""
     first_tried_at: AwareDatetime | None = None
     failures: int = 0
     failed_at: AwareDatetime | None = None
@@ -190,6 +192,16 @@ class Memory(BaseModel):
 
     def but(self, **changes: Any) -> Memory:
         return self.model_copy(update=changes)
+
+    @property
+    def proof(self) -> tuple[object, ...]:
+        """What must be in status before EKS is asked for a change: without it the change could be lost."""
+        mark = self.create_started_at, self.create_name
+        return (*mark, self.profile_arn, self.cluster_arn, self.applied_tag_keys)
+
+    def with_mark(self, started_at: datetime | None, name: str, before_arn: str) -> Memory:
+        """Remember a create whose answer is open; `before_arn`: what was known under that name before."""
+        return self.but(create_started_at=started_at, create_name=name, create_before_arn=before_arn)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
         """Remember the keys of tags that are about to be set, beside those of before."""
@@ -213,7 +225,8 @@ class Memory(BaseModel):
 
 
 BOOKKEEPING = {
-    "create_started_at", "create_name", "first_tried_at", "failures", "failed_at", "failed_arn", "applied_tag_keys",
+    "create_started_at", "create_name", "create_before_arn", "first_tried_at",
+    "failures", "failed_at", "failed_arn", "applied_tag_keys",
 }  # fmt: skip
 
 
@@ -276,11 +289,11 @@ class Identity:
 
     @property
     def guarded(self) -> bool:
-        return FINALIZER in self.finalizers or self.from_kopf
+        return not OUR_FINALIZERS.isdisjoint(self.finalizers)
 
     @property
     def others_finalizers(self) -> list[str]:
-        return [each for each in self.finalizers if each not in {FINALIZER, *KOPF_FINALIZERS}]
+        return [each for each in self.finalizers if each not in OUR_FINALIZERS]
 
     def may_name(self, profile: str) -> bool:
         """Say whether a profile of that name could be this object's: base, or base and 8 hex digits."""
@@ -444,7 +457,7 @@ def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iter
         text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
         yield Objection("RoleNotFound", text)
         return
-    if not role.trusts_fargate:
+    if role.trusts_fargate is False:
         mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
         yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
     if role.policies is not None and not role.policies:

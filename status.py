@@ -11,12 +11,12 @@ Pure: no clock, no call, no log. What it is not: a decision (plan's), or the wri
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from aws import AwsError, Busy, Profile, Refused
-from kube import Object
-from plan import POLL_MOST_SECONDS, Case, CreateProfile, Phase, Report, refuse
+from aws import AwsError, Busy, Profile, Refused, View
+from kube import Key, Object
+from plan import Case, CreateProfile, Phase, Report, refuse
 from spec import BOOKKEEPING, Identity, Memory, mapping, second
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
@@ -53,15 +53,17 @@ def condition(
     """Return one condition; its time is that of the last change of its status."""
     was, status, message = before.get(kind, {}), str(holds), report.message
     # A note that came with a change is still true while EKS is at work on it.
-    if was.get("reason") == report.reason and report.reason in ON_THE_WAY and was["message"].startswith(message):
-        message = was["message"]
+    noted = str(was.get("message", ""))
+    if was.get("reason") == report.reason and report.reason in ON_THE_WAY and noted.startswith(message):
+        message = noted
+    since = was.get("lastTransitionTime") if was.get("status") == status else None
     return {
         "type": kind,
         "status": status,
         "reason": report.reason,
         "message": message,
         "observedGeneration": who.generation,
-        "lastTransitionTime": was["lastTransitionTime"] if was.get("status") == status else second(now),
+        "lastTransitionTime": since or second(now),
     }
 
 
@@ -75,15 +77,24 @@ def is_current(condition: Object, who: Identity) -> bool:
     return condition.get("status") == "True" and condition.get("observedGeneration") == who.generation
 
 
+def since_of(condition: Object, otherwise: str) -> datetime:
+    """Return when a condition became as it is; whoever wrote it may have left that out, or written no time."""
+    try:
+        since = datetime.fromisoformat(str(condition.get("lastTransitionTime")))
+    except ValueError:
+        since = datetime.fromisoformat(otherwise)
+    return since if since.tzinfo else since.replace(tzinfo=UTC)
+
+
 def phase_of(obj: Object) -> tuple[Phase, datetime]:
     """Return the phase that an object's status shows, and since when; one not looked at yet is on its way."""
     listed = mapping(obj.get("status")).get("conditions") or []
-    since = {each["type"]: each["lastTransitionTime"] for each in listed if each["status"] == "True"}
+    holds = {each["type"]: each for each in listed if each.get("status") == "True"}
     phase = Phase.IDLE if listed else Phase.RECONCILING
     for shown in (Phase.READY, Phase.RECONCILING, Phase.STALLED):  # the last one counts
-        if shown.value in since:
+        if shown.value in holds:
             phase = shown
-    return phase, datetime.fromisoformat(since.get(phase.value, obj["metadata"]["creationTimestamp"]))
+    return phase, since_of(holds.get(phase.value, {}), obj["metadata"]["creationTimestamp"])
 
 
 # Events
@@ -142,14 +153,55 @@ def shown_of(profile: Profile | None) -> Object:
     return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
 
 
+# What a pass reports beside the plan's own words.
+
+
+def asked_for(c: Case, name: str) -> Report:
+    """Say that a profile is on its way to EKS, before EKS has answered."""
+    if c.serving:
+        text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
+        return Report(Phase.RECONCILING, "Replacing", text)
+    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
+
+
+def lost_before(c: Case, status: Object) -> str:
+    """Say that the profile which status still shows has gone, "" where that was our doing or is told already."""
+    gone = c.serving is None and status.get("profileStatus") not in {None, "DELETING"}
+    return " The one before had gone without the controller's doing." if gone else ""
+
+
+def wait_behind(view: View, first: Key | None) -> Report:
+    """Say what has the turn: a profile in flight, else the object that is first in line."""
+    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.profiles_in_flight)
+    before = flying or f"{'/'.join(first or ())} comes first"
+    rule = "EKS makes or deletes one profile of a cluster at a time"
+    text = f"{rule}: {before}, and this one waits for its turn."
+    return Report(Phase.RECONCILING, "WaitingForTurn", text)
+
+
+def wait_unseen(until: datetime) -> Report:
+    busy = "EKS says that it is busy with another profile of the cluster, and none is to be seen in flight"
+    return Report(Phase.RECONCILING, "WaitingForTurn", f"{busy}: it is asked again at {second(until)}.", until)
+
+
+ROOM_FOR_REPLACE = (
+    "updatePolicy: Replace needs room for one profile more; Recreate needs none, but deletes the old "
+    "one and its pods before it makes the new one."
+)
+
+
 # What an error of AWS means for an object.
 
 
-def report_of(error: AwsError, tried: datetime | None, now: datetime) -> Report:
-    """Return what an error means for an object whose creates were `tried` since then."""
+def report_of(error: AwsError, tried: datetime | None, now: datetime, held: float) -> Report:
+    """Return what an error means for an object whose creates were `tried` since then.
+
+    `held`: the seconds for which nothing is asked of a cluster that is busy.
+    """
     reason, message = error.reason, str(error)
     if isinstance(error, Busy):
-        until = None if reason == "WaitingForTurn" else now + timedelta(seconds=POLL_MOST_SECONDS)
+        # Who has the turn is to be seen, and ends the waiting; of all else only time can be waited for.
+        until = None if reason == "WaitingForTurn" else now + timedelta(seconds=held)
         return Report(Phase.RECONCILING, reason, message, until)
     if not isinstance(error, Refused):
         return Report(Phase.RECONCILING, reason, message, retry=True)
@@ -158,18 +210,35 @@ def report_of(error: AwsError, tried: datetime | None, now: datetime) -> Report:
     return refuse(reason, message)
 
 
+# What a write to Kubernetes that was refused or undone means for it.
+
+
+def write_refused(what: str) -> Report:
+    mend = "let the policy, webhook or rule that it names pass the operator's ServiceAccount"
+    text = f"The API server refuses to write {what}. To mend it, {mend}; it is tried again by itself."
+    return Report(Phase.STALLED, "WriteRefused", text, retry=True)
+
+
+def undone(what: str, stalls: bool = True) -> Report:
+    """`stalls`: somebody else changes it back; otherwise it may only be slow to show."""
+    cause = "a webhook or a policy changes what the operator writes; let it leave the operator's writes alone"
+    slow = "it was answered as done; it is done again, less and less often"
+    phase = Phase.STALLED if stalls else Phase.RECONCILING
+    return Report(phase, "WriteUndone", f"A write did not take: {what}: {cause if stalls else slow}.", retry=True)
+
+
 # What is to be remembered of what was seen, before anything is done about it.
 
 
 def remember(c: Case) -> Memory:
     """Return what status is to remember of the profiles that this case shows."""
-    if c.elsewhere:
+    if c.elsewhere or c.unseen:
         return c.memory
     if not c.serving:
         return without_a_profile(c.memory)
     memory = with_profile(c, c.serving)
     if create_is_answered(c):
-        memory = memory.but(create_started_at=None, create_name="")
+        memory = memory.with_mark(None, "", "")
     if c.failed:
         return memory.counting(c.failed.arn, c.now)
     if c.serving.active and c.meets(c.serving):
@@ -199,25 +268,40 @@ def with_profile(c: Case, serving: Profile) -> Memory:
 
 def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
     """Remember that a create is about to be sent: its answer may be lost, and it may come true all the same."""
+    before_arn = ""
+    if c.memory.profile_name == create.name:
+        before_arn = c.memory.profile_arn
+    elif c.memory.create_name == create.name:
+        before_arn = c.memory.create_before_arn
     # Its tag keys beside those of before: an earlier create may yet come true.
     memory = memory.with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
-    return memory.but(
-        create_started_at=c.now,
-        create_name=create.name,
-        first_tried_at=memory.first_tried_at or c.now,
-        cluster_arn=c.home.cluster_arn,
-    )
+    memory = memory.with_mark(c.now, create.name, before_arn)
+    return memory.but(first_tried_at=memory.first_tried_at or c.now, cluster_arn=c.home.cluster_arn)
+
+
+def made_by_the_mark(c: Case) -> Profile | None:
+    """Return the profile that the mark of a create waits for, once it is there.
+
+    Not while it is CREATING, to spare a write. What was known under that name before is not it.
+    """
+    if c.memory.create_started_at is None:
+        return None
+    made = next((each for each in c.owned if each.name == c.memory.create_name), None)
+    if made is None or made.status == "CREATING" or made.arn == c.memory.create_before_arn:
+        return None
+    return made
 
 
 def create_is_answered(c: Case) -> bool:
-    """Say whether the profile that the mark of a create waits for was seen.
+    """Say whether the mark has its answer: by a look in this very pass, which has read the object with the mark."""
+    made = made_by_the_mark(c)
+    return made is not None and made.name in c.looked
 
-    Not while it is CREATING, to spare a write. An older profile of that name, in an older view, is
-    not what the mark waits for.
-    """
-    marked = c.memory.create_started_at
-    made = next((each for each in c.owned if each.name == c.memory.create_name and each.seen), None)
-    return bool(marked and made and made.status != "CREATING" and made.created_at >= marked)
+
+def answers_the_mark(c: Case) -> tuple[str, ...]:
+    """Return the profile that would answer the mark and so is looked at first: an older view may have an older one."""
+    made = made_by_the_mark(c)
+    return (made.name,) if made else ()
 
 
 def forgets_tags_of(c: Case) -> tuple[str, ...]:
@@ -322,6 +406,10 @@ REASONS: Mapping[str, Reason] = {
     "AccessDenied": stalls("the operator's IAM role may not make a call"),
     "QuotaExceeded": stalls("a quota of the account is used up; updatePolicy: Replace needs room for one profile more"),
     "ParameterRefused": stalls("EKS refuses a value; the message has its words"),
+    "WriteRefused": stalls("the API server, or a policy or webhook that it asks, refuses a write of the operator"),
+    "WriteUndone": waits_or_stalls(
+        "a write of the operator was answered as done, and what is seen then does not show it"
+    ),
     "CreateFailed": stalls("EKS reports CREATE_FAILED; the message has its health issues", "CreateFailed"),
     "DeleteFailed": stalls("EKS reports DELETE_FAILED; the message has its health issues", "DeleteFailed"),
 }
@@ -344,6 +432,7 @@ EVENTS: Mapping[str, Event] = {
     "Suspended": Event("Normal", "as the reason of that name"),
     "Released": Event("Normal", "as the reason of that name"),
     "Refused": Event("Warning", "the object is stalled; the note starts with the reason"),
+    "WriteRefused": Event("Warning", "the status of the object can't be written; the note has the API server's words"),
     "CreateFailed": Event("Warning", "as the reason of that name"),
     "DeleteFailed": Event("Warning", "as the reason of that name"),
     "RolePolicyMissing": Event(

@@ -115,3 +115,20 @@ class WorkQueue:
                 self._metrics["workqueue_queue_duration_seconds"].observe(now - due)
                 return key
         return None
+
+
+class Since:
+    """Since when each key is as it is, by this process's own clock: monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._known: dict[Key, tuple[object, float]] = {}
+
+    def when(self, key: Key, what: object, now: float) -> float:
+        """Return since when this has been so of the key: now, if it was otherwise before."""
+        known = self._known.get(key)
+        if known is None or known[0] != what:
+            known = self._known[key] = what, now
+        return known[1]
+
+    def forget(self, key: Key) -> None:
+        self._known.pop(key, None)

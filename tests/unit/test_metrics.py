@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 import aws
+from clusters import Reading
 from controller import Census, Health
 from informer import Store
 from metrics import Metrics
@@ -164,7 +165,7 @@ def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list
         edge = aws.Aws(clients, world.region, time.monotonic)
         for number in range(101):  # a page holds 100
             world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])
-        edge.view("demo")
+        Reading(0.0).go_on(edge, "demo", set())
         world.manners.fail("DescribeFargateProfile", error("ThrottlingException", 429))
         world.manners.fail("DescribeFargateProfile", DROP)
         for _ in range(2):

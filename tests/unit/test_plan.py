@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, RoleFact, SubnetFact, View, selector
+from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, View, selector
 from plan import (
     PLAN,
     AddFinalizer,
@@ -100,7 +100,8 @@ ELSEWHERE = Memory(cluster_arn="arn:aws:eks:us-east-1:123456789012:cluster/other
 STRIPPED = profile(tags={})
 KNOWN = Memory(observed_generation=1, profile_name="web", profile_arn=STRIPPED.arn)
 COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=profile().arn)
-LOST = Memory(create_started_at=NOW - timedelta(seconds=30))
+LOST: dict[str, Any] = {"memory": Memory(create_started_at=NOW), "lost_for": timedelta(seconds=90)}
+DENIED = View(True, {}, 0.0, {"web": Refused("AccessDenied", "DescribeFargateProfile answered no.")})
 UNTAGGED: dict[str, Any] = {"tags": {}}
 
 OLD = profile(role=ROLE + "-old")
@@ -119,7 +120,8 @@ ROWS: dict[str, tuple[Case, Any]] = {
         Report,
     ),
     "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
-    "deleting, none owned, an answer may be lost": (case(who=GOING, memory=LOST), Report),
+    "deleting, what may be its own is not to be seen": (case(view=DENIED, who=GOING), Report),
+    "deleting, none owned, an answer may be lost": (case(who=GOING, **LOST), Report),
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
     "suspended": (case(profile(), who=who(suspended=True)), Report),
     "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Report),
@@ -132,6 +134,7 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
     "owned, in flight": (case(profile(status="CREATING")), Report),
+    "what may be its own is not to be seen": (case(view=DENIED), Report),
     "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Report),
     "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
@@ -310,7 +313,11 @@ def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves
     asked = KNOWN.but(create_started_at=NOW, create_name="web-0123abcd")
     assert remember(case(OLD, resource=REPLACE, memory=asked)).create_started_at == NOW
     new = profile("web-0123abcd", created_at=NOW)
-    assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at is None
+    assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at == NOW, "not looked at now"
+    looked = frozenset({new.name})
+    assert remember(case(OLD, new, resource=REPLACE, memory=asked, looked=looked)).create_started_at is None
+    before = asked.but(create_before_arn=new.arn)
+    assert remember(case(OLD, new, resource=REPLACE, memory=before, looked=looked)).create_started_at == NOW
 
 
 def test_an_edit_to_what_is_not_allowed_leaves_no_profile_too_many() -> None:

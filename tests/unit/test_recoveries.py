@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from reconcile import PLACE_SECONDS, Cluster
+from dataclasses import replace
+from datetime import timedelta
+
+from clusters import PLACE_SECONDS, Cluster
 from spec import OWNER_KEY
 from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
@@ -142,6 +145,8 @@ def test_a_process_with_an_old_cache_does_not_let_a_profile_go_that_is_to_be_del
 def test_a_profile_goes_after_all_when_its_object_turns_to_delete_once_the_owner_tags_are_off() -> None:
     """The answer to its create was lost and it was ACTIVE when seen first: nothing but the untagging tells of it."""
     with bench() as b:
+        b.settings = replace(b.settings, lost_create=timedelta(0))  # else the wait for it writes down what is seen
+        b.start()
         b.manners.fail("CreateFargateProfile", LOST)
         b.apply(deletionPolicy="Retain")
         b.run(0)

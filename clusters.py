@@ -1,0 +1,180 @@
+"""What this process knows of one EKS cluster: its view and how that is read, what is in flight, who waits.
+
+The picture: `Reading` (list, then a description a profile; over as many passes as it takes) -> `View`
+-> `Cluster.saw`, which says who has reason to look again. One pass at a time is in a cluster.
+
+No clock and no lock: times are handed in. What it is not: which profile is whose, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from aws import Aws, AwsError, Profile, View
+from kube import Key
+
+POLL_MOST_SECONDS = 15.0
+PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
+HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
+UNKNOWN_SECONDS = 60.0  # to the next look at a profile that could not be described
+# These concern the way to AWS, and so every profile: the reading waits for better times. Any other
+# answer concerns one profile alone.
+NO_ANSWER = {"Throttled", "AwsUnreachable", "NoCredentials", "CredentialsExpired"}
+
+
+@dataclass
+class Reading:
+    """A look at all profiles of a cluster that has begun and is not yet whole.
+
+    Under throttling one pass does not get through: what was described since the beginning is kept, and
+    the next pass of any object goes on from there. The list is read anew each time.
+    """
+
+    begun: float
+    described: dict[str, Profile | AwsError | None] = field(default_factory=dict)
+
+    def go_on(self, aws: Aws, cluster: str, described_now: set[str]) -> View:
+        """Return the view once it is whole; raises `AwsError` where it has to be gone on with later.
+
+        The names that were described in this very call are added to `described_now`.
+        """
+        names = aws.names(cluster)
+        if names is None:
+            return View(False, {}, self.begun)
+        for name in names:
+            if name not in self.described:
+                self.described[name] = describe(aws, cluster, name)
+                described_now.add(name)
+        return view_of({name: self.described[name] for name in names}, self.begun)
+
+    def forget(self, names: Collection[str]) -> None:
+        """Describe these once more, and all that were in flight: an answer has contradicted them."""
+        for name, seen in [*self.described.items()]:
+            if name in names or (isinstance(seen, Profile) and seen.in_flight):
+                del self.described[name]
+
+
+def describe(aws: Aws, cluster: str, name: str) -> Profile | AwsError | None:
+    """Return the profile, None if it is gone, or what kept it from being seen, if that is about it alone."""
+    try:
+        return aws.describe(cluster, name)
+    except AwsError as error:
+        if error.reason in NO_ANSWER:
+            raise
+        return error
+
+
+def view_of(seen: Mapping[str, Profile | AwsError | None], at: float) -> View:
+    profiles = {name: each for name, each in seen.items() if isinstance(each, Profile)}
+    unknown = {name: each for name, each in seen.items() if isinstance(each, AwsError)}
+    return View(True, profiles, at, unknown)
+
+
+@dataclass
+class Flight:
+    """A profile that is CREATING or DELETING; times are monotonic seconds."""
+
+    status: str
+    since: float
+    looked: float
+
+    def rest(self, now: float, poll: float) -> float:
+        """Return the seconds until the next look: a tenth of the time so far, within bounds."""
+        pace = max(poll, min((now - self.since) / 10, POLL_MOST_SECONDS))
+        return self.looked + pace - now
+
+
+class Stirred(NamedTuple):
+    """Who has reason to look again: the owners of what has settled, and the keys that waited."""
+
+    settled: list[Profile]
+    waiting: list[Key]
+
+
+@dataclass
+class Cluster:
+    """What this process knows of one EKS cluster; times are monotonic seconds.
+
+    Touched only by the one pass that is in the cluster, but for `occupied` and `outside`, the keys that
+    found it occupied: these belong to the reconciler's lock.
+    """
+
+    view: View | None = None
+    reading: Reading | None = None
+    doubted: bool = False  # the view, by an answer: it is read anew before anything else
+    flights: dict[str, Flight] = field(default_factory=dict)
+    unknown_looked: dict[str, float] = field(default_factory=dict)  # at what can't be described
+    line: dict[Key, float] = field(default_factory=dict)
+    name_wanted: dict[Key, str] = field(default_factory=dict)
+    overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
+    orphans: set[str] = field(default_factory=set)
+    held_until: float = float("-inf")
+    held_seconds: float = 0.0
+    outside: dict[Key, None] = field(default_factory=dict)
+    occupied: bool = False
+
+    def is_old(self, now: float, life: float) -> bool:
+        return self.view is None or self.doubted or now - self.view.at >= life
+
+    def saw(self, view: View, looked: Collection[str], now: float) -> Stirred:
+        """Take a newer view, in which `looked` were described just now."""
+        before, self.view, self.doubted = self.view, view, False
+        flew, self.flights = self.flights, self._flights_in(view, looked, now)
+        self.unknown_looked = {
+            name: now if name in looked else self.unknown_looked.get(name, now) for name in view.unknown
+        }
+        if self.flights:
+            self.held_until, self.held_seconds = float("-inf"), 0.0
+        if not before:
+            return Stirred([], [])
+        gone, landed = before.names - view.names, flew.keys() - self.flights.keys()
+        heirs = [key for key, name in self.name_wanted.items() if name in gone]
+        heirs += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
+        if landed and not self.flights and (first := self.first(now)):
+            heirs.append(first)
+        return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], heirs)
+
+    def _flights_in(self, view: View, looked: Collection[str], now: float) -> dict[str, Flight]:
+        flights = {}
+        for profile in view.profiles_in_flight:
+            known = self.flights.get(profile.name)
+            if not known or known.status != profile.status:
+                known = Flight(profile.status, now, now)
+            flights[profile.name] = replace(known, looked=now) if profile.name in looked else known
+        return flights
+
+    def due(self, now: float, poll: float) -> set[str]:
+        """Return the profiles that are to be described again: those in flight, and what was not to be seen."""
+        flying = {name for name, each in self.flights.items() if each.rest(now, poll) <= 0}
+        return flying | {name for name, at in self.unknown_looked.items() if now - at >= UNKNOWN_SECONDS}
+
+    def doubt(self, *names: str) -> None:
+        """Have the cluster read anew: an answer has contradicted the view, or left unclear what became of these."""
+        self.doubted = True
+        if self.reading:
+            self.reading.forget(names)
+
+    def hold(self, now: float) -> float:
+        """Return for how long nothing is asked of EKS, which is busy: longer each time, until a flight is seen."""
+        least, most = HOLD_SECONDS
+        self.held_seconds = min(most, self.held_seconds * 2 or least)
+        self.held_until = now + self.held_seconds
+        return self.held_seconds
+
+    @property
+    def unknown(self) -> bool:
+        """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
+        known = self.view and self.view.found
+        waits = self.flights or self.line or self.name_wanted or self.orphans
+        return not (known or waits or (self.reading and self.reading.described))
+
+    def first(self, now: float) -> Key | None:
+        """Return who is first in line; who did not come for its place has lost it."""
+        self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
+        return next(iter(self.line), None)
+
+    def leave(self, key: Key) -> None:
+        self.line.pop(key, None)
+        self.name_wanted.pop(key, None)
