@@ -12,13 +12,14 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from aws import Aws, AwsError, Profile, View
+from aws import Aws, AwsError, Profile, Refused, View
 from kube import Key
 
 POLL_MOST_SECONDS = 15.0
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
 UNKNOWN_SECONDS = 60.0  # to the next look at a profile that could not be described
+BLIND_TURN_SECONDS = 60.0  # for which one that was in flight when seen last is taken to be so yet
 # These concern the way to AWS, and so every profile: the reading waits for better times. Any other
 # answer concerns one profile alone.
 NO_ANSWER = {"Throttled", "AwsUnreachable", "NoCredentials", "CredentialsExpired"}
@@ -79,6 +80,7 @@ class Flight:
     status: str
     since: float
     looked: float
+    seen: float  # earlier, if it could not be described since
 
     def rest(self, now: float, poll: float) -> float:
         """Return the seconds until the next look: a tenth of the time so far, within bounds."""
@@ -125,7 +127,7 @@ class Cluster:
         self.unknown_looked = {
             name: now if name in looked else self.unknown_looked.get(name, now) for name in view.unknown
         }
-        if self.flights:
+        if view.profiles_in_flight:
             self.held_until, self.held_seconds = float("-inf"), 0.0
         if not before:
             return Stirred([], [])
@@ -141,8 +143,14 @@ class Cluster:
         for profile in view.profiles_in_flight:
             known = self.flights.get(profile.name)
             if not known or known.status != profile.status:
-                known = Flight(profile.status, now, now)
-            flights[profile.name] = replace(known, looked=now) if profile.name in looked else known
+                known = Flight(profile.status, now, now, now)
+            flights[profile.name] = replace(known, looked=now, seen=now) if profile.name in looked else known
+        for name in self.flights.keys() & view.unknown.keys():
+            known = self.flights[name]
+            # It keeps the turn through a hiccup, and not for ever: EKS's own refusal is the lock.
+            may_be_seen_again = not isinstance(view.unknown[name], Refused)
+            if may_be_seen_again and now - known.seen < BLIND_TURN_SECONDS:
+                flights[name] = replace(known, looked=now) if name in looked else known
         return flights
 
     def due(self, now: float, poll: float) -> set[str]:

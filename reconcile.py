@@ -301,7 +301,7 @@ class Reconciler:
                 facts = self._aws.facts(home.cluster, action.spec, p.look_is_requested)
                 case = replace(case, facts=facts)
                 continue
-            action = self._take_turn(p, case.view, action)
+            action = self._take_turn(p, action)
             stands_on = (*must_see(action), *forgets_tags_of(case), *answers_the_mark(case))
             unseen = next((name for name in stands_on if name not in p.looked), None)
             if unseen is None:
@@ -320,7 +320,7 @@ class Reconciler:
         now = self._monotonic()
         return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
 
-    def _take_turn(self, p: Pass, view: View, action: Report | Change) -> Report | Change:
+    def _take_turn(self, p: Pass, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
             p.cluster.leave(p.key)
@@ -329,9 +329,9 @@ class Reconciler:
             return action
         p.cluster.line[p.key] = self._monotonic()
         first = p.cluster.first(self._monotonic())
-        has_the_turn = first == p.key and not view.profiles_in_flight
-        if not has_the_turn:
-            return wait_behind(view, first)
+        flights = {name: each.status for name, each in p.cluster.flights.items()}
+        if first != p.key or flights:
+            return wait_behind(flights, first)
         held = p.cluster.held_until - self._monotonic()
         return action if held <= 0 else wait_unseen(self._now() + timedelta(seconds=held))
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from aws import AwsError, Busy, Profile, Refused, View
+from aws import AwsError, Busy, Profile, Refused
 from kube import Key, Object
 from plan import Case, CreateProfile, Phase, Report, refuse
 from spec import BOOKKEEPING, Identity, Memory, mapping, second
@@ -170,9 +170,9 @@ def lost_before(c: Case, status: Object) -> str:
     return " The one before had gone without the controller's doing." if gone else ""
 
 
-def wait_behind(view: View, first: Key | None) -> Report:
-    """Say what has the turn: a profile in flight, else the object that is first in line."""
-    flying = ", ".join(f"profile {each.name} is {each.status}" for each in view.profiles_in_flight)
+def wait_behind(flights: Mapping[str, str], first: Key | None) -> Report:
+    """Say what has the turn: a profile in flight, with its status, else the object that is first in line."""
+    flying = ", ".join(f"profile {name} is {status}" for name, status in flights.items())
     before = flying or f"{'/'.join(first or ())} comes first"
     rule = "EKS makes or deletes one profile of a cluster at a time"
     text = f"{rule}: {before}, and this one waits for its turn."

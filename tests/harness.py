@@ -129,6 +129,7 @@ class Bench:
     settings: Settings
     trip: Callable[[], None] = lambda: None
     namespace: str = ""  # that it serves, "" for all
+    skew: timedelta = timedelta(0)  # of the controller's wall clock, beside that of AWS and of the API server
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -149,7 +150,7 @@ class Bench:
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
         edge = Aws(tripped, self.world.region, self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, self.settings, self.queue.add, self.clock.now, self.clock.monotonic,
+            self.store, self.kube, edge, self.settings, self.queue.add, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
         )  # fmt: skip
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
@@ -158,6 +159,9 @@ class Bench:
         self.controller = Controller(
             self.queue, self.reconciler.reconcile, self.settings.resync_seconds, lambda: 0.5, self.metrics
         )
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.skew
 
     def _around(self) -> None:
         self.trip()

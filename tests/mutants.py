@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant("suspend is not heard", "plan.py",
            'Row("suspended", lambda c: not c.who.deleting and c.who.suspended,', 'Row("suspended", lambda c: False,'),
     Mutant("two changes at once in one cluster", "reconcile.py",
-           "return action if has_the_turn else wait_behind(view, first)", "return action"),
+           "        if first != p.key or flights:\n            return wait_behind(flights, first)\n", ""),
     Mutant("a place in line never lapses", "reconcile.py", "if now - came <= PLACE_SECONDS", "if True",
            "tests/unit/test_recoveries.py"),
     Mutant("the view is not read again after a 409", "reconcile.py",

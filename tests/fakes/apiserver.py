@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import copy
 import functools
 import json
 import marshal
@@ -151,6 +152,9 @@ class Fault:
 
     def meets(self, verb: str, path: str) -> bool:
         return self.method in ("*", verb) and re.search(self.path_pattern, path) is not None
+
+
+Admission = Callable[["Target", "Obj"], "Obj"]  # raises ApiError
 
 
 class Dropped(Exception):
@@ -404,6 +408,7 @@ class ApiServer:
         self.crd_defaults = True
         self.may_list_pods = False
         self.cached: int | None = None  # at which version a list that asks for "0" is answered; None: the latest
+        self.admit: Admission | None = None  # is shown every update; it may change or refuse what was sent
         self.log: list[Request] = []
         self.faults: list[Fault] = []
         self._now, self._bookmark_seconds, self._rand = now, bookmark_seconds, rand or random.Random()
@@ -796,6 +801,8 @@ class ApiServer:
             raise invalid(at, ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update"))
         if seen and seen != int(old["metadata"]["resourceVersion"]):
             raise conflict(at, MODIFIED)
+        if self.admit:
+            sent = self.admit(at, copy.deepcopy(sent))
         new = self._new_status(at, old, sent) if at.subresource else self._new_main(at, old, sent)
         self._validate(at, new)
         if new == old and old["metadata"]["uid"] not in self._default_unsaved:

@@ -137,10 +137,13 @@ class _Planned:
     fault: Fault
     times: int
     cluster: str | None
+    profile: str | None
 
     def meets(self, call: Call) -> bool:
         wanted = self.operation in {"*", call.operation, f"{call.service}:{call.operation}"}
-        return wanted and self.times > 0 and self.cluster in {None, call.params.get("cluster")}
+        there = self.cluster in {None, call.params.get("cluster")}
+        named = self.profile in {None, call.params.get("profile")}
+        return wanted and there and named and self.times > 0
 
 
 # The log, and what tests steer
@@ -170,9 +173,11 @@ class Manners(Behaviour):
     calls: list[Call] = field(default_factory=list)
     _planned: list[_Planned] = field(default_factory=list)
 
-    def fail(self, operation: str, fault: Fault, times: int = 1, cluster: str | None = None) -> None:
+    def fail(
+        self, operation: str, fault: Fault, times: int = 1, cluster: str | None = None, profile: str | None = None
+    ) -> None:
         """Plan a fault for the next `times` of "CreateFargateProfile", "ec2:DescribeSubnets" or "*"."""
-        self._planned.append(_Planned(operation, fault, times, cluster))
+        self._planned.append(_Planned(operation, fault, times, cluster, profile))
 
     def heal(self) -> None:
         """Forget every fault that is still planned."""

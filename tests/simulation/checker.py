@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
+from clusters import BLIND_TURN_SECONDS
 from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.apiserver import Change
 
@@ -112,13 +113,16 @@ class Checker:
         cluster, _, name = call.about.partition("/")
         known = process.knows.setdefault(cluster, {})
         if isinstance(answer, ClientError):
-            if answer.response["Error"]["Code"] == "ResourceNotFoundException":
-                known.pop(name, None)
+            code, at = answer.response["Error"]["Code"], process.known_at.get((cluster, name), 0.0)
+            forbidden, long_ago = "AccessDenied" in code, self.world.clock.elapsed >= at + BLIND_TURN_SECONDS
+            if code == "ResourceNotFoundException" or forbidden or long_ago:
+                known.pop(name, None)  # what can't be seen keeps no turn
         elif "fargateProfileNames" in answer:
             for gone in known.keys() - set(answer["fargateProfileNames"]):
                 del known[gone]
         elif "fargateProfile" in answer:
             known[name] = process.look.shown[name] = answer["fargateProfile"]
+            process.known_at[cluster, name] = self.world.clock.elapsed
 
     def look(self, writer: Process | None = None) -> None:
         """Judge the world as it is now; `writer` is whose write made it so."""

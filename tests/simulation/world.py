@@ -124,6 +124,7 @@ class Process:
         self.informer_at = world.clock.elapsed
         self.looks: list[Look] = []  # its passes in work, one inside the other
         self.knows: dict[str, dict[str, Object]] = {}  # by cluster and name: each profile as EKS last showed it
+        self.known_at: dict[tuple[str, str], float] = {}  # and when that was
         clock = world.clock
         self.kube = Kube(KubeDoor(self), name, rand=half)
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()

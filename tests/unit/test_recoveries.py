@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from clusters import PLACE_SECONDS, Cluster
 from spec import OWNER_KEY
 from tests.fakes.aws import BROKEN, LOST
@@ -196,3 +198,45 @@ def test_a_place_in_line_lapses_when_its_object_does_not_come_for_it() -> None:
     cluster = Cluster(line={("default", "gone"): 0.0, ("default", "web"): PLACE_SECONDS - 1})
     assert cluster.first(PLACE_SECONDS) == ("default", "gone")
     assert cluster.first(PLACE_SECONDS + 1) == ("default", "web")
+
+
+# Clocks: that of the pod, beside those of AWS and of other pods
+
+SKEWS = [-600.0, -0.3, 0.3, 600.0]
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_a_clock_that_is_wrong_leaves_no_mark_and_holds_up_no_deletion(b: Bench, skew: float) -> None:
+    b.skew = timedelta(seconds=skew)
+    b.settle()
+    assert "createStartedAt" not in b.get()["status"].get("bookkeeping", {})
+    b.delete()
+    b.run(90)
+    assert b.gone()
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_a_create_whose_answer_was_lost_is_waited_for_whatever_the_clock_says(b: Bench, skew: float) -> None:
+    b.skew = timedelta(seconds=skew)
+    b.manners.visible_after = 100.0
+    b.manners.fail("CreateFargateProfile", LOST)
+    b.apply()
+    b.run(1)
+    b.delete()
+    b.run(400)
+    assert b.gone()
+    assert b.profiles() == {}
+
+
+@pytest.mark.parametrize("skew", SKEWS)
+def test_who_takes_over_waits_for_a_lost_create_by_its_own_clock(b: Bench, skew: float) -> None:
+    b.manners.visible_after = 100.0
+    b.manners.fail("CreateFargateProfile", LOST)
+    b.apply()
+    b.run(1)
+    b.delete()
+    b.skew = timedelta(seconds=skew)
+    b.start()
+    b.run(400)
+    assert b.gone()
+    assert b.profiles() == {}

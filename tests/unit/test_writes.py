@@ -1,0 +1,164 @@
+"""Writes of the controller that others refuse or undo: admission policies, webhooks that are dead or change things."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from spec import FINALIZER
+from tests.fakes.apiserver import ApiError, Target
+from tests.fakes.aws import error
+from tests.harness import Bench
+
+Object = dict[str, Any]
+REFUSES = 'admission webhook "guard.example.com" denied the request: finalizers are not for operators'
+DEAD = 'failed calling webhook "guard.example.com": context deadline exceeded'
+
+
+def refuse_finalizers(b: Bench, status: int, text: str) -> None:
+    def admit(at: Target, sent: Object) -> Object:
+        old = b.api.peek("fargateprofiles", at.namespace, at.name) or {"metadata": {}}
+        same = sent["metadata"].get("finalizers") == old["metadata"].get("finalizers")
+        if at.resource.custom and not at.subresource and not same:
+            raise ApiError(status, text)
+        return sent
+
+    b.api.admit = admit
+
+
+def undo_finalizers(b: Bench) -> None:
+    def admit(at: Target, sent: Object) -> Object:
+        if at.resource.custom and not at.subresource:
+            sent["metadata"].pop("finalizers", None)
+        return sent
+
+    b.api.admit = admit
+
+
+def patches(b: Bench) -> int:
+    return sum(request.method == "PATCH" for request in b.api.log)
+
+
+# The finalizer
+
+
+@pytest.mark.parametrize(("status", "text"), [(403, REFUSES), (500, DEAD), (422, REFUSES), (400, REFUSES)])
+def test_a_finalizer_that_is_refused_is_said_in_status_and_made_up_for_by_itself(
+    b: Bench, status: int, text: str
+) -> None:
+    refuse_finalizers(b, status, text)
+    b.apply()
+    b.run(60)
+    assert b.reason() == "WriteRefused"
+    assert b.stalled()
+    assert text in b.message()
+    assert b.events("Warning") == ["Refused"]
+    assert b.manners.writes() == [], "nothing is made without a finalizer"
+    b.api.admit = None
+    b.run(200)
+    assert b.ready()
+
+
+@pytest.mark.parametrize(("status", "text"), [(403, REFUSES), (500, DEAD)])
+def test_an_object_that_cannot_be_let_go_says_why(b: Bench, status: int, text: str) -> None:
+    b.settle()
+    refuse_finalizers(b, status, text)
+    b.delete()
+    b.run(200)
+    assert b.reason() == "WriteRefused"
+    assert text in b.message()
+    b.api.admit = None
+    b.run(300)
+    assert b.gone()
+
+
+def test_a_finalizer_that_is_taken_off_again_makes_no_loop_and_is_said(b: Bench) -> None:
+    undo_finalizers(b)
+    b.apply()
+    b.api.clear_log()
+    b.run(600)
+    assert b.reason() == "WriteUndone"
+    assert b.stalled()
+    assert patches(b) < 20, "each try rests longer"
+    assert b.manners.writes() == []
+    b.api.admit = None
+    b.run(600)
+    assert b.ready()
+    assert FINALIZER in b.get()["metadata"]["finalizers"]
+
+
+# The status
+
+
+def test_a_status_that_is_refused_is_told_by_one_event_and_rests_longer_each_time(
+    b: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    b.api.fail("PATCH", "/status", 403, times=10**6)
+    b.apply()
+    b.run(600)
+    assert b.events("Warning") == ["WriteRefused"]
+    assert "status of this object" in b.notes("Warning")[0]
+    assert patches(b) < 30
+    assert b.manners.writes() == [], "no create without its mark"
+    b.api.faults.clear()
+    b.run(400)
+    assert b.ready()
+
+
+def test_no_profile_is_made_whose_mark_was_taken_out_of_the_status_again(b: Bench) -> None:
+    def admit(at: Target, sent: Object) -> Object:
+        if at.subresource == "status":
+            sent.get("status", {}).pop("bookkeeping", None)
+        return sent
+
+    b.api.admit = admit
+    b.apply()
+    b.run(300)
+    assert b.manners.writes() == []
+    assert b.reason() == "WriteUndone"
+    b.api.admit = None
+    b.run(400)
+    assert b.ready()
+
+
+# AWS
+
+
+def test_a_deletion_that_does_not_show_is_asked_for_again_less_and_less_often(b: Bench) -> None:
+    """EKS says of a delete that the profile is gone, and goes on to list and describe it."""
+    b.settle()
+    b.manners.fail("DeleteFargateProfile", error("ResourceNotFoundException", 404, "No profile web"), times=10**6)
+    b.delete()
+    b.run(600)
+    assert b.reason() == "WriteUndone"
+    assert not b.stalled()
+    assert b.manners.count("DeleteFargateProfile") < 20
+    b.manners.heal()
+    b.run(500)
+    assert b.gone()
+
+
+# Conditions of others
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        [{"type": "Synced", "status": "True"}],
+        [{"type": "Ready", "status": "True"}],
+        [{"type": "Ready", "status": "False", "reason": "Deleting"}],
+        [{"type": "Stalled", "status": "True", "lastTransitionTime": "2026-11-22T08:00:00.5+01:00"}],
+        [{"type": "Overlapping", "status": "Unknown"}, {"type": "Reconciling", "status": "True"}],
+    ],
+)
+def test_conditions_are_read_as_others_may_write_them(
+    b: Bench, others: list[Object], caplog: pytest.LogCaptureFixture
+) -> None:
+    b.apply()
+    b.api.edit("fargateprofiles", "default", "web", {"status": {"conditions": others}})
+    b.informer.run_once()
+    list(b.metrics.registry.collect())
+    b.run(100)
+    assert b.ready()
+    assert "a bug" not in caplog.text
