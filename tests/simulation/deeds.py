@@ -16,7 +16,7 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
 from spec import CONTROLLER_KEY, OWNER_KEY
-from tests.fakes.apiserver import ApiError
+from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
 from tests.simulation.checker import PLURAL, owner_tags
 
@@ -451,6 +451,29 @@ def _stale_server(world: World, _place: Place, _rand: random.Random) -> None:
         world.api.cached = int(world.api.resource_version)
 
 
+def _hide(world: World, stored: Stored, rand: random.Random) -> None:
+    """Take away the right to describe a profile, for a while."""
+    about = f"{stored.body['clusterName']}/{stored.name}"
+    world.hidden.add(about)
+    world.later(rand.choice((5.0, 60.0, 600.0)), lambda: world.hidden.discard(about))
+
+
+def _admission(world: World, _place: Place, rand: random.Random) -> None:
+    """Let a policy refuse what the processes write of finalizers or status, or a webhook undo it, for a while."""
+    refuses, subresource = rand.random() < 0.5, rand.choice(("", "status"))
+
+    def admit(at: Target, sent: Object) -> Object:
+        if not (world.performing and at.resource.custom and at.subresource == subresource):
+            return sent
+        if refuses:
+            raise ApiError(403, "denied by a policy of the simulation")
+        old = world.api.peek(PLURAL, at.namespace, at.name) or {}
+        return {**old, "metadata": {**old["metadata"], "resourceVersion": sent["metadata"].get("resourceVersion")}}
+
+    world.api.admit = admit
+    world.later(rand.choice((5.0, 60.0, 300.0)), lambda: setattr(world.api, "admit", None))
+
+
 # What goes on meanwhile
 
 
@@ -505,12 +528,14 @@ OUTSIDERS = (
     Other("update cluster", _update),
     Other("cluster not active", _not_active),
     Other("fail next", _fail_next),
+    Other("hide", _on_profile(_hide)),
 )
 SERVERS = (
     Other("compact", _compact),
     Other("restart server", _restart_server),
     Other("stale server", _stale_server),
     Other("hold watch", _hold),
+    Other("admission", _admission),
 )
 MEANWHILE = (
     Other("other worker", _other_worker),

@@ -20,11 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
 import urllib3.exceptions
+from botocore.exceptions import ClientError
 
 from aws import Aws
 from controller import RELIST_SECONDS, Controller
@@ -35,7 +36,7 @@ from metrics import Metrics
 from reconcile import Reconciler, Requeue
 from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
-from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation
+from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
 from tests.simulation import oracle
@@ -134,7 +135,7 @@ class Process:
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(cluster, "", world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS)
         reconciler = Reconciler(
-            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, clock.now,
+            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, self.wall_clock,
             clock.monotonic,
         )  # fmt: skip
         self._reconcile = reconciler.reconcile
@@ -148,7 +149,11 @@ class Process:
 
     def _elector(self) -> LeaderElector:
         clock, identity = self.world.clock, f"{self.name}-{next(self.world.identities)}"
-        return LeaderElector(self.kube, LEASE, identity, clock.monotonic, clock.now, half)
+        return LeaderElector(self.kube, LEASE, identity, clock.monotonic, self.wall_clock, half)
+
+    def wall_clock(self) -> datetime:
+        """Return the time by the clock of this process's machine, which may be wrong."""
+        return self.world.clock.now() + timedelta(seconds=self.world.skews.get(self.name, 0.0))
 
     @property
     def look(self) -> Look:
@@ -172,7 +177,7 @@ class Process:
                 if key in {"clusterName", "fargateProfileName", "name", "RoleName"}
             )
         )
-        perform = partial(self.world.account.ask, method, request)
+        perform = partial(self.world.ask_account, method, request, about)
         call = Call(SERVICE_OF[method], operation(method), about, request, perform)
         answer: Object = self.world.effect(self, call)
         return answer
@@ -376,6 +381,9 @@ class World:
         self._later: list[tuple[float, int, Callable[[], None]]] = []
         self.points = self._depth = self._turn = self._ordinal = 0
         self.calm = False  # faults have stopped
+        self.performing: Call | None = None  # the call of a process that is being carried out
+        self.hidden: set[str] = set()  # "cluster/profile" that may be listed, and not described
+        self.skews: dict[str, float] = {}  # seconds by which the clock of a process is ahead
         self.api.may_list_pods = True
         self.account.add_cluster("other")
         (self.api.peek("namespaces", "", "kube-system") or {})["metadata"]["uid"] = CONTROLLER
@@ -405,6 +413,11 @@ class World:
 
     # Effects
 
+    def ask_account(self, method: str, request: Object, about: str) -> Object:
+        if method == "describe_fargate_profile" and about in self.hidden:
+            raise refused("DescribeFargateProfile", "AccessDeniedException", 403, "You are not authorized to see it")
+        return self.account.ask(method, request)
+
     def effect(self, process: Process, call: Call) -> Any:
         """Carry out one call of a process, with what the script has for the points around it."""
         if not process.alive:
@@ -425,10 +438,12 @@ class World:
 
     def _perform(self, process: Process, call: Call) -> Any:
         self.checker.before(process, call)
+        self.performing = call
         try:
             answer = call.perform()
         except Exception as error:  # of whatever kind, it is the answer
             answer = error
+        self.performing = None
         self.checker.after(process, call, answer)
         return answer
 
@@ -442,6 +457,8 @@ class World:
 
     def _answer(self, process: Process, call: Call, instead: Any, what: str) -> Any:
         self._log(process, call, instead, what)
+        if isinstance(instead, ClientError):
+            self.checker.told(process, call, instead)
         if isinstance(instead, Exception):
             raise instead
         return instead
@@ -537,7 +554,8 @@ class World:
     def quieten(self) -> None:
         """Stop the script and mend the world outside."""
         self.calm = True
-        self.api.cached = None
+        self.api.cached = self.api.admit = None
+        self.hidden.clear()
         self.manners.updating.clear()
         self.manners.fail_creates.clear()
         self.manners.fail_deletes.clear()

@@ -70,6 +70,7 @@ def build(seed: int, luck: Luck) -> World:
     manners.one_in_flight = rand.random() < 0.6
     manners.max_profiles = 20
     for name in ("one", "two")[: rand.choice((1, 2))]:
+        world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)
     for name in rand.sample(NAMES, rand.choice((1, 2, 4))):
         from_kopf = rand.random() < 0.15
