@@ -130,7 +130,9 @@ def ask(
     options: argparse.Namespace, region: str, settings: Settings, now: datetime, monotonic: Callable[[], float]
 ) -> Outcome:
     """Run a command that looks at AWS."""
-    edge = aws.Aws(aws.connect(region, 2), region, monotonic)
+    credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command))
+    credentials.step()
+    edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
     if options.command == "export":
         return export(edge, settings.cluster, options.namespace, everything=options.all)
     return foretell(edge, settings, options.filename, options.namespace, now)
