@@ -387,11 +387,12 @@ class Reconciler:
 
     def _patch_finalizers(self, p: Pass, finalizers: list[str]) -> None:
         """Write the finalizers; raises `Blocked` where that is refused, or undone by the very answer."""
+        sent = self._store.epoch
         try:
             p.obj = self._kube.patch_finalizers(p.obj, finalizers)
         except WriteRefused as error:
             raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
-        self._store.put(p.obj)
+        self._store.put(p.obj, sent)
         if FINALIZER in finalizers and not guarded(p.obj):
             raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
         if FINALIZER not in finalizers and guarded(p.obj):
@@ -505,8 +506,9 @@ class Reconciler:
     def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
         status = render_status(p.who, p.memory, p.shown, listed)
         if always or status != p.obj.get("status"):
+            sent = self._store.epoch
             p.obj = self._kube.patch_status(p.obj, status)
-            self._store.put(p.obj)
+            self._store.put(p.obj, sent)
 
     def _write_current(self, p: Pass) -> None:
         """Write status though it may change nothing: what follows is done only for the version that
@@ -700,10 +702,12 @@ class Kube(Protocol):
 
 
 class Store(Protocol):
-    """The cache of objects; `put` takes the answers to our own writes: no pass acts on older than its own work."""
+    """The cache of objects; `put` takes the answer to a write of ours that was sent in that `epoch`."""
 
+    @property
+    def epoch(self) -> int: ...
     def get(self, key: Key) -> Object | None: ...
-    def put(self, obj: Object) -> object: ...
+    def put(self, obj: Object, sent: int) -> object: ...
 
 
 class Tally(NamedTuple):
