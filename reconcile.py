@@ -429,7 +429,7 @@ class Reconciler:
                 p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
-                raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
+                raise Refused(error.reason, f"{error.whole} {ROOM_FOR_REPLACE} {serves}") from error
             raise
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
@@ -483,7 +483,7 @@ class Reconciler:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, error.whole))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -623,7 +623,7 @@ class Reconciler:
                 fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
                 log.warning(LOGGED_SURVEY, fields)
         except AwsError as error:
-            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
+            fields = {"cluster": name, "reason": error.reason, "message": error.whole}
             log.warning(LOGGED_SURVEY, fields)
             return Requeue(retry=True)
         return Requeue()
