@@ -46,11 +46,14 @@ class AwsError(Exception):
     """What AWS answered, by remedy: `reason` is the CamelCase word for condition and event, the
     text says the mend.
 
-    `unclear` means that a change which was asked for may have happened all the same.
+    The text is the same each time that the answer means the same (`steady`); `whole`, for the log,
+    is as AWS wrote it. `unclear` means that a change which was asked for may have happened all the
+    same.
     """
 
     def __init__(self, reason: str, message: str, *, unclear: bool = False) -> None:
-        super().__init__(message)
+        super().__init__(steady(message))
+        self.whole = message
         self.reason = reason
         self.unclear = unclear
 
@@ -65,6 +68,31 @@ class Busy(AwsError):
 
 class Refused(AwsError):
     """Somebody must change something: the spec, a permission, a quota."""
+
+
+_ID = r"\b(extended |x-amzn?-)*(request|host|trace|correlation|reference)[ _-]?(id|token)\b[\"']?"
+_JOINED = r"[,;.]?\s*(\b(with|and|for|the)\s+)*[\"']?"  # to what stands before an id
+_SESSION = r"[\w+=,.@-]*[\w+=@-]"  # a comma or full stop at its end is the sentence's
+_MOMENT = r"\b\d{8}T\d{6}Z|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|[+-]\d\d:?\d\d)?"
+# What is another one in each answer of the same meaning, and what is put in its place.
+PASSING: tuple[tuple[str, str], ...] = (
+    # "(Service: Eks, Status Code: 400, Request ID: ...) (SDK Attempt Count: 1)"
+    (rf"\s*[(\[](?=[^()\[\]]*({_ID}|SDK attempt))[^()\[\]]*[)\]]", ""),
+    (rf"{_JOINED}{_ID}(\s*[:=]\s*|\s+(?=\S*\d))[\"']?[\w+/=-]+[\"']?", ""),
+    (r"\s*\bencoded authorization failure message:\s*\S+", ""),
+    (rf"(?P<kept>:assumed-role/[^/\s]+)/{_SESSION}", r"\g<kept>"),
+    (rf"\b(?P<kept>A[A-Z]{{2}}A[A-Z0-9]{{12,}}):{_SESSION}", r"\g<kept>"),  # a role's own id
+    (_MOMENT, "(a moment)"),
+    (r"(?<=date/time )\d{9,}", "(a moment)"),
+    (r"\s+at 0x[0-9a-f]+", ""),  # where an object of Python's is
+)
+
+
+def steady(text: str) -> str:
+    """Return a text of AWS without what differs each time: ids of requests, sessions, moments."""
+    for pattern, rest in PASSING:
+        text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
+    return " ".join(text.split()).strip(",; ")
 
 
 class Rule(NamedTuple):
@@ -661,7 +689,7 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
         subnets=frozenset(raw.get("subnets") or ()),
         tags=dict(raw.get("tags") or {}),
         health=tuple(
-            HealthIssue(each.get("code", ""), each.get("message", ""), tuple(each.get("resourceIds") or ()))
+            HealthIssue(each.get("code", ""), steady(each.get("message", "")), tuple(each.get("resourceIds") or ()))
             for each in issues
         ),
     )

@@ -104,9 +104,12 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     )  # fmt: skip
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
     informers = {
-        f"informer {namespace}".rstrip(): Informer(each, store, queue, hearing(health, metrics, namespace), namespace)
+        f"informer {namespace}".rstrip(): Informer(
+            each, store, queue, hearing(health, metrics, namespace), namespace,
+            metrics["fargate_apiserver_set_back_total"].inc,
+        )
         for namespace, each in zip(namespaces, sources, strict=True)
-    }
+    }  # fmt: skip
     health.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
     return Process(config, sources, store, queue, informers, controller, health, metrics, elector, credentials)

@@ -116,7 +116,8 @@ class Replay:
         for event in self.api.events_since("fargateprofiles", version):
             if self.namespace in {"", event["object"]["metadata"]["namespace"]}:
                 yield event["type"], event["object"]
-        yield "BOOKMARK", {"metadata": {"resourceVersion": self.api.resource_version}}
+        if int(version) <= int(self.api.resource_version):  # one from the future is met with silence
+            yield "BOOKMARK", {"metadata": {"resourceVersion": self.api.resource_version}}
 
 
 @dataclass
