@@ -22,12 +22,26 @@ log = logging.getLogger("fargate.controller")
 
 
 class Store:
-    """The objects as last seen, by key; never goes back to an older version of one."""
+    """The objects as last seen, by key.
+
+    The rule goes by epochs, because the versions of an etcd that was restored go back: asking for a
+    list starts one.
+
+    - The list is the truth, lower versions too; what it does not name is gone.
+    - The answer to a write that was sent before the list was asked for never enters: it may be of a
+      past that is lost.
+    - The answer to one that was sent after stays over the list, if it is not older.
+    - From then on the newer version stays, and what was heard to be gone does not come back.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[Key, Object] = {}
-        self._gone: dict[Key, str] = {}  # uids: what was last heard to be gone comes back by a list alone
+        self._gone: dict[Key, str] = {}  # uids of this epoch: they come back by the next list alone
+        self._answered: set[Key] = set()  # by writes of this epoch
+        self._epoch = 0
+        self._began: dict[str, int] = {}  # the epoch of a namespace, "" for all
+        self._listed: dict[str, int] = {}  # and the version of its list
 
     def get(self, key: Key) -> Object | None:
         with self._lock:
@@ -37,41 +51,94 @@ class Store:
         with self._lock:
             return list(self._objects.values())
 
-    def put(self, obj: Object) -> bool:
-        """Take a newer version; say whether more than status has changed, which only we write."""
+    @property
+    def epoch(self) -> int:
+        """The moment, for `put` to be told of when a write was sent."""
         with self._lock:
-            before = self._objects.get(key_of(obj))
-            return self._put(obj) and (before is None or _without_status(before) != _without_status(obj))
+            return self._epoch
+
+    def begin(self, namespace: str = "") -> None:
+        """Start an epoch of one namespace or of all: its list is about to be asked for."""
+        with self._lock:
+            self._epoch += 1
+            self._began[namespace], self._listed[namespace] = self._epoch, 0
+            self._answered = {key for key in self._answered if not _within(key, namespace)}
+            others = (key for key in self._gone if not _within(key, namespace))
+            self._gone = {key: self._gone[key] for key in others}
+
+    def put(self, obj: Object, sent: int | None = None) -> bool:
+        """Take a newer version; say whether more than status has changed, which only we write.
+
+        `sent`: it is the answer to a write that was sent in that `epoch`; None: the watch told it.
+        """
+        with self._lock:
+            key, before = key_of(obj), self._objects.get(key_of(obj))
+            if sent is not None and sent < self._of(key, self._began):
+                return False
+            if obj["metadata"]["uid"] == self._gone.get(key) or self._is_older(obj, before):
+                return False  # the late answer to a write of ours, or a late word of the watch
+            if sent is not None:
+                self._answered.add(key)
+            self._take(obj)
+            return before is None or _without_status(before) != _without_status(obj)
 
     def remove(self, obj: Object) -> None:
         with self._lock:
-            self._objects.pop(key_of(obj), None)
-            self._gone[key_of(obj)] = obj["metadata"]["uid"]
+            self._drop(obj)
 
-    def replace(self, objects: list[Object], namespace: str = "") -> set[Key]:
-        """Take a whole list, of one namespace or of all; return every key that is or was there."""
+    def is_ahead_of(self, objects: list[Object]) -> bool:
+        """Say whether one of these, just listed, was newer before: the server has gone back."""
         with self._lock:
-            listed = {key_of(obj) for obj in objects}
-            vanished = {key for key in self._objects.keys() - listed if namespace in {"", key[0]}}
-            for key in vanished:
-                del self._objects[key]
-            self._gone = {key: uid for key, uid in self._gone.items() if namespace not in {"", key[0]}}
-            for obj in objects:
-                self._put(obj)
-            return listed | vanished
+            known = ((self._objects.get(key_of(obj)), obj) for obj in objects)
+            older = (key_of(obj) for was, obj in known if was and _version(was) > _version(obj))
+            return any(key not in self._answered for key in older)
 
-    def _put(self, obj: Object) -> bool:
-        key, meta = key_of(obj), obj["metadata"]
-        if meta["uid"] == self._gone.get(key) or _version(obj) < _version(self._objects.get(key, obj)):
-            return False  # the late answer to a write of ours, or a late word of the watch
+    def replace(self, objects: list[Object], version: str, namespace: str = "") -> set[Key]:
+        """Take the list that `begin` announced; return what is new, differs or has vanished."""
+        with self._lock:
+            self._listed[namespace] = int(version)
+            before = {key: obj for key, obj in self._objects.items() if _within(key, namespace)}
+            answered = self._answered & before.keys()
+            stays = {key for key in answered if _version(before[key]) > int(version)}
+            for key in before.keys() - stays:
+                del self._objects[key]
+            for obj in objects:
+                key = key_of(obj)
+                if key not in stays and obj["metadata"]["uid"] != self._gone.get(key):
+                    self._take(obj)
+            after = {key: obj for key, obj in self._objects.items() if _within(key, namespace)}
+            keys = before.keys() | after.keys()
+            return {key for key in keys if _content(before.get(key)) != _content(after.get(key))}
+
+    def _of(self, key: Key, known: dict[str, int]) -> int:
+        return max(known.get("", 0), known.get(key[0], 0))
+
+    def _is_older(self, obj: Object, before: Object | None) -> bool:
+        if before is None:  # what the list does not name was gone by then
+            return _version(obj) <= self._of(key_of(obj), self._listed)
+        return _version(obj) < _version(before)
+
+    def _take(self, obj: Object) -> None:
         # One that is deleting and free of finalizers is gone, whatever the watch has still to say
         # of it.
-        if meta.get("deletionTimestamp") and not meta.get("finalizers"):
-            self._objects.pop(key, None)
-            self._gone[key] = meta["uid"]
+        if obj["metadata"].get("deletionTimestamp") and not obj["metadata"].get("finalizers"):
+            self._drop(obj)
         else:
-            self._objects[key] = obj
-        return True
+            self._objects[key_of(obj)] = obj
+
+    def _drop(self, obj: Object) -> None:
+        key = key_of(obj)
+        self._objects.pop(key, None)
+        self._answered.discard(key)
+        self._gone[key] = obj["metadata"]["uid"]
+
+
+def _within(key: Key, namespace: str) -> bool:
+    return namespace in {"", key[0]}
+
+
+def _content(obj: Object | None) -> Object | None:
+    return obj and _without_status(obj) | {"status": obj.get("status")}
 
 
 def _without_status(obj: Object) -> Object:
@@ -97,43 +164,76 @@ class Informer:
     """Keeps the store like the API server, and tells the queue what moved: list once, then watch
     after watch.
 
-    A session that ends cleanly is resumed from the last version seen, bookmarks included; only 410
-    asks for a new list, in which what vanished meanwhile is found by what is missing.
+    A session that told something, were it a bookmark, is resumed from the last version heard. One
+    that told nothing is answered by a new list, and so is 410: a server whose etcd was restored
+    from a snapshot takes our version for one of its future, and is silent until it comes to it.
+    What vanished meanwhile is found by what the list does not name.
     """
 
     def __init__(
-        self, source: Source, store: Store, queue: WorkQueue, heard: Callable[[], None], namespace: str = ""
+        self,
+        source: Source,
+        store: Store,
+        queue: WorkQueue,
+        heard: Callable[[], None],
+        namespace: str = "",
+        set_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._source, self._store, self._queue, self._heard = source, store, queue, heard
         self._namespace = namespace  # that the source shows, "" for all
-        self._version = ""
+        self._set_back = set_back
+        self._version = ""  # to resume from, "" for nothing
+        self._newest = 0  # version that was ever heard, since the server last went back
+        self._told = 0  # events and bookmarks since the list
         self.synced = False
 
     def run_once(self) -> None:
-        """List if there is nothing to resume from, then follow one watch to its end."""
+        """List if there is nothing to resume from, then follow one watch to its end.
+
+        Raises the edge's errors, and one after a session that told nothing: the loop rests then. It
+        does not after a 410, unless it comes straight after a list.
+        """
         if not self._version:
-            objects, version = self._source.list()
-            for key in self._store.replace(objects, self._namespace):
-                self._queue.add(key)
-            self._version = version
-            self.synced = True
-            self._heard()
-            fields = {"objects": len(objects), "version": version}
-            log.info("listed objects=%(objects)s version=%(version)s", fields)
-        seen = 0
+            self._list()
+        told = self._told
         try:
-            for kind, obj in self._source.watch(self._version):
-                self._apply(kind, obj)
-                self._heard()
-                seen += 1
-        except kube.Gone:
+            self._follow()
+        except kube.Gone as error:
             self._version = ""
+            if not self._told:  # to list at once would be a hot loop
+                raise
+            log.info("listing anew: %s", error)
+        except kube.KubeError:
+            if self._told == told:
+                self._version = ""
             raise
-        if not seen:  # not even a bookmark: to resume at once would be a hot loop
+
+    def _list(self) -> None:
+        self._store.begin(self._namespace)
+        objects, version = self._source.list()
+        if int(version) < self._newest or self._store.is_ahead_of(objects):
+            self._say_set_back(version)
+        for key in self._store.replace(objects, version, self._namespace):
+            self._queue.add(key)
+        self._version, self._newest, self._told = version, int(version), 0
+        self.synced = True
+        self._heard()
+        fields = {"objects": len(objects), "version": version}
+        log.info("listed objects=%(objects)s version=%(version)s", fields)
+
+    def _follow(self) -> None:
+        """Take what a session tells; one that tells nothing is an error."""
+        told = self._told
+        for kind, obj in self._source.watch(self._version):
+            self._version = obj["metadata"]["resourceVersion"]
+            self._newest = int(self._version)
+            self._apply(kind, obj)
+            self._heard()
+            self._told += 1
+        if self._told == told:
             raise kube.KubeError("the watch ended without an event")
 
     def _apply(self, kind: str, obj: Object) -> None:
-        self._version = obj["metadata"]["resourceVersion"]
         if kind == "BOOKMARK":
             return
         if kind == "DELETED":
@@ -141,3 +241,14 @@ class Informer:
         elif not self._store.put(obj):
             return  # our own report: to look again at once would undo every wait
         self._queue.add(key_of(obj))
+
+    def _say_set_back(self, version: str) -> None:
+        self._set_back()
+        log.warning(SET_BACK, {"version": version, "heard": self._newest})
+
+
+SET_BACK = (
+    "set back version=%(version)s heard=%(heard)s: the API server shows an older state than before,"
+    " as after etcd was restored from a snapshot; profiles that were made since may have no object"
+    " any more: these are named as orphans, and counted"
+)

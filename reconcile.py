@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
-from aws import Aws, AwsError, Busy, Profile, Refused, View
-from clusters import Cluster, Reading, describe
+from aws import Aws, AwsError, Busy, Profile, Refused
+from clusters import Cluster, Reading, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from plan import (
@@ -387,11 +387,12 @@ class Reconciler:
 
     def _patch_finalizers(self, p: Pass, finalizers: list[str]) -> None:
         """Write the finalizers; raises `Blocked` where that is refused, or undone by the very answer."""
+        sent = self._store.epoch
         try:
             p.obj = self._kube.patch_finalizers(p.obj, finalizers)
         except WriteRefused as error:
             raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
-        self._store.put(p.obj)
+        self._store.put(p.obj, sent)
         if FINALIZER in finalizers and not guarded(p.obj):
             raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
         if FINALIZER not in finalizers and guarded(p.obj):
@@ -400,6 +401,7 @@ class Reconciler:
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
         asked, lost = asked_for(case, create.name), lost_before(case, p.status)
+        self._aws.ready()  # before the mark: nothing is fetched between it and the create
         marked_in_time = self._mark(p, case, create, asked)
         if not marked_in_time:
             return None
@@ -428,7 +430,7 @@ class Reconciler:
                 p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
-                raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
+                raise Refused(error.reason, f"{error.whole} {ROOM_FOR_REPLACE} {serves}") from error
             raise
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
@@ -482,7 +484,7 @@ class Reconciler:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, error.whole))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -505,8 +507,9 @@ class Reconciler:
     def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
         status = render_status(p.who, p.memory, p.shown, listed)
         if always or status != p.obj.get("status"):
+            sent = self._store.epoch
             p.obj = self._kube.patch_status(p.obj, status)
-            self._store.put(p.obj)
+            self._store.put(p.obj, sent)
 
     def _write_current(self, p: Pass) -> None:
         """Write status though it may change nothing: what follows is done only for the version that
@@ -621,7 +624,7 @@ class Reconciler:
                 fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
                 log.warning(LOGGED_SURVEY, fields)
         except AwsError as error:
-            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
+            fields = {"cluster": name, "reason": error.reason, "message": error.whole}
             log.warning(LOGGED_SURVEY, fields)
             return Requeue(retry=True)
         return Requeue()
@@ -700,10 +703,12 @@ class Kube(Protocol):
 
 
 class Store(Protocol):
-    """The cache of objects; `put` takes the answers to our own writes: no pass acts on older than its own work."""
+    """The cache of objects; `put` takes the answer to a write of ours that was sent in that `epoch`."""
 
+    @property
+    def epoch(self) -> int: ...
     def get(self, key: Key) -> Object | None: ...
-    def put(self, obj: Object) -> object: ...
+    def put(self, obj: Object, sent: int) -> object: ...
 
 
 class Tally(NamedTuple):

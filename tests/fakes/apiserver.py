@@ -5,9 +5,9 @@ schema it fills in defaults and drops unknown fields and nulls; it judges nothin
 older CRD let in. Its other manners are those measured on kube-apiserver 1.36.3; tests/contract holds both to them.
 
 One counter numbers all writes, and each write is one `Change` in the history of its resource: watches, resumes,
-later pages and 410 are all read off that history. It never shrinks; `compact` only moves the oldest version that
-one may still ask for, so that a live watch misses nothing. Stored objects are never changed in place, and whatever
-goes in or out passes through JSON.
+later pages and 410 are all read off that history. It shrinks by `set_back` alone; `compact` only moves the oldest
+version that one may still ask for, so that a live watch misses nothing. Stored objects are never changed in place, and
+whatever goes in or out passes through JSON.
 """
 
 from __future__ import annotations
@@ -546,6 +546,19 @@ class ApiServer:
             self._version += RESTART_VERSIONS
             self.compact()
             self.kill_watches("clean")
+
+    def set_back(self, resource_version: str) -> None:
+        """Go back to an older state, as after a restore of etcd from a snapshot: what came later has never been.
+
+        The server is restarted with it. Who resumes from a version that it has not come to again hears nothing.
+        """
+        with self._changed:
+            version = version_of(resource_version)
+            for plural, history in self._history.items():
+                self._objects[plural] = self._snapshot(plural, version)
+                del history[len(history) - len(self._after(plural, version)) :]
+            self._version = version
+            self.restart()
 
     def kill_watches(self, how: Death) -> None:
         """End the open watches: "clean", "reset" (raises Dropped), or "silent" (open, but never another word)."""

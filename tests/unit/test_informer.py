@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kube
+from controller import loop
 from informer import Informer, Store
 from kube import Key
 from tests.fakes.apiserver import ApiServer, Expired, Obj
 from tests.harness import Clock
+from tests.unit.test_controller import Stop, backoff
 from workqueue import WorkQueue
 
 WEB, DB = ("default", "web"), ("default", "db")
@@ -37,12 +40,19 @@ def version(obj: Obj | None) -> str | None:
 # Store
 
 
-def test_the_store_never_goes_back_to_an_older_version() -> None:
+def relisted(store: Store, *objects: Obj, at: int, namespace: str = "") -> set[Key]:
+    """Ask for a list and take it; return the keys that it tells."""
+    store.begin(namespace)
+    return store.replace([*objects], str(at), namespace)
+
+
+def test_the_store_never_goes_back_to_an_older_version_but_by_a_list() -> None:
     store = Store()
     store.put(seen(version=10))
     assert not store.put(seen(version=9, spec={"old": True}))
-    store.replace([seen(version=8)])
     assert version(store.get(WEB)) == "10"
+    assert relisted(store, seen(version=8), at=8) == set()
+    assert version(store.get(WEB)) == "8"
 
 
 def test_versions_are_compared_as_numbers() -> None:
@@ -64,7 +74,7 @@ def test_what_a_new_list_does_not_name_has_vanished_and_is_told() -> None:
     store = Store()
     store.put(seen("web"))
     store.put(seen("db"))
-    assert store.replace([seen("db", 2), seen("new", 3)]) == {WEB, DB, ("default", "new")}
+    assert relisted(store, seen("db", 2, spec={}), seen("new", 3), at=3) == {WEB, DB, ("default", "new")}
     assert store.get(WEB) is None
     assert version(store.get(DB)) == "2"
 
@@ -131,7 +141,7 @@ def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
     store.remove(seen(version=12))
     assert store.put(seen(version=3, uid="another"))
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
-    store.replace([seen(version=4)])
+    relisted(store, seen(version=4), at=4)
     assert version(store.get(WEB)) == "4"
 
 
@@ -164,6 +174,7 @@ class Source:
     api: ApiServer
     lists: int = 0
     down: bool = False
+    told_all: bool = False
 
     def list(self) -> tuple[list[Obj], str]:
         self.lists += 1
@@ -178,7 +189,9 @@ class Source:
             raise kube.Gone(str(error)) from error
         for event in events:
             yield event["type"], event["object"]
-        yield bookmark(int(self.api.resource_version))
+        if int(version) <= int(self.api.resource_version):  # one from the future is met with silence
+            yield bookmark(int(self.api.resource_version))
+            self.told_all = True
 
 
 @dataclass
@@ -191,6 +204,7 @@ class Worlds:
     beats: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.first_version = int(self.api.resource_version)
         self.queue = WorkQueue(self.clock.monotonic)
         self.source = Source(self.api)
         self.informer = Informer(self.source, self.store, self.queue, self.beat)
@@ -199,11 +213,17 @@ class Worlds:
         self.beats.append(self.clock.monotonic())
 
     def run(self) -> None:
-        """Run until a watch has told all: 410 is answered by a new list."""
-        try:
-            self.informer.run_once()
-        except kube.Gone:
-            self.informer.run_once()
+        """Run until a watch has told all: 410 and silence are answered by a new list."""
+        self.source.told_all = False
+        for _ in range(3):
+            try:
+                self.informer.run_once()
+            except kube.KubeError:
+                if self.source.down:
+                    raise
+            if self.source.told_all:
+                return
+        raise AssertionError("three sessions, and the watch has not told all")
 
     def apply(self, name: str = "web", **spec: Any) -> None:
         meta = {"name": name, "namespace": "default", "finalizers": ["example.com/f"]}
@@ -236,12 +256,15 @@ class Scripted:
 
     sessions: list[list[tuple[str, Obj] | Exception]]
     listed: list[Obj] = field(default_factory=list)
+    at: int = 100  # the version of the list
     lists: int = 0
     resumed: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], object] = lambda: None  # after the list was asked for
 
     def list(self) -> tuple[list[Obj], str]:
         self.lists += 1
-        return copy.deepcopy(self.listed), "100"
+        self.meanwhile()
+        return copy.deepcopy(self.listed), str(self.at)
 
     def watch(self, version: str) -> Iterator[tuple[str, Obj]]:
         self.resumed.append(version)
@@ -331,13 +354,14 @@ def test_a_session_that_breaks_is_resumed_after_its_last_event_without_a_new_lis
     assert queue.get() == WEB
 
 
-def test_a_new_list_is_read_after_410_and_the_error_is_told_so_that_the_loop_rests() -> None:
-    source, informer, _ = scripted([kube.Gone("too old")], [bookmark(101)])
-    with pytest.raises(kube.Gone):
-        informer.run_once()
+def test_a_410_straight_after_a_list_is_told_so_that_the_loop_rests_before_the_next_list() -> None:
+    source, informer, _ = scripted([kube.Gone("too old")], [kube.Gone("too old")], [bookmark(101)])
+    for _session in range(2):
+        with pytest.raises(kube.Gone):
+            informer.run_once()
     informer.run_once()
-    assert source.lists == 2
-    assert source.resumed == ["100", "100"]
+    assert source.lists == 3
+    assert source.resumed == ["100", "100", "100"]
 
 
 def test_what_vanished_while_nobody_watched_is_queued_after_410() -> None:
@@ -350,7 +374,7 @@ def test_what_vanished_while_nobody_watched_is_queued_after_410() -> None:
     queue.done(DB)
     source.listed = [seen("db")]
     informer.run_once()
-    assert {queue.get(), queue.get(), queue.get()} == {WEB, DB, None}
+    assert {queue.get(), queue.get()} == {WEB, None}
 
 
 def test_a_list_that_fails_is_read_again_and_not_skipped(worlds: Worlds) -> None:
@@ -364,11 +388,10 @@ def test_a_list_that_fails_is_read_again_and_not_skipped(worlds: Worlds) -> None
 
 
 def test_a_session_without_any_event_is_an_error_so_that_it_is_no_hot_loop() -> None:
-    source, informer, _ = scripted([], [bookmark(101)])
+    _, informer, _ = scripted([], [bookmark(101)])
     with pytest.raises(kube.KubeError, match="without an event"):
         informer.run_once()
     informer.run_once()
-    assert source.lists == 1
 
 
 def test_the_informer_beats_with_each_event_because_a_session_may_last_ten_minutes(worlds: Worlds) -> None:
@@ -397,7 +420,7 @@ def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that
     known: dict[str, Obj] = {}
     for _ in range(data.draw(st.integers(1, 12))):
         name = data.draw(st.sampled_from(["web", "db"]))
-        match data.draw(st.sampled_from(["apply", "delete", "release", "report", "look", "compact"])):
+        match data.draw(st.sampled_from(["apply", "delete", "release", "report", "look", "compact", "set back"])):
             case "apply":
                 worlds.apply(name, profileName=f"web-{data.draw(st.integers(0, 2))}")
             case "delete" if worlds.api.get("fargateprofiles", "default", name):
@@ -408,6 +431,9 @@ def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that
                 worlds.api.edit("fargateprofiles", "default", name, {"status": {"profileName": data.draw(st.text())}})
             case "compact":
                 worlds.api.compact()
+            case "set back":
+                first, last = worlds.first_version, int(worlds.api.resource_version)
+                worlds.api.set_back(str(data.draw(st.integers(first, last))))
             case "look":
                 worlds.run()
                 now = {obj["metadata"]["name"]: obj for obj in worlds.api.objects("fargateprofiles")}
@@ -420,3 +446,183 @@ def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that
 
 def told(obj: Obj | None) -> tuple[object, ...]:
     return (obj["metadata"]["uid"], obj["metadata"]["generation"], obj.get("spec")) if obj else ()
+
+
+# A server that goes back, and lists
+
+
+def test_the_answer_to_a_write_that_was_sent_before_the_list_was_asked_for_never_enters() -> None:
+    """It may be of a past that is lost: etcd was restored in between, and the list has the lower version."""
+    store = Store()
+    relisted(store, seen(version=8), at=8)
+    sent = store.epoch
+    store.begin()
+    assert not store.put(seen(version=12, spec={"lost": True}), sent)
+    assert version(store.get(WEB)) == "8"
+    store.replace([seen(version=8)], "9")
+    assert not store.put(seen(version=12, spec={"lost": True}), sent)
+    assert not store.put(seen("db", version=12), sent)
+    assert {version(store.get(key)) for key in (WEB, DB)} == {"8", None}
+
+
+def test_the_answer_to_a_write_that_was_sent_after_the_list_was_asked_for_stays_over_it() -> None:
+    store = Store()
+    relisted(store, seen("web", 8), seen("db", 8), at=8)
+    store.begin()
+    for name in ("web", "db"):
+        store.put(seen(name, 12, status={"ready": True}), store.epoch)
+    assert store.replace([seen("web", 8)], "11") == set(), "nothing that is not known already"
+    assert {version(store.get(key)) for key in (WEB, DB)} == {"12"}
+
+
+def test_the_answer_to_a_write_that_the_list_has_seen_is_no_newer_than_the_list() -> None:
+    """Else an edit between the two, which no watch tells again, would be missed for good."""
+    store = Store()
+    relisted(store, seen("web", 8), seen("db", 8), at=8)
+    store.begin()
+    for name in ("web", "db"):
+        store.put(seen(name, 10, status={"ready": True}), store.epoch)
+    assert store.replace([seen("web", 11, spec={"edited": True})], "12") == {WEB, DB}
+    assert (version(store.get(WEB)), store.get(DB)) == ("11", None)
+
+
+def test_an_answer_that_comes_after_a_list_that_does_not_name_the_object_brings_nothing_back() -> None:
+    store = Store()
+    relisted(store, seen(version=8), at=8)
+    store.begin()
+    sent = store.epoch
+    store.replace([], "12")
+    assert not store.put(seen(version=10), sent)
+    assert store.get(WEB) is None
+    assert store.put(seen(version=13, uid="another"))
+
+
+def test_an_object_that_was_released_after_the_list_was_asked_for_is_not_brought_back_by_it() -> None:
+    """The answer that takes the last finalizer carries the version before: kubernetes-client.md A9."""
+    store = Store()
+    relisted(store, seen(version=8, deletionTimestamp="now"), at=8)
+    store.begin()
+    store.put(seen(version=8, deletionTimestamp="now", finalizers=[]), store.epoch)
+    store.replace([seen(version=8, deletionTimestamp="now")], "9")
+    assert store.get(WEB) is None
+
+
+def test_what_was_let_go_before_the_list_was_asked_for_comes_back_by_a_list_of_an_older_state() -> None:
+    store = Store()
+    relisted(store, seen(version=8), at=8)
+    store.remove(seen(version=12))
+    assert relisted(store, seen(version=8), at=9) == {WEB}
+    assert version(store.get(WEB)) == "8"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, False),
+        ({"version": 3}, False),
+        ({"version": 7}, False),
+        ({"spec": {"a": 2}}, True),
+        ({"labels": {"a": "b"}}, True),
+        ({"deletionTimestamp": "now"}, True),
+        ({"uid": "another"}, True),
+        ({"status": {"lost": True}}, True),
+    ],
+    ids=str,
+)
+def test_a_list_tells_only_of_objects_that_differ_so_that_no_wait_is_undone(change: Obj, told: bool) -> None:
+    store = Store()
+    before: Obj = {"version": 5, "spec": {"a": 1}, "status": {"ours": True}}
+    assert relisted(store, seen(**before), seen("db", 5), at=5) == {WEB, DB}
+    assert relisted(store, seen(**before | change), seen("db", 5), at=8) == ({WEB} if told else set())
+
+
+def test_a_wait_goes_on_over_a_new_list(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.run()
+    worlds.queued()
+    worlds.queue.add(WEB, 300)
+    due = worlds.queue.next_due()
+    worlds.api.restart()
+    worlds.run()
+    assert worlds.source.lists == 2
+    assert worlds.queue.next_due() == due
+
+
+def test_a_watch_that_tells_nothing_is_followed_by_a_new_list() -> None:
+    """A server that was set back takes our version for one of its future, and would be silent until it comes to it."""
+    silence = kube.KubeError("the watch broke off: Read timed out.")
+    source, informer, queue = scripted([bookmark(150)], [silence], [bookmark(121)])
+    informer.run_once()
+    with pytest.raises(kube.KubeError, match="Read timed out"):
+        informer.run_once()
+    source.listed, source.at = [seen("new", 110)], 120
+    informer.run_once()
+    assert source.resumed == ["100", "150", "120"]
+    assert queue.get() == ("default", "new")
+
+
+def test_a_410_after_the_watch_has_moved_is_no_failure_and_the_list_comes_at_once() -> None:
+    source, informer, _ = scripted([bookmark(150)], [kube.Gone("too old")], [bookmark(151)])
+    stop = Stop(1)
+    loop(lambda: informer.run_once() if source.sessions else stop.set(), backoff(), stop, lambda: None)
+    assert stop.waited == []
+    assert source.lists == 2
+
+
+def test_a_server_that_was_set_back_is_told_in_one_line_and_counted(
+    worlds: Worlds, caplog: pytest.LogCaptureFixture
+) -> None:
+    counted: list[str] = []
+    worlds.informer = Informer(
+        worlds.source, worlds.store, worlds.queue, worlds.beat, set_back=lambda: counted.append("set back")
+    )
+    worlds.apply("web")
+    snapshot = worlds.api.resource_version
+    for number in range(20):
+        worlds.apply("db", profileName=f"db-{number}")
+    worlds.run()
+    worlds.api.set_back(snapshot)
+    worlds.apply("new")
+    with caplog.at_level(logging.WARNING):
+        worlds.run()
+        worlds.run()
+    assert worlds.queued() >= {DB, ("default", "new")}
+    assert worlds.store.get(DB) is None
+    (line,) = [each for each in caplog.messages if "set back" in each]
+    assert "restored from a snapshot" in line and "orphans" in line
+    assert counted == ["set back"]
+
+
+def test_a_server_that_was_set_back_is_known_by_its_objects_once_its_version_has_passed(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source, informer, _ = scripted([("ADDED", seen(version=150))], [], [bookmark(501)])
+    informer.run_once()
+    with pytest.raises(kube.KubeError):
+        informer.run_once()
+    source.listed, source.at = [seen(version=90)], 500
+    informer.run_once()
+    assert any("set back" in each for each in caplog.messages)
+
+
+def test_a_server_that_goes_on_is_never_taken_for_one_that_was_set_back(
+    worlds: Worlds, caplog: pytest.LogCaptureFixture
+) -> None:
+    worlds.apply()
+    for _ in range(3):
+        worlds.run()
+        worlds.apply(profileName="other")
+        worlds.api.restart()
+        worlds.store.put(worlds.api.edit("fargateprofiles", *WEB, {"status": {"profileName": "a"}}), worlds.store.epoch)
+    assert not any("set back" in each for each in caplog.messages)
+
+
+def test_an_answer_newer_than_the_list_is_no_sign_of_a_server_that_was_set_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store = Store()
+    source = Scripted([[bookmark(101)]], listed=[seen(version=90)])
+    source.meanwhile = lambda: store.put(seen(version=130), store.epoch)
+    Informer(source, store, WorkQueue(Clock().monotonic), lambda: None).run_once()
+    assert version(store.get(WEB)) == "130"
+    assert caplog.messages == []

@@ -22,23 +22,41 @@ def obj(namespace: str, name: str, version: int = 1, **labels: str) -> Object:
     return {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": meta}
 
 
+def listed(store: Store, namespace: str, *objects: Object, at: int = 1) -> set[tuple[str, str]]:
+    """Ask for a list of one namespace, or of all, and take it; return the keys that it tells."""
+    store.begin(namespace)
+    return store.replace([*objects], str(at), namespace)
+
+
 def test_a_list_of_one_namespace_says_nothing_of_the_others() -> None:
     store = Store()
-    store.replace([obj("a", "one"), obj("a", "two")], "a")
-    store.replace([obj("b", "one")], "b")
-    assert store.replace([obj("a", "two", 5)], "a") == {("a", "one"), ("a", "two")}
+    listed(store, "a", obj("a", "one"), obj("a", "two"))
+    listed(store, "b", obj("b", "one"))
+    assert listed(store, "a", obj("a", "two", 5, new="x"), at=5) == {("a", "one"), ("a", "two")}
     assert store.get(("a", "one")) is None
     assert store.get(("b", "one")) == obj("b", "one")
-    assert store.replace([], "") == {("a", "two"), ("b", "one")}
+    assert listed(store, "", at=6) == {("a", "two"), ("b", "one")}
 
 
 def test_what_went_in_one_namespace_does_not_come_back_because_another_was_listed() -> None:
     store, going = Store(), obj("a", "one", 7)
     going["metadata"]["deletionTimestamp"] = "2026-11-22T08:00:00Z"
     store.put(going)
-    store.replace([], "b")
+    listed(store, "b", at=8)
     assert not store.put(obj("a", "one", 6)), "a late event"
     assert store.get(("a", "one")) is None
+
+
+def test_the_answer_to_a_write_in_one_namespace_is_taken_though_another_is_listed_meanwhile() -> None:
+    store = Store()
+    listed(store, "a", obj("a", "one"))
+    sent = store.epoch
+    listed(store, "b", at=9)
+    store.put(obj("a", "one", 2), sent)
+    assert store.get(("a", "one")) == obj("a", "one", 2)
+    listed(store, "a", obj("a", "one", 2), at=9)
+    store.put(obj("a", "one", 3), sent)
+    assert store.get(("a", "one")) == obj("a", "one", 2), "it was sent before its own namespace was listed anew"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,171 @@
+"""AWS's texts without what is another one in each answer: what is compared, shown in status and told by events."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aws import Refused, steady
+from tests.fakes.aws import Answer, Fault, error
+from tests.harness import Bench, bench
+
+FOUR_HOURS = 4 * 3600.0
+ID = "8f6c1e9c-1f0b-4f3e-9d58-0a1b2c3d4e5f"
+ROLE = "arn:aws:sts::123456789012:assumed-role/fargate-operator"
+DENIED = "is not authorized to perform: {} on resource: {} because no identity-based policy allows the {} action"
+EKS = DENIED.format(*("eks:CreateFargateProfile", "arn:aws:eks:us-east-1:123456789012:cluster/demo"), "it")
+IAM = DENIED.format("iam:GetRole", "role pods", "iam:GetRole")
+NAMED = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate-pods.amazonaws.com Service Principal"
+TAKEN = "A Fargate Profile already exists with this name in this cluster."
+
+# What AWS says, and what is left of it.
+TEXTS = {
+    "an SDK's tail, version 1": (
+        f"{NAMED} (Service: AmazonEKS; Status Code: 400; Error Code: InvalidParameterException; Request ID: {ID};"
+        " Proxy: null)",
+        NAMED,
+    ),
+    "an SDK's tail, version 2": (
+        f"Role is not assumable (Service: Sts, Status Code: 403, Request ID: {ID}, Extended Request ID: null)"
+        " (SDK Attempt Count: 3)",
+        "Role is not assumable",
+    ),
+    "CloudFormation's tail": (f"{TAKEN} (RequestToken: {ID}, HandlerErrorCode: AlreadyExists)", TAKEN),
+    "Go's SDK, version 2": (
+        f"operation error EKS: CreateFargateProfile, https response error StatusCode: 409, RequestID: {ID}, api error"
+        f" ResourceInUseException: {TAKEN}",
+        "operation error EKS: CreateFargateProfile, https response error StatusCode: 409, api error"
+        f" ResourceInUseException: {TAKEN}",
+    ),
+    "Go's SDK, version 1": (
+        f"AccessDenied: not today\n\tstatus code: 403, request id: {ID}",
+        "AccessDenied: not today status code: 403",
+    ),
+    "a sentence": (f"Internal failure with request id {ID}.", "Internal failure."),
+    "two sentences": (
+        f"An internal error occurred. Request ID: {ID}. Try again.",
+        "An internal error occurred. Try again.",
+    ),
+    "in front": (f"RequestID: {ID}, it failed", "it failed"),
+    "in brackets": (f"It failed [request-id={ID}]", "It failed"),
+    "in JSON": (f'{{"message":"it failed","requestId":"{ID}"}}', '{"message":"it failed"}'),
+    "an id of EC2's or S3's": (
+        "Slow down; HostId: Uuag1LuByRx9e6j5Onimru9pO4ZVKnJ2Qz7/C1NPcfTWAtRPfTaOFg==",
+        "Slow down",
+    ),
+    "a header": ("Forbidden, x-amzn-RequestId: J3PR5N0LKVQ6EXAMPLE", "Forbidden"),
+    "EKS names the session": (f"User: {ROLE}/botocore-session-1732500000 {EKS}", f"User: {ROLE} {EKS}"),
+    "IAM names the session": (
+        f"User: {ROLE}/eks-demo-fargate-op-4cd93e6a-0d4f {IAM}",
+        f"User: {ROLE} {IAM}",
+    ),
+    "a session with a mail address": (
+        f"{ROLE}/jane.doe@example.com, or another, is not authorized",
+        f"{ROLE}, or another, is not authorized",
+    ),
+    "a session by the role's id": (
+        "User AROAJQABLZS4A3QDU576Q:i-0d9daf0baeff2d308 is not authorized",
+        "User AROAJQABLZS4A3QDU576Q is not authorized",
+    ),
+    "EC2's encoded message": (
+        "You are not authorized to perform this operation. Encoded authorization failure message: Kqrv7rqm0Iuv-30uKG_x",
+        "You are not authorized to perform this operation.",
+    ),
+    "EC2's encoded message behind the reason": (
+        f"You are not authorized to perform this operation. User: {ROLE}/a {IAM}. Encoded authorization failure"
+        " message: Kqrv7rqm0Iuv",
+        f"You are not authorized to perform this operation. User: {ROLE} {IAM}.",
+    ),
+    "a clock that is wrong": (
+        "Signature expired: 20261125T101112Z is now earlier than 20261125T101612Z (20261125T102112Z - 5 min.)",
+        "Signature expired: (a moment) is now earlier than (a moment) ((a moment) - 5 min.)",
+    ),
+    "a request that is late": (
+        "Request has expired. Timestamp date: 2026-11-25T10:04:57Z",
+        "Request has expired. Timestamp date: (a moment)",
+    ),
+    "a token that has expired": (
+        "Token expired: current date/time 1764065097 must be before the expiration date/time 1764061497",
+        "Token expired: current date/time (a moment) must be before the expiration date/time (a moment)",
+    ),
+    "a connection of botocore's": (
+        "<botocore.awsrequest.AWSHTTPSConnection object at 0x7f3c2a1b>: Failed to establish a new connection",
+        "<botocore.awsrequest.AWSHTTPSConnection object>: Failed to establish a new connection",
+    ),
+}
+SAME_EACH_TIME = (
+    NAMED,
+    TAKEN,
+    "Cannot create Fargate Profile web because cluster demo currently has Fargate profile db in status CREATING",
+    "The security token included in the request is invalid.",
+    "User: arn:aws:iam::123456789012:user/jane is not authorized to perform: sts:AssumeRole on resource: x",
+    f"No such profile: arn:aws:eks:us-east-1:123456789012:fargateprofile/demo/web/{ID}",
+    "Subnet subnet-0123456789abcdef0 (us-east-1a, 10.0.0.0/24) is public",
+    "Request is missing a token; the request ID is not known",
+    "The role arn:aws:iam::123456789012:role/fargate-pods can't be passed.",
+)
+
+
+@pytest.mark.parametrize(("text", "left"), TEXTS.values(), ids=TEXTS)
+def test_what_differs_from_answer_to_answer_is_left_out(text: str, left: str) -> None:
+    assert steady(text) == left
+    assert steady(left) == left
+
+
+@pytest.mark.parametrize("text", SAME_EACH_TIME)
+def test_what_is_the_same_each_time_stays(text: str) -> None:
+    assert steady(text) == text
+
+
+@given(st.uuids(), st.uuids(), st.sampled_from([text for text, _ in TEXTS.values() if ID in text]))
+def test_two_answers_that_differ_in_ids_alone_are_one_text(first: Any, second: Any, text: str) -> None:
+    assert steady(text.replace(ID, str(first))) == steady(text.replace(ID, str(second)))
+
+
+def test_an_error_shows_the_steady_text_and_keeps_the_whole_one() -> None:
+    raised = Refused("AccessDenied", f"Not you (Request ID: {ID}). Ask.")
+    assert (str(raised), raised.whole) == ("Not you. Ask.", f"Not you (Request ID: {ID}). Ask.")
+
+
+def refused_for_hours(b: Bench, same: bool) -> tuple[list[str], int]:
+    """Let every create be refused, with a request id and a session of its own each time unless they are the `same`.
+
+    Returns the reasons of the events, and how often status was written.
+    """
+    count = itertools.count()
+
+    def respond(service: str, answer: Answer) -> Answer:
+        number = 7 if same else next(count)
+        text = f"User: {ROLE}/botocore-session-{number} {EKS} (Service: Eks, Request ID: {number:08x}-0000)"
+        return error("AccessDeniedException", 403, text).respond(service, answer)
+
+    b.manners.fail("CreateFargateProfile", Fault("AccessDeniedException", respond=respond), times=10**6)
+    b.apply()
+    b.run(FOUR_HOURS)
+    return b.events("Warning"), sum(each.path.endswith("/status") for each in b.api.writes())
+
+
+def test_four_hours_of_the_same_refusal_are_one_event_whatever_its_ids(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING), bench() as b:
+        warnings, writes = refused_for_hours(b, same=False)
+        assert b.reason() == "AccessDenied"
+        assert f"User: {ROLE} is not authorized to perform: eks:CreateFargateProfile" in b.message()
+        assert b.manners.count("CreateFargateProfile") > 20
+    assert len(warnings) == 1
+    assert "botocore-session-9" in caplog.text and "Request ID: 00000009" in caplog.text
+    with bench() as b:
+        assert (warnings, writes) == refused_for_hours(b, same=True)
+
+
+def test_what_eks_says_of_a_profile_s_health_is_shown_without_ids(b: Bench) -> None:
+    issue = {"code": "AccessDenied", "message": f"Not you (Service: Ec2, Request ID: {ID})", "resourceIds": []}
+    b.manners.fail_create("web", issue, times=1)
+    b.apply()
+    b.run(65)
+    assert b.reason() == "CreateFailed"
+    assert "AccessDenied: Not you" in b.message() and ID not in str(b.get())
