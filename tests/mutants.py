@@ -125,6 +125,23 @@ MUTANTS = (
     Mutant("nothing fences a process without the Lease", "leader.py",
            "        self._check()\n        return getattr(self._edge, name)\n",
            "        return getattr(self._edge, name)\n"),
+    Mutant("a create is marked before it is known that it can be signed", "reconcile.py",
+           "        self._aws.ready()  # before the mark: nothing is fetched between it and the create\n", "",
+           "tests/unit/test_credentials.py"),
+    Mutant("credentials are fetched in the worker", "aws.py",
+           "        if (keys := self._keys) and self.good_for(seconds):\n",
+           "        if not self.good_for(seconds):\n            self.step()\n"
+           "        if (keys := self._keys) and self.good_for(seconds):\n",
+           "tests/unit/test_credentials.py"),
+    Mutant("a renewal that fails forgets good credentials", "aws.py",
+           "                self._failure, self._wait = error,", "                self._keys = None\n"
+           "                self._failure, self._wait = error,",
+           "tests/unit/test_credentials.py"),
+    Mutant("a token file that is not there is a bug", "aws.py",
+           "BotoCoreError, ClientError, ResponseParserError, OSError, ValueError,",
+           "BotoCoreError, ClientError, ResponseParserError, ValueError,", "tests/unit/test_credentials.py"),
+    Mutant("a command that hangs is waited for", "kube.py", "super().communicate(timeout=COMMAND_SECONDS)",
+           "super().communicate()", "tests/unit/test_credentials.py"),
     Mutant("the Lease of another is taken at once", "leader.py",
            "if holder in {None, \"\", self.identity} or self._lapsed():", "if True:", "tests/unit/test_leader.py"),
 )  # fmt: skip
