@@ -81,6 +81,8 @@ class Checker:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
         if call.operation in WRITES or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
+        if call.operation == "PatchStatus":
+            no_create_is_marked_that_can_t_be_signed(process, call)
 
     def before(self, process: Process, call: Call) -> None:
         """Judge a call in the moment in which it takes effect."""
@@ -289,6 +291,20 @@ def s4_nothing_is_sent_while_something_is_known_to_fly(process: Process, call: C
     flying = [name for name, profile in known.items() if profile["status"] in {"CREATING", "DELETING"}]
     if flying:
         raise Violation("S4", f"{process.name} sends {call} and knows that {flying[0]} is in flight")
+
+
+def no_create_is_marked_that_can_t_be_signed(process: Process, call: Call) -> None:
+    """A mark whose create is never sent holds the object's deletion up for as long as a lost create does."""
+    namespace, _, name = call.about.partition("/")
+    obj = process.world.api.peek(PLURAL, namespace, name) or {}
+    stands, written = (_marked_at(each) for each in (obj, call.request))
+    if process.world.clock.elapsed < process.world.unsigned_until and written > stands:
+        raise Violation("no mark without credentials", f"{process.name} marks a create of {call.about}")
+
+
+def _marked_at(obj: Object) -> str:
+    book = (obj.get("status") or {}).get("bookkeeping") or {}
+    return str(book.get("createStartedAt") or "")
 
 
 def nothing_is_changed_without_the_lease(process: Process, call: Call) -> None:
