@@ -151,7 +151,7 @@ MUTANTS = (
     Mutant("a look that was cut off begins anew", "reconcile.py",
            "if cluster.reading is None:", "if True:", "tests/unit/test_unseen.py"),
     Mutant("an object goes though its profile may be there unseen", "plan.py",
-           "lambda c: c.who.deleting and not_to_be_seen(c), wait_to_see", "lambda c: False, wait_to_see",
+           "lambda c: c.who.deleting and c.unseen, wait_to_see", "lambda c: False, wait_to_see",
            "tests/unit/test_unseen.py"),
     Mutant("what can't be seen is forgotten", "status.py", "if c.elsewhere or c.unseen:", "if c.elsewhere:",
            "tests/unit/test_unseen.py"),
