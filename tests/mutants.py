@@ -59,7 +59,7 @@ MUTANTS = (
            "        if any(profile.tags.get(key, value) != value for key, value in self.owner_tags.items()):\n"
            "            return False\n", "        if profile.name == self.who.base:\n            return True\n"),
     Mutant("an object goes without a look at its cluster", "plan.py",
-           "            return (WHOLE_CLUSTER,)\n", "            return ()\n", "tests/unit/test_main_job.py"),
+           "            return (WHOLE_CLUSTER,)\n", "            return ()\n", "tests/unit/test_lifecycle.py"),
     Mutant("an object goes while its profile is being deleted", "plan.py",
            'Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go)',
            'Row("deleting, none owned", lambda c: c.going and all(p.status == "DELETING" for p in c.owned), let_go)'),

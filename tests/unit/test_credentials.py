@@ -28,8 +28,8 @@ from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Manners
 from tests.harness import Clock, bench
 from tests.sandbox import Sandbox, sandbox
-from tests.unit import test_config as config_tests
-from tests.unit.test_config import free_port
+from tests.unit import test_process as process_tests
+from tests.unit.test_process import free_port
 from tests.waiting import SOON, wait_for
 
 HOUR = 3600.0
@@ -594,7 +594,7 @@ def test_credentials_are_known_to_be_good_before_the_mark_of_a_create_is_written
 def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Process]:
     """Give a process that has not begun, for an API server that has one object."""
     api = ApiServer()
-    config_tests.apply(api)
+    process_tests.apply(api)
     with serve(api) as server:
         monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "kubeconfig")))
         monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/no/token")

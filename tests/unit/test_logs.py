@@ -14,7 +14,7 @@ from config import JsonLines, Lines
 from tests.fakes.apiserver import ApiServer, serve
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
-from tests.unit.test_config import apply, controller
+from tests.unit.test_process import apply, controller
 
 SECRETS = ("AKIASECRETID", "aws-secret-key", "aws-session-token", "kube-bearer-token")
 

@@ -11,7 +11,7 @@ from kube import Kube
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiServer, serve
 from tests.harness import Bench, InProcess
-from tests.unit.test_config import apply, controller
+from tests.unit.test_process import apply, controller
 
 Object = dict[str, Any]
 
