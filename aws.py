@@ -12,19 +12,25 @@ never sleeps inside botocore.
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from fnmatch import fnmatchcase
+from functools import cache
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import boto3
+import botocore.session
+from botocore import exceptions as errors
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.credentials import ProcessProvider
+from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+log = logging.getLogger("fargate.aws")
 T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
@@ -207,37 +213,6 @@ class ProfileSpec:
 
 
 @dataclass(frozen=True)
-class View:
-    """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds.
-
-    `unknown` are those that EKS lists and does not let us see, with its answer.
-    """
-
-    found: bool
-    profiles: Mapping[str, Profile]
-    at: float
-    unknown: Mapping[str, AwsError] = field(default_factory=dict)
-
-    @property
-    def names(self) -> frozenset[str]:
-        return frozenset(self.profiles) | frozenset(self.unknown)
-
-    @property
-    def profiles_in_flight(self) -> tuple[Profile, ...]:
-        return tuple(profile for profile in self.profiles.values() if profile.in_flight)
-
-    def showing(self, name: str, seen: Profile | AwsError | None) -> View:
-        """Return this view with what a later look at one name has shown."""
-        profiles = {known: each for known, each in self.profiles.items() if known != name}
-        unknown = {known: each for known, each in self.unknown.items() if known != name}
-        if isinstance(seen, Profile):
-            profiles[name] = seen
-        elif seen is not None:
-            unknown[name] = seen
-        return replace(self, profiles=profiles, unknown=unknown)
-
-
-@dataclass(frozen=True)
 class ClusterFact:
     found: bool = True
     status: str = ""
@@ -265,19 +240,16 @@ class SubnetFact:
 
 @dataclass(frozen=True)
 class RoleFact:
-    """`policies`: names of those attached and inline; None = they may not be read.
-
-    `trusts_fargate` None: the trust policy says it in a way that only AWS can judge.
-    """
+    """`trust`: the trust policy; `policies`: names of those attached and inline, None = they may not be read."""
 
     found: bool = True
     arn: str = ""
-    trusts_fargate: bool | None = False
+    trust: Any = None
     policies: frozenset[str] | None = None
 
     @property
     def objects(self) -> bool:
-        return not self.found or self.trusts_fargate is False or self.policies == frozenset()
+        return True  # whom it trusts is judged elsewhere
 
 
 @dataclass(frozen=True)
@@ -290,12 +262,21 @@ class Facts:
 
 
 class Aws:
-    """The questions and changes of one region and account; safe to share between threads. Raises only `AwsError`."""
+    """The questions and changes of one region and account; safe to share between threads. Raises only `AwsError`.
 
-    def __init__(self, clients: Mapping[str, Any], region: str, monotonic: Callable[[], float]) -> None:
+    `ready` asks nobody, and raises where no credentials are at hand that are good for a minute.
+    """
+
+    def __init__(
+        self,
+        clients: Mapping[str, Any],
+        region: str,
+        monotonic: Callable[[], float],
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self.region = region
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
-        self._monotonic = monotonic
+        self._monotonic, self.ready = monotonic, ready
         self._facts: dict[tuple[str, str], tuple[float, Any]] = {}
 
     def account(self) -> tuple[str, str]:
@@ -384,8 +365,8 @@ class Aws:
             role = _call(self._iam.get_role, RoleName=name)["Role"]
         except _Absent:
             return RoleFact(found=False)
-        trust = _trusts_fargate(role.get("AssumeRolePolicyDocument"))
-        return RoleFact(arn=role["Arn"], trusts_fargate=trust, policies=_unless_forbidden(lambda: self._policies(name)))
+        trust = role.get("AssumeRolePolicyDocument")
+        return RoleFact(arn=role["Arn"], trust=trust, policies=_unless_forbidden(lambda: self._policies(name)))
 
     def _policies(self, role: str) -> frozenset[str]:
         attached = _all(self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role)
@@ -415,6 +396,150 @@ class Aws:
         return _all(self._ec2, "describe_route_tables", "RouteTables", Filters=[{"Name": "vpc-id", "Values": vpcs}])
 
 
+# Credentials
+
+# What is good when a create is about to be marked is good for the create, 5 s later at most.
+READY_SECONDS, SIGN_SECONDS = 60.0, 30.0
+RENEW_SECONDS = 900.0  # before the end; at half of the life of what lives shorter
+STATIC_SECONDS = 300.0  # what has no end is read again: somebody may have written the file anew
+AGAIN_SECONDS = (1.0, 60.0)  # after a failure, doubled each time
+
+
+class Keys(NamedTuple):
+    """What signs a request, as botocore has it, and when that ends: seconds since 1970, None for never."""
+
+    frozen: Any
+    ends: float | None
+
+
+class Credentials:
+    """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
+
+    One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
+    command, and once for all of them. A renewal that fails is remembered, and told once what is
+    there is no longer good for use.
+    """
+
+    def __init__(self, fetch: Callable[[], Keys], now: Callable[[], float] = time.time) -> None:
+        self._fetch, self._now = fetch, now
+        self._keys: Keys | None = None
+        self._failure: AwsError | None = None
+        self._renew_at = self._wait = 0.0
+
+    def step(self) -> float:
+        """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
+        least, most = AGAIN_SECONDS
+        if self._failure or self._now() >= self._renew_at:
+            try:
+                self._take(self._fetch())
+            except AwsError as error:
+                fields = {"reason": error.reason, "message": str(error)}
+                log.warning('failed credentials reason=%(reason)s message="%(message)s"', fields)
+                self._failure, self._wait = error, min(most, max(least, 2 * self._wait))
+                return self._wait
+        return min(most, max(least, self._renew_at - self._now()))
+
+    def good_for(self, seconds: float = READY_SECONDS) -> bool:
+        keys = self._keys
+        return keys is not None and (keys.ends is None or keys.ends - self._now() >= seconds)
+
+    def ready(self) -> None:
+        """Raise where nothing is there that is good for `READY_SECONDS`."""
+        self.get_frozen_credentials(READY_SECONDS)
+
+    def get_frozen_credentials(self, seconds: float = SIGN_SECONDS) -> Any:
+        """Return what signs this request; botocore asks in the worker's thread."""
+        if (keys := self._keys) and self.good_for(seconds):
+            return keys.frozen
+        failure = self._failure or Retryable("CredentialsExpired" if keys else "NoCredentials", NOT_YET)
+        raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
+
+    def load_credentials(self) -> Credentials:
+        return self  # to a session, this is also the chain of sources
+
+    def get_deferred_property(self, _name: str) -> Callable[[], None]:
+        return lambda: None
+
+    def _take(self, keys: Keys) -> None:
+        now = self._now()
+        left = 2 * STATIC_SECONDS if keys.ends is None else keys.ends - now
+        if left < READY_SECONDS:
+            raise Retryable("CredentialsExpired", AGED)
+        self._keys, self._failure, self._wait = keys, None, 0.0
+        self._renew_at = now + min(max(left - RENEW_SECONDS, left / 2), left - READY_SECONDS)
+
+
+NOT_YET = "AWS credentials are being fetched. If it lasts, check the way from the pod to STS or the Pod Identity agent."
+AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
+NOWHERE = (
+    "No source of AWS credentials was found. Give the ServiceAccount an IAM role (IRSA or Pod Identity) and make the "
+    "pod anew, as it gets its variables then; elsewhere set the usual AWS variables."
+)
+# By botocore's names for them: what a source is to a user, and what mends it; the last for others.
+SOURCES: Mapping[str, tuple[str, str]] = {
+    "assume-role-with-web-identity": ("AWS_WEB_IDENTITY_TOKEN_FILE",
+        "Let the pod read the token that the variable names, and reach STS (in a private cluster, a VPC endpoint)."),
+    "container-role": ("AWS_CONTAINER_CREDENTIALS_FULL_URI",
+        "See that the Pod Identity agent runs on the node and the ServiceAccount has an association, and let the pod "
+        "read the file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names."),
+    "env": ("AWS_ACCESS_KEY_ID", "Set AWS_SECRET_ACCESS_KEY too, and AWS_CREDENTIAL_EXPIRATION to a time to come."),
+    "iam-role": ("the metadata of the instance", "Give the instance a role, or better the ServiceAccount."),
+    "sso": ("the SSO login of the AWS profile", "Log in again: aws sso login."),
+    "custom-process": ("credential_process of the AWS profile", "Mend the command: it has 10 s to print them as JSON."),
+    "": ("the AWS profile", "Correct AWS_PROFILE, or what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE hold."),
+}  # fmt: skip
+UNCONFIGURED = (errors.ProfileNotFound, errors.ConfigParseError, errors.InvalidConfigError)
+ENDED = (errors.UnauthorizedSSOTokenError, errors.TokenRetrievalError, errors.LoginRefreshRequired, RuntimeError)
+# What botocore's providers raise beside its own errors, as they look at nothing that others wrote
+# before they use it; RuntimeError for what has ended, EOFError where a question meets nobody.
+UNFETCHED = (
+    BotoCoreError, ClientError, ResponseParserError, OSError, ValueError, LookupError, TypeError, AttributeError,
+    ArithmeticError, RuntimeError, EOFError,
+)  # fmt: skip
+
+
+def fetch(region: str, popen: Callable[..., Any]) -> Keys:
+    """Ask the sources of the AWS CLI, all read anew, commands by `popen`, which is to end them; raise `AwsError`."""
+    source = ""
+    try:
+        for provider in _chain(region, popen):
+            source = provider.METHOD
+            if (found := provider.load()) is not None:
+                frozen, ends = found.get_frozen_credentials(), getattr(found, "_expiry_time", None)
+                return Keys(frozen, ends.timestamp() if ends else None)
+    except UNFETCHED as error:
+        raise _unfetched(source, error) from error
+    raise Retryable("NoCredentials", NOWHERE)
+
+
+def _chain(region: str, popen: Callable[..., Any]) -> list[Any]:
+    for name in ("botocore.credentials", "botocore.tokens"):  # their traceback of what is told here
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    session = botocore.session.get_session()
+    session.set_config_variable("region", region)
+    session.set_default_client_config(_config())
+    timeout = session.get_config_variable("metadata_service_timeout")
+    session.set_config_variable("metadata_service_timeout", min(timeout, READ_SECONDS))
+    session.set_config_variable("metadata_service_num_attempts", 1)
+    chain = session.get_component("credential_provider")
+    chain.get_provider("custom-process")._popen = popen
+    named = chain.get_provider("assume-role")._profile_provider_builder  # by one profile as the source of its role
+    named._create_process_provider = lambda name: ProcessProvider(name, lambda: session.full_config, popen)
+    return list(chain.providers)
+
+
+def _unfetched(source: str, error: Exception) -> AwsError:
+    if isinstance(error, ClientError) and isinstance(answer := _translated(error), AwsError):
+        return type(answer)(answer.reason, str(answer))  # never unclear: it was about no change
+    what, mend = SOURCES.get(source, SOURCES[""])
+    words = str(error) if isinstance(error, BotoCoreError | ClientError | OSError) else repr(error)
+    said = " ".join(words.split())[:300].rstrip(". ")
+    reason = "CredentialsExpired" if isinstance(error, ENDED) else "NoCredentials"
+    return Retryable(reason, f"No AWS credentials from {what}: {said}. {mend}")
+
+
+# The way to AWS
+
 SERVICES = ("eks", "ec2", "iam", "sts")
 
 
@@ -427,29 +552,50 @@ class Observe(Protocol):
 def connect(
     region: str,
     connections: int,
+    credentials: Credentials,
     observe: Observe = lambda _service, _operation, _code, _seconds: None,
     monotonic: Callable[[], float] = time.monotonic,
 ) -> dict[str, Any]:
-    """Return one client a service; call it in one thread, at the start: sessions are not safe to
-    share.
+    """Return one client a service, which signs with `credentials`; raise `AwsError` where the region can't be used.
 
-    Raises `AwsError` where the region or the AWS configuration can't be used.
+    A profile that can't be read may be mended while we run: then the clients are made at their use.
     """
-    config = Config(
-        connect_timeout=CONNECT_SECONDS,
-        read_timeout=READ_SECONDS,
-        retries={"mode": "standard", "total_max_attempts": 1},
-        max_pool_connections=connections,
-        user_agent_extra="fargate-operator",
-    )
-    try:
-        session = boto3.Session(region_name=region)
-        clients = {name: session.client(name, config=config) for name in SERVICES}
-    except (BotoCoreError, ValueError) as error:
-        raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
-    for name, client in clients.items():
-        _watch(name, client, observe, monotonic)
-    return clients
+
+    @cache
+    def made() -> dict[str, Any]:  # each time in a session of its own: they are not safe to share
+        session = botocore.session.get_session()
+        session.register_component("credential_provider", credentials)
+        try:
+            maker = boto3.Session(region_name=region, botocore_session=session)
+            clients = {name: maker.client(name, config=_config(max_pool_connections=connections)) for name in SERVICES}
+        except UNCONFIGURED as error:
+            raise _unfetched("", error) from error
+        except (BotoCoreError, ValueError) as error:
+            raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
+        for name, client in clients.items():
+            _watch(name, client, observe, monotonic)
+        return clients
+
+    with suppress(Retryable):
+        made()
+    return {name: _Late(made, name) for name in SERVICES}
+
+
+def _config(**more: Any) -> Config:
+    """Return the limits of each call on our behalf, fetching credentials included."""
+    once = {"mode": "standard", "total_max_attempts": 1}
+    limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retries": once}
+    return Config(user_agent_extra="fargate-operator", **limits, **more)
+
+
+class _Late(NamedTuple):
+    """A client that is made once the AWS configuration can be read."""
+
+    made: Callable[[], Mapping[str, Any]]
+    service: str
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.made()[self.service], name)
 
 
 def _watch(service: str, client: Any, observe: Observe, monotonic: Callable[[], float]) -> None:
@@ -462,7 +608,7 @@ def _watch(service: str, client: Any, observe: Observe, monotonic: Callable[[], 
         ended(context, parsed.get("Error", {}).get("Code", "OK"))
 
     def broke_off(exception: Exception, context: dict[str, Any], **_: object) -> None:
-        ended(context, type(exception).__name__)
+        ended(context, getattr(exception, "reason", type(exception).__name__))  # the former if it was never signed
 
     def ended(context: dict[str, Any], code: str) -> None:
         operation, at = context["asked"]
@@ -481,11 +627,6 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         return method(**request)
     except ClientError as error:
         raise _translated(error) from error
-    except NoCredentialsError as error:
-        mend = (
-            "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."
-        )
-        raise Retryable("NoCredentials", f"{error}. {mend}") from error
     except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
         said = str(error).partition("\n")[0]
         mend = "If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints)."
@@ -576,40 +717,6 @@ def _public(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> bool:
         route.get("State") == "active" and str(route.get("GatewayId")).startswith("igw-")
         for route in routes.get("Routes") or ()
     )
-
-
-def _trusts_fargate(document: Any) -> bool | None:
-    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged.
-
-    None where that can't be said from here: a check is never stricter than AWS itself.
-    """
-    if not isinstance(document, dict):
-        return None
-    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
-    allowing = [each for each in statements if each.get("Effect") == "Allow"]
-    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
-        return None
-    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
-    if any(FARGATE_PRINCIPAL in services for services in named):
-        return True
-    return None if any("*" in services for services in named) else False
-
-
-def _assumes(actions: Any) -> bool:
-    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
-    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
-
-
-def _services(principal: Any) -> set[str]:
-    if principal == "*":
-        return {"*"}
-    named = principal if isinstance(principal, dict) else {}
-    services = {str(each).lower() for each in _many(named.get("Service"))}
-    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
-
-
-def _many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from aws import Aws, AwsError, Profile, Refused, View
+from aws import Aws, AwsError, Profile, Refused
 from kube import Key
 
 POLL_MOST_SECONDS = 15.0
@@ -23,6 +23,37 @@ BLIND_TURN_SECONDS = 60.0  # for which one that was in flight when seen last is 
 # These concern the way to AWS, and so every profile: the reading waits for better times. Any other
 # answer concerns one profile alone.
 NO_ANSWER = {"Throttled", "AwsUnreachable", "NoCredentials", "CredentialsExpired"}
+
+
+@dataclass(frozen=True)
+class View:
+    """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds.
+
+    `unknown` are those that EKS lists and does not let us see, with its answer.
+    """
+
+    found: bool
+    profiles: Mapping[str, Profile]
+    at: float
+    unknown: Mapping[str, AwsError] = field(default_factory=dict)
+
+    @property
+    def names(self) -> frozenset[str]:
+        return frozenset(self.profiles) | frozenset(self.unknown)
+
+    @property
+    def profiles_in_flight(self) -> tuple[Profile, ...]:
+        return tuple(profile for profile in self.profiles.values() if profile.in_flight)
+
+    def showing(self, name: str, seen: Profile | AwsError | None) -> View:
+        """Return this view with what a later look at one name has shown."""
+        profiles = {known: each for known, each in self.profiles.items() if known != name}
+        unknown = {known: each for known, each in self.unknown.items() if known != name}
+        if isinstance(seen, Profile):
+            profiles[name] = seen
+        elif seen is not None:
+            unknown[name] = seen
+        return replace(self, profiles=profiles, unknown=unknown)
 
 
 @dataclass

@@ -27,7 +27,7 @@ import yaml
 
 import aws
 import kube
-from clusters import Reading
+from clusters import Reading, View
 from kube import Key, Object
 from plan import (
     AddFinalizer,
@@ -131,7 +131,9 @@ def ask(
     options: argparse.Namespace, region: str, settings: Settings, now: datetime, monotonic: Callable[[], float]
 ) -> Outcome:
     """Run a command that looks at AWS."""
-    edge = aws.Aws(aws.connect(region, 2), region, monotonic)
+    credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command))
+    credentials.step()
+    edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
     if options.command == "export":
         return export(edge, settings.cluster, options.namespace, everything=options.all)
     return foretell(edge, settings, options.filename, options.namespace, now)
@@ -440,12 +442,12 @@ def export(edge: aws.Aws, cluster: str, namespace: str, *, everything: bool) -> 
     return Outcome(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
 
 
-def whole_view(edge: aws.Aws, cluster: str) -> aws.View:
+def whole_view(edge: aws.Aws, cluster: str) -> View:
     """Return the profiles of a cluster as they are now."""
     return Reading(0.0).go_on(edge, cluster, set())
 
 
-def free_name(profile: str, namespace: str, view: aws.View) -> Key:
+def free_name(profile: str, namespace: str, view: View) -> Key:
     """Return a name that Kubernetes can hold: what it can of the profile's own, with digits where that is taken."""
     name, taken = slug(profile), {owner_of(each) for each in view.profiles.values()}
     alone = name == profile or [*map(slug, view.profiles)].count(name) == 1
@@ -549,7 +551,7 @@ class Forecast:
     settings: Settings
     controller: str
     now: datetime
-    clusters: dict[str, tuple[Home, aws.View]] = field(default_factory=dict)
+    clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
 
     def of(self, key: Key, obj: Object) -> Iterator[tuple[str, str]]:
         """Yield what would be done for a valid object, each as a word and the rest of the sentence."""
@@ -608,7 +610,7 @@ def applied(key: Key, spec: Object, live: Object, now: datetime) -> Object:
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
 
 
-def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[list[Change], Report, aws.View]:
+def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[list[Change], Report, View]:
     """Follow the plan as if each change went well at once; return the changes, where it ends, and the cluster then."""
     changes: list[Change] = []
     while True:
@@ -630,7 +632,7 @@ def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[
                 case = replace(case, view=after(case, action), memory=remember(case))
 
 
-def after(case: Case, change: Change) -> aws.View:
+def after(case: Case, change: Change) -> View:
     """Return the cluster once EKS is done with a change."""
     match change:
         case CreateProfile(name=name, spec=spec):

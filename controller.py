@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -53,6 +53,7 @@ CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
 PROBE_SECONDS = 10  # for a request to arrive
+CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
 
@@ -81,13 +82,14 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     namespaces = sorted(config.namespace) or [""]
     api = kube.connect(config.workers + len(namespaces) + 4)
+    credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command))
     try:
-        clients = aws.connect(config.region, config.workers + 2, metrics.asked_aws)
+        clients = aws.connect(config.region, config.workers + 2, credentials, metrics.asked_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
     told = metrics.asked_kube
     sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic)
+    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics), Health(time.monotonic)
     queue.close()
     elector, check = None, lambda: None
@@ -110,7 +112,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     }  # fmt: skip
     health.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
-    return Process(config, sources, store, queue, informers, controller, health, metrics, elector)
+    return Process(config, sources, store, queue, informers, controller, health, metrics, elector, credentials)
 
 
 def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
@@ -122,6 +124,13 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
         heard.set_to_current_time()
 
     return told
+
+
+class Credentials(Protocol):
+    """What signs requests to AWS; `step` fetches it, and says when to come again."""
+
+    def step(self) -> float: ...
+    def good_for(self) -> bool: ...
 
 
 @dataclass
@@ -137,6 +146,8 @@ class Process:
     health: Health
     metrics: Metrics
     elector: LeaderElector | None
+    credentials: Credentials
+    fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
     lost: bool = False
@@ -147,6 +158,8 @@ class Process:
 
         The Lease is given up only if they have ended by then; else it expires.
         """
+        # Without a beat: a source that hangs is a matter of the objects that need it, and no restart mends it.
+        self._start("credentials", self._fetch, RETRY_SECONDS, beat=lambda: None)
         informers = [self._start(name, each.run_once, RELIST_SECONDS) for name, each in self.informers.items()]
         acting = [self._start("elector", self._elect, (LOOK_SECONDS, LOOK_SECONDS))] if self.elector else []
         if not self.elector:
@@ -166,6 +179,15 @@ class Process:
             self.elector.release()
         return 0
 
+    def _fetch(self) -> None:
+        """Have credentials fetched; once there are some again, every object looks."""
+        before = self.credentials.good_for()
+        wait = self.credentials.step()
+        if self.credentials.good_for() and not before:
+            self._look_at_all()
+        self.fetched.set()
+        self.stop.wait(wait)
+
     def _elect(self) -> None:
         elector = cast("LeaderElector", self.elector)
         try:
@@ -182,14 +204,24 @@ class Process:
     def _lead(self) -> None:
         """Start to act: on every object as the store has it now, and on views read from now on."""
         self.queue.open()
-        for key in (("", self.config.cluster_name), *map(key_of, self.store.objects())):
-            self.queue.add(key)
+        self._look_at_all()
+        self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
 
-    def _start(self, name: str, run_once: Callable[[], object], bounds: tuple[float, float]) -> threading.Thread:
-        backoff, beat = Backoff(bounds, random.random), self.health.beat(name)
-        thread = threading.Thread(target=loop, args=(run_once, backoff, self.stop, beat), name=name, daemon=True)
+    def _look_at_all(self) -> None:
+        for key in (("", self.config.cluster_name), *map(key_of, self.store.objects())):
+            self.queue.add(key)
+
+    def _start(
+        self,
+        name: str,
+        run_once: Callable[[], object],
+        bounds: tuple[float, float],
+        beat: Callable[[], None] | None = None,
+    ) -> threading.Thread:
+        backoff, moved = Backoff(bounds, random.random), beat or self.health.beat(name)
+        thread = threading.Thread(target=loop, args=(run_once, backoff, self.stop, moved), name=name, daemon=True)
         thread.start()
         return thread
 

@@ -17,15 +17,19 @@ import json
 import logging
 import os
 import random
+import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from kubernetes.client import ApiClient, ApiException, Configuration
-from kubernetes.config import ConfigException, load_kube_config
+from kubernetes.config import ConfigException, exec_provider
+from kubernetes.config.dateutil import parse_rfc3339
+from kubernetes.config.exec_provider import ExecProvider
 from kubernetes.config.incluster_config import InClusterConfigLoader
-from kubernetes.config.kube_config import KubeConfigMerger
+from kubernetes.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
@@ -48,6 +52,7 @@ WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflecto
 # any more.
 SILENCE_SECONDS = 135.0
 TOO_MANY = 429  # HTTP's: ask again later
+COMMAND_SECONDS = 10.0  # for a command that makes credentials
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
 # What the client raises over a kubeconfig that is not one; it looks at nothing before it uses it.
@@ -331,7 +336,10 @@ def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiCli
             files = (str(service_account / "token"), str(service_account / "ca.crt"))
             _PodLoader(*files).load_and_set(config)
         else:
-            load_kube_config(_kubeconfig(), client_configuration=config)
+            merged = KubeConfigMerger(_kubeconfig())
+            if not merged.config:
+                raise ConfigException("Invalid kube-config file. No configuration found.")
+            _KubeconfigLoader(merged.config, config_persister=merged.save_changes).load_and_set(config)
     except UNREADABLE as error:
         raise KubeError(f"no way to the API server: {' '.join(str(error).split())}") from error
     config.retries = False
@@ -349,6 +357,64 @@ class _PodLoader(InClusterConfigLoader):  # type: ignore[misc]  # the client has
     def _read_token_file(self) -> None:
         super()._read_token_file()
         self.token = self.token.rstrip()
+
+
+class Command(subprocess.Popen[Any]):
+    """A command that makes credentials: killed, with all that it has started, after `COMMAND_SECONDS`."""
+
+    def __init__(self, args: Sequence[str], **options: Any) -> None:
+        self._alone = options.get("stdin") is None  # one that may ask somebody stays at its terminal
+        super().__init__(args, start_new_session=self._alone, **options)
+
+    def communicate(self, *_: Any, **__: Any) -> tuple[Any, Any]:
+        """Return what it has written; `TimeoutError` if it had to be killed."""
+        try:
+            return super().communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            if self._alone:
+                os.killpg(self.pid, 9)
+            self.kill()
+            self.wait()
+            raise TimeoutError(f"it had not ended after {COMMAND_SECONDS:.0f} s and was killed") from error
+
+
+# The client waits for a plugin for as long as it takes; this is where it has from what starts one.
+exec_provider.subprocess = SimpleNamespace(Popen=Command, PIPE=subprocess.PIPE)
+
+
+class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client has no types
+    """The client's own, but for a plugin that gives no credentials: the client logs that, and goes on as nobody."""
+
+    def _load_from_exec_plugin(self) -> bool:
+        if "exec" not in self._user:
+            return False
+        plugin, folder = self._user["exec"], self._get_base_path(self._cluster.path)
+        try:
+            self._take(ExecProvider(plugin, folder, self._cluster).run(), folder)
+        except UNREADABLE as error:
+            command = plugin.safe_get("command")
+            raise ConfigException(
+                f"the exec plugin {command} of the kubeconfig gives no credentials: {error}"
+            ) from error
+        return True
+
+    def _take(self, status: Object, folder: str) -> None:
+        if "token" in status:
+            self.token = f"Bearer {status['token']}"
+        else:
+            self.cert_file, self.key_file = (
+                FileOrData(
+                    {key: status[key]},
+                    None,
+                    key,
+                    folder,
+                    base64_file_content=False,
+                    temp_file_path=self._temp_file_path,
+                ).as_file()
+                for key in ("clientCertificateData", "clientKeyData")
+            )
+        if "expirationTimestamp" in status:
+            self.expiry = parse_rfc3339(status["expirationTimestamp"])
 
 
 def eks_cluster() -> tuple[str, str]:

@@ -17,8 +17,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import AwsError, Facts, Profile, ProfileSpec, Refused, View
-from clusters import POLL_MOST_SECONDS
+from aws import AwsError, Facts, Profile, ProfileSpec, Refused
+from clusters import POLL_MOST_SECONDS, View
 from kube import Object
 from spec import (
     CONTROLLER_KEY,
@@ -332,7 +332,7 @@ class Case:
         """What AWS would have against the profile that is to be made, as far as the facts are known."""
         if not (self.spec and self.facts):
             return []
-        return [each for check in OBJECTIONS for each in check(self.home, self.view, self.spec, self.facts)]
+        return [each for check in OBJECTIONS for each in check(self.home, self.view.found, self.spec, self.facts)]
 
 
 def case_of(

@@ -20,8 +20,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
-from aws import Aws, AwsError, Busy, Profile, Refused, View
-from clusters import Cluster, Reading, describe
+from aws import Aws, AwsError, Busy, Profile, Refused
+from clusters import Cluster, Reading, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from plan import (
@@ -401,6 +401,7 @@ class Reconciler:
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
         asked, lost = asked_for(case, create.name), lost_before(case, p.status)
+        self._aws.ready()  # before the mark: nothing is fetched between it and the create
         marked_in_time = self._mark(p, case, create, asked)
         if not marked_in_time:
             return None

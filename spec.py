@@ -30,7 +30,6 @@ from aws import (
     Profile,
     ProfileSpec,
     SubnetFact,
-    View,
     selector,
 )
 from kube import Key, Object
@@ -412,15 +411,15 @@ def no_such(home: Home) -> str:
     return f"{where}: {mend} with another spec.clusterName."
 
 
-def no_cluster(home: Home, view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    if not view.found or (facts.cluster and not facts.cluster.found):
+def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+    if not found or (facts.cluster and not facts.cluster.found):
         yield Objection("ClusterNotFound", no_such(home))
     elif facts.cluster and facts.cluster.status != "ACTIVE":
         text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield Objection("ClusterNotActive", text)
 
 
-def wrong_subnets(home: Home, _view: View, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
     vpc = facts.cluster.vpc if facts.cluster else ""
     for name, subnet in facts.subnets.items():
         where = f"spec.subnets: {name}"
@@ -446,7 +445,7 @@ def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterat
         yield Objection("SubnetUnsupportedZone", f"{where} is in {place}: {mend}.")
 
 
-def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
+def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
     role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
     if not role:
         return
@@ -457,11 +456,45 @@ def wrong_role(home: Home, _view: View, spec: ProfileSpec, facts: Facts) -> Iter
         text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
         yield Objection("RoleNotFound", text)
         return
-    if role.trusts_fargate is False:
+    if trusts_fargate(role.trust) is False:
         mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
         yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
     if role.policies is not None and not role.policies:
         yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
+
+
+def trusts_fargate(document: Any) -> bool | None:
+    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged.
+
+    None where that can't be said from here: a check is never stricter than AWS itself.
+    """
+    if not isinstance(document, dict):
+        return None
+    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
+    allowing = [each for each in statements if each.get("Effect") == "Allow"]
+    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
+        return None
+    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
+    if any(FARGATE_PRINCIPAL in services for services in named):
+        return True
+    return None if any("*" in services for services in named) else False
+
+
+def _assumes(actions: Any) -> bool:
+    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
+    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
+
+
+def _services(principal: Any) -> set[str]:
+    if principal == "*":
+        return {"*"}
+    named = principal if isinstance(principal, dict) else {}
+    services = {str(each).lower() for each in _many(named.get("Service"))}
+    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)

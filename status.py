@@ -370,8 +370,8 @@ REASONS: Mapping[str, Reason] = {
     "AwsUnavailable": waits("AWS answered with an error of its own"),
     "AwsUnreachable": waits("AWS could not be reached, or gave no answer in time"),
     "AwsError": waits("AWS answered with something that the operator does not know"),
-    "NoCredentials": waits("the pod has no AWS credentials"),
-    "CredentialsExpired": waits("AWS takes the credentials for expired or wrongly signed"),
+    "NoCredentials": waits("the operator has no AWS credentials; the message names the source that gives none"),
+    "CredentialsExpired": waits("the credentials have ended, or AWS takes them for expired or wrongly signed"),
     "Suspended": Reason(
         (Phase.IDLE,),
         "spec.suspend is true; when the object is deleted, its profile stays until that is unset",

@@ -18,10 +18,10 @@ from typing import Any
 
 import urllib3.exceptions
 
-from aws import Aws, connect
+from aws import Aws, Credentials, connect, fetch
 from controller import Census, Controller
 from informer import Informer, Store
-from kube import Kube
+from kube import Command, Kube
 from metrics import Metrics
 from reconcile import Reconciler
 from spec import Settings
@@ -131,6 +131,7 @@ class Bench:
     trip: Callable[[], None] = lambda: None
     namespace: str = ""  # that it serves, "" for all
     skew: timedelta = timedelta(0)  # of the controller's wall clock, beside that of AWS and of the API server
+    credentials_ready: Callable[[], None] = lambda: None
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -149,7 +150,7 @@ class Bench:
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
-        edge = Aws(tripped, self.world.region, self.clock.monotonic)
+        edge = Aws(tripped, self.world.region, self.clock.monotonic, self._ready)
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.add, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
@@ -166,6 +167,9 @@ class Bench:
 
     def _around(self) -> None:
         self.trip()
+
+    def _ready(self) -> None:
+        self.credentials_ready()
 
     def step(self) -> bool:
         """Let the informer catch up, then work on one key; say whether one was due."""
@@ -289,7 +293,9 @@ CLIENTS: dict[str, Any] = {}
 
 def _clients(region: str) -> dict[str, Any]:
     """Make the clients once for all tests: that alone takes half a second."""
-    CLIENTS.update(connect(region, 4))
+    credentials = Credentials(lambda: fetch(region, Command))
+    credentials.step()
+    CLIENTS.update(connect(region, 4, credentials))
     return CLIENTS
 
 

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
 from aws import Aws, AwsError, ProfileSpec, selector
+from spec import trusts_fargate
 from tests.contract.eks_calls import (
     ISSUE,
     SELECTORS,
@@ -469,7 +470,7 @@ class TestFacts:
         for kind in ROLES:
             role = edge.facts("demo", ProfileSpec(account.roles[kind], frozenset())).role
             assert role and role.found and role.arn == account.roles[kind]
-            seen[kind] = role.trusts_fargate, sorted(role.policies or ())
+            seen[kind] = trusts_fargate(role.trust), sorted(role.policies or ())
         assert seen == {
             "good": (True, ["AmazonEKSFargatePodExecutionRolePolicy"]),
             "no-trust": (False, ["AmazonEKSFargatePodExecutionRolePolicy"]),

@@ -11,10 +11,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
+from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
+from aws import Retryable
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
@@ -144,7 +145,7 @@ FAULTS: tuple[Fault, ...] = (
     Fault("proxy error", "before", _aws, _refusal("502", 502, "Bad Gateway")),
     Fault("denied", "before", _aws, _refusal("AccessDeniedException", 403, "User is not authorized to perform this")),
     Fault("expired token", "before", _aws, _refusal("ExpiredTokenException", 403)),
-    Fault("no credentials", "before", _aws, _raise(NoCredentialsError)),
+    Fault("no credentials", "before", _aws, _raise(lambda: Retryable("NoCredentials", "as planned"))),
     Fault("unreachable", "before", _aws, _raise(lambda: EndpointConnectionError(endpoint_url=URL))),
     Fault("timeout", "before", _aws, _timeout),
     Fault("updating", "before", _named("CreateFargateProfile", "DeleteFargateProfile"),
@@ -431,6 +432,11 @@ def _not_active(world: World, _place: Place, rand: random.Random) -> None:
     world.later(rand.choice((5.0, 60.0, 300.0)), lambda: account.set_cluster_status("demo", "ACTIVE"))
 
 
+def _no_credentials(world: World, _place: Place, rand: random.Random) -> None:
+    """Let STS hang, or the token be missing, and then come."""
+    world.unsigned_until = world.clock.elapsed + rand.choice((5.0, 60.0, 600.0))
+
+
 def _fail_next(world: World, _place: Place, rand: random.Random) -> None:
     issue = {"code": "AccessDenied", "message": "as planned", "resourceIds": []}
     plan = rand.choice((world.manners.fail_create, world.manners.fail_delete))
@@ -534,6 +540,7 @@ OUTSIDERS = (
     Other("cluster not active", _not_active),
     Other("fail next", _fail_next),
     Other("hide", _on_profile(_hide)),
+    Other("no credentials", _no_credentials),
 )
 SERVERS = (
     Other("compact", _compact),

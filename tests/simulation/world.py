@@ -27,7 +27,7 @@ from typing import Any, Protocol
 import urllib3.exceptions
 from botocore.exceptions import ClientError
 
-from aws import Aws
+from aws import Aws, Retryable
 from controller import RELIST_SECONDS, Controller
 from informer import Informer, Store, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
@@ -132,7 +132,8 @@ class Process:
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.elector = self._elector() if world.elect else None
         check = self.elector.check if self.elector else lambda: None
-        edge = Aws(dict.fromkeys(METHODS, Client(self.ask)), world.account.region, clock.monotonic)
+        clients = dict.fromkeys(METHODS, Client(self.ask))
+        edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(cluster, "", world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS)
         reconciler = Reconciler(
@@ -168,6 +169,7 @@ class Process:
             self.looks.pop()
 
     def ask(self, method: str, request: Object) -> Object:
+        self.world.sign()
         arn = str(request.get("resourceArn", ""))
         about = (
             arn.partition(":fargateprofile/")[2].rpartition("/")[0]
@@ -384,6 +386,7 @@ class World:
     expects: str = ""  # the reason with which default/web has to rest, if a story knows better than the oracle
     calls: Counter[str] = field(default_factory=Counter)
     crashes: int = 0
+    unsigned_until: float = 0.0  # no process has AWS credentials before: STS hangs, a token is missing
 
     def __post_init__(self) -> None:
         self.rand = random.Random(self.seed)
@@ -596,9 +599,15 @@ class World:
         self.manners.fail_deletes.clear()
         for process in self.processes:
             process.held_until = 0.0
+        self.unsigned_until = 0.0
         for cluster in self.account.clusters:
             self.account.set_cluster_status(cluster, "ACTIVE")
         self.note("script", CALM)
+
+    def sign(self) -> None:
+        """Raise where there are no credentials to sign a request with; nothing is sent then."""
+        if self.clock.elapsed < self.unsigned_until:
+            raise Retryable("NoCredentials", "as planned")
 
     # What others do
 

@@ -8,6 +8,7 @@ import json
 import re
 import socketserver
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -909,6 +910,100 @@ def test_a_kubeconfig_that_may_not_be_read_is_told(monkeypatch: pytest.MonkeyPat
     with pytest.raises(KubeError):
         connect(2)
     assert eks_cluster() == ("", "")
+
+
+# What a kubeconfig's command gives
+
+WITHOUT_END = "import subprocess, sys, time; subprocess.Popen(['sleep', '60']); time.sleep(60)"
+
+
+def with_plugin(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch, status: Obj | None = None, code: str = ""
+) -> str:
+    """Let the kubeconfig name a command that prints such a status, or does what the code says; return its path."""
+    plugin, version = tmp_path / "plugin", "client.authentication.k8s.io/v1"
+    said = json.dumps({"apiVersion": version, "kind": "ExecCredential", "status": status})
+    plugin.write_text(f"#!{sys.executable}\n{code or f'print({said!r})'}\n")
+    plugin.chmod(0o755)
+    config = json.loads(kubeconfig(url, tmp_path / "kubeconfig").read_text())
+    config["users"][0]["user"] = {"exec": {"apiVersion": version, "command": str(plugin), "args": ["get-token"]}}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    return str(plugin)
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "COMMAND_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_command_that_hangs_is_killed_and_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    plugin = with_plugin(tmp_path, server.url, monkeypatch, code=WITHOUT_END)
+    started = time.monotonic()
+    with pytest.raises(KubeError, match=rf"exec plugin {plugin} .* had not ended after .* and was killed"):
+        connect(2)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise SystemExit('log in first')", "log in first"),
+        ("print('rubbish')", "decode"),
+        ("print('{}')", "missing key"),
+        ("print('[]')", "missing key"),
+    ],
+)
+def test_a_command_that_gives_nothing_is_named_and_nobody_goes_on_as_nobody(
+    api: ApiServer, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str, said: str
+) -> None:
+    plugin = with_plugin(tmp_path, server.url, monkeypatch, code=code)
+    with pytest.raises(KubeError, match=rf"exec plugin {plugin} of the kubeconfig gives no credentials: .*{said}"):
+        connect(2)
+    assert api.log == []
+
+
+@pytest.mark.parametrize("status", [None, {}, {"clientCertificateData": "a"}])
+def test_a_command_without_a_token_or_a_whole_certificate_is_named(
+    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, status: Obj | None
+) -> None:
+    plugin = with_plugin(tmp_path, server.url, monkeypatch, status)
+    with pytest.raises(KubeError, match=rf"exec plugin {plugin} "):
+        connect(2)
+
+
+def test_a_command_that_is_not_there_is_named(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    plugin = with_plugin(tmp_path, server.url, monkeypatch, {})
+    Path(plugin).unlink()
+    with pytest.raises(KubeError, match=rf"exec plugin {plugin} .*No such file"):
+        connect(2)
+
+
+@pytest.mark.usefixtures("hurry")
+def test_a_command_s_token_is_sent_and_asked_for_again_when_it_has_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with Raw(plain(b'{"metadata": {"resourceVersion": "1"}}')) as raw:
+        status = {"token": "first", "expirationTimestamp": "2020-01-01T00:00:00Z"}
+        plugin = with_plugin(tmp_path, raw.url, monkeypatch, status)
+        edge = Kube(connect(2), "pod-1")
+        with_plugin(tmp_path, raw.url, monkeypatch, status | {"token": "second"})
+        edge.list()
+        assert "Bearer second" in raw.heads[0]
+        with_plugin(tmp_path, raw.url, monkeypatch, code=WITHOUT_END)
+        with pytest.raises(KubeError, match=rf"exec plugin {plugin} .* was killed"):
+            edge.list()
+        assert len(raw.heads) == 1
+
+
+def test_a_command_s_certificate_is_used(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given = {"clientCertificateData": "a certificate", "clientKeyData": "a key"}
+    with_plugin(tmp_path, server.url, monkeypatch, given)
+    config = connect(2).configuration
+    assert (Path(config.cert_file).read_text(), Path(config.key_file).read_text()) == ("a certificate", "a key")
 
 
 # eks_cluster

@@ -37,6 +37,7 @@ OWNERS = {
     "prometheus_client": {"metrics", "controller"},
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}
+COMMANDS = {"kube": {"subprocess"}}  # of others, that make credentials; they are ended when they take too long
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
 MODULES = sorted(path.stem for path in ROOT.glob("*.py"))
 EDGES_AND_RULES = [name for name in MODULES if name != "controller"]
@@ -129,7 +130,7 @@ def test_the_engine_knows_aws_only_where_the_parts_are_wired() -> None:
 
 @pytest.mark.parametrize("module", EDGES_AND_RULES)
 def test_only_the_engine_starts_threads_and_hears_signals_others_may_lock(module: str) -> None:
-    assert imports(module).keys() & THREADS == set()
+    assert imports(module).keys() & THREADS <= COMMANDS.get(module, set())
     used = {name for _, name in calls(module) if name.startswith("threading.")}
     assert used <= {"threading.Lock", "threading.Condition"}
 

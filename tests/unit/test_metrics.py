@@ -16,6 +16,7 @@ import aws
 from clusters import Reading
 from controller import Census, Health
 from informer import Store
+from kube import Command
 from metrics import Metrics
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.docs import DOCUMENTS, ROOT, table
@@ -161,7 +162,9 @@ def test_clusters_that_objects_only_name_make_no_series(b: Bench) -> None:
 def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list_too() -> None:
     metrics = Metrics()
     with in_process(Manners(max_profiles=200)) as world:
-        clients = aws.connect(world.region, 2, metrics.asked_aws)
+        credentials = aws.Credentials(lambda: aws.fetch(world.region, Command))
+        credentials.step()
+        clients = aws.connect(world.region, 2, credentials, metrics.asked_aws)
         edge = aws.Aws(clients, world.region, time.monotonic)
         for number in range(101):  # a page holds 100
             world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, View, selector
+from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
+from clusters import View
 from plan import (
     PLAN,
     AddFinalizer,
@@ -48,10 +49,15 @@ HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")
 ROLE = "arn:aws:iam::123456789012:role/pods"
 OURS = {OWNER_KEY: "default/web", CONTROLLER_KEY: "uid-1"}
 SPEC = ProfileSpec(ROLE, frozenset({selector("web", {})}), frozenset({"subnet-1"}))
+TRUST = {
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "eks-fargate-pods.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    ]
+}
 GOOD = Facts(
     ClusterFact(status="ACTIVE", vpc="vpc-1"),
     {"subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)},
-    RoleFact(arn=ROLE, trusts_fargate=True, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"})),
+    RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"})),
 )
 KOPF = ("KopfFinalizerMarker",)
 OTHER_OWNER = {OWNER_KEY: "team-b/web", CONTROLLER_KEY: "uid-1"}
