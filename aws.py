@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import boto3
 import botocore.session
@@ -543,22 +543,17 @@ def _unfetched(source: str, error: Exception) -> AwsError:
 SERVICES = ("eks", "ec2", "iam", "sts")
 
 
-class Observe(Protocol):
-    """Is told of each request: `code` is AWS's for an error, the name of what broke off, or OK."""
-
-    def __call__(self, service: str, operation: str, code: str, seconds: float, /) -> None: ...
-
-
 def connect(
     region: str,
     connections: int,
     credentials: Credentials,
-    observe: Observe = lambda _service, _operation, _code, _seconds: None,
-    monotonic: Callable[[], float] = time.monotonic,
+    watch: Callable[[str, Any], None] = lambda _service, _client: None,
 ) -> dict[str, Any]:
-    """Return one client a service, which signs with `credentials`; raise `AwsError` where the region can't be used.
+    """Return one client a service, which signs with `credentials`.
 
-    A profile that can't be read may be mended while we run: then the clients are made at their use.
+    Raises `AwsError` where the region can't be used. `watch` is told of each client with its service,
+    before its first use. A profile that can't be read may be mended while we run: then the clients are
+    made at their use.
     """
 
     @cache
@@ -573,7 +568,7 @@ def connect(
         except (BotoCoreError, ValueError) as error:
             raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
         for name, client in clients.items():
-            _watch(name, client, observe, monotonic)
+            watch(name, client)
         return clients
 
     with suppress(Retryable):
@@ -596,26 +591,6 @@ class _Late(NamedTuple):
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.made()[self.service], name)
-
-
-def _watch(service: str, client: Any, observe: Observe, monotonic: Callable[[], float]) -> None:
-    """Let `observe` be told of each request, also of each page of a list; `context` is botocore's, one a request."""
-
-    def asked(model: Any, context: dict[str, Any], **_: object) -> None:
-        context["asked"] = model.name, monotonic()
-
-    def answered(parsed: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
-        ended(context, parsed.get("Error", {}).get("Code", "OK"))
-
-    def broke_off(exception: Exception, context: dict[str, Any], **_: object) -> None:
-        ended(context, getattr(exception, "reason", type(exception).__name__))  # the former if it was never signed
-
-    def ended(context: dict[str, Any], code: str) -> None:
-        operation, at = context["asked"]
-        observe(service, operation, code, monotonic() - at)
-
-    for event, told in {"before-call": asked, "after-call": answered, "after-call-error": broke_off}.items():
-        client.meta.events.register(event, told)
 
 
 class _Absent(Exception):

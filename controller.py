@@ -84,7 +84,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     api = kube.connect(config.workers + len(namespaces) + 4)
     credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command))
     try:
-        clients = aws.connect(config.region, config.workers + 2, credentials, metrics.asked_aws)
+        clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
     told = metrics.asked_kube

@@ -164,10 +164,11 @@ class Informer:
     """Keeps the store like the API server, and tells the queue what moved: list once, then watch
     after watch.
 
-    A session that told something, were it a bookmark, is resumed from the last version heard. One
-    that told nothing is answered by a new list, and so is 410: a server whose etcd was restored
-    from a snapshot takes our version for one of its future, and is silent until it comes to it.
-    What vanished meanwhile is found by what the list does not name.
+    A session that the server ended in its time, and in which it told something, were it a bookmark,
+    is resumed from the last version heard. Every other end is answered by a new list, also silence:
+    whoever went away may be back in an older state, as after a restore of etcd from a snapshot. To
+    such a server our version is one of its future: it says nothing until it has come to it, and
+    then nothing of what was before. What vanished is found by what the list does not name.
     """
 
     def __init__(
@@ -190,23 +191,18 @@ class Informer:
     def run_once(self) -> None:
         """List if there is nothing to resume from, then follow one watch to its end.
 
-        Raises the edge's errors, and one after a session that told nothing: the loop rests then. It
-        does not after a 410, unless it comes straight after a list.
+        Raises the edge's errors, so that the loop rests, and one where a session told nothing. But
+        a 410 is none if the watch has moved since the list: then the next one may come at once.
         """
         if not self._version:
             self._list()
-        told = self._told
         try:
             self._follow()
-        except kube.Gone as error:
+        except kube.KubeError as error:
             self._version = ""
-            if not self._told:  # to list at once would be a hot loop
+            if not (isinstance(error, kube.Gone) and self._told):
                 raise
             log.info("listing anew: %s", error)
-        except kube.KubeError:
-            if self._told == told:
-                self._version = ""
-            raise
 
     def _list(self) -> None:
         self._store.begin(self._namespace)

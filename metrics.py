@@ -5,7 +5,8 @@ What it is not: the counting of objects at a scrape, and the server, which are t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from prometheus_client import (
@@ -51,7 +52,8 @@ FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = 
 class Metrics:
     """What /metrics shows, each family from the start, at 0 where its labels are known before."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._monotonic = monotonic
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more a counter, which nobody reads
         self.registry = CollectorRegistry()
         self._families: dict[str, Any] = {}
@@ -64,6 +66,25 @@ class Metrics:
 
     def __getitem__(self, name: str) -> Any:
         return self._families[name]
+
+    def watch_aws(self, service: str, client: Any) -> None:
+        """Count each request of a botocore client, also each page of a list; `context` is botocore's, one a request."""
+
+        def asked(model: Any, context: dict[str, Any], **_: object) -> None:
+            context["asked"] = model.name, self._monotonic()
+
+        def answered(parsed: Mapping[str, Any], context: dict[str, Any], **_: object) -> None:
+            ended(context, parsed.get("Error", {}).get("Code", "OK"))
+
+        def broke_off(exception: Exception, context: dict[str, Any], **_: object) -> None:
+            ended(context, getattr(exception, "reason", type(exception).__name__))  # the former if never signed
+
+        def ended(context: dict[str, Any], code: str) -> None:
+            operation, at = context["asked"]
+            self.asked_aws(service, operation, code, self._monotonic() - at)
+
+        for event, told in {"before-call": asked, "after-call": answered, "after-call-error": broke_off}.items():
+            client.meta.events.register(event, told)
 
     def asked_aws(self, service: str, operation: str, code: str, seconds: float) -> None:
         self["aws_api_requests_total"].labels(service, operation, code).inc()

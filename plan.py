@@ -290,8 +290,16 @@ class Case:
 
     @property
     def unseen(self) -> tuple[str, AwsError] | None:
-        """A profile that could be this object's and can't be looked at, with what AWS says."""
-        return next((each for each in self.view.unknown.items() if self.who.may_name(each[0])), None)
+        """A profile that could be this object's and can't be looked at, with what AWS says.
+
+        Where a profile serves as wanted, only the one that status has recorded counts.
+        """
+        serves = self.serving is not None and self.serving.active and self.meets(self.serving)
+        goes_on = serves and not self.who.deleting
+        for name, error in self.view.unknown.items():
+            if self.who.may_name(name) and (name == self.memory.profile_name or not goes_on):
+                return name, error
+        return None
 
     @property
     def rest(self) -> datetime | None:
@@ -582,12 +590,6 @@ def take_over_from_kopf(c: Case, profile: Profile) -> TagProfile:
     return TagProfile(profile, c.owner_tags, why, "Adopted")
 
 
-def not_to_be_seen(c: Case) -> tuple[str, AwsError] | None:
-    """What could be the object's holds up all but one thing: a profile that serves as wanted goes on."""
-    serves = c.serving and c.serving.active and c.meets(c.serving)
-    return None if serves and not c.who.deleting else c.unseen
-
-
 def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
     return (c.failed, c.rest) if c.failed and c.rest else None
 
@@ -626,7 +628,7 @@ _ROWS = (
     Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and not_to_be_seen(c), wait_to_see),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.unseen, wait_to_see),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
@@ -636,7 +638,7 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("what may be its own is not to be seen", not_to_be_seen, wait_to_see),
+    Row("what may be its own is not to be seen", lambda c: c.unseen, wait_to_see),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
     Row("owned, failed, resting", failed_and_resting, resting),

@@ -501,6 +501,10 @@ class ApiServer:
         """Return the writes from the `start`-th on, to be looked at and not to be changed."""
         return self._history[plural][start:]
 
+    def changes_after(self, plural: str, resource_version: str) -> list[Change]:
+        """Return the writes after a version, to be looked at and not to be changed."""
+        return self._after(plural, version_of(resource_version))
+
     def has_news(self, plural: str, resource_version: str) -> bool:
         """Say whether a watch from this version would have something to tell: an event, or that it is too old."""
         version = version_of(resource_version)

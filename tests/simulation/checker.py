@@ -35,11 +35,13 @@ SLEPT = "slept before a create"
 CHANGED = "changed after the look"
 FINALIZERS = "finalizers stripped"
 TAGS = "tags stripped"
+SET_BACK = "set back"
 EXCEPTIONS = {
     SLEPT: "a create that came 2 min after its check, or after a later one of the same object: its process slept (S1)",
     CHANGED: "a profile or an object that others changed between the last look at it and a change (S2)",
     FINALIZERS: "a human who took finalizers away by hand (S1, S3)",
     TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
+    SET_BACK: "an API server that was set back: a profile that was made, or whose create was marked, since (S1, S3)",
 }
 # What EKS refuses by quotas, network and roles; what else it refuses of an input holds in every account.
 OF_THIS_ACCOUNT = re.compile("more than|Trust Policy|[Ss]ubnet|Availability Zone")
@@ -55,10 +57,11 @@ class Violation(BaseException):
 
 @dataclass
 class Made:
-    """A profile that is the controller's doing: for which object, and why it may be without it, if it may."""
+    """A profile, by the controller's doing since `at`: for which object, and why it may be without it, if it may."""
 
     key: Key
     uid: str
+    at: float
     kept: bool = False
     excuse: str = ""
 
@@ -72,6 +75,7 @@ class Checker:
         self.foreign: dict[str, dict[str, str]] = {}  # tags that outsiders have put on a profile, by ARN
         self.forgotten: set[str] = set()  # ARNs of profiles of which nobody can tell any more who set which tag
         self.unguarded: set[str] = set()  # uids of objects from which a human took the finalizers
+        self.lost: list[tuple[float, float]] = []  # from when to when what was written is lost
         self._latest: dict[str, Look] = {}  # by uid: the pass that has marked a create last
         self._judged = 0  # so many changes of objects have been looked at
 
@@ -81,6 +85,8 @@ class Checker:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
         if call.operation in WRITES or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
+        if call.operation == "PatchStatus":
+            no_create_is_marked_that_can_t_be_signed(process, call)
 
     def before(self, process: Process, call: Call) -> None:
         """Judge a call in the moment in which it takes effect."""
@@ -140,7 +146,10 @@ class Checker:
         uid = look.mark["metadata"]["uid"] if look.mark else ""
         if self.world.clock.elapsed - look.marked_at >= self.world.lost_create or self._latest.get(uid) is not look:
             excuse = SLEPT
-        self.made[arn] = Made(look.key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
+        if any(since < look.marked_at <= until for since, until in self.lost):
+            excuse = SET_BACK
+        excuse = FINALIZERS if uid in self.unguarded else excuse
+        self.made[arn] = Made(look.key, uid, self.world.clock.elapsed, excuse=excuse)
 
     def _tagged(self, process: Process, request: Object) -> None:
         arn, key = request["resourceArn"], process.look.key
@@ -148,10 +157,14 @@ class Checker:
         if OWNER_KEY in request["tags"] and obj:
             excuse = self.made[arn].excuse if arn in self.made else ""
             uid = obj["metadata"]["uid"]
-            self.made[arn] = Made(key, uid, excuse=FINALIZERS if uid in self.unguarded else excuse)
+            excuse = FINALIZERS if uid in self.unguarded else excuse
+            self.made[arn] = Made(key, uid, self.world.clock.elapsed, excuse=excuse)
 
     def _status_written(self, process: Process, obj: Object) -> None:
         process.look.proved = obj
+        arn, meta = obj.get("status", {}).get("profileArn", ""), obj["metadata"]
+        if arn in self.made and self.made[arn].excuse == SET_BACK and guarded(obj):  # it is taken up again
+            self.made[arn] = Made((meta["namespace"], meta["name"]), meta["uid"], self.world.clock.elapsed)
         if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
             process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
             self._latest[obj["metadata"]["uid"]] = process.look
@@ -172,6 +185,20 @@ class Checker:
 
     def status_lost(self, obj: Object) -> None:
         self.forgotten.update(each.body["fargateProfileArn"] for each in self.profiles() if self.owns(obj, each.body))
+
+    def set_back(self, taken: float, lost: list[Change]) -> None:
+        """Excuse what was made since the snapshot was taken; what it says of marks and tags is lost as well."""
+        self._judged = len(self.world.api.changes(PLURAL, 0))
+        self.lost.append((taken, self.world.clock.elapsed))
+        for arn, made in self.made.items():
+            if made.at > taken:
+                made.excuse = SET_BACK
+                self.forgotten.add(arn)
+            obj = self.world.api.peek(PLURAL, *made.key)
+            made.kept = made.kept and not (obj and guarded(obj))
+        for change in lost:
+            for obj in filter(None, (change.before, change.after)):
+                self.status_lost(obj)
 
     def tags_stripped(self, arn: str) -> None:
         if arn in self.made:
@@ -289,6 +316,20 @@ def s4_nothing_is_sent_while_something_is_known_to_fly(process: Process, call: C
     flying = [name for name, profile in known.items() if profile["status"] in {"CREATING", "DELETING"}]
     if flying:
         raise Violation("S4", f"{process.name} sends {call} and knows that {flying[0]} is in flight")
+
+
+def no_create_is_marked_that_can_t_be_signed(process: Process, call: Call) -> None:
+    """A mark whose create is never sent holds the object's deletion up for as long as a lost create does."""
+    namespace, _, name = call.about.partition("/")
+    obj = process.world.api.peek(PLURAL, namespace, name) or {}
+    stands, written = (_marked_at(each) for each in (obj, call.request))
+    if process.world.clock.elapsed < process.world.unsigned_until and written > stands:
+        raise Violation("no mark without credentials", f"{process.name} marks a create of {call.about}")
+
+
+def _marked_at(obj: Object) -> str:
+    book = (obj.get("status") or {}).get("bookkeeping") or {}
+    return str(book.get("createStartedAt") or "")
 
 
 def nothing_is_changed_without_the_lease(process: Process, call: Call) -> None:

@@ -457,6 +457,11 @@ def _stale_server(world: World, _place: Place, _rand: random.Random) -> None:
         world.api.cached = int(world.api.resource_version)
 
 
+def _set_back(world: World, _place: Place, rand: random.Random) -> None:
+    """Let etcd be restored, some time from now, from a snapshot that is taken now."""
+    world.later(rand.choice((1.0, 20.0, 60.0, 200.0)), world.snapshot())
+
+
 def _hide(world: World, stored: Stored, rand: random.Random) -> None:
     """Take away the right to describe a profile, for a while."""
     about = f"{stored.body['clusterName']}/{stored.name}"
@@ -543,6 +548,7 @@ SERVERS = (
     Other("stale server", _stale_server),
     Other("hold watch", _hold),
     Other("admission", _admission),
+    Other("set back", _set_back),
 )
 MEANWHILE = (
     Other("other worker", _other_worker),

@@ -380,6 +380,34 @@ def an_orphan(world: World) -> None:
 
 
 @story
+def set_back(world: World) -> None:
+    """An object is made after the snapshot, one is deleted, and one is marked; then etcd is restored."""
+    made(world)
+    world.apply("db", tags={"a": "x"})
+    restore = world.snapshot()
+    world.run(20)
+    world.apply("api")
+    world.run(20)
+    world.delete()
+    world.run(20)
+    restore()
+    world.run(20)
+    world.apply("api")
+    world.run(30)
+
+
+@story
+def set_back_for_good(world: World) -> None:
+    """What was made after the snapshot stays without an object."""
+    made(world)
+    restore = world.snapshot()
+    world.apply("lost")
+    world.run(20)
+    restore()
+    world.run(world.resync_seconds + 20)
+
+
+@story
 def two_replicas_and_a_lease(world: World) -> None:
     world.elect = True
     world.resync_seconds = 40  # else most of what happens is that the Lease is renewed

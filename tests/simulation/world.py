@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 from aws import Aws, Retryable
 from controller import RELIST_SECONDS, Controller
 from informer import Informer, Store, key_of
-from kube import Kube, KubeError
+from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics
 from reconcile import Reconciler, Requeue
@@ -122,6 +122,7 @@ class Process:
         self.alive, self.asleep = True, False
         self.held_until = 0.0  # its watch says nothing before: a stale cache
         self.version: str | None = None  # the last that its informer has heard of
+        self.opening, self.cut = False, False  # whether it has listed and not watched yet; its watch has broken
         self.informer_at = world.clock.elapsed
         self.looks: list[Look] = []  # its passes in work, one inside the other
         self.knows: dict[str, dict[str, Object]] = {}  # by cluster and name: each profile as EKS last showed it
@@ -139,7 +140,7 @@ class Process:
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, self.wall_clock,
             clock.monotonic,
         )  # fmt: skip
-        self._reconcile = reconciler.reconcile
+        self._reconcile, self.tally = reconciler.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None)
         self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS)
         self._backoff = Backoff(RELIST_SECONDS, half)
@@ -199,7 +200,7 @@ class Process:
         return min(moments, default=None)
 
     def _has_news(self) -> bool:
-        return self.version is None or self.world.api.has_news(PLURAL, self.version)
+        return self.version is None or self.cut or self.world.api.has_news(PLURAL, self.version)
 
     def step(self) -> None:
         """Let the informer hear what there is, or else work on one key."""
@@ -240,7 +241,7 @@ class Process:
             self._backoff.forget()
         except KubeError:
             self.version = None
-            self.informer_at = self.world.clock.elapsed + self._backoff.next()
+            self.informer_at = max(self.informer_at, self.world.clock.elapsed) + self._backoff.next()
 
     def work(self) -> None:
         """Let another of its workers take a key."""
@@ -298,11 +299,16 @@ class KubeDoor:
             return Answer(200, lines=partial(self._watch, query["resourceVersion"]))
         if call.operation == "List":
             self.process.version = response.body["metadata"]["resourceVersion"]
+            self.process.opening, self.process.cut = True, False
         return Answer(response.status, json.dumps(response.body).encode())
 
     def _watch(self, version: str) -> Iterator[bytes]:
-        """Tell what has happened up to now and end, as a session does that has reached its time."""
+        """Tell what has happened up to now and end with a bookmark, as a session does that has reached its time."""
         process, api = self.process, self.process.world.api
+        process.opening, told = False, api.resource_version
+        if int(version) > int(told):  # it says nothing until it has come to it
+            process.informer_at = process.world.clock.elapsed + SILENCE_SECONDS
+            return
         try:
             events = api.events_since(PLURAL, version)
         except Expired as error:
@@ -314,8 +320,18 @@ class KubeDoor:
             meta = event["object"]["metadata"]
             call = Call("kube", "WatchEvent", f"{event['type']} {meta['namespace']}/{meta['name']}", {}, lambda: None)
             process.world.effect(process, call)
+            self._go_on()
             process.version = meta["resourceVersion"]
             yield _line(event)
+        self._go_on()
+        process.version = told
+        yield _line({"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": told}}})
+
+    def _go_on(self) -> None:
+        """Raise if the connection has broken; who listens anew may be somebody else."""
+        if self.process.cut:
+            self.process.cut = False
+            raise dropped("the server went away")
 
 
 def _line(event: Object) -> bytes:
@@ -387,12 +403,31 @@ class World:
         self.performing: Call | None = None  # the call of a process that is being carried out
         self.hidden: set[str] = set()  # "cluster/profile" that may be listed, and not described
         self.skews: dict[str, float] = {}  # seconds by which the clock of a process is ahead
+        self.restores = 0  # of etcd
         self.api.may_list_pods = True
         self.account.add_cluster("other")
         (self.api.peek("namespaces", "", "kube-system") or {})["metadata"]["uid"] = CONTROLLER
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
 
     # Processes
+
+    def snapshot(self) -> Callable[[], None]:
+        """Take a snapshot of etcd; return what restores it, once, unless another one was restored meanwhile."""
+        version, taken, restores = self.api.resource_version, self.clock.elapsed, self.restores
+
+        def restore() -> None:
+            if self.calm or self.restores != restores:
+                return
+            self.note("admin", f"restores etcd as it was at {taken:.3f}, version {version}")
+            self.restores += 1
+            self.checker.look()
+            lost = self.api.changes_after(PLURAL, version)
+            self.api.set_back(version)
+            self.checker.set_back(taken, lost)
+            for process in self.processes:
+                process.cut = not process.opening
+
+        return restore
 
     def start(self, name: str, cluster: str = "demo") -> Process:
         """Start a process in the place of the one of that name."""

@@ -24,6 +24,7 @@ from aws import AwsError, Credentials, Keys, Retryable
 from config import configure
 from controller import CREDENTIALS_SECONDS, STUCK_SECONDS, Process, build
 from kube import Command
+from metrics import Metrics
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Manners
 from tests.harness import Clock, bench
@@ -519,14 +520,15 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
 
 
 def test_an_unsigned_request_is_sent_nowhere_and_counted_by_its_reason() -> None:
-    counted = []
+    metrics = Metrics()
     credentials = Credentials(Source(Clock(), failure="no token"), Clock().time)
     credentials.step()
-    clients = aws.connect("eu-west-1", 2, credentials, lambda *told: counted.append(told[:3]))
+    clients = aws.connect("eu-west-1", 2, credentials, metrics.watch_aws)
     edge = aws.Aws(clients, "eu-west-1", time.monotonic)
     with pytest.raises(Retryable, match="no token"):
         edge.names("demo")
-    assert counted == [("eks", "ListFargateProfiles", "NoCredentials")]
+    labels = {"service": "eks", "operation": "ListFargateProfiles", "code": "NoCredentials"}
+    assert metrics.registry.get_sample_value("aws_api_requests_total", labels) == 1
 
 
 # Commands
