@@ -21,7 +21,22 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConfigNotFound,
+    ConfigParseError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    LoginError,
+    MetadataRetrievalError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOError,
+    TokenRetrievalError,
+    UnknownCredentialError,
+)
 from botocore.parsers import ResponseParserError
 
 T = TypeVar("T")
@@ -73,10 +88,18 @@ class Rule(NamedTuple):
 _CREATE, _DELETE, _TAGS = "CreateFargateProfile", "DeleteFargateProfile", "(Tag|Untag)Resource"
 _IN_USE = "ResourceInUseException"  # four meanings, told apart by the text alone (eks.md B5)
 _REFUSED = "InvalidParameterException|InvalidRequestException|BadRequestException|ValidationException"
+_NO_KEYS = "AccessDenied|Validation|InvalidParameter|NoSuchEntity|Malformed|PackedPolicy|Forbidden|Unauthorized"
+_UNKNOWN_KEY = "UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|AuthFailure|MissingAuth|IncompleteSig"
+_DENIED_BY = "(?i)(explicit deny in an?|because no) "  # then the kind of policy; IAMPolicy.json is of no help there
+_NO_REGION = (  # a zone that can't be used is another matter
+    r"(?i)^(?!.*availability zone).*(region\b.*\b(not enabled|disabled)|not opted[ -]in"
+    r"|(n't|not) (activated|supported|available) in (this |the |your )?(\w+ )?region)"
+)
+_NO_FARGATE = "not authorized to use this service|Unable to determine service/operation"  # what regions without it say
 
-# First match wins; what no row knows is retryable.
+# First match wins; of what no row knows the status says whether AWS blames the request (`fallback`).
 ERRORS: tuple[Rule, ...] = (
-    Rule("", "Thrott|TooManyRequests|RequestLimitExceeded|SlowDown", "", Retryable, "Throttled",
+    Rule("", "Thrott|TooManyRequests|RequestLimitExceeded|SlowDown|^429$", "", Retryable, "Throttled",
          "AWS asks to slow down; it is tried again by itself."),
     Rule(_CREATE, _IN_USE, "already exists", Busy, "NameTaken", "The profile of that name is looked at next."),
     Rule("", _IN_USE, "in status CREATING", Busy, "WaitingForTurn", "EKS works on one profile of a cluster at a time."),
@@ -89,10 +112,41 @@ ERRORS: tuple[Rule, ...] = (
     Rule(_TAGS, "NotFoundException|ResourceNotFoundException", "", Busy, "ProfileGone",
          "The profile has gone meanwhile; it is made again if its object still wants it."),
     Rule("", "ResourcePropagationDelay", "", Retryable, "Propagating", "It is tried again by itself."),
+    Rule("", "", f"{_DENIED_BY}(service|resource) control policy", Refused, "AccessDenied",
+         "Have those who run the AWS organization except the controller's role from that policy."),
+    Rule("", "", f"{_DENIED_BY}permissions boundary", Refused, "AccessDenied",
+         "Let the permissions boundary of the controller's role allow it."),
+    Rule("", "", f"{_DENIED_BY}session policy", Refused, "AccessDenied",
+         "Let the session policy with which the credentials were made allow it."),
+    Rule("", "", f"{_DENIED_BY}VPC endpoint policy", Refused, "AccessDenied",
+         "Let the policy of the VPC endpoint through which AWS is asked allow it."),
+    Rule("AssumeRoleWithWebIdentity", _NO_KEYS, "", Refused, "CredentialsRefused",
+         "Let the role's trust policy allow sts:AssumeRoleWithWebIdentity to this ServiceAccount, or correct the "
+         "ServiceAccount's annotation eks.amazonaws.com/role-arn."),
+    Rule("AssumeRole", _NO_KEYS, "", Refused, "CredentialsRefused",
+         "Let the role's trust policy allow sts:AssumeRole to these credentials, or correct the role of the profile."),
+    Rule("GetRoleCredentials", f"{_NO_KEYS}|InvalidRequest|ResourceNotFound", "", Refused, "CredentialsRefused",
+         "Correct sso_account_id and sso_role_name of the AWS profile, or have the permission set assigned to you."),
+    Rule("", "", "(?i)role trust policy", Refused, "CredentialsRefused", "Let the role's trust policy allow it."),
+    Rule("", "", "(?i)explicit deny", Refused, "AccessDenied",
+         "Take the Deny out of that policy, or except the controller's role from it: no permission outweighs it."),
+    Rule("", "InvalidIdentityToken|IDPRejectedClaim", "", Refused, "CredentialsRefused",
+         "Make an IAM OIDC provider for this cluster in the account of the role, with the audience sts.amazonaws.com "
+         "(eksctl utils associate-iam-oidc-provider), and let the role's trust policy name it."),
+    Rule("", "IDPCommunicationError", "", Retryable, "NoCredentials",
+         "It is tried again by itself; if it lasts, see that AWS can reach the issuer of this cluster's tokens."),
+    Rule("", "OptInRequired|RegionDisabled|SubscriptionRequired", "", Refused, "RegionRefused",
+         "Enable the region for the account (aws account enable-region), or take another region."),
+    Rule("", "", _NO_REGION, Refused, "RegionRefused",
+         "Enable the region for the account, or take a region in which EKS offers Fargate."),
+    Rule("", "", _NO_FARGATE, Refused, "RegionRefused", "Take a region in which EKS offers Fargate."),
     Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
          "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
-    Rule("", "AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|AuthFailure", "", Refused,
-         "AccessDenied", "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied",
+         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", _UNKNOWN_KEY, "", Refused, "CredentialsRefused",
+         "Give the controller credentials that AWS knows, of this partition; in a region that is not enabled for the "
+         "account it knows none: enable it then (aws account enable-region)."),
     Rule("", "ExpiredToken|RequestExpired|InvalidSignature|SignatureDoesNotMatch", "", Retryable, "CredentialsExpired",
          "If it lasts, renew the credentials of the controller's role and check the node's clock."),
     Rule("", "ResourceLimitExceeded", "", Refused, "QuotaExceeded",
@@ -106,8 +160,44 @@ ERRORS: tuple[Rule, ...] = (
     Rule(_CREATE, _REFUSED, "more than", Refused, "ParameterRefused",
          "Write fewer, or have the quota raised in Service Quotas (label pairs per selector: L-23414FF3)."),
     Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
+    Rule("", "^ClientException", "", Refused, "ParameterRefused",
+         "Mend what EKS names here: mostly a name or an ARN that is not valid, or a permission that is missing."),
     Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
          "AwsUnavailable", "It is tried again by itself."),
+    Rule("", r"^4\d\d$", "", Retryable, "AwsUnreachable",
+         "That is no answer of AWS: check what stands between it and the pod (proxies, VPC endpoints)."),
+)  # fmt: skip
+
+
+class Broken(NamedTuple):
+    """Calls that end in one of these errors, with that text (a regular expression), have no answer for `reason`."""
+
+    errors: tuple[type[Exception], ...]
+    text: str
+    reason: str
+    mend: str
+
+
+_NO_SOURCE = (
+    NoCredentialsError, CredentialRetrievalError, PartialCredentialsError, ProfileNotFound, ConfigNotFound,
+    ConfigParseError, InvalidConfigError, MetadataRetrievalError, UnknownCredentialError,
+)  # fmt: skip
+
+# First match wins; the last row knows all. Where credentials are missing, nothing was sent.
+BROKEN: tuple[Broken, ...] = (
+    Broken((SSOError, TokenRetrievalError), "", "CredentialsExpired", "Log in anew: aws sso login, with that profile."),
+    Broken((LoginError,), "", "CredentialsExpired", "Log in anew: aws login, with that profile."),
+    Broken(_NO_SOURCE, "container-role.*(non 200 response 4|parse)", "NoCredentials",
+           "The EKS Pod Identity agent refuses: bind the ServiceAccount to a role (aws eks "
+           "create-pod-identity-association), and let that trust pods.eks.amazonaws.com (sts:AssumeRole and "
+           "sts:TagSession)."),
+    Broken(_NO_SOURCE, "container-role", "NoCredentials",
+           "The EKS Pod Identity agent does not answer: see that its add-on eks-pod-identity-agent runs on the node; "
+           "on Fargate there is none, give the ServiceAccount a role by IRSA there."),
+    Broken(_NO_SOURCE, "", "NoCredentials",
+           "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."),
+    Broken((Exception,), "", "AwsUnreachable",
+           "If it lasts, check the region's name and the way from the pod to AWS (NAT gateway, VPC endpoints)."),
 )  # fmt: skip
 
 
@@ -427,15 +517,8 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         return method(**request)
     except ClientError as error:
         raise _translated(error) from error
-    except NoCredentialsError as error:
-        mend = (
-            "Give the pod an IAM role (IRSA or Pod Identity), then restart it; elsewhere set the usual AWS variables."
-        )
-        raise Retryable("NoCredentials", f"{error}. {mend}") from error
     except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
-        said = str(error).partition("\n")[0]
-        mend = "If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints)."
-        raise Retryable("AwsUnreachable", f"{said} {mend}", unclear=True) from error
+        raise _broken(error) from error
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
@@ -449,14 +532,28 @@ def _translated(error: ClientError) -> Exception:
     operation, answer = error.operation_name, error.response
     code, text = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    rule = next((rule for rule in ERRORS if _fits(rule, operation, code, text)), UNKNOWN)
-    if code in NOT_FOUND and rule is UNKNOWN:
+    rule = next((rule for rule in ERRORS if _fits(rule, operation, code, text)), None)
+    if code in NOT_FOUND and rule is None:
         return _Absent()
+    rule = rule or fallback(status)
     said = f"{operation} answered {code}: {text.rstrip('. ')}. {rule.mend}"
     return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
 
 
 UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
+BLAMED = Rule("", "", "", Refused, "AwsError", "Mend what AWS names here.")
+PASSING = {408, 425, 428, 429}  # statuses of 4xx that ask for the same request again
+
+
+def fallback(status: int) -> Rule:
+    """Return the rule for an answer that no row of `ERRORS` knows, by its HTTP status."""
+    return BLAMED if 400 <= status < 500 and status not in PASSING else UNKNOWN  # noqa: PLR2004
+
+
+def _broken(error: Exception) -> Retryable:
+    said = str(error).partition("\n")[0].rstrip(". ")
+    row = next(row for row in BROKEN if isinstance(error, row.errors) and re.search(row.text, said))
+    return Retryable(row.reason, f"{said}. {row.mend}", unclear=row.reason == "AwsUnreachable")
 
 
 def _fits(rule: Rule, *answer: str) -> bool:

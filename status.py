@@ -285,7 +285,7 @@ REASONS: Mapping[str, Reason] = {
     "Throttled": waits("AWS asks for fewer calls"),
     "AwsUnavailable": waits("AWS answered with an error of its own"),
     "AwsUnreachable": waits("AWS could not be reached, or gave no answer in time"),
-    "AwsError": waits("AWS answered with something that the operator does not know"),
+    "AwsError": waits_or_stalls("AWS answered with something that the operator does not know"),
     "NoCredentials": waits("the pod has no AWS credentials"),
     "CredentialsExpired": waits("AWS takes the credentials for expired or wrongly signed"),
     "Suspended": Reason(
@@ -319,7 +319,12 @@ REASONS: Mapping[str, Reason] = {
     "RoleNotFound": stalls("the account has no role of that ARN"),
     "RoleNotTrusted": waits_or_stalls("Fargate may not assume the role"),
     "RoleWithoutPolicy": stalls("the role has no policy at all, attached or inline"),
+    "WrongAccount": stalls("the AWS credentials are of another account than the cluster that the kubeconfig names"),
     "AccessDenied": stalls("the operator's IAM role may not make a call"),
+    "CredentialsRefused": stalls(
+        "AWS does not take the credentials: it does not know the key or token, or the role may not be assumed with it"
+    ),
+    "RegionRefused": stalls("the account may not use the region, or EKS has no Fargate there"),
     "QuotaExceeded": stalls("a quota of the account is used up; updatePolicy: Replace needs room for one profile more"),
     "ParameterRefused": stalls("EKS refuses a value; the message has its words"),
     "CreateFailed": stalls("EKS reports CREATE_FAILED; the message has its health issues", "CreateFailed"),
