@@ -38,6 +38,7 @@ from botocore.exceptions import (
     UnknownCredentialError,
 )
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 
 T = TypeVar("T")
 
@@ -452,6 +453,8 @@ class Aws:
 
 
 SERVICES = ("eks", "ec2", "iam", "sts")
+# As curl, kubectl and botocore take one: what has no scheme is http://.
+PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 
 
 class Observe(Protocol):
@@ -484,8 +487,19 @@ def connect(
     except (BotoCoreError, ValueError) as error:
         raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
     for name, client in clients.items():
+        _check_proxy(client.meta.endpoint_url)
         _watch(name, client, observe, monotonic)
     return clients
+
+
+def _check_proxy(url: str) -> None:
+    """Raise `AwsError` over a proxy of the environment that botocore can't use: it would say so in each call only."""
+    scheme = url.partition(":")[0]
+    proxy = get_environ_proxies(url).get(scheme, "")
+    if proxy and not PROXY.fullmatch(proxy):
+        kind = f"a {known}:// proxy" if (known := proxy.rpartition("://")[0]) else "not understood"
+        mend = "give http://host:port or https://host:port, or name AWS in NO_PROXY"
+        raise AwsError("", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
 
 
 def _watch(service: str, client: Any, observe: Observe, monotonic: Callable[[], float]) -> None:

@@ -27,7 +27,7 @@ import yaml
 
 import aws
 import kube
-from kube import Key, Object
+from kube import NAME, NAMESPACE, Key, Object
 from plan import (
     AddFinalizer,
     Case,
@@ -89,9 +89,6 @@ YAML_KINDS = {
 }
 MERGE = "tag:yaml.org,2002:merge"
 
-_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-NAME = rf"(?=.{{1,253}}\Z){_SUBDOMAIN}"
-NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
 NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
 FIELDS = {"apiVersion", "kind", "metadata", "spec", "status"}
@@ -132,8 +129,16 @@ def ask(
     """Run a command that looks at AWS."""
     edge = aws.Aws(aws.connect(region, 2), region, monotonic)
     if options.command == "export":
-        return export(edge, settings.cluster, options.namespace, everything=options.all)
+        return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options.filename, options.namespace, now)
+
+
+def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
+    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
+    partition, account = edge.account()
+    if wrong := settings.wrong_account(cluster, account):
+        raise aws.Refused("WrongAccount", wrong)
+    return partition, account
 
 
 def parser() -> argparse.ArgumentParser:
@@ -414,9 +419,11 @@ OWNER_TAGS = {OWNER_KEY, CONTROLLER_KEY}
 RESERVED = re.compile(rf"(?i:aws:)|({OWNER_KEY}|{CONTROLLER_KEY})\Z")
 
 
-def export(edge: aws.Aws, cluster: str, namespace: str, *, everything: bool) -> Outcome:
+def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
     """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
-    view, (_, account) = edge.view(cluster), edge.account()
+    cluster = settings.cluster
+    _, account = identify(edge, settings, cluster)
+    view = edge.view(cluster)
     where = f"EKS cluster {cluster} in {edge.region} of account {account}"
     if not view.found:
         return Outcome(2, [], [f"There is no {where}: check --cluster-name and --region."])
@@ -561,7 +568,7 @@ class Forecast:
         memory, settings = Memory.parse(obj), self.settings
         who = Identity.parse(obj, memory, settings.cluster)
         if who.cluster not in self.clusters:
-            partition, account = self.edge.account()
+            partition, account = identify(self.edge, settings, who.cluster)
             home = Home(partition, self.edge.region, account, who.cluster, self.controller)
             self.clusters[who.cluster] = home, self.edge.view(who.cluster)
         home, view = self.clusters[who.cluster]

@@ -32,7 +32,9 @@ from spec import (
     Resource,
     Settings,
     UpdatePolicy,
+    controlled_by,
     fingerprint,
+    same_tag,
     second,
     warning,
 )
@@ -197,7 +199,7 @@ class Case:
 
     def owns(self, profile: Profile) -> bool:
         """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
-        if any(profile.tags.get(key, value) != value for key, value in self.owner_tags.items()):
+        if not all(same_tag(key, profile.tags.get(key, value), value) for key, value in self.owner_tags.items()):
             return False
         if self.owner_tags.keys() <= profile.tags.keys():
             return self.who.may_name(profile.name)
@@ -307,7 +309,7 @@ class Case:
     @cached_property
     def missing_tags(self) -> dict[str, str]:
         tags = self.serving.tags if self.serving else {}
-        return {key: value for key, value in self.wanted_tags.items() if tags.get(key) != value}
+        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
@@ -503,8 +505,7 @@ def name_taken(c: Case, holder: Profile) -> Report:
 def whose(c: Case, profile: Profile) -> str:
     if OWNER_KEY not in profile.tags:
         return "without an owner"
-    ours = profile.tags.get(CONTROLLER_KEY) == c.home.controller
-    where = "" if ours else " of another Kubernetes cluster"
+    where = "" if controlled_by(profile, c.home.controller) else " of another Kubernetes cluster"
     return f"made for {profile.tags[OWNER_KEY]}{where}"
 
 

@@ -48,7 +48,6 @@ from plan import (
     wait_behind,
 )
 from spec import (
-    CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
     TIME_MAY_MEND,
@@ -56,6 +55,7 @@ from spec import (
     Identity,
     Memory,
     Settings,
+    controlled_by,
     mapping,
     no_such,
     owner_of,
@@ -206,6 +206,8 @@ class Reconciler:
             fields = {"account": self._self[1], "controller": controller, "region": self._aws.region}
             log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
         partition, account, controller = self._self
+        if wrong := self._settings.wrong_account(cluster, account):
+            raise Refused("WrongAccount", wrong)
         return Home(partition, self._aws.region, account, cluster, controller)
 
     def _observe(self, p: Pass, home: Home) -> None:
@@ -552,7 +554,7 @@ class Reconciler:
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
         controller = self._self[2] if self._self else ""
-        ours = [each for each in view.profiles.values() if controller and each.tags.get(CONTROLLER_KEY) == controller]
+        ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
         orphans = {each.name: why for each in ours if (why := self._why_orphan(each))}
         for profile in orphans.keys() - cluster.orphans:
             fields = {"cluster": name, "profile": profile, "message": orphans[profile]}

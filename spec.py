@@ -303,6 +303,18 @@ def second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def same_tag(key: str, one: str | None, other: str) -> bool:
+    """Say whether two values of a tag mean the same: blanks around a controller's id, which is a setting, do not."""
+    if one is None or key != CONTROLLER_KEY:
+        return one == other
+    return one.strip() == other.strip()
+
+
+def controlled_by(profile: Profile, controller: str) -> bool:
+    """Say whether a profile's tags name that controller."""
+    return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
+
+
 def owner_of(profile: Profile) -> Key | None:
     """Return the key of the object that a profile's tags name, None for none."""
     namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")
@@ -374,7 +386,7 @@ class Settings:
     kube-system.
 
     `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
-    all.
+    all. `account` is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
     """
 
     cluster: str
@@ -384,9 +396,20 @@ class Settings:
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    account: str = ""
+    aws_profile: str = ""
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
+
+    def wrong_account(self, cluster: str, account: str) -> str:
+        """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
+        if cluster != self.cluster or self.account in {"", account}:
+            return ""
+        there = f"Cluster {cluster} is of account {self.account}"
+        uses = f" (the kubeconfig uses AWS_PROFILE={self.aws_profile})" if self.aws_profile else ""
+        mend = f"give the controller credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
+        return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
 
 
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
