@@ -12,6 +12,7 @@ What it is not: a change, in AWS or in Kubernetes; a decision about objects, whi
 from __future__ import annotations
 
 import argparse
+import codecs
 import hashlib
 import json
 import re
@@ -64,7 +65,7 @@ COMMANDS = {
     "validate": (
         "Say what is wrong with the FargateProfile objects of manifests, without a cluster and without AWS: one line a "
         "finding, as file:line: field: what is there: what mends it. Objects of other kinds are passed over.",
-        "0 without findings, 1 with findings, 2 if a file can't be read",
+        "0 without findings, 1 with findings, 2 if a file can't be read; the others are judged all the same",
     ),
     "plan": (
         "Say what the controller would do for the FargateProfile objects of manifests if they were applied now, one "
@@ -372,25 +373,49 @@ def spec(obj: Object) -> Iterator[Finding]:
 
 def validate(files: Sequence[str]) -> Outcome:
     """Judge every FargateProfile of the files, offline."""
-    found, lines = read(files)
+    found, lines, unread = read(files)
     ours = [each for each in found if not each.passed_over]
     lines += [line for each in ours for line in each.judged()]
     said = f"{counted(len(ours), 'FargateProfile')}, {counted(len(lines), 'finding')}."
     others = Counter(each.passed_over for each in found if each.passed_over)
     over = ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
-    return Outcome(1 if lines else 0, lines, [said + (f" Passed over: {over}." if over else "")])
+    code = 2 if unread else 1 if lines else 0
+    return Outcome(code, lines, [*unread, said + (f" Passed over: {over}." if over else "")])
 
 
-def read(files: Sequence[str]) -> tuple[list[Manifest], list[str]]:
-    """Return the objects of the files, "-" for standard input, and what keeps others from being read."""
+def read(files: Sequence[str]) -> tuple[list[Manifest], list[str], list[str]]:
+    """Return the objects of the files, "-" for standard input, what is no YAML in them, and the files without a text.
+
+    One file that can't be read keeps no other from being read.
+    """
     found: list[Manifest] = []
     lines: list[str] = []
+    unread: list[str] = []
     for file in files:
-        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
-        objects, broken = manifests("stdin" if file == "-" else file, text)
-        found += objects
-        lines += broken
-    return found, lines
+        name = "stdin" if file == "-" else file
+        try:
+            raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+            objects, broken = manifests(name, decoded(raw))
+        except UnicodeDecodeError as error:
+            what = f"{error.reason} at byte {error.start} ({error.encoding})"
+            unread.append(told(name, raw.count(b"\n", 0, error.start) + 1, "", what, "save the file as UTF-8"))
+        except OSError as error:
+            unread.append(str(error))
+        else:
+            found += objects
+            lines += broken
+    return found, lines, unread
+
+
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a file as kubectl reads it: by its byte order mark, as UTF-8 without one."""
+    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), b"")
+    if not mark and b"\0" in raw[:2]:
+        raise UnicodeDecodeError("utf-16", raw, 0, 2, "no byte order mark")
+    return raw.removeprefix(mark).decode(BYTE_ORDER_MARKS.get(mark, "utf-8"))
 
 
 def counted(number: int, what: str) -> str:
@@ -505,9 +530,9 @@ FIXED = ("clusterName", "profileName")  # by crd.yaml, once the object is there
 
 def foretell(edge: aws.Aws, settings: Settings, files: Sequence[str], namespace: str, now: datetime) -> Outcome:
     """Say what the controller would do for each FargateProfile of the files, with Kubernetes if it can be asked."""
-    found, broken = read(files)
-    if broken:
-        return Outcome(2, [], broken)
+    found, broken, unread = read(files)
+    if broken or unread:
+        return Outcome(2, [], [*unread, *broken])
     ours = [each for each in found if not each.passed_over]
     try:
         kubernetes = kube.Kube(kube.connect(2), "plan")
