@@ -163,9 +163,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _namespace(text: str) -> str:
-    if not re.fullmatch(NAMESPACE, text):
+    if not re.fullmatch(NAMESPACE, text.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} can't be a namespace: {NAMESPACE_MEND}")
-    return text
+    return text.strip()
 
 
 # What a manifest says, and where.

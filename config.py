@@ -172,16 +172,14 @@ def requirement(tokens: Tokens) -> None:
     if operator in {"in", "notin"}:
         value_set(tokens)
     elif operator in {"<", ">"}:
-        tokens.take("[-+]?[0-9]+", "a whole number")
+        tokens.take("[0-9]{1,18}", "a whole number")
     elif tokens.ahead not in {"", ","}:
         tokens.take(LABEL, "the value of a label")
 
 
 def value_set(tokens: Tokens) -> None:
-    """Take values between commas and brackets; a value may be empty, the set not."""
+    """Take values between commas and brackets; a value may be empty, and so the whole set (seen on 1.36.3)."""
     tokens.take(r"\(", "(")
-    if tokens.ahead == ")":
-        tokens.take(LABEL, "the value of a label")
     closed = False
     while not closed:
         if tokens.ahead not in {",", ")"}:

@@ -53,6 +53,9 @@ CAUSES: dict[str, tuple[Exception, str, bool, tuple[str, ...]]] = {
     "a role trust policy that denies": (
         answer("AccessDenied", f"{OPERATOR}x with an explicit deny in the role trust policy"), "CredentialsRefused",
         True, ("trust policy",)),
+    "a role trust policy that does not allow": (
+        answer("AccessDenied", f"{OPERATOR}x because no role trust policy allows the action"), "CredentialsRefused",
+        True, ("trust policy",)),
     "a permission that is missing": (
         answer("AccessDeniedException", f"{DENIED}because no identity-based policy allows the action"),
         "AccessDenied", True, (IAM_POLICY,)),
