@@ -34,7 +34,7 @@ from prometheus_client import (
 import aws
 import commands
 import kube
-from config import Config, Missing, configure, log_to_stderr, place, settings
+from config import Config, Missing, configure, log_to_stderr, place, settings, tell_ignored
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -63,6 +63,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
         config = configure(arguments, environ)
         log_to_stderr(config.log_format, config.log_level)
+        tell_ignored(config)
         process = build(config, environ)
         stop_on_signals(process.stop)
         process.health.serve(config.health_address, config.health_port, process.metrics.registry)

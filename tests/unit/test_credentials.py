@@ -436,11 +436,11 @@ def of_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> Pat
 
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>Not so</Message></Error></ErrorResponse>"
 ANSWERS = [
-    (403, "AccessDenied", "AccessDenied", aws.Refused),
+    (403, "AccessDenied", "CredentialsRefused", aws.Refused),
     (400, "ExpiredTokenException", "CredentialsExpired", Retryable),
     (500, "InternalFailure", "AwsUnavailable", Retryable),
     (400, "Throttling", "Throttled", Retryable),
-    (404, "NoSuchEntity", "NoCredentials", Retryable),
+    (404, "NoSuchEntity", "CredentialsRefused", aws.Refused),
 ]
 
 
