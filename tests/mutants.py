@@ -167,7 +167,7 @@ MUTANTS = (
            "tests/unit/test_unseen.py"),
     Mutant("a mark is answered without a look", "status.py",
            "return made is not None and made.name in c.looked", "return made is not None",
-           "tests/unit/test_plan.py"),
+           "tests/unit/test_status.py"),
     Mutant("a lost create is waited for by the clock of whoever marked it", "reconcile.py",
            "return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))",
            "return self._settings.lost_create - (self._now() - p.memory.create_started_at)",

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import ClusterFact, Facts, HealthIssue, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
+from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
 from clusters import View
 from plan import (
     PLAN,
@@ -228,19 +228,6 @@ def test_a_failed_profile_rests_longer_each_time_and_at_most_ten_minutes() -> No
     assert [backoff(n).total_seconds() for n in (1, 2, 3, 6, 7, 1000)] == [15, 30, 60, 480, 600, 600]
 
 
-def test_a_failure_is_counted_once_and_anew_when_it_happens_anew() -> None:
-    failed = profile(status="DELETE_FAILED", health=(HealthIssue("InternalFailure", "x"),))
-    once = remember(case(failed))
-    assert once.failures == 1
-    assert remember(case(failed, memory=once)).failures == 1
-    on_its_way = remember(case(profile(status="DELETING"), memory=once))
-    assert remember(case(failed, memory=on_its_way)).failures == 2
-
-
-def test_what_another_cluster_is_remembered_for_is_never_forgotten_here() -> None:
-    assert remember(case(memory=ELSEWHERE)) == ELSEWHERE
-
-
 def test_a_long_creation_is_called_long() -> None:
     slow = profile(status="CREATING", created_at=NOW - timedelta(minutes=16))
     assert isinstance(answer := plan(case(slow)), Report)
@@ -312,18 +299,6 @@ def test_a_failed_replacement_is_made_again_though_the_old_one_is_wanted_back() 
     action = plan(later)
     assert isinstance(action, DeleteProfile)
     assert action.profile == failed
-
-
-def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves() -> None:
-    """A replacement whose answer was lost must not outlive its object because the old profile was seen."""
-    asked = KNOWN.but(create_started_at=NOW, create_name="web-0123abcd")
-    assert remember(case(OLD, resource=REPLACE, memory=asked)).create_started_at == NOW
-    new = profile("web-0123abcd", created_at=NOW)
-    assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at == NOW, "not looked at now"
-    looked = frozenset({new.name})
-    assert remember(case(OLD, new, resource=REPLACE, memory=asked, looked=looked)).create_started_at is None
-    before = asked.but(create_before_arn=new.arn)
-    assert remember(case(OLD, new, resource=REPLACE, memory=before, looked=looked)).create_started_at == NOW
 
 
 def test_an_edit_to_what_is_not_allowed_leaves_no_profile_too_many() -> None:
@@ -463,10 +438,3 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.serving and c.serving.active and c.meets(c.serving), "S7"
         case AddFinalizer():
             assert not c.who.deleting
-
-
-@settings(max_examples=500, deadline=None)
-@given(cases)
-def test_what_is_remembered_twice_of_the_same_sight_is_remembered_once(c: Case) -> None:
-    once = remember(c)
-    assert remember(replace(c, memory=once)) == once

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from spec import trusts_fargate
 from tests.fakes import aws as fake
 from tests.harness import Bench
 
@@ -253,49 +252,3 @@ def test_a_mended_world_is_noticed_by_itself(b: Bench) -> None:
     iam.put_role_policy(RoleName="late", PolicyName="pull", PolicyDocument=json.dumps(pull))
     b.run(200)
     assert b.ready()
-
-
-# Preflight: whom a role trusts. A check is never stricter than AWS itself.
-
-SERVICE = {"Service": "eks-fargate-pods.amazonaws.com"}
-
-
-def statement(**change: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Principal": SERVICE, "Action": "sts:AssumeRole"} | change
-
-
-@pytest.mark.parametrize(
-    ("statements", "trusts"),
-    [
-        (statement(), True),
-        ([statement()], True),
-        ([statement(Action="sts:assumerole")], True),
-        ([statement(Action="STS:AssumeRole")], True),
-        ([statement(Action="sts:Assume*")], True),
-        ([statement(Action="sts:AssumeRol?")], True),
-        ([statement(Action=["sts:TagSession", "sts:AssumeRole"])], True),
-        ([statement(Action="*")], True),
-        ([statement(Principal={"Service": ["ec2.amazonaws.com", "eks-fargate-pods.amazonaws.com"]})], True),
-        ([statement(Principal={"Service": "ec2.amazonaws.com"}), statement()], True),
-        ([statement(Condition={"ArnLike": {"aws:SourceArn": "*"}})], True),
-        ([statement(Principal="*")], None),
-        ([statement(Principal={"AWS": "*"})], None),
-        ([{"Effect": "Allow", "NotPrincipal": {"AWS": "1"}, "Action": "sts:AssumeRole"}], None),
-        ([{"Effect": "Allow", "Principal": SERVICE, "NotAction": "sts:TagSession"}], None),
-        ([statement(Effect="Deny")], False),
-        ([statement(Principal={"Service": "ec2.amazonaws.com"})], False),
-        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
-        ([statement(Action="sts:TagSession")], False),
-        ([], False),
-        (["nonsense"], False),
-    ],
-)
-def test_a_trust_policy_is_read_as_iam_reads_it_and_unknown_where_that_cannot_be_said(
-    statements: Any, trusts: bool | None
-) -> None:
-    assert trusts_fargate({"Statement": statements}) is trusts
-
-
-def test_a_trust_policy_that_cannot_be_read_is_no_objection() -> None:
-    assert trusts_fargate(None) is None
-    assert trusts_fargate("%7B%22Statement%22") is None

@@ -1,0 +1,491 @@
+"""What an object says, what its status remembers, and what is held against a create: pure values from raw objects."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+
+from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, ProfileSpec, SubnetFact, selector
+from kube import Object
+from spec import (
+    FINALIZER,
+    KOPF_FINALIZERS,
+    OBJECTIONS,
+    OWNER_KEY,
+    REQUESTED_AT,
+    Home,
+    Identity,
+    InvalidSpec,
+    Limits,
+    Memory,
+    Resource,
+    Settings,
+    fingerprint,
+    owner_of,
+    second,
+    trusts_fargate,
+    warning,
+)
+from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
+
+SUBNETS = [f"subnet-{number:017x}" for number in range(2)]
+CLUSTER_ARN, PROFILE_ARN = HOME.cluster_arn, profile().arn
+
+
+def an_object(status: object = None, spec: object = None, **meta: Any) -> Object:
+    usual = {"namespace": "default", "name": "web", "generation": 1, "creationTimestamp": "2026-11-22T08:00:00Z"}
+    return {"metadata": usual | meta, "spec": {} if spec is None else spec, "status": status}
+
+
+def fields(**change: Any) -> dict[str, Any]:
+    usual = {"podExecutionRoleArn": ROLE, "selectors": [{"namespace": "web", "labels": {"app": "a"}}]}
+    return usual | change
+
+
+def refused(spec: object, **meta: Any) -> list[str]:
+    """Return where the findings of a spec are."""
+    with pytest.raises(InvalidSpec) as raised:
+        Resource.parse(an_object(spec=spec, **meta))
+    assert all(each.what and each.mend for each in raised.value.findings)
+    return [each.where for each in raised.value.findings]
+
+
+# The spec (what a field may hold: FIELD_CASES in test_manifests; what the user sees of it: test_refusals)
+
+
+def test_a_spec_is_the_profile_that_is_wanted_its_tags_and_how_far_to_go_for_it() -> None:
+    spec = fields(subnets=SUBNETS, tags={"team": "a"}, updatePolicy="Replace", adoptionPolicy="Adopt")
+    wanted = ProfileSpec(ROLE, frozenset({selector("web", {"app": "a"})}), frozenset(SUBNETS))
+    assert Resource.parse(an_object(spec=spec)) == Resource(wanted, {"team": "a"}, "Replace", adopt=True)
+
+
+def test_what_a_spec_leaves_out_is_left_to_eks_and_nothing_is_replaced_or_taken_over() -> None:
+    found = Resource.parse(an_object(spec=fields()))
+    assert (found.profile.subnets, found.tags, found.update_policy, found.adopt) == (None, {}, "Refuse", False)
+    assert Resource.parse(an_object(spec=fields(subnets=[]))) == found
+
+
+def test_the_order_of_selectors_subnets_and_labels_means_nothing_and_neither_does_saying_it_twice() -> None:
+    a, b = {"namespace": "a", "labels": {"x": "1", "y": "2"}}, {"namespace": "b"}
+    other = [b, {"namespace": "a", "labels": {"y": "2", "x": "1"}}, {"namespace": "b", "labels": {}}]
+    one = Resource.parse(an_object(spec=fields(selectors=[a, b], subnets=SUBNETS)))
+    assert Resource.parse(an_object(spec=fields(selectors=other, subnets=[*reversed(SUBNETS)]))) == one
+
+
+@pytest.mark.parametrize(
+    ("spec", "places"),
+    [
+        (fields(podExecutionRoleArn="x", extra=1), ["podExecutionRoleArn", "extra"]),
+        (fields(tags={"aws:a": "b"}), ["tags.aws:a"]),
+        (fields(selectors=[{"namespace": "a"}, {"labels": {}}]), ["selectors[1].namespace"]),
+        (fields(selectors=[{"namespace": "a", "labels": {"bad key!": "x"}}]), ["selectors[0].labels.bad key!"]),
+        (fields(profileName="eks-x"), ["profileName"]),
+        ({}, ["podExecutionRoleArn", "selectors"]),
+    ],
+)
+def test_each_finding_says_where_it_is(spec: object, places: list[str]) -> None:
+    assert refused(spec) == [f"spec.{each}" for each in places]
+
+
+@pytest.mark.parametrize("spec", ["broken", 5, [1]])
+def test_a_spec_that_is_no_mapping_is_one_finding(spec: object) -> None:
+    assert refused(spec) == ["spec"]
+
+
+def test_a_name_that_no_profile_can_have_is_refused_where_it_stands() -> None:
+    assert refused(fields(), name="web.shop") == ["metadata.name"]
+    assert refused(fields(profileName="web"), name="n" * 193) == ["metadata.name"]
+    assert Resource.parse(an_object(spec=fields(profileName="web"), name="web.shop"))
+
+
+def test_a_finding_tells_apart_what_yaml_has_made_of_a_word() -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        Resource.parse(an_object(spec=fields(tags={"cost": 5, "aws:x": "y"})))
+    assert {each.where: each.quote for each in raised.value.findings} == {
+        "spec.tags.cost": True,
+        "spec.tags.aws:x": False,
+    }
+
+
+# What status remembers
+
+
+def test_a_status_that_is_not_as_we_write_it_counts_as_lost() -> None:
+    broken: list[object] = [None, [], "x", {"profileName": 5}, {"bookkeeping": {"failures": "many"}}]
+    for status in broken:
+        assert Memory.parse(an_object(status)) == Memory()
+
+
+def test_what_others_write_into_status_is_passed_over() -> None:
+    status = {"observedGeneration": 1, "profileName": "web", "phase": "Fine", "bookkeeping": {"new": 1}}
+    assert Memory.parse(an_object(status)) == Memory(observed_generation=1, profile_name="web")
+
+
+def test_tries_and_failures_are_those_of_this_generation_and_the_profile_is_of_all() -> None:
+    book = {"failures": 3, "failedAt": second(NOW), "failedArn": "arn", "firstTriedAt": second(NOW)}
+    status = {"observedGeneration": 1, "profileName": "web", "bookkeeping": {**book, "createName": "web"}}
+    assert Memory.parse(an_object(status)).failures == 3
+    after = Memory.parse(an_object(status, generation=2))
+    assert after == Memory(observed_generation=1, profile_name="web", create_name="web")
+
+
+def test_a_failure_is_counted_once_a_profile() -> None:
+    later = NOW + timedelta(minutes=1)
+    once = Memory().counting("arn-1", NOW)
+    assert (once.failures, once.failed_at, once.failed_arn) == (1, NOW, "arn-1")
+    assert once.counting("arn-1", later) == once
+    assert once.counting("arn-2", later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
+
+
+def test_to_settle_forgets_the_failures_and_nothing_else() -> None:
+    known = Memory(profile_name="web", profile_arn=PROFILE_ARN, create_started_at=NOW, applied_tag_keys=("team",))
+    assert known.but(first_tried_at=NOW).counting("arn-1", NOW).settled() == known
+
+
+def test_the_keys_of_tags_are_remembered_beside_those_of_before_each_once() -> None:
+    assert Memory(applied_tag_keys=("b", "c")).with_tag_keys({"c", "a"}).applied_tag_keys == ("a", "b", "c")
+
+
+def test_a_mark_is_made_and_taken_off_as_a_whole() -> None:
+    asked = Memory().with_mark(NOW, "web", "arn-1")
+    assert (asked.create_started_at, asked.create_name, asked.create_before_arn) == (NOW, "web", "arn-1")
+    assert asked.with_mark(None, "", "") == Memory()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"create_started_at": NOW},
+        {"create_name": "web"},
+        {"profile_arn": "arn"},
+        {"cluster_arn": "arn"},
+        {"applied_tag_keys": ("team",)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_whatever_a_later_pass_needs_to_find_a_profile_is_proof(change: dict[str, Any]) -> None:
+    assert Memory().but(**change).proof != Memory().proof
+
+
+@pytest.mark.parametrize(
+    ("memory", "cluster"),
+    [
+        (Memory(), ""),
+        (Memory(cluster_arn=CLUSTER_ARN), CLUSTER_ARN),
+        (Memory(profile_arn=PROFILE_ARN), CLUSTER_ARN),
+        (Memory(profile_arn=PROFILE_ARN, cluster_arn=f"{CLUSTER_ARN}-2"), f"{CLUSTER_ARN}-2"),
+        (Memory(profile_arn="broken"), ""),
+    ],
+)
+def test_where_a_profile_was_made_is_known_by_the_cluster_or_by_the_profile(memory: Memory, cluster: str) -> None:
+    assert memory.made_in == cluster
+
+
+# Who the object is
+
+
+def identity(memory: Memory | None = None, **parts: Any) -> Identity:
+    return Identity.parse(an_object(**parts), memory or Memory(), "demo")
+
+
+def test_an_object_without_fields_is_of_the_default_cluster_its_profile_named_as_itself_and_deleted_with_it() -> None:
+    found = identity()
+    assert found == who(created_at=found.created_at, finalizers=())
+    assert found.owner == "default/web"
+
+
+def test_an_object_is_what_its_fields_say() -> None:
+    spec = {"clusterName": "other", "profileName": "api", "deletionPolicy": "Retain", "suspend": True}
+    found = identity(spec=spec, annotations={REQUESTED_AT: "now"}, deletionTimestamp="2026-11-22T09:00:00Z")
+    assert (found.cluster, found.base, found.retain, found.suspended) == ("other", "api", True, True)
+    assert (found.requested_at, found.deleting) == ("now", True)
+
+
+UNREADABLE: list[object] = [None, 5, "", "a/b", "-x", [], {"a": "b"}]
+
+
+@pytest.mark.parametrize("value", UNREADABLE)
+def test_a_name_that_can_not_be_read_is_the_one_that_status_remembers_else_the_default(value: object) -> None:
+    spec = {"clusterName": value, "profileName": value}
+    known = identity(
+        Memory(profile_name="api", profile_arn=f"{CLUSTER_ARN}-2", cluster_arn=f"{CLUSTER_ARN}-2"), spec=spec
+    )
+    assert (known.cluster, known.base) == ("demo-2", "api")
+    assert (identity(spec=spec).cluster, identity(spec=spec).base) == ("demo", "web")
+
+
+def test_a_name_that_is_left_out_is_the_default_whatever_status_remembers() -> None:
+    found = identity(Memory(profile_name="api", cluster_arn=f"{CLUSTER_ARN}-2"))
+    assert (found.cluster, found.base) == ("demo", "web")
+
+
+@pytest.mark.parametrize("value", ["Keep", "delete", None, 5, []])
+def test_a_deletion_policy_that_can_not_be_read_keeps_the_profile(value: object) -> None:
+    assert identity(spec={"deletionPolicy": value}).retain
+
+
+@pytest.mark.parametrize("spec", ["broken", 5, [1]])
+def test_an_object_whose_spec_is_no_mapping_can_be_deleted_and_keeps_its_profile(spec: object) -> None:
+    found = identity(spec=spec)
+    assert (found.cluster, found.base, found.retain) == ("demo", "web", True)
+
+
+@pytest.mark.parametrize("value", ["yes", "true", 1, None])
+def test_only_true_suspends(value: object) -> None:
+    assert not identity(spec={"suspend": value}).suspended
+
+
+def test_kopf_s_finalizers_guard_as_ours_does_and_those_of_others_do_not() -> None:
+    for ours in (FINALIZER, *KOPF_FINALIZERS):
+        found = identity(finalizers=[ours, "other"])
+        assert found.guarded
+        assert found.from_kopf == (ours != FINALIZER)
+        assert found.others_finalizers == ["other"]
+    assert not identity(finalizers=["other"]).guarded
+    assert not identity(finalizers=None).guarded
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("web", True),
+        ("web-0123abcd", True),
+        ("web-0123ABCD", False),
+        ("web-0123abc", False),
+        ("web-0123abcde", False),
+        ("webb", False),
+        ("shop", False),
+        ("web-0123abcd-0123abcd", False),
+    ],
+)
+def test_a_profile_may_be_an_object_s_by_its_name_alone_or_with_eight_hex_digits(name: str, own: bool) -> None:
+    assert who().may_name(name) == own
+    assert not who(base="w.b").may_name(name), "no character of a name is a pattern"
+
+
+# Names and times
+
+
+def test_a_fingerprint_is_eight_hex_digits_that_never_change() -> None:
+    assert re.fullmatch("[0-9a-f]{8}", fingerprint(who(), SPEC))
+    assert fingerprint(who(), SPEC) == "ba04ceee", "replacements that are on their way are found by it"
+
+
+@pytest.mark.parametrize(
+    ("owner", "spec"),
+    [
+        (who(namespace="shop"), SPEC),
+        (who(name="api"), SPEC),
+        (who(base="api"), SPEC),
+        (who(), replace(SPEC, role=f"{ROLE}-2")),
+        (who(), replace(SPEC, subnets=None)),
+        (who(), replace(SPEC, selectors=frozenset({selector("web", {"app": "a"})}))),
+    ],
+)
+def test_a_fingerprint_tells_objects_and_specs_apart(owner: Identity, spec: ProfileSpec) -> None:
+    assert fingerprint(owner, spec) != fingerprint(who(), SPEC)
+
+
+@pytest.mark.parametrize(
+    ("tag", "owner"),
+    [("default/web", ("default", "web")), ("a/b/c", ("a", "b/c")), ("web", None), ("/web", None), ("default/", None)],
+)
+def test_an_owner_is_a_namespace_and_a_name(tag: str, owner: tuple[str, str] | None) -> None:
+    assert owner_of(profile(tags={OWNER_KEY: tag})) == owner
+    assert owner_of(profile(tags={})) is None
+
+
+def test_a_time_is_written_in_utc_to_the_second() -> None:
+    east = datetime(2026, 11, 22, 9, 0, 0, 999999, timezone(timedelta(hours=1)))
+    assert second(east) == second(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
+
+
+# What those who run the controller allow
+
+
+def forbidden(limits: Limits, by: Identity | None = None, spec: ProfileSpec = SPEC) -> list[str]:
+    return [each.reason for each in limits.forbid(by or who(), spec)]
+
+
+def test_by_default_nothing_is_forbidden() -> None:
+    assert forbidden(Limits(), who(cluster="other")) == []
+
+
+@pytest.mark.parametrize(
+    ("patterns", "allowed"), [(["*"], True), (["*:role/pods", "x"], True), (["*:role/pod"], False), ([], False)]
+)
+def test_a_role_may_be_passed_that_matches_one_of_the_patterns(patterns: list[str], allowed: bool) -> None:
+    assert forbidden(Limits(roles=patterns)) == ([] if allowed else ["RoleNotAllowed"])
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "allowed"), [(["web"], True), (["web", "db"], False), (["we*"], False), (["*"], False)]
+)
+def test_an_object_selects_pods_of_its_own_namespace_where_that_is_the_limit(
+    namespaces: list[str], allowed: bool
+) -> None:
+    spec = replace(SPEC, selectors=frozenset(selector(each, {}) for each in namespaces))
+    found = forbidden(Limits(own_namespace_in="demo"), who(namespace="web"), spec)
+    assert found == ([] if allowed else ["SelectorNotAllowed"])
+
+
+def test_pods_of_another_cluster_are_nobody_s_own() -> None:
+    there = who(namespace="web", cluster="other")
+    assert forbidden(Limits(own_namespace_in="demo"), there) == ["ClusterNotAllowed"]
+
+
+def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
+    limits = Limits(roles=["none"], own_namespace_in="demo")
+    found = [*limits.forbid(who(cluster="other"), SPEC)]
+    assert [each.reason for each in found] == ["RoleNotAllowed", "ClusterNotAllowed", "SelectorNotAllowed"]
+    assert all("--allowed-roles" in each.message or "--selector-namespaces" in each.message for each in found)
+
+
+@pytest.mark.parametrize(("allowed", "may"), [([], False), (["default"], True), (["*"], True), (["def*"], False)])
+def test_only_objects_of_the_namespaces_that_are_named_may_adopt(allowed: list[str], may: bool) -> None:
+    assert Settings("demo", adoption_in=frozenset(allowed)).may_adopt("default") == may
+
+
+# Preflight
+
+
+def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC, home: Home = HOME) -> list[str]:
+    told = [each for check in OBJECTIONS for each in check(home, found, spec, facts)]
+    assert all(each.message.endswith(".") for each in told)
+    return [each.reason for each in told]
+
+
+def role(**change: Any) -> Facts:
+    assert GOOD.role
+    return replace(GOOD, role=replace(GOOD.role, **change))
+
+
+def subnet(**change: Any) -> Facts:
+    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
+    return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
+
+
+def cluster(**change: Any) -> Facts:
+    return replace(GOOD, cluster=replace(ClusterFact(status="ACTIVE", vpc="vpc-1"), **change))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reasons"),
+    [
+        (GOOD, []),
+        (cluster(found=False), ["ClusterNotFound"]),
+        (cluster(status="UPDATING"), ["ClusterNotActive"]),
+        (subnet(found=False), ["SubnetNotFound"]),
+        (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
+        (subnet(public=True), ["SubnetPublic"]),
+        (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
+        (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
+        (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
+        (
+            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
+            ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
+        ),
+        (role(found=False), ["RoleNotFound"]),
+        (role(arn=ROLE.replace("123456789012", "999999999999")), ["RoleNotFound"]),
+        (role(trust={"Statement": []}), ["RoleNotTrusted"]),
+        (role(policies=frozenset()), ["RoleWithoutPolicy"]),
+        (role(policies=frozenset({"other"})), []),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str]) -> None:
+    assert objections(facts) == reasons
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts(None, {}, None),
+        replace(GOOD, cluster=None),
+        replace(GOOD, role=None),
+        replace(GOOD, subnets={"subnet-1": None}),
+        subnet(public=None),
+        role(policies=None),
+        role(trust=None),
+    ],
+)
+def test_what_may_not_be_read_is_no_objection(facts: Facts) -> None:
+    assert objections(facts) == []
+
+
+def test_a_cluster_that_is_not_listed_is_missing_even_if_nothing_more_is_known_of_it() -> None:
+    assert objections(Facts(None, {}, None), found=False) == ["ClusterNotFound"]
+
+
+def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> None:
+    def said(account: str) -> str:
+        spec = replace(SPEC, role=ROLE.replace("123456789012", account))
+        (told,) = (each for check in OBJECTIONS for each in check(HOME, True, spec, role(found=False)))
+        return told.message
+
+    assert "make the role" in said("123456789012")
+    assert "roles of its own account only" in said("999999999999")
+
+
+@pytest.mark.parametrize(
+    ("policies", "warns"), [(None, False), ([], False), ([FARGATE_POLICY, "x"], False), (["ecr"], True)]
+)
+def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[str] | None, warns: bool) -> None:
+    known = None if policies is None else frozenset(policies)
+    assert bool(warning(SPEC, role(policies=known))) == warns
+
+
+def test_nobody_is_warned_of_what_is_not_known() -> None:
+    assert warning(SPEC, None) == warning(SPEC, replace(GOOD, role=None)) == ""
+
+
+# Preflight: whom a role trusts. A check is never stricter than AWS itself.
+
+SERVICE = {"Service": FARGATE_PRINCIPAL}
+
+
+def statement(**change: Any) -> dict[str, Any]:
+    return {"Effect": "Allow", "Principal": SERVICE, "Action": "sts:AssumeRole"} | change
+
+
+@pytest.mark.parametrize(
+    ("statements", "trusts"),
+    [
+        (statement(), True),
+        ([statement()], True),
+        ([statement(Action="sts:assumerole")], True),
+        ([statement(Action="STS:AssumeRole")], True),
+        ([statement(Action="sts:Assume*")], True),
+        ([statement(Action="sts:AssumeRol?")], True),
+        ([statement(Action=["sts:TagSession", "sts:AssumeRole"])], True),
+        ([statement(Action="*")], True),
+        ([statement(Principal={"Service": ["ec2.amazonaws.com", FARGATE_PRINCIPAL]})], True),
+        ([statement(Principal={"Service": FARGATE_PRINCIPAL.upper()})], True),
+        ([statement(Principal={"Service": "ec2.amazonaws.com"}), statement()], True),
+        ([statement(Condition={"ArnLike": {"aws:SourceArn": "*"}})], True),
+        ([statement(Principal="*")], None),
+        ([statement(Principal={"AWS": "*"})], None),
+        ([statement(Principal={"AWS": ["*"]})], None),
+        ([{"Effect": "Allow", "NotPrincipal": {"AWS": "1"}, "Action": "sts:AssumeRole"}], None),
+        ([{"Effect": "Allow", "Principal": SERVICE, "NotAction": "sts:TagSession"}], None),
+        ([statement(Effect="Deny")], False),
+        ([statement(Principal={"Service": "ec2.amazonaws.com"})], False),
+        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
+        ([statement(Action="sts:TagSession")], False),
+        ([statement(Principal=None)], False),
+        ([], False),
+        (["nonsense", None], False),
+    ],
+)
+def test_a_trust_policy_is_read_as_iam_reads_it_and_unknown_where_that_cannot_be_said(
+    statements: Any, trusts: bool | None
+) -> None:
+    assert trusts_fargate({"Statement": statements}) is trusts
+
+
+@pytest.mark.parametrize("document", [None, "%7B%22Statement%22", [], 5])
+def test_a_trust_policy_that_cannot_be_read_is_no_objection(document: object) -> None:
+    assert trusts_fargate(document) is None

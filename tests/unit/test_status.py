@@ -1,0 +1,499 @@
+"""What users see and what status remembers: conditions, events and errors, as pure values from pure values."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
+from kube import Object
+from plan import Action, Case, CreateProfile, Phase, RemoveFinalizer, Report, TagProfile, plan
+from spec import Identity, Memory, Resource, second
+from status import (
+    EVENTS,
+    REASONS,
+    TRUST_PROPAGATION,
+    answers_the_mark,
+    asked_for,
+    conditions,
+    event_of,
+    find_condition,
+    forgets_tags_of,
+    lost_before,
+    marked,
+    phase_of,
+    remember,
+    render_status,
+    report_of,
+    shown_of,
+    undone,
+    wait_behind,
+    wait_unseen,
+    write_refused,
+)
+from tests.unit.test_plan import (
+    DENIED,
+    ELSEWHERE,
+    HOME,
+    KNOWN,
+    NOW,
+    OLD,
+    OURS,
+    REPLACE,
+    ROWS,
+    SPEC,
+    case,
+    cases,
+    memories,
+    profile,
+    who,
+)
+
+LATER = NOW + timedelta(minutes=1)
+WEB = who()
+READY = Report(Phase.READY, "Active", "Profile web is ACTIVE.")
+WAITING = Report(Phase.RECONCILING, "Throttled", "AWS asks to slow down.", retry=True)
+STALLED = Report(Phase.STALLED, "RoleNotFound", "There is no such role.")
+IDLE = Report(Phase.IDLE, "Suspended", "Nothing is made.")
+
+
+def listed(
+    report: Report, old: Sequence[Object] = (), who: Identity = WEB, overlap: str = "", now: datetime = NOW
+) -> list[Object]:
+    return conditions(old, who, report, overlap, now)
+
+
+def statuses(shown: Sequence[Object]) -> dict[str, str]:
+    return {each["type"]: each["status"] for each in shown}
+
+
+# The tables know all that is said
+
+
+def stands_in_the_tables(action: Action) -> None:
+    match action:
+        case Report(phase=phase, reason=reason):
+            assert phase in REASONS[reason].phases
+        case RemoveFinalizer(event=event) | TagProfile(event=event):
+            assert event in EVENTS
+
+
+@pytest.mark.parametrize("seen", ROWS)
+def test_what_a_row_of_the_plan_says_stands_in_the_tables(seen: str) -> None:
+    stands_in_the_tables(plan(ROWS[seen][0]))
+
+
+@settings(max_examples=500)
+@given(cases)
+def test_whatever_is_seen_what_is_said_of_it_stands_in_the_tables(c: Case) -> None:
+    stands_in_the_tables(plan(c))
+
+
+@pytest.mark.parametrize("rule", [*ERRORS, UNKNOWN], ids=lambda rule: f"{rule.code} {rule.message}")
+def test_what_an_answer_of_aws_means_stands_in_the_tables(rule: Any) -> None:
+    stands_in_the_tables(report_of(rule.kind(rule.reason, "no"), None, NOW, 15))
+
+
+@pytest.mark.parametrize("report", [write_refused("the status"), undone("the tags"), undone("the tags", stalls=False)])
+def test_what_is_said_of_a_write_stands_in_the_tables_and_is_tried_again(report: Report) -> None:
+    stands_in_the_tables(report)
+    assert report.retry
+
+
+# Conditions
+
+
+@pytest.mark.parametrize(
+    ("report", "shown"),
+    [
+        (READY, {"Ready": "True"}),
+        (WAITING, {"Ready": "False", "Reconciling": "True"}),
+        (STALLED, {"Ready": "False", "Stalled": "True"}),
+        (IDLE, {"Ready": "False"}),
+    ],
+)
+def test_each_phase_has_its_conditions_and_no_other(report: Report, shown: dict[str, str]) -> None:
+    before = [listed(each) for each in (READY, WAITING, STALLED, IDLE)]
+    assert statuses(listed(report)) == shown
+    assert all(statuses(listed(replace(report, retry=False), old)) == shown for old in before)
+
+
+def test_a_condition_says_what_it_is_true_of_and_why() -> None:
+    assert find_condition("Stalled", listed(STALLED, who=who(generation=7))) == {
+        "type": "Stalled",
+        "status": "True",
+        "reason": "RoleNotFound",
+        "message": "There is no such role.",
+        "observedGeneration": 7,
+        "lastTransitionTime": "2026-11-22T08:00:00Z",
+    }
+
+
+def test_a_condition_has_its_time_from_the_last_change_of_its_status_and_of_nothing_else() -> None:
+    def since(shown: list[Object]) -> str:
+        return str(find_condition("Ready", shown)["lastTransitionTime"])
+
+    first = listed(STALLED)
+    assert since(listed(IDLE, first, now=LATER)) == second(NOW)
+    assert since(listed(READY, first, now=LATER)) == second(LATER)
+
+
+def test_a_condition_that_others_wrote_without_a_time_gets_one() -> None:
+    shown = listed(READY, [{"type": "Ready", "status": "True"}])
+    assert find_condition("Ready", shown)["lastTransitionTime"] == second(NOW)
+
+
+def test_conditions_of_others_stay_as_they_are() -> None:
+    theirs = {"type": "Synced", "status": "Unknown"}
+    assert find_condition("Synced", listed(READY, [theirs, *listed(STALLED)])) == theirs
+
+
+def test_an_overlap_is_a_condition_of_its_own_in_every_phase_as_long_as_it_lasts() -> None:
+    for report in (READY, WAITING, STALLED, IDLE):
+        shown = listed(report, overlap="shop matches the same pods.")
+        assert find_condition("Overlapping", shown)["message"] == "shop matches the same pods."
+        assert not find_condition("Overlapping", listed(report, shown))
+
+
+def test_a_look_that_failed_does_not_unsay_that_the_object_is_ready() -> None:
+    assert statuses(listed(WAITING, listed(READY))) == {"Ready": "True", "Reconciling": "True"}
+
+
+@pytest.mark.parametrize("seen", [who(generation=2), who(deleted_at=NOW)], ids=["edited", "deleted"])
+def test_what_was_ready_before_an_edit_or_a_deletion_is_unsaid_even_by_a_look_that_failed(seen: Identity) -> None:
+    assert statuses(listed(WAITING, listed(READY), seen))["Ready"] == "False"
+
+
+@pytest.mark.parametrize("reason", ["Creating", "Deleting", "Replacing"])
+def test_a_note_that_came_with_a_change_stays_while_eks_is_at_work_on_it(reason: str) -> None:
+    shown = listed(Report(Phase.RECONCILING, reason, "Profile web is at it. 3 running pods on web."))
+    after = listed(Report(Phase.RECONCILING, reason, "Profile web is at it."), shown)
+    assert {each["message"] for each in after} == {"Profile web is at it. 3 running pods on web."}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("Creating", "Profile web is at it. 3 pods."), ("Creating", "Profile db is at it.")),
+        (("Creating", "Profile web is at it. 3 pods."), ("Replacing", "Profile web is at it.")),
+        (("Throttled", "AWS asks to slow down. Now."), ("Throttled", "AWS asks to slow down.")),
+    ],
+)
+def test_a_note_goes_with_what_it_was_about(old: tuple[str, str], new: tuple[str, str]) -> None:
+    shown = listed(Report(Phase.RECONCILING, *new), listed(Report(Phase.RECONCILING, *old)))
+    assert {(each["reason"], each["message"]) for each in shown} == {new}
+
+
+# The phase, as metrics and commands read it
+
+
+@pytest.mark.parametrize(
+    ("holding", "phase"),
+    [
+        (["Ready"], Phase.READY),
+        (["Ready", "Reconciling"], Phase.RECONCILING),
+        (["Reconciling", "Stalled"], Phase.STALLED),
+        (["Synced"], Phase.IDLE),
+    ],
+)
+def test_the_phase_is_that_of_the_condition_that_matters_most(holding: list[str], phase: Phase) -> None:
+    status = {"conditions": [{"type": each, "status": "True", "lastTransitionTime": second(NOW)} for each in holding]}
+    assert phase_of(an_object(status))[0] is phase
+
+
+@pytest.mark.parametrize("report", [READY, WAITING, STALLED])
+def test_the_phase_that_is_reported_is_the_phase_that_is_read_and_since_when(report: Report) -> None:
+    assert phase_of(an_object({"conditions": listed(report)})) == (report.phase, NOW)
+
+
+def test_an_object_that_nobody_has_looked_at_is_on_its_way_since_it_was_made() -> None:
+    for status in ({}, None, "broken", {"conditions": None}):
+        assert phase_of(an_object(status)) == (Phase.RECONCILING, WEB.created_at)
+
+
+@pytest.mark.parametrize(
+    ("written", "since"),
+    [("2026-11-22T09:00:00+01:00", NOW), ("2026-11-22T08:00:00", NOW), ("soon", WEB.created_at)],
+)
+def test_a_time_that_others_wrote_is_read_as_far_as_it_is_one(written: str, since: datetime) -> None:
+    status = {"conditions": [{"type": "Stalled", "status": "True", "lastTransitionTime": written}]}
+    assert phase_of(an_object(status)) == (Phase.STALLED, since)
+
+
+def an_object(status: object) -> Object:
+    meta = {"name": "web", "namespace": "default", "generation": 1, "creationTimestamp": second(WEB.created_at)}
+    return {"metadata": meta, "status": status}
+
+
+# Events
+
+
+def told(report: Report, *before: Report) -> tuple[str, str] | None:
+    """Return the event of a report after those before."""
+    old: list[Object] = []
+    for each in before:
+        old = listed(each, old)
+    return event_of(report, old, listed(report, old))
+
+
+def on_the_way(reason: str) -> Report:
+    return Report(Phase.RECONCILING, reason, "At it.")
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        ([], "Active"),
+        ([on_the_way("Creating")], "Created"),
+        ([on_the_way("Replacing")], "Replaced"),
+        ([STALLED], "Active"),
+        ([IDLE], "Active"),
+    ],
+)
+def test_that_an_object_has_become_ready_is_told_by_what_was_under_way(before: list[Report], event: str) -> None:
+    assert told(READY, *before) == (event, READY.message)
+
+
+@pytest.mark.parametrize("report", [READY, STALLED, IDLE])
+def test_what_has_been_told_is_not_told_again(report: Report) -> None:
+    assert told(report)
+    assert told(report, report) is None
+
+
+def test_what_is_on_its_way_has_no_event() -> None:
+    assert told(on_the_way("Creating"), READY) is None
+
+
+@pytest.mark.parametrize(
+    "report", [replace(STALLED, message="There is no such role either."), replace(STALLED, reason="RoleNotTrusted")]
+)
+def test_an_object_that_stalls_for_another_reason_is_told_anew(report: Report) -> None:
+    assert told(report, STALLED) == ("Refused", f"{report.reason}: {report.message}")
+
+
+def test_a_note_starts_with_the_reason_once() -> None:
+    several = replace(STALLED, message="RoleNotFound: no role. SubnetPublic: a subnet routes.")
+    assert told(several) == ("Refused", several.message)
+
+
+@pytest.mark.parametrize(("reason", "event"), [("CreateFailed", "CreateFailed"), ("Suspended", "Suspended")])
+def test_some_reasons_have_an_event_of_their_own(reason: str, event: str) -> None:
+    (phase,) = REASONS[reason].phases
+    said = told(Report(phase, reason, "no"))
+    assert said
+    assert said[0] == event
+
+
+# The status
+
+
+def test_a_status_has_no_field_that_says_nothing() -> None:
+    assert render_status(WEB, Memory(), {}, []) == {"observedGeneration": 1, "clusterName": "demo"}
+
+
+@given(memories)
+def test_what_is_written_into_status_is_remembered_as_it_was(memory: Memory) -> None:
+    status = json.loads(json.dumps(render_status(WEB, memory, {}, [])))
+    assert Memory.parse(an_object(status)) == memory
+
+
+def test_a_profile_is_shown_in_eks_s_own_words() -> None:
+    issue = HealthIssue("AccessDenied", "No access entry.", ("web",))
+    assert shown_of(profile(status="CREATE_FAILED", health=(issue,))) == {
+        "profileStatus": "CREATE_FAILED",
+        "createdAt": "2026-11-22T07:00:00Z",
+        "health": [{"code": "AccessDenied", "message": "No access entry.", "resourceIds": ["web"]}],
+    }
+    assert shown_of(None) == {}
+
+
+# What a pass reports beside the plan's own words
+
+
+def test_a_profile_that_is_asked_for_is_said_to_be_made_or_to_replace_the_one_that_serves() -> None:
+    assert asked_for(case(), "web").reason == "Creating"
+    replacing = asked_for(case(OLD, resource=REPLACE), "web-0123abcd")
+    assert replacing.reason == "Replacing"
+    assert "web-0123abcd in the place of web" in replacing.message
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "CREATING", "CREATE_FAILED"])
+def test_a_profile_that_has_gone_without_our_doing_is_told(status: str) -> None:
+    assert "without the controller's doing" in lost_before(case(), {"profileStatus": status})
+    assert lost_before(case(profile()), {"profileStatus": status}) == ""
+
+
+@pytest.mark.parametrize("status", [{}, {"profileStatus": "DELETING"}])
+def test_a_profile_that_was_never_there_or_went_by_our_doing_is_not_told(status: Object) -> None:
+    assert lost_before(case(), status) == ""
+
+
+def test_who_waits_for_its_turn_is_told_what_is_in_flight_or_who_comes_first() -> None:
+    assert "profile db is CREATING" in wait_behind({"db": "CREATING"}, ("shop", "web")).message
+    assert "shop/web comes first" in wait_behind({}, ("shop", "web")).message
+
+
+def test_who_waits_for_what_cannot_be_seen_is_told_until_when() -> None:
+    report = wait_unseen(NOW)
+    assert (report.reason, report.until) == ("WaitingForTurn", NOW)
+    assert "2026-11-22T08:00:00Z" in report.message
+
+
+# Errors of AWS
+
+
+def meant(error: AwsError, tried: datetime | None = None) -> tuple[Phase, bool, timedelta | None]:
+    """Return the phase, whether the queue's backoff decides, and in what time it is looked at again."""
+    report = report_of(error, tried, NOW, held=30)
+    assert (report.reason, report.message) == (error.reason, str(error))
+    return report.phase, report.retry, report.until - NOW if report.until else None
+
+
+def test_what_passes_by_itself_is_tried_again_by_the_backoff() -> None:
+    assert meant(Retryable("Throttled", "slow down")) == (Phase.RECONCILING, True, None)
+
+
+def test_what_somebody_must_mend_stalls() -> None:
+    assert meant(Refused("AccessDenied", "no")) == (Phase.STALLED, False, None)
+
+
+def test_a_busy_cluster_is_asked_again_when_it_was_held_long_enough() -> None:
+    assert meant(Busy("ClusterUpdating", "an update")) == (Phase.RECONCILING, False, timedelta(seconds=30))
+
+
+def test_who_waits_for_a_turn_waits_for_what_is_seen_in_flight_and_for_no_time() -> None:
+    assert meant(Busy("WaitingForTurn", "db is CREATING")) == (Phase.RECONCILING, False, None)
+
+
+def test_a_new_role_is_given_time_to_spread_and_then_refused() -> None:
+    untrusted, moment = Refused("RoleNotTrusted", "no trust"), timedelta(seconds=1)
+    assert meant(untrusted) == (Phase.STALLED, False, None)
+    assert meant(untrusted, NOW - TRUST_PROPAGATION + moment) == (Phase.RECONCILING, False, timedelta(seconds=15))
+    assert meant(untrusted, NOW - TRUST_PROPAGATION) == (Phase.STALLED, False, None)
+
+
+def test_no_other_refusal_is_given_time() -> None:
+    assert meant(Refused("QuotaExceeded", "full"), NOW) == (Phase.STALLED, False, None)
+
+
+# What is remembered of what was seen
+
+
+def test_a_failure_is_counted_once_and_anew_when_it_happens_anew() -> None:
+    failed = profile(status="DELETE_FAILED", health=(HealthIssue("InternalFailure", "x"),))
+    once = remember(case(failed))
+    assert once.failures == 1
+    assert remember(case(failed, memory=once)).failures == 1
+    on_its_way = remember(case(profile(status="DELETING"), memory=once))
+    assert remember(case(failed, memory=on_its_way)).failures == 2
+
+
+def test_what_another_cluster_is_remembered_for_is_never_forgotten_here() -> None:
+    assert remember(case(memory=ELSEWHERE)) == ELSEWHERE
+
+
+def test_a_create_that_may_come_true_is_remembered_though_the_old_profile_serves() -> None:
+    """A replacement whose answer was lost must not outlive its object because the old profile was seen."""
+    asked = KNOWN.but(create_started_at=NOW, create_name="web-0123abcd")
+    assert remember(case(OLD, resource=REPLACE, memory=asked)).create_started_at == NOW
+    new = profile("web-0123abcd", created_at=NOW)
+    assert remember(case(OLD, new, resource=REPLACE, memory=asked)).create_started_at == NOW, "not looked at now"
+    looked = frozenset({new.name})
+    assert remember(case(OLD, new, resource=REPLACE, memory=asked, looked=looked)).create_started_at is None
+    before = asked.but(create_before_arn=new.arn)
+    assert remember(case(OLD, new, resource=REPLACE, memory=before, looked=looked)).create_started_at == NOW
+
+
+@settings(max_examples=500, deadline=None)
+@given(cases)
+def test_what_is_remembered_twice_of_the_same_sight_is_remembered_once(c: Case) -> None:
+    once = remember(c)
+    assert remember(replace(c, memory=once)) == once
+
+
+def test_nothing_is_forgotten_of_what_cannot_be_seen() -> None:
+    assert remember(case(view=DENIED, memory=KNOWN)) == KNOWN
+
+
+def test_without_a_profile_nothing_is_remembered_of_one() -> None:
+    known = KNOWN.but(cluster_arn=HOME.cluster_arn, failed_arn="arn", failures=2)
+    assert remember(case(memory=known)) == Memory(observed_generation=1, failures=2)
+
+
+def test_the_cluster_of_a_create_whose_answer_is_open_is_remembered_without_a_profile() -> None:
+    asked = Memory(observed_generation=1, create_started_at=NOW, create_name="web", cluster_arn=HOME.cluster_arn)
+    assert remember(case(memory=asked)) == asked
+
+
+def test_a_profile_that_serves_is_remembered_by_name_arn_and_cluster() -> None:
+    found = remember(case(profile(tags=OURS | {"team": "a", "cost": "1"}), resource=Resource(SPEC, {"team": "a"})))
+    assert (found.profile_name, found.profile_arn) == ("web", profile().arn)
+    assert found.cluster_arn == HOME.cluster_arn
+    assert found.applied_tag_keys == ("team",), "of its tags, those of the spec"
+
+
+def test_what_shows_a_profile_without_owner_tags_to_be_ours_is_kept_until_it_has_them_back() -> None:
+    serving, stripped = profile("web-0123abcd"), replace(OLD, tags={})
+    assert remember(case(stripped, serving, resource=REPLACE, memory=KNOWN)).profile_arn == KNOWN.profile_arn
+
+
+def test_a_profile_that_serves_as_wanted_ends_the_count_of_failures() -> None:
+    counted = KNOWN.but(failures=3, failed_at=NOW, failed_arn="arn", first_tried_at=NOW)
+    after = remember(case(profile(), memory=counted))
+    assert (after.failures, after.failed_at, after.failed_arn, after.first_tried_at) == (0, None, "", None)
+
+
+# What is remembered of a create, before it is sent
+
+
+def mark(c: Case, name: str = "web") -> Memory:
+    return marked(c, CreateProfile(name, SPEC), c.memory)
+
+
+def test_a_create_is_marked_with_its_time_its_name_and_its_cluster() -> None:
+    after = mark(case())
+    assert (after.create_started_at, after.create_name) == (NOW, "web")
+    assert (after.cluster_arn, after.first_tried_at) == (HOME.cluster_arn, NOW)
+
+
+def test_the_time_of_the_first_try_stays() -> None:
+    assert mark(case(memory=Memory(first_tried_at=NOW - TRUST_PROPAGATION))).first_tried_at == NOW - TRUST_PROPAGATION
+
+
+def test_the_tags_of_a_create_are_remembered_beside_those_of_the_create_before() -> None:
+    before = Memory(applied_tag_keys=("old",))
+    assert mark(case(resource=Resource(SPEC, {"team": "a"}), memory=before)).applied_tag_keys == ("old", "team")
+
+
+@pytest.mark.parametrize(
+    ("memory", "before"),
+    [
+        (Memory(), ""),
+        (Memory(profile_name="web", profile_arn="arn-1"), "arn-1"),
+        (Memory(create_name="web", create_before_arn="arn-1"), "arn-1"),
+        (Memory(profile_name="db", profile_arn="arn-1", create_name="db", create_before_arn="arn-2"), ""),
+    ],
+)
+def test_a_mark_knows_the_profile_that_had_its_name_before(memory: Memory, before: str) -> None:
+    assert mark(case(memory=memory)).create_before_arn == before
+
+
+def test_the_profile_that_would_answer_a_mark_is_looked_at_first() -> None:
+    asked = KNOWN.but(create_started_at=NOW, create_name="web")
+    assert answers_the_mark(case(profile(), memory=asked)) == ("web",)
+    for unanswered in (KNOWN, asked.but(create_before_arn=profile().arn), asked.but(create_name="web-0123abcd")):
+        assert answers_the_mark(case(profile(), memory=unanswered)) == ()
+    assert answers_the_mark(case(profile(status="CREATING"), memory=asked)) == (), "that would cost a write"
+
+
+def test_a_profile_is_looked_at_before_the_keys_of_tags_that_it_lacks_are_forgotten() -> None:
+    known = KNOWN.but(applied_tag_keys=("team",))
+    assert forgets_tags_of(case(profile(), memory=known)) == ("web",)
+    assert forgets_tags_of(case(profile(tags=OURS | {"team": "a"}), memory=known)) == ()
+    assert forgets_tags_of(case(memory=known)) == (), "without a profile none are forgotten"
