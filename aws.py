@@ -7,7 +7,7 @@ by their remedy. What it is not: a wait, a retry, a decision. The only importer 
 The rule of the file: absence is a value, a fact that may not be read is unknown, and every other
 answer that is not a success is one of three errors: `Retryable` (try again), `Busy` (wait for the
 turn), `Refused` (somebody must act). One attempt a call: the work queue is the retry, and a worker
-never sleeps inside botocore.
+never sleeps inside botocore, nor fetches what signs its request (`Credentials`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
-log = logging.getLogger("fargate.aws")
 T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
@@ -409,32 +408,31 @@ class Credentials:
     """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
 
     One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
-    command, and once for all of them. A renewal that fails is remembered, and told once what is
-    there is no longer good for use.
+    command, and once for all of them. A renewal that fails is remembered (`failure`), and told once
+    what is there is no longer good for use.
     """
 
     def __init__(self, fetch: Callable[[], Keys], now: Callable[[], float] = time.time) -> None:
         self._fetch, self._now = fetch, now
         self._keys: Keys | None = None
-        self._failure: AwsError | None = None
+        self.failure: AwsError | None = None
         self._renew_at = self._wait = 0.0
 
     def step(self) -> float:
         """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
         least, most = AGAIN_SECONDS
-        if self._failure or self._now() >= self._renew_at:
+        if self.failure or self._now() >= self._renew_at:
             try:
                 self._take(self._fetch())
             except AwsError as error:
-                fields = {"reason": error.reason, "message": str(error)}
-                log.warning('failed credentials reason=%(reason)s message="%(message)s"', fields)
-                self._failure, self._wait = error, min(most, max(least, 2 * self._wait))
+                self.failure, self._wait = error, min(most, max(least, 2 * self._wait))
                 return self._wait
         return min(most, max(least, self._renew_at - self._now()))
 
-    def good_for(self, seconds: float = READY_SECONDS) -> bool:
+    def good_for(self, seconds: float = READY_SECONDS) -> Keys | None:
+        """Return what is there if it is good for so long."""
         keys = self._keys
-        return keys is not None and (keys.ends is None or keys.ends - self._now() >= seconds)
+        return keys if keys and (keys.ends is None or keys.ends - self._now() >= seconds) else None
 
     def ready(self) -> None:
         """Raise where nothing is there that is good for `READY_SECONDS`."""
@@ -442,9 +440,9 @@ class Credentials:
 
     def get_frozen_credentials(self, seconds: float = SIGN_SECONDS) -> Any:
         """Return what signs this request; botocore asks in the worker's thread."""
-        if (keys := self._keys) and self.good_for(seconds):
+        if keys := self.good_for(seconds):
             return keys.frozen
-        failure = self._failure or Retryable("CredentialsExpired" if keys else "NoCredentials", NOT_YET)
+        failure = self.failure or Retryable("CredentialsExpired" if self._keys else "NoCredentials", NOT_YET)
         raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
 
     def load_credentials(self) -> Credentials:
@@ -458,7 +456,7 @@ class Credentials:
         left = 2 * STATIC_SECONDS if keys.ends is None else keys.ends - now
         if left < READY_SECONDS:
             raise Retryable("CredentialsExpired", AGED)
-        self._keys, self._failure, self._wait = keys, None, 0.0
+        self._keys, self.failure, self._wait = keys, None, 0.0
         self._renew_at = now + min(max(left - RENEW_SECONDS, left / 2), left - READY_SECONDS)
 
 

@@ -130,8 +130,10 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
 class Credentials(Protocol):
     """What signs requests to AWS; `step` fetches it, and says when to come again."""
 
+    @property
+    def failure(self) -> Exception | None: ...
     def step(self) -> float: ...
-    def good_for(self) -> bool: ...
+    def good_for(self) -> object: ...
 
 
 @dataclass
@@ -184,6 +186,9 @@ class Process:
         """Have credentials fetched; once there are some again, every object looks."""
         before = self.credentials.good_for()
         wait = self.credentials.step()
+        if self.credentials.failure:
+            fields = {"message": str(self.credentials.failure)}
+            log.warning('failed credentials message="%(message)s"', fields)
         if self.credentials.good_for() and not before:
             self._look_at_all()
         self.fetched.set()

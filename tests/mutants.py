@@ -134,13 +134,12 @@ MUTANTS = (
            "        self._aws.ready()  # before the mark: nothing is fetched between it and the create\n", "",
            "tests/unit/test_credentials.py"),
     Mutant("credentials are fetched in the worker", "aws.py",
-           "        if (keys := self._keys) and self.good_for(seconds):\n",
-           "        if not self.good_for(seconds):\n            self.step()\n"
-           "        if (keys := self._keys) and self.good_for(seconds):\n",
+           "        if keys := self.good_for(seconds):\n",
+           "        self.good_for(seconds) or self.step()\n        if keys := self.good_for(seconds):\n",
            "tests/unit/test_credentials.py"),
     Mutant("a renewal that fails forgets good credentials", "aws.py",
-           "                self._failure, self._wait = error,", "                self._keys = None\n"
-           "                self._failure, self._wait = error,",
+           "                self.failure, self._wait = error,", "                self._keys = None\n"
+           "                self.failure, self._wait = error,",
            "tests/unit/test_credentials.py"),
     Mutant("a token file that is not there is a bug", "aws.py",
            "BotoCoreError, ClientError, ResponseParserError, OSError, ValueError,",
