@@ -7,7 +7,7 @@ by their remedy. What it is not: a wait, a retry, a decision. The only importer 
 The rule of the file: absence is a value, a fact that may not be read is unknown, and every other
 answer that is not a success is one of three errors: `Retryable` (try again), `Busy` (wait for the
 turn), `Refused` (somebody must act). One attempt a call: the work queue is the retry, and a worker
-never sleeps inside botocore.
+never sleeps inside botocore, nor fetches what signs its request (`Credentials`).
 """
 
 from __future__ import annotations
@@ -29,31 +29,26 @@ from botocore.config import Config
 from botocore.credentials import ProcessProvider
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 
-log = logging.getLogger("fargate.aws")
 T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
-FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
-NO_SECONDS = 10.0  # what speaks against a create, for less: the object that it holds up looks again after 15 s
+FACTS_SECONDS = 10.0  # a fact is believed: ten objects at once ask once, and who was held up looks anew after 15 s
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
 
 
 class AwsError(Exception):
-    """What AWS answered, by remedy: `reason` is the CamelCase word for condition and event, the
-    text says the mend.
+    """What AWS answered, by remedy: `reason` is the word for condition and event, the text says the mend.
 
-    The text is the same each time that the answer means the same (`steady`); `whole`, for the log,
-    is as AWS wrote it. `unclear` means that a change which was asked for may have happened all the
-    same.
+    `unclear`: a change that was asked for may have happened all the same.
     """
 
     def __init__(self, reason: str, message: str, *, unclear: bool = False) -> None:
-        super().__init__(steady(message))
-        self.whole = message
+        super().__init__(message)
         self.reason = reason
         self.unclear = unclear
 
@@ -70,31 +65,6 @@ class Refused(AwsError):
     """Somebody must change something: the spec, a permission, a quota."""
 
 
-_ID = r"\b(extended |x-amzn?-)*(request|host|trace|correlation|reference)[ _-]?(id|token)\b[\"']?"
-_JOINED = r"[,;.]?\s*(\b(with|and|for|the)\s+)*[\"']?"  # to what stands before an id
-_SESSION = r"[\w+=,.@-]*[\w+=@-]"  # a comma or full stop at its end is the sentence's
-_MOMENT = r"\b\d{8}T\d{6}Z|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|[+-]\d\d:?\d\d)?"
-# What is another one in each answer of the same meaning, and what is put in its place.
-PASSING: tuple[tuple[str, str], ...] = (
-    # "(Service: Eks, Status Code: 400, Request ID: ...) (SDK Attempt Count: 1)"
-    (rf"\s*[(\[](?=[^()\[\]]*({_ID}|SDK attempt))[^()\[\]]*[)\]]", ""),
-    (rf"{_JOINED}{_ID}(\s*[:=]\s*|\s+(?=\S*\d))[\"']?[\w+/=-]+[\"']?", ""),
-    (r"\s*\bencoded authorization failure message:\s*\S+", ""),
-    (rf"(?P<kept>:assumed-role/[^/\s]+)/{_SESSION}", r"\g<kept>"),
-    (rf"\b(?P<kept>A[A-Z]{{2}}A[A-Z0-9]{{12,}}):{_SESSION}", r"\g<kept>"),  # a role's own id
-    (_MOMENT, "(a moment)"),
-    (r"(?<=date/time )\d{9,}", "(a moment)"),
-    (r"\s+at 0x[0-9a-f]+", ""),  # where an object of Python's is
-)
-
-
-def steady(text: str) -> str:
-    """Return a text of AWS without what differs each time: ids of requests, sessions, moments."""
-    for pattern, rest in PASSING:
-        text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
-    return " ".join(text.split()).strip(",; ")
-
-
 class Rule(NamedTuple):
     """Answers whose operation, code and message match (regular expressions) mean `kind` and `reason`."""
 
@@ -109,14 +79,22 @@ class Rule(NamedTuple):
 _CREATE, _DELETE, _TAGS = "CreateFargateProfile", "DeleteFargateProfile", "(Tag|Untag)Resource"
 _IN_USE = "ResourceInUseException"  # four meanings, told apart by the text alone (eks.md B5)
 _REFUSED = "InvalidParameterException|InvalidRequestException|BadRequestException|ValidationException"
+_NO_KEYS = "AccessDenied|Validation|InvalidParameter|NoSuchEntity|Malformed|PackedPolicy|Forbidden|Unauthorized"
+_UNKNOWN_KEY = "UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|AuthFailure|MissingAuth|IncompleteSig"
+_DENIED_BY = "(?i)(explicit deny in an?|because no) "  # then the kind of policy; IAMPolicy.json is of no help there
+_NO_REGION = (  # a zone that can't be used is another matter
+    r"(?i)^(?!.*availability zone).*(region\b.*\b(not enabled|disabled)|not opted[ -]in"
+    r"|(n't|not) (activated|supported|available) in (this |the |your )?(\w+ )?region)"
+)
+_NO_FARGATE = "not authorized to use this service|Unable to determine service/operation"  # what regions without it say
 
-# First match wins; what no row knows is retryable.
+# First match wins; of what no row knows the status says whether AWS blames the request (`fallback`).
 ERRORS: tuple[Rule, ...] = (
-    Rule("", "Thrott|TooManyRequests|RequestLimitExceeded|SlowDown", "", Retryable, "Throttled",
+    Rule("", "Thrott|TooManyRequests|RequestLimitExceeded|SlowDown|^429$", "", Retryable, "Throttled",
          "AWS asks to slow down; it is tried again by itself."),
     Rule(_CREATE, _IN_USE, "already exists", Busy, "NameTaken", "The profile of that name is looked at next."),
-    Rule("", _IN_USE, "in status CREATING", Busy, "WaitingForTurn", "EKS works on one profile of a cluster at a time."),
-    Rule("", _IN_USE, "in status DELETING", Busy, "WaitingForTurn", "EKS works on one profile of a cluster at a time."),
+    Rule("", _IN_USE, "in status (CREATING|DELETING)", Busy, "WaitingForTurn",
+         "EKS works on one profile of a cluster at a time."),
     Rule("", _IN_USE, "currently has (an )?update", Busy, "ClusterUpdating", "It goes on when the update has ended."),
     Rule("", _IN_USE, "", Busy, "ClusterBusy", "It is tried again by itself."),
     Rule("", "InvalidRequestException", "not in ACTIVE status", Busy, "ClusterNotActive",
@@ -125,10 +103,42 @@ ERRORS: tuple[Rule, ...] = (
     Rule(_TAGS, "NotFoundException|ResourceNotFoundException", "", Busy, "ProfileGone",
          "The profile has gone meanwhile; it is made again if its object still wants it."),
     Rule("", "ResourcePropagationDelay", "", Retryable, "Propagating", "It is tried again by itself."),
+    Rule("", "", f"{_DENIED_BY}(service|resource) control policy", Refused, "AccessDenied",
+         "Have those who run the AWS organization except the controller's role from that policy."),
+    Rule("", "", f"{_DENIED_BY}permissions boundary", Refused, "AccessDenied",
+         "Let the permissions boundary of the controller's role allow it."),
+    Rule("", "", f"{_DENIED_BY}session policy", Refused, "AccessDenied",
+         "Let the session policy with which the credentials were made allow it."),
+    Rule("", "", f"{_DENIED_BY}VPC endpoint policy", Refused, "AccessDenied",
+         "Let the policy of the VPC endpoint through which AWS is asked allow it."),
+    Rule("AssumeRoleWithWebIdentity", _NO_KEYS, "", Refused, "CredentialsRefused",
+         "Let the role's trust policy allow sts:AssumeRoleWithWebIdentity to this ServiceAccount, or correct the "
+         "ServiceAccount's annotation eks.amazonaws.com/role-arn."),
+    Rule("AssumeRole", _NO_KEYS, "", Refused, "CredentialsRefused",
+         "Let the role's trust policy allow sts:AssumeRole to these credentials, or correct the role of the profile."),
+    Rule("GetRoleCredentials", f"{_NO_KEYS}|InvalidRequest|ResourceNotFound", "", Refused, "CredentialsRefused",
+         "Correct sso_account_id and sso_role_name of the AWS profile, or have the permission set assigned to you."),
+    Rule("", "", "(?i)(explicit deny in the|because no) role trust policy", Refused, "CredentialsRefused",
+         "Let the role's trust policy allow it."),
+    Rule("", "", "(?i)explicit deny", Refused, "AccessDenied",
+         "Take the Deny out of that policy, or except the controller's role from it: no permission outweighs it."),
+    Rule("", "InvalidIdentityToken|IDPRejectedClaim", "", Refused, "CredentialsRefused",
+         "Make an IAM OIDC provider for this cluster in the account of the role, with the audience sts.amazonaws.com "
+         "(eksctl utils associate-iam-oidc-provider), and let the role's trust policy name it."),
+    Rule("", "IDPCommunicationError", "", Retryable, "NoCredentials",
+         "It is tried again by itself; if it lasts, see that AWS can reach the issuer of this cluster's tokens."),
+    Rule("", "OptInRequired|RegionDisabled|SubscriptionRequired", "", Refused, "RegionRefused",
+         "Enable the region for the account (aws account enable-region), or take another region."),
+    Rule("", "", _NO_REGION, Refused, "RegionRefused",
+         "Enable the region for the account, or take a region in which EKS offers Fargate."),
+    Rule("", "", _NO_FARGATE, Refused, "RegionRefused", "Take a region in which EKS offers Fargate."),
     Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
          "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
-    Rule("", "AccessDenied|UnauthorizedOperation|UnrecognizedClient|InvalidClientTokenId|AuthFailure", "", Refused,
-         "AccessDenied", "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied",
+         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", _UNKNOWN_KEY, "", Refused, "CredentialsRefused",
+         "Give the controller credentials that AWS knows, of this partition; in a region that is not enabled for the "
+         "account it knows none: enable it then (aws account enable-region)."),
     Rule("", "ExpiredToken|RequestExpired|InvalidSignature|SignatureDoesNotMatch", "", Retryable, "CredentialsExpired",
          "If it lasts, renew the credentials of the controller's role and check the node's clock."),
     Rule("", "ResourceLimitExceeded", "", Refused, "QuotaExceeded",
@@ -142,8 +152,12 @@ ERRORS: tuple[Rule, ...] = (
     Rule(_CREATE, _REFUSED, "more than", Refused, "ParameterRefused",
          "Write fewer, or have the quota raised in Service Quotas (label pairs per selector: L-23414FF3)."),
     Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
+    Rule("", "^ClientException", "", Refused, "ParameterRefused",
+         "Mend what EKS names here: mostly a name or an ARN that is not valid, or a permission that is missing."),
     Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
          "AwsUnavailable", "It is tried again by itself."),
+    Rule("", r"^4\d\d$", "", Retryable, "AwsUnreachable",
+         "That is no answer of AWS: check what stands between it and the pod (proxies, VPC endpoints)."),
 )  # fmt: skip
 
 
@@ -202,25 +216,12 @@ class ProfileSpec:
     selectors: frozenset[Selector]
     subnets: frozenset[str] | None = None
 
-    def differs(self, profile: Profile) -> dict[str, tuple[str, str]]:
-        """Return, by the name of the field in spec, (what EKS has, what is wanted) where the two are not the same."""
-        pairs = {
-            "podExecutionRoleArn": (profile.role, self.role),
-            "selectors": (_listed(map(str, profile.selectors)), _listed(map(str, self.selectors))),
-            "subnets": (_listed(profile.subnets), _listed(profile.subnets if self.subnets is None else self.subnets)),
-        }
-        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
 
 @dataclass(frozen=True)
 class ClusterFact:
     found: bool = True
     status: str = ""
     vpc: str = ""
-
-    @property
-    def objects(self) -> bool:
-        return not self.found or self.status != "ACTIVE"
 
 
 @dataclass(frozen=True)
@@ -233,10 +234,6 @@ class SubnetFact:
     outpost: str = ""
     public: bool | None = None
 
-    @property
-    def objects(self) -> bool:
-        return not self.found or bool(self.public)
-
 
 @dataclass(frozen=True)
 class RoleFact:
@@ -246,10 +243,6 @@ class RoleFact:
     arn: str = ""
     trust: Any = None
     policies: frozenset[str] | None = None
-
-    @property
-    def objects(self) -> bool:
-        return True  # whom it trusts is judged elsewhere
 
 
 @dataclass(frozen=True)
@@ -346,7 +339,7 @@ class Aws:
 
     def _cached(self, kind: str, name: str, read: Callable[[], T]) -> T | None:
         at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
-        if self._monotonic() - at >= life_of(fact):
+        if self._monotonic() - at >= FACTS_SECONDS:
             fact = _unless_forbidden(read)
             self._facts[kind, name] = self._monotonic(), fact
         return fact
@@ -376,8 +369,7 @@ class Aws:
     def _subnets(self, ids: list[str]) -> dict[str, SubnetFact | None]:
         """Read the subnets that are not remembered with one call, whatever their number."""
         now, never = self._monotonic(), (float("-inf"), None)
-        known = {each: self._facts.get(("subnet", each), never) for each in ids}
-        unread = [each for each, (at, fact) in known.items() if now - at >= life_of(fact)]
+        unread = [each for each in ids if now - self._facts.get(("subnet", each), never)[0] >= FACTS_SECONDS]
         found = _unless_forbidden(lambda: self._described(unread)) if unread else {}
         missing = None if found is None else SubnetFact(found=False)
         for each in unread:
@@ -416,32 +408,31 @@ class Credentials:
     """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
 
     One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
-    command, and once for all of them. A renewal that fails is remembered, and told once what is
-    there is no longer good for use.
+    command, and once for all of them. A renewal that fails is remembered (`failure`), and told once
+    what is there is no longer good for use.
     """
 
     def __init__(self, fetch: Callable[[], Keys], now: Callable[[], float] = time.time) -> None:
         self._fetch, self._now = fetch, now
         self._keys: Keys | None = None
-        self._failure: AwsError | None = None
+        self.failure: AwsError | None = None
         self._renew_at = self._wait = 0.0
 
     def step(self) -> float:
         """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
         least, most = AGAIN_SECONDS
-        if self._failure or self._now() >= self._renew_at:
+        if self.failure or self._now() >= self._renew_at:
             try:
                 self._take(self._fetch())
             except AwsError as error:
-                fields = {"reason": error.reason, "message": str(error)}
-                log.warning('failed credentials reason=%(reason)s message="%(message)s"', fields)
-                self._failure, self._wait = error, min(most, max(least, 2 * self._wait))
+                self.failure, self._wait = error, min(most, max(least, 2 * self._wait))
                 return self._wait
         return min(most, max(least, self._renew_at - self._now()))
 
-    def good_for(self, seconds: float = READY_SECONDS) -> bool:
+    def good_for(self, seconds: float = READY_SECONDS) -> Keys | None:
+        """Return what is there if it is good for so long."""
         keys = self._keys
-        return keys is not None and (keys.ends is None or keys.ends - self._now() >= seconds)
+        return keys if keys and (keys.ends is None or keys.ends - self._now() >= seconds) else None
 
     def ready(self) -> None:
         """Raise where nothing is there that is good for `READY_SECONDS`."""
@@ -449,9 +440,9 @@ class Credentials:
 
     def get_frozen_credentials(self, seconds: float = SIGN_SECONDS) -> Any:
         """Return what signs this request; botocore asks in the worker's thread."""
-        if (keys := self._keys) and self.good_for(seconds):
+        if keys := self.good_for(seconds):
             return keys.frozen
-        failure = self._failure or Retryable("CredentialsExpired" if keys else "NoCredentials", NOT_YET)
+        failure = self.failure or Retryable("CredentialsExpired" if self._keys else "NoCredentials", NOT_YET)
         raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
 
     def load_credentials(self) -> Credentials:
@@ -465,33 +456,47 @@ class Credentials:
         left = 2 * STATIC_SECONDS if keys.ends is None else keys.ends - now
         if left < READY_SECONDS:
             raise Retryable("CredentialsExpired", AGED)
-        self._keys, self._failure, self._wait = keys, None, 0.0
+        self._keys, self.failure, self._wait = keys, None, 0.0
         self._renew_at = now + min(max(left - RENEW_SECONDS, left / 2), left - READY_SECONDS)
 
 
 NOT_YET = "AWS credentials are being fetched. If it lasts, check the way from the pod to STS or the Pod Identity agent."
 AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
 NOWHERE = (
-    "No source of AWS credentials was found. Give the ServiceAccount an IAM role (IRSA or Pod Identity) and make the "
-    "pod anew, as it gets its variables then; elsewhere set the usual AWS variables."
+    "No source of AWS credentials was found. Give the pod an IAM role (IRSA or Pod Identity) by its ServiceAccount and "
+    "make it anew, as it gets its variables then; elsewhere set the usual AWS variables."
 )
-# By botocore's names for them: what a source is to a user, and what mends it; the last for others.
+# By botocore's names for them: what a source is to users, and what mends it; the last for others.
 SOURCES: Mapping[str, tuple[str, str]] = {
     "assume-role-with-web-identity": ("AWS_WEB_IDENTITY_TOKEN_FILE",
         "Let the pod read the token that the variable names, and reach STS (in a private cluster, a VPC endpoint)."),
     "container-role": ("AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "See that the Pod Identity agent runs on the node and the ServiceAccount has an association, and let the pod "
-        "read the file that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names."),
+        "See that the Pod Identity agent runs on the node, and let the pod read the file that "
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names."),
     "env": ("AWS_ACCESS_KEY_ID", "Set AWS_SECRET_ACCESS_KEY too, and AWS_CREDENTIAL_EXPIRATION to a time to come."),
     "iam-role": ("the metadata of the instance", "Give the instance a role, or better the ServiceAccount."),
     "sso": ("the SSO login of the AWS profile", "Log in again: aws sso login."),
     "custom-process": ("credential_process of the AWS profile", "Mend the command: it has 10 s to print them as JSON."),
     "": ("the AWS profile", "Correct AWS_PROFILE, or what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE hold."),
 }  # fmt: skip
+# Where botocore's error says more of the cause.
+MENDS: tuple[tuple[tuple[type[Exception], ...], str, str], ...] = (
+    ((errors.SSOError, errors.TokenRetrievalError), "", "Log in anew: aws sso login, with that profile."),
+    ((errors.LoginError,), "", "Log in anew: aws login, with that profile."),
+    ((BotoCoreError,), "container-role.*(non 200 response 4|parse)",
+     "The EKS Pod Identity agent refuses: bind the ServiceAccount to a role (aws eks create-pod-identity-association), "
+     "and let that trust pods.eks.amazonaws.com (sts:AssumeRole and sts:TagSession)."),
+    ((BotoCoreError,), "container-role",
+     "The EKS Pod Identity agent does not answer: see that its add-on eks-pod-identity-agent runs on the node; on "
+     "Fargate there is none, give the ServiceAccount a role by IRSA there."),
+)  # fmt: skip
+UNSIGNED = (  # before a request is sent
+    errors.NoCredentialsError, errors.CredentialRetrievalError, errors.PartialCredentialsError, errors.SSOError,
+    errors.TokenRetrievalError, errors.LoginError,
+)  # fmt: skip
 UNCONFIGURED = (errors.ProfileNotFound, errors.ConfigParseError, errors.InvalidConfigError)
 ENDED = (errors.UnauthorizedSSOTokenError, errors.TokenRetrievalError, errors.LoginRefreshRequired, RuntimeError)
-# What botocore's providers raise beside its own errors, as they look at nothing that others wrote
-# before they use it; RuntimeError for what has ended, EOFError where a question meets nobody.
+# Beside botocore's own: providers look at nothing that others wrote before they use it. EOFError: nobody is asked.
 UNFETCHED = (
     BotoCoreError, ClientError, ResponseParserError, OSError, ValueError, LookupError, TypeError, AttributeError,
     ArithmeticError, RuntimeError, EOFError,
@@ -531,16 +536,19 @@ def _chain(region: str, popen: Callable[..., Any]) -> list[Any]:
 def _unfetched(source: str, error: Exception) -> AwsError:
     if isinstance(error, ClientError) and isinstance(answer := _translated(error), AwsError):
         return type(answer)(answer.reason, str(answer))  # never unclear: it was about no change
+    if isinstance(error, errors.NoCredentialsError):
+        return Retryable("NoCredentials", NOWHERE)
     what, mend = SOURCES.get(source, SOURCES[""])
     words = str(error) if isinstance(error, BotoCoreError | ClientError | OSError) else repr(error)
     said = " ".join(words.split())[:300].rstrip(". ")
+    mend = next((better for kinds, text, better in MENDS if isinstance(error, kinds) and re.search(text, said)), mend)
     reason = "CredentialsExpired" if isinstance(error, ENDED) else "NoCredentials"
     return Retryable(reason, f"No AWS credentials from {what}: {said}. {mend}")
 
 
-# The way to AWS
-
 SERVICES = ("eks", "ec2", "iam", "sts")
+# As curl, kubectl and botocore take one: what has no scheme is http://.
+PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 
 
 def connect(
@@ -551,9 +559,8 @@ def connect(
 ) -> dict[str, Any]:
     """Return one client a service, which signs with `credentials`.
 
-    Raises `AwsError` where the region can't be used. `watch` is told of each client with its service,
-    before its first use. A profile that can't be read may be mended while we run: then the clients are
-    made at their use.
+    Raises `AwsError` where the region can't be used. `watch` is told of each client before its first use.
+    Where a profile can't be read, which may be mended while we run, clients are made at their use.
     """
 
     @cache
@@ -568,6 +575,7 @@ def connect(
         except (BotoCoreError, ValueError) as error:
             raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
         for name, client in clients.items():
+            _check_proxy(client.meta.endpoint_url)
             watch(name, client)
         return clients
 
@@ -581,6 +589,16 @@ def _config(**more: Any) -> Config:
     once = {"mode": "standard", "total_max_attempts": 1}
     limits = {"connect_timeout": CONNECT_SECONDS, "read_timeout": READ_SECONDS, "retries": once}
     return Config(user_agent_extra="fargate-operator", **limits, **more)
+
+
+def _check_proxy(url: str) -> None:
+    """Raise `AwsError` over a proxy of the environment that botocore can't use: it would say so in each call only."""
+    scheme = url.partition(":")[0]
+    proxy = get_environ_proxies(url).get(scheme, "")
+    if proxy and not PROXY.fullmatch(proxy):
+        kind = f"a {known}:// proxy" if (known := proxy.rpartition("://")[0]) else "not understood"
+        mend = "give http://host:port or https://host:port, or name AWS in NO_PROXY"
+        raise AwsError("", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
 
 
 class _Late(NamedTuple):
@@ -602,10 +620,12 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         return method(**request)
     except ClientError as error:
         raise _translated(error) from error
+    except UNSIGNED as error:
+        raise _unfetched("", error) from error
     except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
-        said = str(error).partition("\n")[0]
-        mend = "If it lasts, check the way from the pod to AWS (NAT gateway, VPC endpoints)."
-        raise Retryable("AwsUnreachable", f"{said} {mend}", unclear=True) from error
+        said = str(error).partition("\n")[0].rstrip(". ")
+        mend = "If it lasts, check the region's name and the way from the pod to AWS (NAT gateway, VPC endpoints)."
+        raise Retryable("AwsUnreachable", f"{said}. {mend}", unclear=True) from error
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
@@ -619,23 +639,26 @@ def _translated(error: ClientError) -> Exception:
     operation, answer = error.operation_name, error.response
     code, text = answer.get("Error", {}).get("Code", ""), answer.get("Error", {}).get("Message", "")
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    rule = next((rule for rule in ERRORS if _fits(rule, operation, code, text)), UNKNOWN)
-    if code in NOT_FOUND and rule is UNKNOWN:
+    rule = next((rule for rule in ERRORS if _fits(rule, operation, code, text)), None)
+    if code in NOT_FOUND and rule is None:
         return _Absent()
+    rule = rule or fallback(status)
     said = f"{operation} answered {code}: {text.rstrip('. ')}. {rule.mend}"
     return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
 
 
 UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
+BLAMED = Rule("", "", "", Refused, "AwsError", "Mend what AWS names here.")
+AGAIN = {408, 425, 428, 429}  # statuses of 4xx that ask for the same request again
+
+
+def fallback(status: int) -> Rule:
+    """Return the rule for an answer that no row of `ERRORS` knows, by its HTTP status."""
+    return BLAMED if 400 <= status < 500 and status not in AGAIN else UNKNOWN  # noqa: PLR2004
 
 
 def _fits(rule: Rule, *answer: str) -> bool:
     return all(re.search(pattern, text) for pattern, text in zip(rule[:3], answer, strict=True))
-
-
-def life_of(fact: Any) -> float:
-    """Return for how many seconds a fact is believed."""
-    return NO_SECONDS if fact is not None and fact.objects else FACTS_SECONDS
 
 
 def _unless_forbidden(read: Callable[[], T]) -> T | None:
@@ -664,7 +687,7 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
         subnets=frozenset(raw.get("subnets") or ()),
         tags=dict(raw.get("tags") or {}),
         health=tuple(
-            HealthIssue(each.get("code", ""), steady(each.get("message", "")), tuple(each.get("resourceIds") or ()))
+            HealthIssue(each.get("code", ""), each.get("message", ""), tuple(each.get("resourceIds") or ()))
             for each in issues
         ),
     )
@@ -692,7 +715,3 @@ def _public(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> bool:
         route.get("State") == "active" and str(route.get("GatewayId")).startswith("igw-")
         for route in routes.get("Routes") or ()
     )
-
-
-def _listed(words: Iterable[str]) -> str:
-    return "[" + ", ".join(sorted(words)) + "]"

@@ -12,6 +12,7 @@ What it is not: a change, in AWS or in Kubernetes; a decision about objects, whi
 from __future__ import annotations
 
 import argparse
+import codecs
 import hashlib
 import json
 import re
@@ -28,7 +29,7 @@ import yaml
 import aws
 import kube
 from clusters import Reading, View
-from kube import Key, Object
+from kube import NAME, NAMESPACE, Key, Object
 from plan import (
     AddFinalizer,
     Case,
@@ -65,7 +66,7 @@ COMMANDS = {
     "validate": (
         "Say what is wrong with the FargateProfile objects of manifests, without a cluster and without AWS: one line a "
         "finding, as file:line: field: what is there: what mends it. Objects of other kinds are passed over.",
-        "0 without findings, 1 with findings, 2 if a file can't be read",
+        "0 without findings, 1 with findings, 2 if a file can't be read; the others are judged all the same",
     ),
     "plan": (
         "Say what the controller would do for the FargateProfile objects of manifests if they were applied now, one "
@@ -90,9 +91,6 @@ YAML_KINDS = {
 }
 MERGE = "tag:yaml.org,2002:merge"
 
-_SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
-NAME = rf"(?=.{{1,253}}\Z){_SUBDOMAIN}"
-NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
 NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
 FIELDS = {"apiVersion", "kind", "metadata", "spec", "status"}
@@ -135,8 +133,16 @@ def ask(
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
     if options.command == "export":
-        return export(edge, settings.cluster, options.namespace, everything=options.all)
+        return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options.filename, options.namespace, now)
+
+
+def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
+    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
+    partition, account = edge.account()
+    if wrong := settings.wrong_account(cluster, account):
+        raise aws.Refused("WrongAccount", wrong)
+    return partition, account
 
 
 def parser() -> argparse.ArgumentParser:
@@ -160,9 +166,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _namespace(text: str) -> str:
-    if not re.fullmatch(NAMESPACE, text):
+    if not re.fullmatch(NAMESPACE, text.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} can't be a namespace: {NAMESPACE_MEND}")
-    return text
+    return text.strip()
 
 
 # What a manifest says, and where.
@@ -370,25 +376,49 @@ def spec(obj: Object) -> Iterator[Finding]:
 
 def validate(files: Sequence[str]) -> Outcome:
     """Judge every FargateProfile of the files, offline."""
-    found, lines = read(files)
+    found, lines, unread = read(files)
     ours = [each for each in found if not each.passed_over]
     lines += [line for each in ours for line in each.judged()]
     said = f"{counted(len(ours), 'FargateProfile')}, {counted(len(lines), 'finding')}."
     others = Counter(each.passed_over for each in found if each.passed_over)
     over = ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
-    return Outcome(1 if lines else 0, lines, [said + (f" Passed over: {over}." if over else "")])
+    code = 2 if unread else 1 if lines else 0
+    return Outcome(code, lines, [*unread, said + (f" Passed over: {over}." if over else "")])
 
 
-def read(files: Sequence[str]) -> tuple[list[Manifest], list[str]]:
-    """Return the objects of the files, "-" for standard input, and what keeps others from being read."""
+def read(files: Sequence[str]) -> tuple[list[Manifest], list[str], list[str]]:
+    """Return the objects of the files, "-" for standard input, what is no YAML in them, and the files without a text.
+
+    One file that can't be read keeps no other from being read.
+    """
     found: list[Manifest] = []
     lines: list[str] = []
+    unread: list[str] = []
     for file in files:
-        text = (sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()).decode("utf-8-sig")
-        objects, broken = manifests("stdin" if file == "-" else file, text)
-        found += objects
-        lines += broken
-    return found, lines
+        name = "stdin" if file == "-" else file
+        try:
+            raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+            objects, broken = manifests(name, decoded(raw))
+        except UnicodeDecodeError as error:
+            what = f"{error.reason} at byte {error.start} ({error.encoding})"
+            unread.append(told(name, raw.count(b"\n", 0, error.start) + 1, "", what, "save the file as UTF-8"))
+        except OSError as error:
+            unread.append(str(error))
+        else:
+            found += objects
+            lines += broken
+    return found, lines, unread
+
+
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a file as kubectl reads it: by its byte order mark, as UTF-8 without one."""
+    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), b"")
+    if not mark and b"\0" in raw[:2]:
+        raise UnicodeDecodeError("utf-16", raw, 0, 2, "no byte order mark")
+    return raw.removeprefix(mark).decode(BYTE_ORDER_MARKS.get(mark, "utf-8"))
 
 
 def counted(number: int, what: str) -> str:
@@ -417,9 +447,11 @@ OWNER_TAGS = {OWNER_KEY, CONTROLLER_KEY}
 RESERVED = re.compile(rf"(?i:aws:)|({OWNER_KEY}|{CONTROLLER_KEY})\Z")
 
 
-def export(edge: aws.Aws, cluster: str, namespace: str, *, everything: bool) -> Outcome:
+def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
     """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
-    view, (_, account) = whole_view(edge, cluster), edge.account()
+    cluster = settings.cluster
+    _, account = identify(edge, settings, cluster)
+    view = whole_view(edge, cluster)
     where = f"EKS cluster {cluster} in {edge.region} of account {account}"
     if not view.found:
         return Outcome(2, [], [f"There is no {where}: check --cluster-name and --region."])
@@ -509,9 +541,9 @@ FIXED = ("clusterName", "profileName")  # by crd.yaml, once the object is there
 
 def foretell(edge: aws.Aws, settings: Settings, files: Sequence[str], namespace: str, now: datetime) -> Outcome:
     """Say what the controller would do for each FargateProfile of the files, with Kubernetes if it can be asked."""
-    found, broken = read(files)
-    if broken:
-        return Outcome(2, [], broken)
+    found, broken, unread = read(files)
+    if broken or unread:
+        return Outcome(2, [], [*unread, *broken])
     ours = [each for each in found if not each.passed_over]
     try:
         kubernetes = kube.Kube(kube.connect(2), "plan")
@@ -572,7 +604,7 @@ class Forecast:
         memory, settings = Memory.parse(obj), self.settings
         who = Identity.parse(obj, memory, settings.cluster)
         if who.cluster not in self.clusters:
-            partition, account = self.edge.account()
+            partition, account = identify(self.edge, settings, who.cluster)
             home = Home(partition, self.edge.region, account, who.cluster, self.controller)
             self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
         home, view = self.clusters[who.cluster]

@@ -2,6 +2,9 @@
 logged.
 
 What it is not: what is done with them; the command line of the commands beside the controller.
+
+The rule of the file: a value is trimmed and then held to our own rules, or the start ends with one
+sentence. What is let through here is refused later by others, once an object, or for ever.
 """
 
 from __future__ import annotations
@@ -9,13 +12,17 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from ipaddress import ip_address
+from typing import Any, NamedTuple, NoReturn
 
 import kube
-from spec import Limits, Settings
+from spec import CLUSTER, Limits, Settings
+
+log = logging.getLogger("fargate.config")
 
 
 @dataclass(frozen=True)
@@ -38,10 +45,17 @@ class Config:
     selector_namespaces: str
     log_format: str
     log_level: str
+    cluster_is_elsewhere: bool = False
+    account: str = ""  # of the cluster, where something names it
+    aws_profile: str = ""  # what the kubeconfig uses for that cluster
+    ignored: tuple[str, ...] = ()  # why a variable that is set does not count
 
 
 class Missing(Exception):
     """Something must be set before the controller can start; the text says what."""
+
+
+# What reads a value, whose text has no blanks around it; ValueError for a wrong one.
 
 
 def port(text: str) -> int:
@@ -71,22 +85,118 @@ def truth(text: str) -> bool:
     return text == "true"
 
 
-def names(text: str) -> frozenset[str]:
-    return frozenset(filter(None, map(str.strip, text.split(","))))
+def like(rule: str) -> Callable[[str], str]:
+    """Return what reads texts that match a regular expression."""
 
-
-def one_of(*words: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        if text not in words:
+        if not re.fullmatch(rule, text):
             raise ValueError(text)
         return text
 
     return read
 
 
-scope, log_format = one_of("own", "any"), one_of("text", "json")
-log_level = one_of("debug", "info", "warning", "error")
+def several(rule: str) -> Callable[[str], frozenset[str]]:
+    """Return what reads texts between commas."""
+    one = like(rule)
+    return lambda text: frozenset(one(part.strip()) for part in text.split(",") if part.strip())
+
+
+def eks_cluster(text: str) -> str:
+    named = kube.named_by_arn(text)
+    if text and not re.fullmatch(CLUSTER, named.cluster or text):
+        raise ValueError(text)
+    if named.cluster and not (named.account.isdecimal() and aws_region(named.region)):
+        raise ValueError(text)
+    return text
+
+
+def address(text: str) -> str:
+    if text and not re.fullmatch(kube.NAME, text.lower()):
+        ip_address(text)
+    return text
+
+
+aws_region = like(r"([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})?")
+tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")
+object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
+namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")
+scope, log_format, log_level = like("own|any"), like("text|json"), like("debug|info|warning|error")
+
+
+# A selector of labels, by the grammar of Kubernetes (labels.Parse of apimachinery).
+
+TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|\Z)")
+LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+KEY = rf"((?=[^/]{{1,253}}/){kube.SUBDOMAIN}/)?{LABEL}"
+
+
+class Unparsable(ValueError):
+    """A text is not of its grammar; the message says at which character, and what belongs there."""
+
+
+class Tokens:
+    """What is left of a selector; `ahead` is its next token, "" at the end."""
+
+    def __init__(self, text: str) -> None:
+        self._left = [(token.start(1) + 1, token[1]) for token in TOKEN.finditer(text)]
+
+    @property
+    def ahead(self) -> str:
+        return self._left[0][1]
+
+    def take(self, rule: str, what: str) -> str:
+        """Return the next token, which matches a regular expression, and go on behind it."""
+        place, token = self._left[0]
+        if not re.fullmatch(rule, token):
+            raise Unparsable(f"at character {place} belongs {what}, not {token or 'the end'}")
+        return self._left.pop(0)[1]
+
+
+def selector(text: str) -> str:
+    tokens = Tokens(text)
+    while tokens.ahead:
+        requirement(tokens)
+        if tokens.ahead and tokens.take(",", "a comma") and not tokens.ahead:
+            tokens.take(KEY, "the key of a label")
+    return text
+
+
+def requirement(tokens: Tokens) -> None:
+    """Take one requirement: a key alone, !key, or a key, an operator and what goes with that."""
+    absent = tokens.ahead == "!" and tokens.take("!", "")
+    tokens.take(KEY, "the key of a label")
+    if absent or tokens.ahead in {"", ","}:
+        return
+    operator = tokens.take("==?|!=|<|>|in|notin", "one of = == != in notin < >")
+    if operator in {"in", "notin"}:
+        value_set(tokens)
+    elif operator in {"<", ">"}:
+        tokens.take("[0-9]{1,18}", "a whole number")
+    elif tokens.ahead not in {"", ","}:
+        tokens.take(LABEL, "the value of a label")
+
+
+def value_set(tokens: Tokens) -> None:
+    """Take values between commas and brackets; a value may be empty, and so the whole set (seen on 1.36.3)."""
+    tokens.take(r"\(", "(")
+    closed = False
+    while not closed:
+        if tokens.ahead not in {",", ")"}:
+            tokens.take(LABEL, "the value of a label")
+        closed = tokens.take(r"[,)]", ", or )") == ")"
+
+
 MEANT: Mapping[object, str] = {
+    eks_cluster: "the name or the ARN of an EKS cluster",
+    aws_region: "an AWS region such as eu-central-1",
+    tag_value: "the value of a tag (at most 256 letters, digits, blanks and _ . : / = + - @, not starting with aws:)",
+    address: "an IP address or the name of a host",
+    object_name: "a name (lowercase letters, digits, - and ., at most 253, first and last a letter or digit)",
+    namespace: "a namespace (lowercase letters, digits and -, at most 63, first and last a letter or digit)",
+    namespaces: "* or namespaces between commas (lowercase letters, digits and -, at most 63 each)",
+    roles: "ARNs of IAM roles between commas, with * and ? for what is left open",
+    selector: "a selector of labels",
     scope: "own or any",
     log_format: "text or json",
     log_level: "debug, info, warning or error",
@@ -108,43 +218,71 @@ class Flag(NamedTuple):
 
     def read(self, text: str) -> Any:
         try:
-            return self.kind(text)
+            return self.kind(text.strip())
         except ValueError as error:
             where = f"set by the flag or {self.variables.replace(', ', ' or ')}"
-            raise argparse.ArgumentTypeError(f"{text!r} is not {MEANT[self.kind]} ({where})") from error
+            why = f": {error}" if isinstance(error, Unparsable) else ""
+            raise argparse.ArgumentTypeError(f"{text!r} is not {MEANT[self.kind]}{why} ({where})") from error
+
+    def said(self, environ: Mapping[str, str]) -> list[tuple[str, str]]:
+        """Return its variables that are set, each with its value."""
+        return [(each, environ[each]) for each in self.variables.split(", ") if environ.get(each, "").strip()]
 
     def add_to(self, parser: argparse.ArgumentParser, environ: Mapping[str, str]) -> None:
-        set_to = (environ[each] for each in self.variables.split(", ") if environ.get(each))
         more: dict[str, Any] = {"metavar": self.name.rsplit("-", 1)[-1].upper()}
-        if self.kind is names:
+        if self.kind in {namespaces, roles}:
             more["metavar"] = "A,B"
         if self.kind is truth:
             more = {"metavar": "true|false", "nargs": "?", "const": True}
-        default = next(set_to, self.default)
-        if self.name == "namespace":  # the first is what the variable says
-            more, default = more | {"action": "append"}, [names(str(default))]
+        if self.name == "namespace":
+            more["action"] = Together
+        default = next((text for _, text in self.said(environ) if not LINK.match(text)), self.default)
         shown = f"{self.what} [variable {self.variables}, default {str(self.default).lower() or 'none'}]"
         parser.add_argument(f"--{self.name}", type=self.read, default=default, help=shown, **more)
 
 
+# What the kubelet writes into NAME_PORT where a Service NAME is in the pod's namespace.
+LINK = re.compile(r"\s*(tcp|udp|sctp)://")
+
+
+class Together(argparse.Action):
+    """Takes what a flag says that is given again together; the variable counts where the flag is not given."""
+
+    def __call__(self, _parser: object, into: argparse.Namespace, values: Any, _option: str | None = None) -> None:
+        before = getattr(into, self.dest)
+        setattr(into, self.dest, values if before is self.default else before | values)
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without all flags before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
 _FOUND = "; without it the one that the kubeconfig names, as `aws eks update-kubeconfig` writes it"
 FLAGS = (
-    Flag("cluster-name", "CLUSTER_NAME", str, "", f"EKS cluster of objects without spec.clusterName{_FOUND}"),
-    Flag("region", "AWS_REGION, AWS_DEFAULT_REGION", str, "", f"AWS region{_FOUND}"),
+    Flag("cluster-name", "CLUSTER_NAME", eks_cluster, "",
+         f"EKS cluster of objects without spec.clusterName, its name or ARN{_FOUND}"),
+    Flag("region", "AWS_REGION, AWS_DEFAULT_REGION", aws_region, "", f"AWS region{_FOUND}"),
+    Flag("cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", truth, False,
+         "the cluster is not the one of that name and region that the kubeconfig, or its ARN, puts in another account"),
     Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
     Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
     Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
-    Flag("controller-id", "CONTROLLER_ID", str, "", "who this is in the tags of profiles; else the uid of kube-system"),
+    Flag("controller-id", "CONTROLLER_ID", tag_value, "",
+         "who this is in the tags of profiles; else the uid of kube-system"),
     Flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics"),
-    Flag("health-address", "HEALTH_ADDRESS", str, "", "where these are served; without it on every address"),
+    Flag("health-address", "HEALTH_ADDRESS", address, "", "where these are served; without it on every address"),
     Flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone"),
-    Flag("lease-namespace", "LEASE_NAMESPACE", str, "", "of the Lease; without it the pod's own, elsewhere default"),
-    Flag("lease-name", "LEASE_NAME", str, "fargate-operator", "of the Lease, the same for all replicas"),
-    Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", names, "",
+    Flag("lease-namespace", "LEASE_NAMESPACE", namespace, "",
+         "of the Lease; without it the pod's own, elsewhere default"),
+    Flag("lease-name", "LEASE_NAME", object_name, "fargate-operator", "of the Lease, the same for all replicas"),
+    Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", namespaces, "",
          "namespaces, separated by commas, whose objects may take over profiles without an owner; * for all"),
-    Flag("namespace", "WATCH_NAMESPACE", names, "", "whose objects to serve, may be given again; without it all"),
-    Flag("selector", "WATCH_SELECTOR", str, "", "labels of the objects to serve, as kubectl takes them; else all"),
-    Flag("allowed-roles", "ALLOWED_ROLES", names, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
+    Flag("namespace", "WATCH_NAMESPACE", namespaces, "", "whose objects to serve, may be given again; else, or *, all"),
+    Flag("selector", "WATCH_SELECTOR", selector, "", "labels of the objects to serve, as kubectl takes them; else all"),
+    Flag("allowed-roles", "ALLOWED_ROLES", roles, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
     Flag("selector-namespaces", "SELECTOR_NAMESPACES", scope, "any", "own: select pods of one's own namespace only"),
     Flag("log-format", "LOG_FORMAT", log_format, "text", "text or json"),
     Flag("log-level", "LOG_LEVEL", log_level, "info", "debug, info, warning or error"),
@@ -153,7 +291,7 @@ FLAGS = (
 
 def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     """Return the command line; each flag's default is its variable's value, then what --help shows."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="controller.py",
         allow_abbrev=False,
         description="Make and keep EKS Fargate profiles from FargateProfile objects (jicomusic.com/v1).",
@@ -169,33 +307,67 @@ def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
 def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
     """Read the configuration; raise `Missing` where cluster or region are nowhere said: they are never guessed."""
     options = vars(flags(environ).parse_args(arguments))
-    cluster, region = options["cluster_name"], options["region"]
-    if not (cluster and region):
-        named = kube.eks_cluster()
-        cluster, region = cluster or named[0], region or named[1]
+    home = home_of(options["cluster_name"], options["region"], kube.eks_cluster())
+    found = {
+        "cluster_name": home.cluster,
+        "region": home.region,
+        "account": "" if options["cluster_is_elsewhere"] else home.account,
+        "aws_profile": home.aws_profile,
+        "lease_namespace": options["lease_namespace"] or kube.own_namespace() or "default",
+        "namespace": frozenset() if "*" in options["namespace"] else options["namespace"],
+        "ignored": tuple(ignored(environ)),
+    }
+    return Config(**options | found)
+
+
+def home_of(cluster: str, region: str, by_kubeconfig: kube.Named) -> kube.Named:
+    """Return cluster and region as they are set, else as the kubeconfig names them; and what is known of that cluster.
+
+    `cluster` may be an ARN: it holds a region, and the account.
+    """
+    arn = kube.named_by_arn(cluster)
+    if arn.region and region and arn.region != region:
+        raise Missing(f"--cluster-name is a cluster of {arn.region}, --region or AWS_REGION is {region}: correct one")
+    cluster = arn.cluster or cluster or named_well(by_kubeconfig.cluster, eks_cluster, "set --cluster-name")
+    region = region or arn.region or named_well(by_kubeconfig.region, aws_region, "set --region")
     if not cluster:
         raise Missing("set --cluster-name or CLUSTER_NAME to the name of the EKS cluster")
     if not region:
         raise Missing("set --region or AWS_REGION to the AWS region of the EKS cluster")
-    by_variable, *by_flag = options["namespace"]
-    found = {
-        "cluster_name": cluster,
-        "region": region,
-        "lease_namespace": options["lease_namespace"] or kube.own_namespace() or "default",
-        "namespace": frozenset[str]().union(*(by_flag or [by_variable])),
-    }
-    return Config(**options | found)
+    known = by_kubeconfig if by_kubeconfig[:2] == (cluster, region) else kube.Named()
+    return kube.Named(cluster, region, arn.account or known.account, known.aws_profile)
+
+
+def named_well(text: str, kind: Callable[[str], str], mend: str) -> str:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise Missing(f"the kubeconfig names {text!r}, which is not {MEANT[kind]}: {mend}") from error
+
+
+def ignored(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each variable of ours that is a link to a Service."""
+    links = (each for flag in FLAGS for each in flag.said(environ) if LINK.match(each[1]))
+    for variable, text in links:
+        where = f"{variable} is {text.strip()!r}, as the kubelet sets it for a Service of that name"
+        yield f"{where}: it is ignored (enableServiceLinks: false in the pod's spec keeps it out)"
+
+
+def tell_ignored(config: Config) -> None:
+    for sentence in config.ignored:
+        log.warning("%s", sentence)
 
 
 def settings(config: Config) -> Settings:
     limits = Limits(config.allowed_roles, config.cluster_name if config.selector_namespaces == "own" else "")
     return Settings(
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
-        adoption_in=config.allow_adoption_in, limits=limits,
+        adoption_in=config.allow_adoption_in, limits=limits, account=config.account, aws_profile=config.aws_profile,
     )  # fmt: skip
 
 
 def place(config: Config) -> tuple[str, Settings]:
+    tell_ignored(config)
     return config.region, settings(config)
 
 

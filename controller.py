@@ -34,7 +34,7 @@ from prometheus_client import (
 import aws
 import commands
 import kube
-from config import Config, Missing, configure, log_to_stderr, place, settings
+from config import Config, Missing, configure, log_to_stderr, place, settings, tell_ignored
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -63,6 +63,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
             return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
         config = configure(arguments, environ)
         log_to_stderr(config.log_format, config.log_level)
+        tell_ignored(config)
         process = build(config, environ)
         stop_on_signals(process.stop)
         process.health.serve(config.health_address, config.health_port, process.metrics.registry)
@@ -129,8 +130,10 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
 class Credentials(Protocol):
     """What signs requests to AWS; `step` fetches it, and says when to come again."""
 
+    @property
+    def failure(self) -> Exception | None: ...
     def step(self) -> float: ...
-    def good_for(self) -> bool: ...
+    def good_for(self) -> object: ...
 
 
 @dataclass
@@ -183,6 +186,9 @@ class Process:
         """Have credentials fetched; once there are some again, every object looks."""
         before = self.credentials.good_for()
         wait = self.credentials.step()
+        if self.credentials.failure:
+            fields = {"message": str(self.credentials.failure)}
+            log.warning('failed credentials message="%(message)s"', fields)
         if self.credentials.good_for() and not before:
             self._look_at_all()
         self.fetched.set()

@@ -17,19 +17,24 @@ import json
 import logging
 import os
 import random
+import re
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import unquote
 
 from kubernetes.client import ApiClient, ApiException, Configuration
+from kubernetes.client.rest import should_bypass_proxies
 from kubernetes.config import ConfigException, exec_provider
 from kubernetes.config.dateutil import parse_rfc3339
 from kubernetes.config.exec_provider import ExecProvider
 from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
+from urllib3 import make_headers
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
 
@@ -41,6 +46,10 @@ Objects = list[Object]
 
 GROUP, VERSION, PLURAL, KIND = "jicomusic.com", "v1", "fargateprofiles", "FargateProfile"
 CONTROLLER_NAME = "jicomusic.com/fargate-operator"
+# Names as the API server takes them: of most objects, and of a namespace.
+SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+NAME = rf"(?=.{{1,253}}\Z){SUBDOMAIN}"
+NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 PAGE_SIZE = 500  # client-go's own
@@ -57,8 +66,11 @@ NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
 # What the client raises over a kubeconfig that is not one; it looks at nothing before it uses it.
 UNREADABLE = (
-    ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError, YAMLError, argparse.ArgumentError
+    ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError, YAMLError, argparse.ArgumentError,
+    HTTPError,
 )  # fmt: skip
+# A proxy as curl, kubectl and botocore take it: without a scheme it is http://. Groups: scheme, user and password.
+PROXY = re.compile(r"(?:(https?://)|//)?(?:([^/\s]*)@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 
 
 class KubeError(Exception):
@@ -339,12 +351,14 @@ def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiCli
             merged = KubeConfigMerger(_kubeconfig())
             if not merged.config:
                 raise ConfigException("Invalid kube-config file. No configuration found.")
-            _KubeconfigLoader(merged.config, config_persister=merged.save_changes).load_and_set(config)
+            loader = _KubeconfigLoader(merged.config, config_base_path=None, config_persister=merged.save_changes)
+            loader.load_and_set(config)
+        _settle_proxy(config)
+        config.retries = False
+        config.connection_pool_maxsize = connections
+        api = ApiClient(config)
     except UNREADABLE as error:
         raise KubeError(f"no way to the API server: {' '.join(str(error).split())}") from error
-    config.retries = False
-    config.connection_pool_maxsize = connections
-    api = ApiClient(config)
     api.user_agent = "fargate-operator"
     return api
 
@@ -385,10 +399,25 @@ exec_provider.subprocess = SimpleNamespace(Popen=Command, PIPE=subprocess.PIPE)
 class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client has no types
     """The client's own, but for a plugin that gives no credentials: the client logs that, and goes on as nobody."""
 
+    def _load_authentication(self) -> None:
+        super()._load_authentication()
+        got = {"token", "cert_file"} & vars(self).keys()
+        promised = [key for key in ("exec", "auth-provider", "token", "tokenFile") if self._user and key in self._user]
+        certified = self._user and ("client-certificate" in self._user or "client-certificate-data" in self._user)
+        if promised and not (got or certified):
+            raise ConfigException(f"{promised[0]} of the kubeconfig's user gave no credentials")
+
     def _load_from_exec_plugin(self) -> bool:
         if "exec" not in self._user:
             return False
         plugin, folder = self._user["exec"], self._get_base_path(self._cluster.path)
+        command = str(plugin.safe_get("command") or "")
+        # A path is one from the kubeconfig's folder on, as for the client itself.
+        if command and not shutil.which(Path(folder, command) if os.sep in command else command):
+            hint = plugin.safe_get("installHint") or "install it, or take a kubeconfig with a token"
+            raise ConfigException(
+                f"{command}, which the kubeconfig gets its tokens from, is not installed here: {hint}"
+            )
         try:
             self._take(ExecProvider(plugin, folder, self._cluster).run(), folder)
         except UNREADABLE as error:
@@ -417,20 +446,51 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
             self.expiry = parse_rfc3339(status["expirationTimestamp"])
 
 
-def eks_cluster() -> tuple[str, str]:
-    """Return the (cluster, region) that the kubeconfig's current context names, "" for what it does
-    not say.
+def _settle_proxy(config: Configuration) -> None:
+    """Make the proxy, if there is one on the way, what urllib3 takes; ValueError for one of another kind."""
+    if not config.proxy or should_bypass_proxies(config.host, config.no_proxy or ""):
+        return
+    known = PROXY.fullmatch(config.proxy.strip())
+    if not known:
+        kind = f"a {scheme}:// proxy" if (scheme := config.proxy.strip().rpartition("://")[0]) else "not understood"
+        mend = "give http://host:port or https://host:port, or name the API server in NO_PROXY"
+        raise ValueError(f"the proxy for it (HTTPS_PROXY, ALL_PROXY or proxy-url) is {kind}: {mend}")
+    scheme, login = known.groups()
+    config.proxy = config.proxy.strip() if scheme else f"http://{config.proxy.strip().removeprefix('//')}"
+    if login:
+        config.proxy_headers = make_headers(proxy_basic_auth=unquote(login))
+
+
+class Named(NamedTuple):
+    """An EKS cluster as something names it, "" for what is not said; `aws_profile` is what its tokens are made with."""
+
+    cluster: str = ""
+    region: str = ""
+    account: str = ""
+    aws_profile: str = ""
+
+
+def eks_cluster() -> Named:
+    """Return what the kubeconfig's current context names.
 
     Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws
     eks get-token`) and the arguments of aws-iam-authenticator.
     """
     if _in_cluster(SERVICE_ACCOUNT):
-        return "", ""
+        return Named()
     try:
         merged = KubeConfigMerger(_kubeconfig()).config
-        return _named_in(merged.value) if merged else ("", "")
+        return _named_in(merged.value) if merged else Named()
     except UNREADABLE:
-        return "", ""
+        return Named()
+
+
+def named_by_arn(text: str) -> Named:
+    """Return what the ARN of an EKS cluster names; nothing for another text."""
+    arn = text.split(":", 5)
+    if len(arn) == 6 and arn[0] == "arn" and arn[2] == "eks" and arn[5].startswith("cluster/"):  # noqa: PLR2004
+        return Named(arn[5].removeprefix("cluster/"), arn[3], arn[4])
+    return Named()
 
 
 def own_namespace() -> str:
@@ -439,21 +499,28 @@ def own_namespace() -> str:
     return file.read_text().strip() if _in_cluster(SERVICE_ACCOUNT) and file.exists() else ""
 
 
-def _named_in(config: Object) -> tuple[str, str]:
+def _named_in(config: Object) -> Named:
     def named(kind: str, name: object) -> Object:
         entries = [node.value for node in config[f"{kind}s"]]  # the merger wraps each in a node
         return next((entry.get(kind) or {} for entry in entries if entry.get("name") == name), {})
 
     context = named("context", config.get("current-context"))
-    arn = str(context.get("cluster", "")).split(":", 5)
-    if len(arn) == 6 and arn[2] == "eks" and arn[5].startswith("cluster/"):  # noqa: PLR2004
-        return arn[5].removeprefix("cluster/"), arn[3]
-    plugin = named("user", context.get("user")).get("exec") or {}
+    by_arn = named_by_arn(str(context.get("cluster", "")))
+    try:
+        by_plugin = _named_by_plugin(named("user", context.get("user")).get("exec") or {})
+    except UNREADABLE:
+        by_plugin = Named()
+    return by_arn._replace(aws_profile=by_plugin.aws_profile) if by_arn.cluster else by_plugin
+
+
+def _named_by_plugin(plugin: Object) -> Named:
     flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     flags.add_argument("--cluster-name", "--cluster-id", "-i", default="", dest="cluster")
     flags.add_argument("--region", default="")
+    flags.add_argument("--profile", default="")
     known, _ = flags.parse_known_args([str(argument) for argument in plugin.get("args") or []])
-    return known.cluster, known.region
+    variables = {each["name"]: str(each["value"]) for each in plugin.get("env") or []}
+    return Named(known.cluster, known.region, "", known.profile or variables.get("AWS_PROFILE", ""))
 
 
 def _kubeconfig() -> str:

@@ -1,10 +1,12 @@
-"""Words with `*` (any characters) and `?` (one character), as EKS's selectors take them.
+"""Words with `*` (any characters) and `?` (one character), as EKS's selectors take them; and AWS's texts
+without what differs in each.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
 
 from __future__ import annotations
 
+import re
 from functools import cache, lru_cache
 
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
@@ -34,3 +36,30 @@ def meet(one: str, other: str) -> bool:
         return min(ways, default=float("inf"))
 
     return shortest(0, 0) <= LONGEST_WORD
+
+
+# Texts of AWS
+
+_ID = r"\b(extended |x-amzn?-)*(request|host|trace|correlation|reference)[ _-]?(id|token)\b[\"']?"
+_JOINED = r"[,;.]?\s*(\b(with|and|for|the)\s+)*[\"']?"  # to what stands before an id
+_SESSION = r"[\w+=,.@-]*[\w+=@-]"  # a comma or full stop at its end is the sentence's
+_MOMENT = r"\b\d{8}T\d{6}Z|\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*(Z|[+-]\d\d:?\d\d)?"
+# What is another one in each answer of the same meaning, and what is put in its place.
+PASSING: tuple[tuple[str, str], ...] = (
+    # "(Service: Eks, Status Code: 400, Request ID: ...) (SDK Attempt Count: 1)"
+    (rf"\s*[(\[](?=[^()\[\]]*({_ID}|SDK attempt))[^()\[\]]*[)\]]", ""),
+    (rf"{_JOINED}{_ID}(\s*[:=]\s*|\s+(?=\S*\d))[\"']?[\w+/=-]+[\"']?", ""),
+    (r"\s*\bencoded authorization failure message:\s*\S+", ""),
+    (rf"(?P<kept>:assumed-role/[^/\s]+)/{_SESSION}", r"\g<kept>"),
+    (rf"\b(?P<kept>A[A-Z]{{2}}A[A-Z0-9]{{12,}}):{_SESSION}", r"\g<kept>"),  # a role's own id
+    (_MOMENT, "(a moment)"),
+    (r"(?<=date/time )\d{9,}", "(a moment)"),
+    (r"\s+at 0x[0-9a-f]+", ""),  # where an object of Python's is
+)
+
+
+def steady(text: str) -> str:
+    """Return a text of AWS without what differs each time: ids of requests, sessions, moments."""
+    for pattern, rest in PASSING:
+        text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
+    return " ".join(text.split()).strip(",; ")

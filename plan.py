@@ -20,6 +20,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from aws import AwsError, Facts, Profile, ProfileSpec, Refused
 from clusters import POLL_MOST_SECONDS, View
 from kube import Object
+from patterns import steady
 from spec import (
     CONTROLLER_KEY,
     OBJECTIONS,
@@ -33,7 +34,10 @@ from spec import (
     Resource,
     Settings,
     UpdatePolicy,
+    controlled_by,
+    differs,
     fingerprint,
+    same_tag,
     second,
     warning,
 )
@@ -199,14 +203,14 @@ class Case:
 
     def owns(self, profile: Profile) -> bool:
         """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
-        if any(profile.tags.get(key, value) != value for key, value in self.owner_tags.items()):
+        if not all(same_tag(key, profile.tags.get(key, value), value) for key, value in self.owner_tags.items()):
             return False
         if self.owner_tags.keys() <= profile.tags.keys():
             return self.who.may_name(profile.name)
         return profile.arn == self.memory.profile_arn
 
     def meets(self, profile: Profile) -> bool:
-        return self.spec is not None and not self.spec.differs(profile)
+        return self.spec is not None and not differs(self.spec, profile)
 
     @cached_property
     def owned(self) -> tuple[Profile, ...]:
@@ -320,7 +324,7 @@ class Case:
     @cached_property
     def missing_tags(self) -> dict[str, str]:
         tags = self.serving.tags if self.serving else {}
-        return {key: value for key, value in self.wanted_tags.items() if tags.get(key) != value}
+        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
@@ -409,7 +413,7 @@ def suspended(c: Case, _found: bool) -> Report:
 
 def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
     name, error = found
-    text = f"Profile {name} may be this object's, and EKS does not show it: {error}"
+    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
     if isinstance(error, Refused):
         return refuse(error.reason, text, about=name)
     return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
@@ -472,7 +476,7 @@ def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
     reason, again = "DeleteFailed", "its deletion is asked for again"
     if profile.status == "CREATE_FAILED":
         reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(f"{each.code}: {each.message}" for each in profile.health)
+    issues = " ".join(f"{each.code}: {steady(each.message)}" for each in profile.health)
     mend = f"Mend the cause; {again} at {second(until)}."
     failed = f"Profile {profile.name} is {profile.status}."
     message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
@@ -510,8 +514,7 @@ def name_taken(c: Case, holder: Profile) -> Report:
 def whose(c: Case, profile: Profile) -> str:
     if OWNER_KEY not in profile.tags:
         return "without an owner"
-    ours = profile.tags.get(CONTROLLER_KEY) == c.home.controller
-    where = "" if ours else " of another Kubernetes cluster"
+    where = "" if controlled_by(profile, c.home.controller) else " of another Kubernetes cluster"
     return f"made for {profile.tags[OWNER_KEY]}{where}"
 
 
@@ -531,7 +534,7 @@ def way_to_get(c: Case, holder: Profile) -> str:
 
 
 def differences(c: Case, profile: Profile) -> str:
-    pairs = c.spec.differs(profile) if c.spec else {}
+    pairs = differs(c.spec, profile) if c.spec else {}
     return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
 
 

@@ -44,7 +44,6 @@ from plan import (
     plan,
 )
 from spec import (
-    CONTROLLER_KEY,
     FINALIZER,
     OUR_FINALIZERS,
     OWNER_KEY,
@@ -53,6 +52,7 @@ from spec import (
     Identity,
     Memory,
     Settings,
+    controlled_by,
     mapping,
     no_such,
     owner_of,
@@ -227,6 +227,8 @@ class Reconciler:
             fields = {"account": self._self[1], "controller": controller, "region": self._aws.region}
             log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
         partition, account, controller = self._self
+        if wrong := self._settings.wrong_account(cluster, account):
+            raise Refused("WrongAccount", wrong)
         return Home(partition, self._aws.region, account, cluster, controller)
 
     def _observe(self, p: Pass, home: Home) -> None:
@@ -430,7 +432,7 @@ class Reconciler:
                 p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
-                raise Refused(error.reason, f"{error.whole} {ROOM_FOR_REPLACE} {serves}") from error
+                raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
             raise
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
@@ -484,7 +486,7 @@ class Reconciler:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, error.whole))
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -624,7 +626,7 @@ class Reconciler:
                 fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
                 log.warning(LOGGED_SURVEY, fields)
         except AwsError as error:
-            fields = {"cluster": name, "reason": error.reason, "message": error.whole}
+            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
             log.warning(LOGGED_SURVEY, fields)
             return Requeue(retry=True)
         return Requeue()
@@ -642,7 +644,7 @@ class Reconciler:
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
         controller = self._self[2] if self._self else ""
-        ours = [each for each in view.profiles.values() if controller and each.tags.get(CONTROLLER_KEY) == controller]
+        ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
         orphans = {each.name: why for each in ours if (why := self._why_orphan(each))}
         for profile in orphans.keys() - cluster.orphans:
             fields = {"cluster": name, "profile": profile, "message": orphans[profile]}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -303,6 +303,21 @@ def mapping(value: object) -> Object:
     return value if isinstance(value, dict) else {}
 
 
+def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]:
+    """Return, by the field in spec, (what EKS has, what is wanted) where the two are not the same."""
+    subnets = profile.subnets if wanted.subnets is None else wanted.subnets  # else the choice is EKS's
+    pairs = {
+        "podExecutionRoleArn": (profile.role, wanted.role),
+        "selectors": (listed(map(str, profile.selectors)), listed(map(str, wanted.selectors))),
+        "subnets": (listed(profile.subnets), listed(subnets)),
+    }
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def listed(words: Iterable[str]) -> str:
+    return "[" + ", ".join(sorted(words)) + "]"
+
+
 def fingerprint(who: Identity, spec: ProfileSpec) -> str:
     """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
     selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
@@ -313,6 +328,18 @@ def fingerprint(who: Identity, spec: ProfileSpec) -> str:
 
 def second(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def same_tag(key: str, one: str | None, other: str) -> bool:
+    """Say whether two values of a tag mean the same: blanks around a controller's id, which is a setting, do not."""
+    if one is None or key != CONTROLLER_KEY:
+        return one == other
+    return one.strip() == other.strip()
+
+
+def controlled_by(profile: Profile, controller: str) -> bool:
+    """Say whether a profile's tags name that controller."""
+    return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
 def owner_of(profile: Profile) -> Key | None:
@@ -386,7 +413,7 @@ class Settings:
     kube-system.
 
     `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
-    all.
+    all. `account` is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
     """
 
     cluster: str
@@ -396,9 +423,20 @@ class Settings:
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
+    account: str = ""
+    aws_profile: str = ""
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
+
+    def wrong_account(self, cluster: str, account: str) -> str:
+        """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
+        if cluster != self.cluster or self.account in {"", account}:
+            return ""
+        there = f"Cluster {cluster} is of account {self.account}"
+        uses = f" (the kubeconfig uses AWS_PROFILE={self.aws_profile})" if self.aws_profile else ""
+        mend = f"give the controller credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
+        return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
 
 
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from aws import AwsError, Busy, Profile, Refused
 from kube import Key, Object
+from patterns import steady
 from plan import Case, CreateProfile, Phase, Report, refuse
 from spec import BOOKKEEPING, Identity, Memory, mapping, second
 
@@ -148,7 +149,8 @@ def shown_of(profile: Profile | None) -> Object:
     if not profile:
         return {}
     health = [
-        {"code": each.code, "message": each.message, "resourceIds": [*each.resource_ids]} for each in profile.health
+        {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
+        for each in profile.health
     ]
     return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
 
@@ -198,7 +200,7 @@ def report_of(error: AwsError, tried: datetime | None, now: datetime, held: floa
 
     `held`: the seconds for which nothing is asked of a cluster that is busy.
     """
-    reason, message = error.reason, str(error)
+    reason, message = error.reason, steady(str(error))
     if isinstance(error, Busy):
         # Who has the turn is to be seen, and ends the waiting; of all else only time can be waited for.
         until = None if reason == "WaitingForTurn" else now + timedelta(seconds=held)
@@ -369,7 +371,7 @@ REASONS: Mapping[str, Reason] = {
     "Throttled": waits("AWS asks for fewer calls"),
     "AwsUnavailable": waits("AWS answered with an error of its own"),
     "AwsUnreachable": waits("AWS could not be reached, or gave no answer in time"),
-    "AwsError": waits("AWS answered with something that the operator does not know"),
+    "AwsError": waits_or_stalls("AWS answered with something that the operator does not know"),
     "NoCredentials": waits("the operator has no AWS credentials; the message names the source that gives none"),
     "CredentialsExpired": waits("the credentials have ended, or AWS takes them for expired or wrongly signed"),
     "Suspended": Reason(
@@ -403,7 +405,12 @@ REASONS: Mapping[str, Reason] = {
     "RoleNotFound": stalls("the account has no role of that ARN"),
     "RoleNotTrusted": waits_or_stalls("Fargate may not assume the role"),
     "RoleWithoutPolicy": stalls("the role has no policy at all, attached or inline"),
+    "WrongAccount": stalls("the AWS credentials are of another account than the cluster that the kubeconfig names"),
     "AccessDenied": stalls("the operator's IAM role may not make a call"),
+    "CredentialsRefused": stalls(
+        "AWS does not take the credentials: it does not know the key or token, or the role may not be assumed with it"
+    ),
+    "RegionRefused": stalls("the account may not use the region, or EKS has no Fargate there"),
     "QuotaExceeded": stalls("a quota of the account is used up; updatePolicy: Replace needs room for one profile more"),
     "ParameterRefused": stalls("EKS refuses a value; the message has its words"),
     "WriteRefused": stalls("the API server, or a policy or webhook that it asks, refuses a write of the operator"),

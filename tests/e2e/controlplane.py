@@ -288,7 +288,7 @@ class ControlPlane:
         self.token = secrets.token_urlsafe(24)
         self.kubeconfig = self.folder / "kubeconfig"
         self.ca = self.folder / "certificates" / "apiserver.crt"
-        self._audit_log = self.folder / "audit.log"
+        self._audit_log, self._etcd_data = self.folder / "audit.log", self.folder / "etcd"
         etcd_port, peer_port, port = _free_ports(3)
         self.etcd_url = f"http://127.0.0.1:{etcd_port}"
         self.url = f"https://127.0.0.1:{port}"
@@ -298,7 +298,7 @@ class ControlPlane:
     def __enter__(self) -> ControlPlane:
         try:
             self._write_files()
-            self._etcd.start(lambda: _answers(f"{self.etcd_url}/health"))
+            self._start_etcd()
             self.start_apiserver()
         except BaseException:
             self.close()
@@ -318,6 +318,30 @@ class ControlPlane:
     def stop_apiserver(self, *, kill: bool = False) -> None:
         """End the API server, at once if `kill`; etcd keeps the data."""
         self._apiserver.stop(kill=kill)
+
+    def snapshot(self) -> Path:
+        """Return a copy of what etcd has now, for `restore`; both servers are down meanwhile."""
+        copy = Path(tempfile.mkdtemp(prefix="snapshot-", dir=self.folder)) / "etcd"
+        with self._down():
+            shutil.copytree(self._etcd_data, copy)
+        return copy
+
+    def restore(self, snapshot: Path) -> None:
+        """Take etcd, and with it the API server, back to a snapshot: what came later has never been."""
+        with self._down():
+            shutil.rmtree(self._etcd_data)
+            shutil.copytree(snapshot, self._etcd_data)
+
+    @contextmanager
+    def _down(self) -> Iterator[None]:
+        self._apiserver.stop(kill=True)
+        self._etcd.stop()
+        yield
+        self._start_etcd()
+        self.start_apiserver()
+
+    def _start_etcd(self) -> None:
+        self._etcd.start(lambda: _answers(f"{self.etcd_url}/health"))
 
     def close(self) -> None:
         """End both servers, and remove the folder if it is a temporary one."""
@@ -392,7 +416,7 @@ class ControlPlane:
     def _etcd_command(self, peer_url: str) -> list[str]:
         return [
             str(self.binaries / "etcd"),
-            f"--data-dir={self.folder / 'etcd'}",
+            f"--data-dir={self._etcd_data}",
             f"--listen-client-urls={self.etcd_url}",
             f"--advertise-client-urls={self.etcd_url}",
             f"--listen-peer-urls={peer_url}",

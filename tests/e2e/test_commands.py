@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import yaml
@@ -15,6 +16,8 @@ import commands
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
+from tests.unit.test_config import BAD_SELECTORS, GOOD_SELECTORS
+from tests.unit.test_surroundings import ENCODINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,6 +52,28 @@ def foretold(run: Run, user: User, *manifests: Any) -> list[str]:
     code, out, err = run("plan", "-n", user.namespace, "-f", "-", stdin="\n---\n".join(texts))
     assert (code in {0, 1}, err) == (True, "")
     return [line.split()[0] for line in out.splitlines()[:-1]]
+
+
+def test_a_selector_is_to_the_flag_what_it_is_to_the_api_server(installed: ControlPlane) -> None:
+    def taken(text: str) -> bool:
+        path = f"/apis/jicomusic.com/v1/fargateprofiles?limit=1&labelSelector={quote(text)}"
+        answer = installed.kubectl("get", "--raw", path)
+        assert answer.returncode == 0 or "unable to parse requirement" in answer.stderr or "found" in answer.stderr
+        return answer.returncode == 0
+
+    assert [text for text in GOOD_SELECTORS if not taken(text)] == []
+    assert [text for text, _ in BAD_SELECTORS if taken(text)] == []
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_file_is_read_by_its_byte_order_mark_as_kubectl_reads_it(
+    control_plane: ControlPlane, tmp_path: Path, encoding: str
+) -> None:
+    manifest = "apiVersion: v1\r\nkind: ConfigMap\r\nmetadata: {name: a}\r\ndata: {size: größe}\r\n"
+    raw = ENCODINGS[encoding] + manifest.encode(encoding)
+    (tmp_path / "map.yaml").write_bytes(raw)
+    shown = ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", str(tmp_path / "map.yaml"), "a=b"))
+    assert json.loads(shown)["data"] == commands.manifests("-", commands.decoded(raw))[0][0].obj["data"]
 
 
 def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: ControlPlane) -> None:

@@ -81,7 +81,7 @@ def test_the_api_server_is_killed_and_comes_back_with_its_data(
 def test_what_vanished_while_the_watch_could_not_be_resumed_is_found_missing(
     control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator, proxy: Proxy
 ) -> None:
-    """A restarted API server answers 410 to who resumes from before its start, if anything has happened since."""
+    """Whoever finds nobody there lists anew: a restarted API server would answer 410, a restored one stay silent."""
     operator = new_operator(server=proxy.url)
     operator.start()
     user.apply("first", "second")
@@ -97,9 +97,7 @@ def test_what_vanished_while_the_watch_could_not_be_resumed_is_found_missing(
     control_plane.start_apiserver()
     proxy.heal()
     user.wait_ready("third", seconds=AFTER_A_WHILE)
-    said = operator.said()
-    assert said.count("listed objects=") == 2
-    assert "too old resource version" in said
+    assert operator.said().count("listed objects=") == 2
     assert sorted(profiles(aws)) == ["first", "second", "third"]  # nobody may delete what a human has let go
     user.apply("first")  # and it is taken up again by its tags
     wait_converged(user, aws, "first", "second", "third")
@@ -131,15 +129,13 @@ def test_a_watch_that_would_resume_from_what_etcd_has_compacted_away_begins_with
     control_plane.compact()
     proxy.heal()
     wait_converged(user, aws, "first", "second")
-    said = operator.said()
-    assert "The resourceVersion for the provided watch is too old" in said
-    assert said.count("listed objects=") == 2
+    assert operator.said().count("listed objects=") == 2
 
 
 # --- The network -------------------------------------------------------------------------------------------------
 
 
-def test_a_watch_that_has_gone_silent_is_given_up_and_resumed(
+def test_a_watch_that_has_gone_silent_is_given_up_and_answered_by_a_new_list(
     user: User, aws: World, new_operator: NewOperator, proxy: Proxy
 ) -> None:
     operator = new_operator(server=proxy.url, runner=True, E2E_SILENCE_SECONDS=str(SILENCE_SECONDS))
@@ -150,7 +146,7 @@ def test_a_watch_that_has_gone_silent_is_given_up_and_resumed(
     user.apply("second")
     user.wait_ready("second", seconds=SILENCE_SECONDS + SOON)
     wait_converged(user, aws, "first", "second")
-    assert operator.said().count("listed objects=") == 1
+    assert operator.said().count("listed objects=") >= 2
 
 
 def cut_again_and_again(proxy: Proxy) -> None:

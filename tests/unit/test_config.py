@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ HOME = {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}
 FLAGS = [
     ("--cluster-name", "CLUSTER_NAME", "none"),
     ("--region", "AWS_REGION, AWS_DEFAULT_REGION", "none"),
+    ("--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", "false"),
     ("--workers", "WORKERS", "4"),
     ("--resync-seconds", "RESYNC_SECONDS", "600.0"),
     ("--poll-seconds", "POLL_SECONDS", "5.0"),
@@ -75,12 +77,17 @@ def test_what_nobody_set_has_its_default() -> None:
         selector_namespaces="any",
         log_format="text",
         log_level="info",
+        cluster_is_elsewhere=False,
+        account="",
+        aws_profile="",
+        ignored=(),
     )
 
 
 SETTINGS = [
     ("cluster_name", "--cluster-name", "CLUSTER_NAME", "one", "two"),
     ("region", "--region", "AWS_REGION", "eu-one-1", "eu-two-2"),
+    ("cluster_is_elsewhere", "--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", True, False),
     ("workers", "--workers", "WORKERS", 7, 9),
     ("resync_seconds", "--resync-seconds", "RESYNC_SECONDS", 30.5, 60.0),
     ("poll_seconds", "--poll-seconds", "POLL_SECONDS", 0.5, 1.0),
@@ -144,6 +151,47 @@ def test_aws_region_wins_over_aws_default_region() -> None:
 def test_cluster_and_region_come_from_the_kubeconfig_where_nothing_else_says_them() -> None:
     config = configure([], {})
     assert (config.cluster_name, config.region) == ("shop", "eu-central-1")
+
+
+@pytest.mark.usefixtures("eks_kubeconfig")
+def test_the_account_of_the_kubeconfig_counts_only_for_the_cluster_and_region_that_it_names() -> None:
+    same = {"CLUSTER_NAME": "shop", "AWS_REGION": "eu-central-1"}
+    for environ in ({}, same, {"CLUSTER_NAME": "shop"}, {"AWS_REGION": "eu-central-1"}):
+        assert configure([], environ).account == "123456789012"
+    for environ in ({"CLUSTER_NAME": "other"}, same | {"AWS_REGION": "eu-west-1"}, HOME):
+        assert configure([], environ).account == ""
+    assert configure(["--cluster-is-elsewhere"], same).account == ""
+    assert configure([], same | {"CLUSTER_IS_ELSEWHERE": "true"}).account == ""
+
+
+ARN = "arn:aws:eks:eu-central-1:123456789012:cluster/shop"
+
+
+@pytest.mark.parametrize("environ", [{}, {"AWS_REGION": "eu-central-1"}, {"AWS_DEFAULT_REGION": "eu-central-1"}])
+def test_an_arn_is_taken_for_the_cluster_s_name_region_and_account(environ: dict[str, str]) -> None:
+    for arn in (ARN, ARN.replace("aws:", "aws-cn:", 1)):
+        config = configure([], environ | {"CLUSTER_NAME": arn})
+        assert (config.cluster_name, config.region, config.account) == ("shop", "eu-central-1", "123456789012")
+
+
+def test_an_arn_of_another_region_than_the_one_that_is_set_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["--cluster-name", ARN], {"AWS_REGION": "eu-west-1"}) == 2
+    said = "--cluster-name is a cluster of eu-central-1, --region or AWS_REGION is eu-west-1: correct one"
+    assert capfd.readouterr() == ("", f"controller.py: {said}\n")
+
+
+@pytest.mark.parametrize("named", ["sh op", "shop\n", "-shop"])
+def test_a_name_of_the_kubeconfig_that_can_t_be_one_ends_the_start(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str], named: str
+) -> None:
+    arn = ARN.replace("shop", named)
+    context = {"name": "a", "context": {"cluster": arn, "user": "a"}}
+    (tmp_path / "config").write_text(json.dumps({"contexts": [context], "users": [], "current-context": "a"}))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    assert main([], {}) == 2
+    err = capfd.readouterr().err
+    assert err.startswith(f"controller.py: the kubeconfig names {named!r}, which is not the name")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.usefixtures("eks_kubeconfig")
@@ -218,7 +266,39 @@ WRONG = [
     *[("log-level", text, "debug, info, warning or error") for text in ("INFO", "trace")],
     *[("no-leader-elect", text, "true or false") for text in ("yes", "1", "True")],
     *[("health-port", text, "a port number") for text in ("-1", "65536", "http", "80.5")],
-]
+    *[("cluster-is-elsewhere", text, "true or false") for text in ("yes", "0", "TRUE")],
+    *[
+        ("cluster-name", text, "the name or the ARN of an EKS cluster")
+        for text in ("de\nmo", "de mo", "demo\nx", "a/b", "a.b", "-a", "d" * 101, '"demo"', "arn:aws:eks:x",
+                     ARN.replace("cluster/", "nodegroup/"), ARN.replace("eu-central-1", "eu"), f"{ARN}/x",
+                     ARN.replace("123456789012", ""), ARN.replace(":eks:", ":ecs:"))
+    ],
+    *[
+        ("region", text, "an AWS region such as eu-central-1")
+        for text in ("eu\n-west-1", "eu west 1", "eu-west-1a", "EU-WEST-1", "us-west-2-lax-1", "eu-west", "Ireland",
+                     "eu-west-1,eu-west-2", "'eu-west-1'")
+    ],
+    *[
+        ("controller-id", text, "the value of a tag")
+        for text in ("ou\nrs", "ours\rx", "ou\trs", "a" * 257, "aws:ours", "AWS:ours", "our$", '"ours"')
+    ],
+    *[
+        ("health-address", text, "an IP address or the name of a host")
+        for text in ("0.0.0.0:8080", "http://x", "a b", "[::1]", "127.0.0.1\n::1", "-a")
+    ],
+    *[("lease-namespace", text, "a namespace") for text in ("Ops", "a.b", "a_b", "a b", "-a", "a" * 64, "a,b", "*")],
+    *[("lease-name", text, "a name") for text in ("Lease", "a_b", "a b", "a..b", "a" * 254, "a/b", "a\nb", "-")],
+    *[
+        (flag, text, "* or namespaces between commas")
+        for flag in ("namespace", "allow-adoption-in")
+        for text in ("Shop", "a,b c", "a;b", "team-*", "a_b", "a.b", "a" * 64, "a,-b", "a\nb")
+    ],
+    *[
+        ("allowed-roles", text, "ARNs of IAM roles between commas")
+        for text in ("pods", "arn:aws:iam::1:role/a b", "role/pods", "arn:aws:iam::1:role/a\nb", "*,pods")
+    ],
+    *[("selector", text, "a selector of labels: at character") for text in ("a=b c", "a in b", "a\nb", "=")],
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "text", "meant"), WRONG)
@@ -235,13 +315,110 @@ def test_a_wrong_value_is_refused_in_words_that_name_its_flag(
 def test_a_wrong_value_in_a_variable_is_refused_in_words_that_name_the_variable(
     name: str, text: str, meant: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    variable = name.replace("-", "_").upper()
+    variable = VARIABLE.get(name, name.replace("-", "_").upper())
     with pytest.raises(SystemExit) as refused:
         main([], HOME | {variable: text})
     assert refused.value.code == 2
-    last = capfd.readouterr().err.splitlines()[-1]
-    assert f"{text!r} is not {meant}" in last
-    assert variable in last
+    (said,) = capfd.readouterr().err.splitlines()
+    assert f"{text!r} is not {meant}" in said
+    assert variable in said
+
+
+VARIABLE = {"namespace": "WATCH_NAMESPACE", "selector": "WATCH_SELECTOR", "region": "AWS_REGION"}
+
+
+BLANKS = [
+    ("cluster_name", "CLUSTER_NAME", "demo", "demo"),
+    ("cluster_name", "CLUSTER_NAME", ARN.replace("central", "west"), "shop"),
+    ("region", "AWS_REGION", "us-gov-west-1", "us-gov-west-1"),
+    ("region", "AWS_REGION", "eusc-de-east-1", "eusc-de-east-1"),
+    ("controller_id", "CONTROLLER_ID", "ours: a/b", "ours: a/b"),
+    ("workers", "WORKERS", "2", 2),
+    ("resync_seconds", "RESYNC_SECONDS", "2.5", 2.5),
+    ("no_leader_elect", "NO_LEADER_ELECT", "true", True),
+    ("health_port", "HEALTH_PORT", "80", 80),
+    ("health_address", "HEALTH_ADDRESS", "fe80::1%eth0", "fe80::1%eth0"),
+    ("lease_namespace", "LEASE_NAMESPACE", "ops", "ops"),
+    ("lease_name", "LEASE_NAME", "a.b-c", "a.b-c"),
+    ("allow_adoption_in", "ALLOW_ADOPTION_IN", "* , a", {"*", "a"}),
+    ("namespace", "WATCH_NAMESPACE", "a , b", {"a", "b"}),
+    ("selector", "WATCH_SELECTOR", "a in (b)", "a in (b)"),
+    ("allowed_roles", "ALLOWED_ROLES", "arn:aws:iam::*:role/a , *b", {"arn:aws:iam::*:role/a", "*b"}),
+    ("selector_namespaces", "SELECTOR_NAMESPACES", "own", "own"),
+    ("log_format", "LOG_FORMAT", "json", "json"),
+    ("log_level", "LOG_LEVEL", "debug", "debug"),
+]
+
+
+@pytest.mark.parametrize(("field", "variable", "text", "meant"), BLANKS)
+@pytest.mark.parametrize("around", ["{}", "{}\n", "\t {} \r\n", "\u00a0{}"])
+def test_blanks_and_line_ends_around_a_value_count_for_nothing(
+    field: str, variable: str, text: str, meant: object, around: str
+) -> None:
+    environ = {"CLUSTER_NAME": "demo", variable: around.format(text)}
+    environ |= {"AWS_REGION": "eu-west-1"} if field != "region" else {}
+    flag = next(flag for flag, variables, _ in FLAGS if variable in variables.split(", "))
+    assert getattr(configure([], environ), field) == meant
+    assert getattr(configure([flag, around.format(text)], HOME), field) == meant
+
+
+@pytest.mark.parametrize("variable", ["CLUSTER_NAME", "AWS_REGION"])
+def test_a_variable_of_blanks_is_none(variable: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([], HOME | {variable: " \n"}) == 2
+    assert capfd.readouterr().err == (NO_CLUSTER if variable == "CLUSTER_NAME" else NO_REGION)
+
+
+@pytest.mark.parametrize("given", [["--namespace=*"], ["--namespace=a", "--namespace=*"], ["--namespace=a,*"], []])
+def test_a_star_is_all_namespaces(given: list[str]) -> None:
+    assert configure(given, HOME | {"WATCH_NAMESPACE": "a" if given else "*"}).namespace == frozenset()
+
+
+GOOD_SELECTORS = [
+    "", "a", "!a", "! a", "a,b", "a,!b", "a=b", "a==b", "a!=b", "a = b , c != d", "a=", "a=,b=", "a!=", "a in (b)",
+    "a in (b,c)", "a notin (b, c)", "a in (,b)", "a in (b,)", "a in (,)", "a in ()", "in in (notin)", "a=in",
+    "a>1", "a<1,b>2", "example.com/a-b_c.d=E.f", "0=1", "a=b,c in (d,e),f,!g",
+    "x in(y)", "a" * 63, f"{'a' * 63}.b/c=" + "v" * 63,
+]  # fmt: skip
+# Each with the character at which it goes wrong.
+BAD_SELECTORS = [
+    ("a=b c=d", 5), ("a b", 3), ("a=b,", 5), (",a", 1), ("a,,b", 3), ("=a", 1), ("a==b==c", 5), ("!a=b", 3), ("!", 2),
+    ("a in", 5), ("a in b", 6), ("a in (b", 8), ("a in (b c)", 9), ("a IN (b)", 3), ("a=(b)", 3),
+    ("a=b||c=d", 3), ("a<b", 3), ("a>", 3), ("a>=1", 3), ("a in (b))", 9), ("a=b)", 4), ("(a)", 1), ("a=-b", 3),
+    ("-a", 1), ("a/b/c", 1), ("A.B/c", 1), ("/a", 1), ("a/", 1), ("a" * 64, 1), ("a=" + "b" * 64, 3), ("a:b", 1),
+    ("a='b'", 3), ('a="b"', 3), ("a=b;c=d", 3), ("a=b & c", 5), ("a!b", 2), ("a!", 2), ("a=!b", 3),
+    ("metadata.name*", 1), ("a<-1", 3), ("a>1.5", 3), ("a>" + "9" * 20, 3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", GOOD_SELECTORS)
+def test_a_selector_is_what_kubernetes_takes_for_one(text: str) -> None:
+    assert configure(["--selector", text], HOME).selector == text
+
+
+@pytest.mark.parametrize(("text", "place"), BAD_SELECTORS)
+def test_a_selector_that_does_not_parse_is_refused_with_the_place(
+    text: str, place: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main([], HOME | {"WATCH_SELECTOR": text})
+    assert refused.value.code == 2
+    (said,) = capfd.readouterr().err.splitlines()
+    assert f"is not a selector of labels: at character {place} belongs " in said
+    assert "WATCH_SELECTOR" in said
+
+
+LINKS = ["tcp://10.0.0.1:80", "udp://10.0.0.1:53", "sctp://[fd00::1]:9", " tcp://10.0.0.1:80\n"]
+VARIABLES = [each for _, variables, _ in FLAGS for each in variables.split(", ")]
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_a_variable_that_the_kubelet_has_set_for_a_service_is_no_setting(variable: str, link: str) -> None:
+    flags = ["--cluster-name=demo", "--region=eu-west-1"]
+    config = configure(flags, {variable: link})
+    assert config == replace(configure(flags, {}), ignored=config.ignored)
+    (said,) = config.ignored
+    assert said.startswith(f"{variable} is {link.strip()!r}, as the kubelet sets it for a Service")
 
 
 def test_an_unknown_flag_is_refused(capfd: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import aws
 from aws import AwsError, Credentials, Keys, Retryable
 from config import configure
-from controller import CREDENTIALS_SECONDS, STUCK_SECONDS, Process, build
+from controller import CREDENTIALS_SECONDS, STUCK_SECONDS, Process, build, main
 from kube import Command
 from metrics import Metrics
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -436,11 +436,11 @@ def of_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> Pat
 
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>Not so</Message></Error></ErrorResponse>"
 ANSWERS = [
-    (403, "AccessDenied", "AccessDenied", aws.Refused),
+    (403, "AccessDenied", "CredentialsRefused", aws.Refused),
     (400, "ExpiredTokenException", "CredentialsExpired", Retryable),
     (500, "InternalFailure", "AwsUnavailable", Retryable),
     (400, "Throttling", "Throttled", Retryable),
-    (404, "NoSuchEntity", "NoCredentials", Retryable),
+    (404, "NoSuchEntity", "CredentialsRefused", aws.Refused),
 ]
 
 
@@ -640,12 +640,20 @@ def test_a_fetch_that_never_ends_starts_the_workers_after_a_moment_and_makes_no_
         never.set()
 
 
+def test_a_command_fetches_once_and_says_in_one_line_what_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
+    assert main(["export"], {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}) == 2
+    assert capfd.readouterr() == ("", f"{aws.NOWHERE}\n")
+
+
 # As a real process
 
 
 def role(box: Sandbox) -> dict[str, str]:
     """Return the variables of a pod of IRSA, instead of those of keys."""
     return {"AWS_ACCESS_KEY_ID": "", "AWS_ROLE_ARN": f"arn:aws:iam::{box.world.account}:role/operator"}
+
+
+MISSING = "[Errno 2] No such file or directory: "
 
 
 def apply(box: Sandbox, name: str, cluster: str = "") -> None:
@@ -714,7 +722,7 @@ def test_a_token_that_is_missing_at_the_start_is_named_and_taken_once_it_comes(t
         assert box.controller.stop() == 0
         said = box.controller.log.read_text()
     assert "Traceback" not in said
-    assert "failed credentials reason=NoCredentials" in said
+    assert f'failed credentials message="No AWS credentials from AWS_WEB_IDENTITY_TOKEN_FILE: {MISSING}' in said
 
 
 def test_an_operator_whose_credentials_hang_ends_at_once_when_told_to(tmp_path: Path) -> None:

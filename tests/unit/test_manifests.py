@@ -565,6 +565,55 @@ def test_the_pod_outlives_the_grace_of_the_controller() -> None:
     assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS + sum(kube.LEASE_TIMEOUT)
 
 
+def test_the_variables_of_the_pod_are_ours_alone() -> None:
+    """A Service named health would set HEALTH_PORT otherwise."""
+    assert POD["spec"]["enableServiceLinks"] is False
+
+
+def test_the_pod_has_the_token_and_the_network_of_a_pod() -> None:
+    """Without the token it is nobody to the API server; with the node's network its port may be taken."""
+    account = the("ServiceAccount", "rbac.yaml")
+    assert POD["spec"]["serviceAccountName"] == account["metadata"]["name"]
+    assert account["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
+    for holder in (account, POD["spec"]):
+        assert holder.get("automountServiceAccountToken", True) is True
+    assert not {"hostNetwork", "hostPID", "hostIPC", "dnsPolicy"} & POD["spec"].keys()
+
+
+def quantity(text: object) -> float:
+    """Return what Kubernetes makes of a quantity: 128Mi, 256M, 50m."""
+    number, unit = re.fullmatch(r"([0-9.]+)([A-Za-z]*)", str(text)).groups()  # type: ignore[union-attr]
+    return float(number) * {"": 1, "m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30}[unit]
+
+
+def test_the_pod_asks_for_what_it_was_measured_to_need_and_may_have_twice_that() -> None:
+    asked, most = CONTAINER["resources"]["requests"], CONTAINER["resources"]["limits"]
+    (measured,) = re.findall(r"The (\d+) MiB in `deployment.yaml`", (ROOT / "CONTRIBUTING.md").read_text())
+    assert int(measured) * 2**20 < quantity(asked["memory"]) <= quantity(most["memory"]) / 2
+    assert quantity(most["memory"]) <= 2**30
+    assert 0.01 <= quantity(asked["cpu"]) <= 0.5
+    assert "cpu" not in most, "a limit would slow the start, and with it the handover"
+
+
+def test_the_probes_leave_the_controller_the_time_that_it_needs() -> None:
+    """It answers within milliseconds, or the machine is busy; a start takes seconds; a stuck loop is told by itself."""
+    live, ready = CONTAINER["livenessProbe"], CONTAINER["readinessProbe"]
+    for probe in (live, ready):
+        assert 2 <= probe["timeoutSeconds"] <= probe["periodSeconds"] <= 30
+    assert live["failureThreshold"] * live["periodSeconds"] >= 60
+    assert live["initialDelaySeconds"] + live["failureThreshold"] * live["periodSeconds"] >= 60
+    assert live["failureThreshold"] * live["periodSeconds"] + controller.STUCK_SECONDS <= 600
+    assert "successThreshold" not in ready
+
+
+def test_a_rollout_and_a_full_cluster_leave_a_replica_running() -> None:
+    assert DEPLOYMENT["spec"].get("strategy", {}).get("type", "RollingUpdate") == "RollingUpdate"
+    (spread,) = POD["spec"]["topologySpreadConstraints"]
+    assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
+    assert POD["spec"].get("restartPolicy", "Always") == "Always"
+    assert not {"command", "workingDir"} & CONTAINER.keys(), "they are the image's"
+
+
 def test_three_lines_of_the_deployment_are_to_be_edited() -> None:
     lines = (ROOT / "deployment.yaml").read_text().splitlines()
     marked = [re.split("[:=]", line.split("# EDIT")[0].strip(" -"))[0] for line in lines[1:] if "# EDIT" in line]

@@ -313,3 +313,18 @@ def test_a_controller_killed_inside_its_create_finds_the_profile_after_a_restart
         assert box.profiles()["web"]["status"] == "ACTIVE"
         assert manners.count("CreateFargateProfile") == 1
         assert box.controller.stop() == 0
+
+
+def test_what_is_ignored_is_logged_by_the_controller_and_told_by_the_commands(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    api = ApiServer()
+    with serve(api) as server, controller(tmp_path, server.url, LEASE_NAME="tcp://10.0.0.1:80") as running:
+        running.wait_says("LEASE_NAME is 'tcp://10.0.0.1:80', as the kubelet sets it for a Service")
+        running.wait_says("leading lease=default/fargate-operator")
+    script = f"import sys, controller; sys.exit(controller.main(['plan', '-f', 'x'], {HOME | {'WORKERS': 'tcp://10.0.0.1:80'}}))"
+    told = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, timeout=60, check=False, capture_output=True, text=True
+    )
+    assert told.returncode == 2
+    assert told.stderr.startswith("WORKERS is 'tcp://10.0.0.1:80', as the kubelet sets it for a Service")

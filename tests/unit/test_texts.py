@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aws import Refused, steady
+from patterns import steady
 from tests.fakes.aws import Answer, Fault, error
 from tests.harness import Bench, bench
 
@@ -125,11 +125,6 @@ def test_what_is_the_same_each_time_stays(text: str) -> None:
 @given(st.uuids(), st.uuids(), st.sampled_from([text for text, _ in TEXTS.values() if ID in text]))
 def test_two_answers_that_differ_in_ids_alone_are_one_text(first: Any, second: Any, text: str) -> None:
     assert steady(text.replace(ID, str(first))) == steady(text.replace(ID, str(second)))
-
-
-def test_an_error_shows_the_steady_text_and_keeps_the_whole_one() -> None:
-    raised = Refused("AccessDenied", f"Not you (Request ID: {ID}). Ask.")
-    assert (str(raised), raised.whole) == ("Not you. Ask.", f"Not you (Request ID: {ID}). Ask.")
 
 
 def refused_for_hours(b: Bench, same: bool) -> tuple[list[str], int]:
