@@ -1,7 +1,7 @@
 """The AWS edge alone: what an answer of AWS means, values that are equal where they mean the same, facts and their age.
 
-How EKS answers is held in tests/contract/test_eks.py, what texts are without their ids in test_texts.py, and whence
-credentials come in test_credentials.py.
+How EKS answers is held in tests/contract/test_eks.py, whence credentials come in test_credentials.py, and what an
+object says of a cause in test_remedies.py.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from aws import (
+    AGAIN,
+    BLAMED,
     ERRORS,
     FACTS_KEPT,
     FACTS_SECONDS,
-    NO_SECONDS,
     SERVICES,
     UNKNOWN,
     Aws,
@@ -31,12 +32,12 @@ from aws import (
     Refused,
     Retryable,
     RoleFact,
-    SubnetFact,
     selector,
 )
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
+from tests.unit.test_remedies import CAUSES
 
 ARN = "arn:aws:eks:us-east-1:123456789012:fargateprofile/demo/web/uuid"
 ROLE = "arn:aws:iam::123456789012:role/pods"
@@ -85,11 +86,15 @@ def refusing(operation: str, code: str, status: int, text: str) -> Aws:
     return Aws(dict.fromkeys(SERVICES, Client(ask)), "us-east-1", Clock().monotonic)
 
 
-def error_of(operation: str, code: str, text: str = "no", status: int = 400) -> AwsError:
-    """Return what a call raises that AWS answers so."""
+def meant(error: Exception) -> AwsError:
+    """Return what an answer of AWS becomes, whichever call it is the answer to."""
     with pytest.raises(AwsError) as raised:
-        CALLS[operation](refusing(operation, code, status, text))
+        Asked({"get_caller_identity": error}).edge.account()
     return raised.value
+
+
+def error_of(operation: str, code: str, text: str = "no", status: int = 400) -> AwsError:
+    return meant(refused(operation, code, status, text))
 
 
 # What an answer means
@@ -103,7 +108,7 @@ TRUST = "Misconfigured PodExecutionRole Trust Policy; Please add the eks-fargate
 ZONE = "Fargate Profile creation for the Availability Zone us-east-1-bos-1a for Subnet subnet-1 is not supported"
 LABELS = "Request contains Selector with more than 5 Label pairs"
 PASS = "User: x is not authorized to perform: iam:PassRole on resource: y"
-# What AWS says, and what it means: at least one answer for each row of `ERRORS`, in its order.
+# What AWS says, and what it means, in the order of `ERRORS`.
 MEANINGS: list[tuple[str, str, str, type[AwsError], str]] = [
     ("ListFargateProfiles", "ThrottlingException", "Rate exceeded", Retryable, "Throttled"),
     (DESCRIBE, "TooManyRequestsException", "", Retryable, "Throttled"),
@@ -121,7 +126,7 @@ MEANINGS: list[tuple[str, str, str, type[AwsError], str]] = [
     (CREATE, "ResourcePropagationDelayException", "", Retryable, "Propagating"),
     (CREATE, "InvalidRequestException", PASS, Refused, "AccessDenied"),
     (DESCRIBE, "AccessDeniedException", "no", Refused, "AccessDenied"),
-    ("GetCallerIdentity", "InvalidClientTokenId", "", Refused, "AccessDenied"),
+    ("GetCallerIdentity", "InvalidClientTokenId", "", Refused, "CredentialsRefused"),
     (DELETE, "ExpiredTokenException", "", Retryable, "CredentialsExpired"),
     (DELETE, "SignatureDoesNotMatch", "", Retryable, "CredentialsExpired"),
     (CREATE, "ResourceLimitExceededException", "", Refused, "QuotaExceeded"),
@@ -132,7 +137,7 @@ MEANINGS: list[tuple[str, str, str, type[AwsError], str]] = [
     ("TagResource", "BadRequestException", "", Refused, "ParameterRefused"),
     ("ListFargateProfiles", "ServerException", "", Retryable, "AwsUnavailable"),
     (CREATE, "502", "", Retryable, "AwsUnavailable"),
-    (CREATE, "TeapotException", "", Retryable, "AwsError"),
+    (CREATE, "TeapotException", "", Refused, "AwsError"),
 ]
 
 
@@ -144,12 +149,22 @@ def test_an_answer_means_what_its_operation_code_and_text_say(
     assert (type(found), found.reason) == (kind, reason)
 
 
-def test_every_row_of_the_table_is_reached_by_an_answer_and_says_what_mends_it() -> None:
-    reached = set()
-    for operation, code, text, _, reason in MEANINGS:
-        message = str(error_of(operation, code, text))
-        reached |= {(reason, rule.mend) for rule in (*ERRORS, UNKNOWN) if message.endswith(rule.mend)}
-    assert {(rule.reason, rule.mend) for rule in (*ERRORS, UNKNOWN)} <= reached
+def test_every_row_of_the_table_is_reached_by_an_answer_that_is_told_with_its_mend() -> None:
+    answers = [refused(operation, code, 400, text) for operation, code, text, _, _ in MEANINGS]
+    answers += [cause for cause, *_ in CAUSES.values() if isinstance(cause, ClientError)]
+    found, rules = [meant(each) for each in answers], (*ERRORS, BLAMED, UNKNOWN)
+    reached = {(each.reason, rule.mend) for each in found for rule in rules if str(each).endswith(f". {rule.mend}")}
+    assert {(rule.reason, rule.mend) for rule in rules} <= reached
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(400, Refused), (422, Refused), *((each, Retryable) for each in (*sorted(AGAIN), 500, 503, 0))],
+)
+def test_of_a_word_that_nobody_knows_the_status_says_whether_it_helps_to_ask_again(
+    status: int, kind: type[AwsError]
+) -> None:
+    assert type(error_of(CREATE, "TeapotException", status=status)) is kind
 
 
 def test_an_error_says_which_call_was_answered_what_and_ends_each_sentence_once() -> None:
@@ -258,26 +273,6 @@ def test_a_selector_reads_as_its_namespace_and_its_labels() -> None:
 WANTED = ProfileSpec(ROLE, seen().selectors, seen().subnets)
 
 
-@pytest.mark.parametrize(
-    ("wanted", "names"),
-    [
-        (WANTED, []),
-        (replace(WANTED, subnets=None), []),
-        (replace(WANTED, role=f"{ROLE}-2"), ["podExecutionRoleArn"]),
-        (replace(WANTED, subnets=frozenset({"subnet-1"})), ["subnets"]),
-        (replace(WANTED, selectors=frozenset({selector("db", {})})), ["selectors"]),
-        (replace(WANTED, role="", selectors=frozenset()), ["podExecutionRoleArn", "selectors"]),
-    ],
-)
-def test_a_spec_says_in_which_fields_a_profile_differs(wanted: ProfileSpec, names: list[str]) -> None:
-    assert list(wanted.differs(seen())) == names
-
-
-def test_a_difference_shows_what_eks_has_and_what_is_wanted() -> None:
-    wanted = replace(WANTED, subnets=frozenset({"subnet-3"}))
-    assert wanted.differs(seen()) == {"subnets": ("[subnet-1, subnet-2]", "[subnet-3]")}
-
-
 # Changes
 
 
@@ -346,44 +341,17 @@ def account() -> Account:
 FACTS = ["describe_cluster", "describe_subnets", "get_role"]
 
 
-# Whom a role trusts is not judged here, and so it is taken for one that holds up a create.
-LIVES = [("describe_cluster", FACTS_SECONDS), ("describe_subnets", FACTS_SECONDS), ("get_role", NO_SECONDS)]
-
-
-@pytest.mark.parametrize(("method", "seconds"), LIVES)
-def test_a_fact_is_believed_for_its_time(account: Account, method: str, seconds: float) -> None:
+@pytest.mark.parametrize("method", FACTS)
+def test_a_fact_is_believed_for_ten_seconds(account: Account, method: str) -> None:
+    assert FACTS_SECONDS == 10
     assert account.asked(method, 0) == 1
-    assert account.asked(method, seconds - 1) == 0
+    assert account.asked(method, 9) == 0
     assert account.asked(method, 1) == 1
 
 
 @pytest.mark.parametrize("method", FACTS)
 def test_a_fact_that_is_asked_for_fresh_is_read_now(account: Account, method: str) -> None:
     assert account.asked(method, 0) == account.asked(method, 1, fresh=True) == 1
-
-
-def test_a_cluster_that_is_not_active_is_looked_at_again_soon(account: Account) -> None:
-    account.world.set_cluster_status("demo", "UPDATING")
-    assert account.asked("describe_cluster", 0) == 1
-    assert account.asked("describe_cluster", NO_SECONDS - 1) == 0
-    assert account.asked("describe_cluster", 1) == 1
-
-
-@pytest.mark.parametrize(
-    ("fact", "holds_up"),
-    [
-        (ClusterFact(status="ACTIVE"), False),
-        (ClusterFact(status="UPDATING"), True),
-        (ClusterFact(found=False), True),
-        (SubnetFact(public=False), False),
-        (SubnetFact(public=None), False),
-        (SubnetFact(public=True), True),
-        (SubnetFact(found=False), True),
-        (RoleFact(), True),
-    ],
-)
-def test_what_holds_up_a_create_is_known(fact: ClusterFact | SubnetFact | RoleFact, holds_up: bool) -> None:
-    assert fact.objects == holds_up
 
 
 def test_all_subnets_that_are_not_known_yet_are_read_by_one_call(account: Account) -> None:
