@@ -193,3 +193,8 @@ def test_each_module_says_in_its_first_lines_what_it_is_and_what_it_is_not(modul
     said = ast.get_docstring(ast.parse((ROOT / f"{module}.py").read_text())) or ""
     assert "is not:" in said
     assert len(said.splitlines()) <= 15
+
+
+def test_each_module_has_the_file_of_its_tests() -> None:
+    tested = {path.stem.removeprefix("test_") for path in (ROOT / "tests" / "unit").glob("test_*.py")}
+    assert set(MODULES) - tested == set()

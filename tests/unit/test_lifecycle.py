@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from reconcile import OCCUPIED_SECONDS, Requeue
 from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY
 from tests.fakes import aws as fake
 from tests.harness import Bench
@@ -631,23 +630,6 @@ def test_an_orphan_is_reported_and_never_touched(b: Bench, caplog: pytest.LogCap
     b.run(1300)
     assert "orphan cluster=demo profile=web" in caplog.text
     assert b.profiles()["web"]["status"] == "ACTIVE"
-
-
-def test_who_finds_its_cluster_occupied_comes_back_when_it_is_free(b: Bench) -> None:
-    b.apply("one")
-    b.apply("two")
-    b.informer.run_once()
-    inside: list[object] = []
-
-    def meanwhile(_call: object) -> None:
-        b.manners.on_call = None
-        inside.append(b.reconciler.reconcile(("default", "two")))
-
-    b.manners.on_call = meanwhile
-    b.reconciler.reconcile(("default", "one"))
-    assert inside == [Requeue(OCCUPIED_SECONDS, unseen=True)]
-    assert b.manners.count("ListFargateProfiles") == 1
-    assert b.queue.next_due() == b.clock.monotonic()
 
 
 def test_a_dead_cluster_holds_up_no_other(b: Bench) -> None:
