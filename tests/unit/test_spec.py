@@ -12,6 +12,7 @@ import pytest
 from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, ProfileSpec, SubnetFact, selector
 from kube import Object
 from spec import (
+    CONTROLLER_KEY,
     FINALIZER,
     KOPF_FINALIZERS,
     OBJECTIONS,
@@ -24,8 +25,11 @@ from spec import (
     Memory,
     Resource,
     Settings,
+    controlled_by,
+    differs,
     fingerprint,
     owner_of,
+    same_tag,
     second,
     trusts_fargate,
     warning,
@@ -299,9 +303,49 @@ def test_an_owner_is_a_namespace_and_a_name(tag: str, owner: tuple[str, str] | N
     assert owner_of(profile(tags={})) is None
 
 
+@pytest.mark.parametrize(("written", "ours"), [("uid-1", True), (" uid-1\n", True), ("uid-2", False), (None, False)])
+def test_blanks_around_a_controller_s_id_make_no_profile_another_s(written: str | None, ours: bool) -> None:
+    found = profile(tags={} if written is None else {CONTROLLER_KEY: written})
+    assert controlled_by(found, "uid-1") == ours
+
+
+def test_blanks_in_any_other_tag_mean_something() -> None:
+    assert not same_tag("team", "a ", "a")
+
+
 def test_a_time_is_written_in_utc_to_the_second() -> None:
     east = datetime(2026, 11, 22, 9, 0, 0, 999999, timezone(timedelta(hours=1)))
     assert second(east) == second(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
+
+
+# What EKS has and what is wanted
+
+WANTED = replace(SPEC, subnets=frozenset({"subnet-2", "subnet-1"}), selectors=frozenset({selector("web", {"a": "1"})}))
+THERE = profile(selectors=WANTED.selectors, subnets=frozenset({"subnet-1", "subnet-2"}))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (WANTED, []),
+        (replace(WANTED, subnets=None), []),
+        (replace(WANTED, role=f"{ROLE}-2"), ["podExecutionRoleArn"]),
+        (replace(WANTED, subnets=frozenset({"subnet-1"})), ["subnets"]),
+        (replace(WANTED, selectors=frozenset({selector("web", {})})), ["selectors"]),
+        (replace(WANTED, role="", selectors=frozenset()), ["podExecutionRoleArn", "selectors"]),
+    ],
+)
+def test_a_spec_says_in_which_fields_a_profile_differs(wanted: ProfileSpec, names: list[str]) -> None:
+    assert list(differs(wanted, THERE)) == names
+
+
+def test_a_difference_shows_what_eks_has_and_what_is_wanted_in_order() -> None:
+    several = [f"subnet-{number}" for number in range(3, 9)]
+    wanted = replace(WANTED, subnets=frozenset(several), selectors=frozenset({selector("db", {})}))
+    assert differs(wanted, THERE) == {
+        "selectors": ("[web/a=1]", "[db]"),
+        "subnets": ("[subnet-1, subnet-2]", f"[{', '.join(several)}]"),
+    }
 
 
 # What those who run the controller allow
@@ -348,6 +392,24 @@ def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
 @pytest.mark.parametrize(("allowed", "may"), [([], False), (["default"], True), (["*"], True), (["def*"], False)])
 def test_only_objects_of_the_namespaces_that_are_named_may_adopt(allowed: list[str], may: bool) -> None:
     assert Settings("demo", adoption_in=frozenset(allowed)).may_adopt("default") == may
+
+
+@pytest.mark.parametrize(
+    ("cluster", "account", "words"),
+    [
+        ("demo", "123456789012", ""),
+        ("other", "999999999999", ""),
+        ("demo", "999999999999", "of account 123456789012, the AWS credentials are of account 999999999999"),
+    ],
+)
+def test_credentials_of_another_account_than_the_cluster_s_are_wrong_for_that_cluster(
+    cluster: str, account: str, words: str
+) -> None:
+    said = Settings("demo", account="123456789012", aws_profile="prod").wrong_account(cluster, account)
+    assert words in said
+    assert bool(said) == bool(words)
+    assert not words or "AWS_PROFILE=prod" in said
+    assert Settings("demo").wrong_account(cluster, account) == "", "it was not said whose the cluster is"
 
 
 # Preflight
