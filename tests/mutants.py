@@ -83,7 +83,7 @@ MUTANTS = (
     Mutant("two changes at once in one cluster", "reconcile.py",
            "        if first != p.key or flights:\n            return wait_behind(flights, first)\n", ""),
     Mutant("a place in line never lapses", "clusters.py", "if now - came <= PLACE_SECONDS", "if True",
-           "tests/unit/test_recoveries.py"),
+           "tests/unit/test_clusters.py"),
     Mutant("the view is not read again after a 409", "reconcile.py",
            "if error.unclear or busy:", "if error.unclear:", "tests/unit/test_recoveries.py"),
     Mutant("the view is never read again", "clusters.py",

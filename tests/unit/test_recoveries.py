@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 
-from clusters import PLACE_SECONDS, Cluster
 from spec import OWNER_KEY
 from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
@@ -192,12 +191,6 @@ def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_
         assert b.gone()
         owned = [name for name, profile in b.profiles().items() if any("jicomusic" in key for key in profile["tags"])]
         assert (len(b.profiles()), owned) == (1, [])
-
-
-def test_a_place_in_line_lapses_when_its_object_does_not_come_for_it() -> None:
-    cluster = Cluster(line={("default", "gone"): 0.0, ("default", "web"): PLACE_SECONDS - 1})
-    assert cluster.first(PLACE_SECONDS) == ("default", "gone")
-    assert cluster.first(PLACE_SECONDS + 1) == ("default", "web")
 
 
 # Clocks: that of the pod, beside those of AWS and of other pods

@@ -1,0 +1,347 @@
+"""What is known of one EKS cluster: how a look at it is read, who is woken by what it shows, whose turn it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from aws import SERVICES, Aws, AwsError, Busy, Profile, Refused, Retryable
+from clusters import (
+    BLIND_TURN_SECONDS,
+    HOLD_SECONDS,
+    PLACE_SECONDS,
+    POLL_MOST_SECONDS,
+    UNKNOWN_SECONDS,
+    Cluster,
+    Flight,
+    Reading,
+    Stirred,
+    View,
+    describe,
+)
+from tests.fakes.eks import Client, Memory, refused
+from tests.fakes.eks_rules import Answer, Behaviour
+from tests.harness import Clock
+from tests.unit.test_plan import profile
+
+WEB, DB, API = ("default", "web"), ("default", "db"), ("default", "api")
+DENIED = Refused("AccessDenied", "no")
+HICCUP = Retryable("AwsUnavailable", "it broke")
+
+
+def view(*profiles: Profile, at: float = 0.0, **unknown: AwsError) -> View:
+    return View(True, {each.name: each for each in profiles}, at, unknown)
+
+
+def flying(name: str = "web", status: str = "CREATING") -> Profile:
+    return profile(name, status)
+
+
+# The view
+
+
+def test_a_view_shows_what_a_later_look_at_one_name_has_shown() -> None:
+    before = view(profile("web"), db=DENIED)
+    seen = before.showing("web", flying()).showing("db", profile("db"))
+    assert seen == view(flying(), profile("db"))
+    assert seen.showing("web", None).showing("db", HICCUP) == view(db=HICCUP)
+    assert before == view(profile("web"), db=DENIED), "the old one stays as it was"
+
+
+def test_what_can_t_be_seen_is_there_by_its_name_and_not_in_flight() -> None:
+    seen = view(profile("web"), flying("api"), db=DENIED)
+    assert seen.names == {"web", "api", "db"}
+    assert [each.name for each in seen.profiles_in_flight] == ["api"]
+
+
+# How it is read
+
+
+@dataclass
+class Region:
+    """An account with cluster demo, in which some profiles can't be described."""
+
+    answers: dict[str, tuple[str, int]] = field(default_factory=dict)  # by profile, the code and status
+    described: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.world = Memory(Behaviour(Clock().time, deleting_seconds=90))
+        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", Clock().monotonic)
+
+    def ask(self, method: str, request: Answer) -> Answer:
+        if method == "describe_fargate_profile":
+            name = str(request["fargateProfileName"])
+            self.described.append(name)
+            if answer := self.answers.get(name):
+                raise refused("DescribeFargateProfile", *answer, "no")
+        return self.world.ask(method, request)
+
+    def add(self, *names: str, status: str = "ACTIVE") -> None:
+        for name in names:
+            self.world.add_profile("demo", name, self.world.roles["good"], [{"namespace": "web"}], status=status)
+
+
+@pytest.fixture
+def region() -> Region:
+    region = Region()
+    region.add("a", "b", "c")
+    return region
+
+
+THROTTLED, FORBIDDEN, BROKEN = ("ThrottlingException", 429), ("AccessDeniedException", 403), ("ServerException", 500)
+
+
+def test_a_reading_shows_every_profile_and_what_kept_one_from_being_seen(region: Region) -> None:
+    region.answers = {"b": FORBIDDEN, "c": BROKEN}
+    now: set[str] = set()
+    seen = Reading(7.0).go_on(region.edge, "demo", now)
+    assert (seen.found, seen.at, {*seen.profiles}) == (True, 7.0, {"a"})
+    assert {name: each.reason for name, each in seen.unknown.items()} == {"b": "AccessDenied", "c": "AwsUnavailable"}
+    assert now == {"a", "b", "c"}
+
+
+def test_a_cluster_that_is_not_there_is_seen_not_to_be() -> None:
+    assert Reading(7.0).go_on(Region().edge, "nowhere", set()) == View(False, {}, 7.0)
+
+
+def test_a_reading_that_is_cut_off_shows_nothing_and_goes_on_where_it_was(region: Region) -> None:
+    region.answers = {"b": THROTTLED}
+    reading = Reading(7.0)
+    with pytest.raises(Retryable, match="Throttling"):
+        reading.go_on(region.edge, "demo", set())
+    region.answers, now = {}, set[str]()
+    seen = reading.go_on(region.edge, "demo", now)
+    assert now == {"b", "c"}, "what was seen is not asked for again"
+    assert ({*seen.profiles}, seen.at) == ({"a", "b", "c"}, 7.0), "it is as old as its beginning"
+
+
+def test_what_has_come_or_gone_since_a_reading_began_is_seen_as_it_is(region: Region) -> None:
+    region.answers = {"c": THROTTLED}
+    reading = Reading(7.0)
+    with pytest.raises(Retryable):
+        reading.go_on(region.edge, "demo", set())
+    region.world.delete_profile("demo", "a")
+    region.add("d")
+    region.answers = {}
+    assert {*reading.go_on(region.edge, "demo", set()).profiles} == {"b", "c", "d"}
+
+
+def test_what_an_answer_has_contradicted_is_described_once_more_and_so_is_what_was_in_flight(region: Region) -> None:
+    region.add("d", status="DELETING")
+    reading = Reading(7.0)
+    reading.go_on(region.edge, "demo", set())
+    reading.forget(["a"])
+    now: set[str] = set()
+    reading.go_on(region.edge, "demo", now)
+    assert now == {"a", "d"}
+
+
+@pytest.mark.parametrize("answer", [FORBIDDEN, BROKEN])
+def test_what_is_wrong_with_one_profile_is_about_that_one(region: Region, answer: tuple[str, int]) -> None:
+    region.answers = {"a": answer}
+    assert isinstance(describe(region.edge, "demo", "a"), AwsError)
+    assert isinstance(describe(region.edge, "demo", "b"), Profile)
+    assert describe(region.edge, "demo", "none") is None
+
+
+@pytest.mark.parametrize("answer", [THROTTLED, ("ExpiredTokenException", 403)])
+def test_what_is_wrong_with_the_way_to_aws_is_about_none(region: Region, answer: tuple[str, int]) -> None:
+    region.answers = {"a": answer}
+    with pytest.raises(Retryable):
+        describe(region.edge, "demo", "a")
+
+
+# When it is read anew
+
+
+def test_a_view_is_old_after_its_life_or_once_an_answer_has_contradicted_it() -> None:
+    cluster = Cluster()
+    assert cluster.is_old(0.0, 480.0)
+    cluster.saw(view(at=100.0), [], 100.0)
+    assert not cluster.is_old(579.0, 480.0)
+    assert cluster.is_old(580.0, 480.0)
+    cluster.doubt()
+    assert cluster.is_old(100.0, 480.0)
+    cluster.saw(view(at=100.0), [], 101.0)
+    assert not cluster.is_old(101.0, 480.0)
+
+
+def test_a_reading_that_has_begun_is_contradicted_too() -> None:
+    cluster = Cluster(reading=Reading(0.0, {"web": profile("web"), "db": profile("db")}))
+    cluster.doubt("web")
+    assert cluster.reading
+    assert {*cluster.reading.described} == {"db"}
+
+
+# Flights
+
+
+@pytest.mark.parametrize(
+    ("flown", "rest"), [(0, 5.0), (49, 5.0), (100, 10.0), (150, POLL_MOST_SECONDS), (3600, POLL_MOST_SECONDS)]
+)
+def test_a_flight_is_looked_at_after_a_tenth_of_its_time_but_no_sooner_than_the_poll_and_within_15_s(
+    flown: float, rest: float
+) -> None:
+    assert Flight("CREATING", since=0.0, looked=flown, seen=flown).rest(flown, poll=5.0) == rest
+
+
+def test_the_rest_of_a_flight_passes_with_the_time_since_the_last_look() -> None:
+    flight = Flight("CREATING", since=0.0, looked=10.0, seen=10.0)
+    assert (flight.rest(12.0, poll=5.0), flight.rest(16.0, poll=5.0)) == (3.0, -1.0)
+
+
+def test_what_is_in_flight_is_due_after_its_rest_and_what_can_t_be_seen_after_a_minute() -> None:
+    cluster = Cluster()
+    cluster.saw(view(flying(), profile("api"), db=DENIED), ["web", "db"], 0.0)
+    assert cluster.due(4.0, poll=5.0) == set()
+    assert cluster.due(5.0, poll=5.0) == {"web"}
+    assert cluster.due(UNKNOWN_SECONDS, poll=5.0) == {"web", "db"}
+
+
+def test_a_look_at_another_profile_is_none_at_this_one() -> None:
+    cluster = Cluster()
+    cluster.saw(view(flying(), db=DENIED), ["web", "db"], 0.0)
+    cluster.saw(view(flying(), db=DENIED), [], 4.0)
+    assert cluster.due(5.0, poll=5.0) == {"web"}
+    assert cluster.due(UNKNOWN_SECONDS, poll=5.0) == {"web", "db"}
+    cluster.saw(view(flying(), db=DENIED), ["web", "db"], 5.0)
+    assert cluster.due(9.0, poll=5.0) == set()
+
+
+def test_a_flight_begins_anew_when_a_profile_turns_to_be_deleted() -> None:
+    cluster = Cluster()
+    cluster.saw(view(flying()), ["web"], 0.0)
+    cluster.saw(view(flying()), ["web"], 100.0)
+    assert cluster.flights["web"].since == 0.0
+    cluster.saw(view(flying(status="DELETING")), ["web"], 200.0)
+    assert cluster.flights["web"].since == 200.0
+
+
+def test_a_flight_keeps_its_turn_through_a_hiccup_for_a_minute_and_not_for_ever() -> None:
+    cluster = Cluster()
+    cluster.saw(view(flying()), ["web"], 0.0)
+    cluster.saw(view(web=HICCUP), ["web"], BLIND_TURN_SECONDS - 1)
+    assert {*cluster.flights} == {"web"}
+    cluster.saw(view(web=HICCUP), ["web"], BLIND_TURN_SECONDS)
+    assert cluster.flights == {}
+
+
+def test_a_flight_that_we_may_not_see_any_more_has_no_turn() -> None:
+    cluster = Cluster()
+    cluster.saw(view(flying()), ["web"], 0.0)
+    cluster.saw(view(web=DENIED), ["web"], 1.0)
+    assert cluster.flights == {}
+
+
+# Who has reason to look again
+
+
+def test_the_first_view_wakes_nobody() -> None:
+    cluster = Cluster(name_wanted={WEB: "web"}, line={DB: 0.0})
+    assert cluster.saw(view(flying()), ["web"], 0.0) == Stirred([], [])
+
+
+def stirred(before: View, after: View, **known: object) -> Stirred:
+    """Return who is stirred by a second view of a cluster of which so much is known."""
+    cluster = Cluster()
+    cluster.saw(before, before.names, 0.0)
+    for name, value in known.items():
+        setattr(cluster, name, value)
+    return cluster.saw(after, after.names, 1.0)
+
+
+def test_whose_profile_has_settled_looks_again() -> None:
+    assert stirred(view(flying()), view(profile())) == Stirred([flying()], [])
+    assert stirred(view(flying(status="DELETING")), view()) == Stirred([flying(status="DELETING")], [])
+
+
+def test_a_profile_that_is_still_at_it_stirs_nobody() -> None:
+    assert stirred(view(flying()), view(flying()), line={DB: 0.0}, name_wanted={API: "web"}) == Stirred([], [])
+
+
+def test_who_waits_for_a_name_looks_again_once_it_is_free() -> None:
+    wanted = {WEB: "web", DB: "db"}
+    assert stirred(view(profile("web"), profile("db")), view(profile("db")), name_wanted=wanted) == Stirred([], [WEB])
+    assert stirred(view(web=DENIED), view(), name_wanted=wanted) == Stirred([], [WEB])
+    assert stirred(view(profile("web")), view(web=DENIED), name_wanted=wanted) == Stirred([], []), "it is still there"
+
+
+def test_who_overlaps_with_a_profile_looks_again_once_it_has_gone() -> None:
+    overlaps = {WEB: frozenset({"shop", "db"}), DB: frozenset({"api"})}
+    assert stirred(view(profile("shop")), view(), overlaps=overlaps) == Stirred([], [WEB])
+
+
+def test_the_first_in_line_looks_again_once_nothing_is_in_flight_any_more() -> None:
+    line = {WEB: 0.0, DB: 0.0}
+    landed, two = view(profile("api")), view(flying("api"), flying("shop"))
+    assert stirred(view(flying("api")), landed, line=line) == Stirred([flying("api")], [WEB])
+    assert stirred(two, view(profile("api"), flying("shop")), line=line) == Stirred([flying("api")], [])
+    assert stirred(landed, landed, line=line) == Stirred([], []), "a look that shows nothing new wakes nobody"
+
+
+# The line, and what holds it up
+
+
+def test_a_place_in_line_lapses_when_its_object_does_not_come_for_it() -> None:
+    cluster = Cluster(line={("default", "gone"): 0.0, ("default", "web"): PLACE_SECONDS - 1})
+    assert cluster.first(PLACE_SECONDS) == ("default", "gone")
+    assert cluster.first(PLACE_SECONDS + 1) == ("default", "web")
+
+
+def test_who_came_first_is_first_until_it_leaves_and_coming_again_keeps_its_place() -> None:
+    cluster = Cluster()
+    for key, now in ((WEB, 0.0), (DB, 1.0), (WEB, 20.0), (DB, 20.0)):
+        cluster.line[key] = now
+        assert cluster.first(now) == WEB
+    assert cluster.first(20.0 + PLACE_SECONDS) == WEB, "each has its time from when it came last"
+    cluster.leave(WEB)
+    assert cluster.first(21.0) == DB
+    cluster.leave(DB)
+    assert cluster.first(21.0) is None
+
+
+def test_who_leaves_waits_for_no_name_any_more() -> None:
+    cluster = Cluster(line={WEB: 0.0}, name_wanted={WEB: "web"})
+    cluster.leave(WEB)
+    assert (cluster.line, cluster.name_wanted) == ({}, {})
+
+
+def test_a_cluster_that_is_busy_with_what_can_t_be_seen_is_asked_less_and_less_often() -> None:
+    assert HOLD_SECONDS == (15.0, 60.0)
+    cluster = Cluster()
+    assert [cluster.hold(100.0) for _ in range(4)] == [15.0, 30.0, 60.0, 60.0]
+    assert cluster.held_until == 160.0
+
+
+def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
+    cluster = Cluster()
+    cluster.hold(100.0)
+    cluster.saw(view(profile()), ["web"], 101.0)
+    assert cluster.held_until == 115.0, "what has settled was not what EKS is busy with"
+    cluster.saw(view(flying()), ["web"], 102.0)
+    assert cluster.held_until < 102.0
+    assert cluster.hold(103.0) == 15.0
+
+
+# What is worth remembering
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        Cluster(view=view()),
+        Cluster(flights={"web": Flight("CREATING", 0.0, 0.0, 0.0)}),
+        Cluster(line={WEB: 0.0}),
+        Cluster(name_wanted={WEB: "web"}),
+        Cluster(orphans={"web"}),
+        Cluster(reading=Reading(0.0, {"web": Busy("ClusterBusy", "at it")})),
+    ],
+)
+def test_a_cluster_of_which_something_is_known_is_remembered(known: Cluster) -> None:
+    assert not known.unknown
+
+
+@pytest.mark.parametrize("known", [Cluster(), Cluster(view=View(False, {}, 0.0)), Cluster(reading=Reading(0.0))])
+def test_a_cluster_that_is_not_there_is_forgotten(known: Cluster) -> None:
+    assert known.unknown
