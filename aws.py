@@ -35,7 +35,7 @@ T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
-FACTS_SECONDS = 10.0  # a fact is believed: ten objects at once ask once, and who was held up looks anew after 15 s
+FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
@@ -323,23 +323,19 @@ class Aws:
         """Remove these tags; absent ones are no error."""
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
-    def facts(self, cluster: str, spec: ProfileSpec, fresh: bool = False) -> Facts:
-        """Return what is known of the cluster, subnets and role, none of it older than
-        `FACTS_SECONDS`.
-
-        `fresh` reads it all now.
-        """
-        if fresh or len(self._facts) > FACTS_KEPT:
+    def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
+        """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
+        if len(self._facts) > FACTS_KEPT:
             self._facts.clear()
         return Facts(
-            cluster=self._cached("cluster", cluster, lambda: self._cluster(cluster)),
-            subnets=self._subnets(sorted(spec.subnets or ())),
-            role=self._cached("role", spec.role, lambda: self._role(spec.role)),
+            cluster=self._cached("cluster", cluster, age, lambda: self._cluster(cluster)),
+            subnets=self._subnets(sorted(spec.subnets or ()), age),
+            role=self._cached("role", spec.role, age, lambda: self._role(spec.role)),
         )
 
-    def _cached(self, kind: str, name: str, read: Callable[[], T]) -> T | None:
+    def _cached(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T | None:
         at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
-        if self._monotonic() - at >= FACTS_SECONDS:
+        if self._monotonic() - at >= age:
             fact = _unless_forbidden(read)
             self._facts[kind, name] = self._monotonic(), fact
         return fact
@@ -366,10 +362,10 @@ class Aws:
         inline = _all(self._iam, "list_role_policies", "PolicyNames", RoleName=role)
         return frozenset(policy["PolicyName"] for policy in attached) | frozenset(inline)
 
-    def _subnets(self, ids: list[str]) -> dict[str, SubnetFact | None]:
+    def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
         """Read the subnets that are not remembered with one call, whatever their number."""
         now, never = self._monotonic(), (float("-inf"), None)
-        unread = [each for each in ids if now - self._facts.get(("subnet", each), never)[0] >= FACTS_SECONDS]
+        unread = [each for each in ids if now - self._facts.get(("subnet", each), never)[0] >= age]
         found = _unless_forbidden(lambda: self._described(unread)) if unread else {}
         missing = None if found is None else SubnetFact(found=False)
         for each in unread:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
-from aws import Aws, AwsError, Busy, Profile, Refused
+from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Reading, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
@@ -45,7 +45,6 @@ from plan import (
 )
 from spec import (
     FINALIZER,
-    OUR_FINALIZERS,
     OWNER_KEY,
     TIME_MAY_MEND,
     Home,
@@ -53,6 +52,7 @@ from spec import (
     Memory,
     Settings,
     controlled_by,
+    is_guarded,
     mapping,
     no_such,
     owner_of,
@@ -62,6 +62,7 @@ from status import (
     ROOM_FOR_REPLACE,
     SHOWN,
     STATUSES,
+    Blocked,
     answers_the_mark,
     asked_for,
     conditions,
@@ -88,6 +89,7 @@ log = logging.getLogger("fargate")
 CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 OCCUPIED_SECONDS = 1.0
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
+NO_SECONDS = 10.0  # for which a fact that speaks against a create is believed: it is waited for 15 s
 LEAST_SECONDS = 0.1  # to the next look at what is due already
 
 
@@ -300,8 +302,7 @@ class Reconciler:
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = plan(case)
             if isinstance(action, NeedFacts):
-                facts = self._aws.facts(home.cluster, action.spec, p.look_is_requested)
-                case = replace(case, facts=facts)
+                case = self._with_facts(p, case, action)
                 continue
             action = self._take_turn(p, action)
             stands_on = (*must_see(action), *forgets_tags_of(case), *answers_the_mark(case))
@@ -309,6 +310,14 @@ class Reconciler:
             if unseen is None:
                 return case, action
             self._look_at(p, home, unseen)
+
+    def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
+        """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
+        cluster, age = case.home.cluster, 0.0 if p.look_is_requested else FACTS_SECONDS
+        case = replace(case, facts=self._aws.facts(cluster, need.spec, age))
+        if case.objections:
+            case = replace(case, facts=self._aws.facts(cluster, need.spec, NO_SECONDS))
+        return case
 
     def _mark_waits(self, p: Pass) -> timedelta:
         """Return for how long the create that status marks may still come true.
@@ -395,9 +404,9 @@ class Reconciler:
         except WriteRefused as error:
             raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
         self._store.put(p.obj, sent)
-        if FINALIZER in finalizers and not guarded(p.obj):
+        if FINALIZER in finalizers and not is_guarded(p.obj):
             raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
-        if FINALIZER not in finalizers and guarded(p.obj):
+        if FINALIZER not in finalizers and is_guarded(p.obj):
             raise Blocked(undone("the finalizer that was taken off is still there in the API server's answer"))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
@@ -670,19 +679,6 @@ LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
 LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
 LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
 LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
-
-
-class Blocked(Exception):
-    """A write to Kubernetes was refused, or undone; `report` says it."""
-
-    def __init__(self, report: Report) -> None:
-        super().__init__(report.message)
-        self.report = report
-
-
-def guarded(obj: Object) -> bool:
-    """Say whether a finalizer of ours is on the object."""
-    return not OUR_FINALIZERS.isdisjoint(obj["metadata"].get("finalizers") or ())
 
 
 def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:

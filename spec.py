@@ -342,6 +342,11 @@ def controlled_by(profile: Profile, controller: str) -> bool:
     return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
+def is_guarded(obj: Object) -> bool:
+    """Say whether a finalizer of ours is on the object."""
+    return not OUR_FINALIZERS.isdisjoint(obj["metadata"].get("finalizers") or ())
+
+
 def owner_of(profile: Profile) -> Key | None:
     """Return the key of the object that a profile's tags name, None for none."""
     namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")

@@ -215,6 +215,14 @@ def report_of(error: AwsError, tried: datetime | None, now: datetime, held: floa
 # What a write to Kubernetes that was refused or undone means for it.
 
 
+class Blocked(Exception):
+    """A write to Kubernetes was refused, or undone; `report` says it."""
+
+    def __init__(self, report: Report) -> None:
+        super().__init__(report.message)
+        self.report = report
+
+
 def write_refused(what: str) -> Report:
     mend = "let the policy, webhook or rule that it names pass the operator's ServiceAccount"
     text = f"The API server refuses to write {what}. To mend it, {mend}; it is tried again by itself."

@@ -16,6 +16,7 @@ import base64
 import contextlib
 import copy
 import functools
+import itertools
 import json
 import marshal
 import math
@@ -413,6 +414,7 @@ class ApiServer:
         self.faults: list[Fault] = []
         self._now, self._bookmark_seconds, self._rand = now, bookmark_seconds, rand or random.Random()
         self._version = self._oldest = 100
+        self._lost: set[int] = set()  # versions of writes that have never been
         self._objects: dict[str, dict[Key, Obj]] = {plural: {} for plural in RESOURCES}
         self._history: dict[str, list[Change]] = {plural: [] for plural in RESOURCES}
         self._watches: list[_Watch] = []
@@ -554,13 +556,17 @@ class ApiServer:
     def set_back(self, resource_version: str) -> None:
         """Go back to an older state, as after a restore of etcd from a snapshot: what came later has never been.
 
-        The server is restarted with it. Who resumes from a version that it has not come to again hears nothing.
+        The server is restarted with it. Who resumes from a version that it has not come to again hears nothing. The
+        number of a lost write is not given to another one: with a real server's many writes, that one object gets the
+        same number twice is as good as impossible, and no precondition would see it.
         """
         with self._changed:
             version = version_of(resource_version)
             for plural, history in self._history.items():
                 self._objects[plural] = self._snapshot(plural, version)
-                del history[len(history) - len(self._after(plural, version)) :]
+                lost = self._after(plural, version)
+                self._lost |= {change.version for change in lost}
+                del history[len(history) - len(lost) :]
             self._version = version
             self.restart()
 
@@ -920,7 +926,7 @@ class ApiServer:
 
     def _commit(self, at: Target, before: Obj | None, after: Obj | None) -> Obj:
         """Make one change visible to everybody, under the next version."""
-        self._version += 1
+        self._version = next(each for each in itertools.count(self._version + 1) if each not in self._lost)
         self._default_unsaved.discard((before or {}).get("metadata", {}).get("uid", ""))
         objects = self._objects[at.resource.plural]
         if after is None:

@@ -28,6 +28,7 @@ Key = tuple[str, str]
 
 PLURAL = "fargateprofiles"
 CONTROLLER = "sim"
+ANOTHERS_FINALIZER = "another.example/finalizer"
 ADOPTION_IN = frozenset({"default"})
 LIMITS = Limits(roles=("*:role/fargate-*",))
 WRITES = {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"}

@@ -19,7 +19,7 @@ from aws import Retryable
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
-from tests.simulation.checker import PLURAL, owner_tags
+from tests.simulation.checker import ANOTHERS_FINALIZER, PLURAL, owner_tags
 
 if TYPE_CHECKING:
     from tests.fakes.eks_rules import Stored
@@ -334,7 +334,7 @@ def _strip_finalizers(world: World, obj: Object, _rand: random.Random) -> None:
 def _hold_by_another(world: World, obj: Object, rand: random.Random) -> None:
     """Let another controller put a finalizer on an object, and take it off again."""
     name, namespace = _place_of(obj)
-    mark = "another.example/finalizer"
+    mark = ANOTHERS_FINALIZER
 
     def write(change: Callable[[list[str]], list[str]]) -> None:
         if found := world.object(name, namespace):

@@ -40,7 +40,7 @@ from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refu
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
 from tests.simulation import oracle
-from tests.simulation.checker import ADOPTION_IN, CONTROLLER, LIMITS, PLURAL, Checker, Violation
+from tests.simulation.checker import ADOPTION_IN, ANOTHERS_FINALIZER, CONTROLLER, LIMITS, PLURAL, Checker, Violation
 from workqueue import Backoff, WorkQueue
 
 Object = dict[str, Any]
@@ -602,12 +602,22 @@ class World:
         self.unsigned_until = 0.0
         for cluster in self.account.clusters:
             self.account.set_cluster_status(cluster, "ACTIVE")
+        if self.restores:
+            self._let_go_again()
         self.note("script", CALM)
 
     def sign(self) -> None:
         """Raise where there are no credentials to sign a request with; nothing is sent then."""
         if self.clock.elapsed < self.unsigned_until:
             raise Retryable("NoCredentials", "as planned")
+
+    def _let_go_again(self) -> None:
+        """Let another controller take its finalizer off where a restore has brought it back."""
+        for obj in self.api.objects(PLURAL):
+            held = obj["metadata"].get("finalizers", [])
+            if ANOTHERS_FINALIZER in held:
+                rest = {"metadata": {"finalizers": [each for each in held if each != ANOTHERS_FINALIZER]}}
+                self.api.edit(PLURAL, *key_of(obj), rest)
 
     # What others do
 

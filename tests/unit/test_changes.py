@@ -20,12 +20,12 @@ def selectors(b: Bench, name: str) -> Any:
     return b.profiles()[name]["selectors"]
 
 
-def pods(b: Bench, profile: str, count: int) -> None:
+def pods(b: Bench, profile: str, count: int, phase: str = "Running", namespace: str = "default") -> None:
     b.api.may_list_pods = True
     for number in range(count):
         label = {"eks.amazonaws.com/fargate-profile": profile}
-        meta = {"name": f"{profile}-{number}", "namespace": "default", "labels": label}
-        b.api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": {"phase": "Running"}})
+        meta = {"name": f"{profile}-{phase.lower()}-{number}", "namespace": namespace, "labels": label}
+        b.api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "status": {"phase": phase}})
 
 
 def until(b: Bench, seconds: float, step: float = 1.0) -> Iterator[None]:
@@ -240,6 +240,19 @@ def test_deletions_and_replacements_say_how_many_running_pods_are_concerned(b: B
     b.delete()
     b.run(20)
     assert b.message() == f"Profile {name} is DELETING. 1 running pod on {name}."
+
+
+def test_pods_are_counted_that_run_in_whatever_namespace_and_no_others(b: Bench) -> None:
+    b.settle()
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
+    pods(b, "web", 2)
+    pods(b, "web", 1, namespace="shop")
+    pods(b, "shop", 5)
+    for phase in ("Pending", "Succeeded", "Failed", "Unknown"):
+        pods(b, "web", 7, phase)
+    b.delete()
+    b.run(20)
+    assert b.message() == "Profile web is DELETING. 3 running pods on web."
 
 
 def test_pods_are_not_counted_where_the_controller_may_not_list_them_and_nothing_is_refused(b: Bench) -> None:

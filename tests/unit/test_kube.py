@@ -176,6 +176,17 @@ def test_a_long_list_is_read_page_by_page_to_its_end(
     assert [request.query["limit"] for request in api.log] == ["2", "2", "2"]
 
 
+def test_each_page_of_a_list_has_only_the_objects_that_were_asked_for(
+    api: ApiServer, edge: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "PAGE_SIZE", 1)
+    for number in range(6):
+        apply(api, f"p{number}", labels={"team": "ab"[number % 2]})
+    objects, _ = Kube(edge._api, "pod-1", selector="team=a").list()
+    assert [obj["metadata"]["name"] for obj in objects] == ["p0", "p2", "p4"]
+    assert {request.query["labelSelector"] for request in api.log} == {"team=a"}
+
+
 def test_a_list_is_never_read_from_a_cache_that_may_be_behind(
     api: ApiServer, edge: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:

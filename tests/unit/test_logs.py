@@ -40,7 +40,7 @@ def live(b: Bench) -> None:
     b.apply()
     b.apply("bad", podExecutionRoleArn=b.world.roles["no-trust"])
     b.manners.fail("ListFargateProfiles", error("ServerException", 500, 'a "quoted"\nmessage'))
-    b.api.fail("PATCH", "fargateprofiles/web", 500)
+    b.api.fail("PATCH", "fargateprofiles/web", "drop")
     b.run(200)
     b.edit(tags={"a\nb": "c"})
     b.run(60)

@@ -252,6 +252,60 @@ def test_kubectl_shows_the_promised_columns() -> None:
     assert [row[0] for row in table("README.md", "column")] == shown
 
 
+def at(path: str, obj: Object) -> object:
+    """Return what a printer column's jsonPath shows of an object: steps, and a filter by type."""
+    found: Any = obj
+    for step, kind in re.findall(r'\.(\w+)(?:\[\?\(@\.type=="(\w+)"\)\])?', path):
+        found = found[step]
+        if kind:
+            (found,) = [each for each in found if each["type"] == kind]
+    return found
+
+
+def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
+    """Of an object that stalls, whose profile has another name, and whose cluster is the controller's."""
+    b.settle(profileName="shop")
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run(30)
+    obj = b.get()
+    obj["status"]["conditions"].reverse()  # their order means nothing
+    columns = {each["name"]: each for each in VERSION["additionalPrinterColumns"]}
+    shown = {name: at(each["jsonPath"], obj) for name, each in columns.items()}
+    assert "EKS can't change a profile" in str(shown.pop("Message"))
+    assert shown == {
+        "Cluster": "demo",
+        "Profile": "shop",
+        "Status": "ACTIVE",
+        "Ready": "False",
+        "Reason": "ImmutableField",
+        "Age": obj["metadata"]["creationTimestamp"],
+        "ARN": b.profiles()["shop"]["fargateProfileArn"],
+    }
+    assert {name for name, each in columns.items() if each["type"] != "string"} == {"Age"}
+
+
+@pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "suspend"])
+def test_a_field_that_is_left_out_means_what_the_crd_writes_there(field: str) -> None:
+    obj: Object = {"metadata": {"name": "web", "namespace": "default", "creationTimestamp": "2026-11-22T08:00:00Z"}}
+    short = obj | {"spec": {"podExecutionRoleArn": ROLE + "pods", "selectors": [{"namespace": "a"}]}}
+    full = obj | {"spec": {**short["spec"], field: FIELDS[field]["default"]}}
+    assert Resource.parse(full) == Resource.parse(short)
+    told = [spec.Identity.parse(each, spec.Memory(), "demo") for each in (full, short)]
+    assert told[0] == told[1]
+
+
+def test_an_object_that_nobody_has_looked_at_is_told_from_one_that_was_looked_at() -> None:
+    """By kstatus: a status of no generation is not of this one, whichever that is; a generation starts at 1."""
+    status = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]
+    assert status["default"] == {}
+    assert status["properties"]["observedGeneration"]["default"] == spec.Memory().observed_generation == -1
+
+
+def test_a_condition_is_there_once_a_type_whoever_writes_it() -> None:
+    conditions = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
+    assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
+
+
 def test_every_field_of_the_crd_is_explained() -> None:
     def silent(schema: Object, path: str) -> Iterator[str]:
         for name, field in schema.get("properties", {}).items():
@@ -419,10 +473,12 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     account, binding = the("ServiceAccount", "rbac.yaml")["metadata"], the("ClusterRoleBinding", "rbac.yaml")
     assert (account["name"], account["namespace"]) == ("fargate", "default")
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}]
+    roles = "rbac.authorization.k8s.io"
+    assert binding["roleRef"] == {"apiGroup": roles, "kind": "ClusterRole", "name": "fargate-operator"}
     assert binding["roleRef"]["name"] == the("ClusterRole", "rbac.yaml")["metadata"]["name"]
     role, binding = the("Role", "rbac.yaml")["metadata"], the("RoleBinding", "rbac.yaml")
     assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}]
-    assert binding["roleRef"]["name"] == role["name"]
+    assert binding["roleRef"] == {"apiGroup": roles, "kind": "Role", "name": role["name"]}
     assert role["namespace"] == binding["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
     assert POD["spec"]["serviceAccountName"] == account["name"]
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
@@ -440,7 +496,7 @@ def test_the_variant_for_one_namespace_grants_the_same_but_for_what_is_no_namesp
     everywhere = the("ClusterRole", "rbac.yaml")["rules"]
     assert (role["kind"], binding["kind"]) == ("Role", "RoleBinding")
     assert role["rules"] == [rule for rule in everywhere if rule["resources"] != ["namespaces"]]
-    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("Role", role["metadata"]["name"])
     assert binding["subjects"] == the("RoleBinding", "rbac.yaml")["subjects"]
     assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == "team-a"
 
@@ -511,6 +567,60 @@ def test_roles_are_passed_to_fargate_only() -> None:
 def test_the_service_linked_role_of_fargate_is_among_the_resources(action: str) -> None:
     (only,) = statements(action)
     assert any(fnmatchcase(SERVICE_LINKED_ROLE, pattern) for pattern in listed(only["Resource"]))
+
+
+# What AWS checks an action against (service authorization reference); "*" where an action has no resource level.
+CLUSTER_ARN = "arn:aws:eks:eu-west-1:123456789012:cluster/demo"
+PROFILE_ARN = "arn:aws:eks:eu-west-1:123456789012:fargateprofile/demo/web/3ec3f0c5-6d1a-4e4f-8f0e-0d5cf4b9b6f5"
+CHECKED_AGAINST = {
+    "eks:DescribeCluster": {CLUSTER_ARN},
+    "eks:ListFargateProfiles": {CLUSTER_ARN},
+    "eks:CreateFargateProfile": {CLUSTER_ARN},
+    "eks:DescribeFargateProfile": {PROFILE_ARN},
+    "eks:DeleteFargateProfile": {PROFILE_ARN},
+    "eks:UntagResource": {PROFILE_ARN},
+    "eks:TagResource": {PROFILE_ARN, CLUSTER_ARN},
+    "ec2:DescribeSubnets": {"*"},
+    "ec2:DescribeRouteTables": {"*"},
+    "iam:GetRole": {ROLE + "pods", SERVICE_LINKED_ROLE},
+    "iam:ListAttachedRolePolicies": {ROLE + "pods"},
+    "iam:ListRolePolicies": {ROLE + "pods"},
+    "iam:PassRole": {ROLE + "pods"},
+    "iam:CreateServiceLinkedRole": {SERVICE_LINKED_ROLE},
+}
+
+
+def test_each_action_is_granted_on_what_aws_checks_it_against_and_on_nothing_of_another_kind() -> None:
+    """A resource of the wrong kind grants nothing, and nothing says so: the call is refused."""
+    assert CHECKED_AGAINST.keys() == {action for each in POLICY for action in listed(each["Action"])}
+    arns = {CLUSTER_ARN, PROFILE_ARN, ROLE + "pods", SERVICE_LINKED_ROLE}
+    for action, checked in CHECKED_AGAINST.items():
+        patterns = [pattern for each in statements(action) for pattern in listed(each["Resource"])]
+        if checked == {"*"}:
+            assert patterns == ["*"], action
+            continue
+        granted = {arn for arn in arns if any(fnmatchcase(arn, pattern) for pattern in patterns)}
+        roles = {ROLE + "pods", SERVICE_LINKED_ROLE} if checked == {ROLE + "pods"} else set()
+        assert checked <= granted <= checked | roles, action
+
+
+def test_what_has_the_owner_key_may_be_tagged_and_what_gets_it_with_its_create_too() -> None:
+    """AWS checks the tags of a create against the cluster or against the profile that is to be."""
+    owned, created = (set(listed(each["Resource"])) for each in statements("eks:TagResource"))
+    assert owned == {"arn:aws:eks:*:*:fargateprofile/*"}
+    assert created == {*owned, "arn:aws:eks:*:*:cluster/*"}
+
+
+def test_eks_may_make_its_own_roles_for_fargate_and_no_other_service_s() -> None:
+    (only,) = statements("iam:CreateServiceLinkedRole")
+    services = only["Condition"]["StringEquals"]["iam:AWSServiceName"]
+    assert set(services) == {"eks-fargate.amazonaws.com", aws.FARGATE_PRINCIPAL}
+    assert set(only["Resource"]) == {f"arn:aws:iam::*:role/aws-service-role/{each}/*" for each in services}
+    assert only["Condition"].keys() == {"StringEquals"}
+
+
+def test_the_language_of_the_policy_is_the_one_with_conditions_as_they_are_meant() -> None:
+    assert json.loads((ROOT / "IAMPolicy.json").read_text())["Version"] == "2012-10-17"
 
 
 def test_a_sid_reads_as_a_sentence_and_stands_once() -> None:
@@ -612,6 +722,17 @@ def test_a_rollout_and_a_full_cluster_leave_a_replica_running() -> None:
     assert spread["whenUnsatisfiable"] == "ScheduleAnyway"
     assert POD["spec"].get("restartPolicy", "Always") == "Always"
     assert not {"command", "workingDir"} & CONTAINER.keys(), "they are the image's"
+    rolling = {"maxUnavailable", "maxSurge"} & DEPLOYMENT["spec"].get("strategy", {}).get("rollingUpdate", {}).keys()
+    assert not rolling, "a quarter of two, which is none, goes before a new one is ready"
+    assert not DEPLOYMENT["spec"].get("paused"), "or no pod would ever be made"
+
+
+def test_the_port_is_the_pod_s_own_and_the_image_is_pulled_where_a_node_lacks_it() -> None:
+    """A port of the node would let one replica a node run, and the second would wait for ever."""
+    (port,) = CONTAINER["ports"]
+    assert "hostPort" not in port
+    assert port.get("protocol", "TCP") == "TCP"
+    assert CONTAINER.get("imagePullPolicy", "IfNotPresent") in {"IfNotPresent", "Always"}
 
 
 def test_three_lines_of_the_deployment_are_to_be_edited() -> None:

@@ -13,11 +13,14 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
 import aws
+import kube
+import leader
 from clusters import Reading
 from controller import Census, Health
 from informer import Store
 from kube import Command
 from metrics import Metrics
+from plan import LONG_DELETING
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.docs import DOCUMENTS, ROOT, table
 from tests.fakes.aws import DROP, Manners, error, in_process
@@ -240,6 +243,59 @@ def test_six_alerts_say_what_is_wrong_and_what_mends_it() -> None:
         assert re.search(r"Run `|Raise |Read ", alert["annotations"]["description"])
         assert alert["labels"]["severity"] in {"warning", "critical"}
         assert alert["for"]
+
+
+def seconds(duration: str) -> int:
+    return int(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
+
+
+def fires(expression: str, series: dict[str, list[float]], now: float = 1e9) -> bool:
+    """Say what Prometheus answers to the few forms that the alerts have; what has no series compares to nothing."""
+    if " or " in expression:
+        return any(fires(part, series, now) for part in expression.split(" or "))
+    if absent := re.fullmatch(r"absent\((\w+)\)", expression):
+        return not series.get(absent[1])
+    form = r"(?P<all>max|min|sum)?.*?(?P<since>time\(\) - )?\b(?P<metric>(?!max_over_time)[a-z]+_[a-z_]+)\b.* "
+    found = re.fullmatch(form + r"(?P<op>[<>]) (?P<limit>[\d.]+)", expression.strip())
+    assert found, expression
+    values = [now - each if found["since"] else each for each in series.get(found["metric"], [])]
+    if values and found["all"] and " by " not in expression:
+        values = [{"max": max(values), "min": min(values), "sum": sum(values)}[found["all"]]]
+    limit = float(found["limit"])
+    return any(each < limit if found["op"] == "<" else each > limit for each in values)
+
+
+# By alert: its metric, and whether it fires on these series, one a pod or cluster; [] where nothing is scraped.
+ANSWERS: dict[str, tuple[str, list[tuple[list[float], bool]]]] = {
+    "FargateProfileStalled": ("fargate_objects", [([], False), ([0, 0], False), ([0, 1], True)]),
+    "FargateProfileWaitsTooLong": ("fargate_longest_wait_seconds", [
+        ([], False), ([2700, 60], False), ([0, 3700], True)]),
+    "FargateProfileOrphaned": ("fargate_profiles_orphaned", [([], False), ([0, 0], False), ([0, 1], True)]),
+    "FargateOperatorThrottled": ("aws_api_requests_total", [([], False), ([0.01, 0.03], False), ([0.04, 0.02], True)]),
+    "FargateOperatorHasNoLeader": ("leader_election_master_status", [
+        ([], True), ([0], True), ([0, 0], True), ([1, 0], False), ([0, 1], False), ([1], False)]),
+    "FargateOperatorWatchIsStale": ("fargate_watch_heard_timestamp_seconds", [
+        ([], False), ([1e9, 1e9 - 200], False), ([1e9, 1e9 - 400], True)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+def test_an_alert_fires_on_what_it_is_about_also_where_nothing_is_scraped(alert: dict[str, Any]) -> None:
+    metric, answers = ANSWERS[alert["alert"]]
+    assert [fires(alert["expr"], {metric: series}) for series, _ in answers] == [fired for _, fired in answers]
+
+
+def test_an_alert_waits_for_what_passes_by_itself_and_no_longer() -> None:
+    lasting = {alert["alert"]: seconds(alert["for"]) for alert in ALERTS}
+    for alert in ALERTS:
+        most = 300 if alert["labels"]["severity"] == "critical" else 3600
+        assert 60 <= lasting[alert["alert"]] <= most, alert["alert"]
+        for window in re.findall(r"\[(\w+)\]", alert["expr"]):
+            assert seconds(window) >= 240, "four scrapes a minute apart: rate() of one sample is nothing"
+    assert lasting["FargateOperatorHasNoLeader"] > 2 * leader.LEASE_SECONDS, "a handover is no fault"
+    limits = {alert["alert"]: float(re.findall(r"> ([\d.]+)", alert["expr"])[-1]) for alert in ALERTS[:2] + ALERTS[5:]}
+    assert limits["FargateOperatorWatchIsStale"] > kube.SILENCE_SECONDS, "before that the watch is made anew by itself"
+    assert LONG_DELETING.total_seconds() < limits["FargateProfileWaitsTooLong"] <= 2 * LONG_DELETING.total_seconds()
 
 
 def test_the_alert_on_throttling_knows_every_code_that_means_it() -> None:

@@ -234,6 +234,28 @@ def test_a_long_creation_is_called_long() -> None:
     assert "unusually long" in answer.message
 
 
+@pytest.mark.parametrize(("minutes", "long"), [(14, False), (16, True)])
+def test_how_long_a_creation_takes_counts_from_when_eks_began_not_from_the_age_of_the_object(
+    minutes: int, long: bool
+) -> None:
+    made = profile(status="CREATING", created_at=NOW - timedelta(minutes=minutes))
+    for age in (timedelta(minutes=1), timedelta(days=9)):
+        answer = plan(case(made, who=who(created_at=NOW - age)))
+        assert isinstance(answer, Report)
+        assert ("unusually long (over 15 min)" in answer.message) is long
+
+
+@pytest.mark.parametrize(("minutes", "long"), [(16, False), (44, False), (46, True)])
+def test_how_long_a_deletion_takes_counts_from_the_deletion_of_the_object_not_from_the_age_of_the_profile(
+    minutes: int, long: bool
+) -> None:
+    going = who(deleted_at=NOW - timedelta(minutes=minutes))
+    for age in (timedelta(minutes=1), timedelta(days=9)):
+        answer = plan(case(profile(status="DELETING", created_at=NOW - age), who=going))
+        assert isinstance(answer, Report)
+        assert ("unusually long (over 45 min)" in answer.message) is long
+
+
 def test_an_unknown_word_of_eks_is_waited_for() -> None:
     assert row_of(case(profile(status="UPDATING"))) == "owned, in flight"
 

@@ -242,6 +242,35 @@ def test_what_may_not_be_read_is_unknown_and_no_objection(b: Bench, operation: s
     assert b.ready()
 
 
+def rest(b: Bench) -> float:
+    """Return in how many seconds the object is looked at again."""
+    due = b.queue.next_due()
+    assert due is not None
+    return due - b.clock.monotonic()
+
+
+def test_what_is_stalled_is_looked_at_less_and_less_often_and_after_an_edit_often_again(b: Bench) -> None:
+    """Also where it is refused for the same reason as before: whoever edits is at work on it, and AWS may lag."""
+    b.apply(podExecutionRoleArn=b.world.roles["no-trust"])
+    b.run(5)
+    assert rest(b) <= 15
+    b.run(4 * 3600)
+    rests = []
+    for _ in range(60):
+        b.run(60)
+        rests.append(rest(b))
+    assert 500 < max(rests) <= 600
+    b.edit(tags={"team": "a"})
+    b.run(1)
+    assert b.reason() == "RoleNotTrusted"
+    assert rest(b) <= 15
+    b.run(3600)
+    b.edit(subnets=[b.world.public_subnet], podExecutionRoleArn=b.world.roles["good"])
+    b.run(1)
+    assert b.reason() == "SubnetPublic"
+    assert rest(b) <= 15
+
+
 def test_a_mended_world_is_noticed_by_itself(b: Bench) -> None:
     preflight(b, podExecutionRoleArn="arn:aws:iam::123456789012:role/late")
     assert b.reason() == "RoleNotFound"
