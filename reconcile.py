@@ -5,9 +5,9 @@ AWS or of finalizers -> status from what was seen and done -> when to look again
 two steps is then the same case as a crash between two passes: the next pass trusts nothing but a
 new look.
 
-`Reconciler` comes first, then what it needs to be given, and last what is known of one EKS cluster.
-It knows Kubernetes only as the protocol `Kube`, AWS only as `aws.Aws`. What it is not: a decision
-(plan), words for users (status), a queue, a thread, a sleep.
+`Reconciler` comes first, then what it needs to be given. It knows Kubernetes only as the protocol
+`Kube`, AWS only as `aws.Aws`. What it is not: a decision (plan), words for users (status), what is
+known of one EKS cluster (clusters), a queue, a thread, a sleep.
 """
 
 from __future__ import annotations
