@@ -281,6 +281,11 @@ class Change(NamedTuple):
     before: Obj | None
     after: Obj | None
 
+    @property
+    def key(self) -> Key:
+        metadata = (self.before or self.after or {})["metadata"]
+        return metadata.get("namespace", ""), metadata["name"]
+
     def event(self, shows: Callable[[Obj], bool]) -> Obj | None:
         """Return the change as someone with this selection sees it: leaving the selection is DELETED."""
         was = self.before is not None and shows(self.before)
@@ -414,7 +419,7 @@ class ApiServer:
         self.faults: list[Fault] = []
         self._now, self._bookmark_seconds, self._rand = now, bookmark_seconds, rand or random.Random()
         self._version = self._oldest = 100
-        self._lost: set[int] = set()  # versions of writes that have never been
+        self._lost: set[tuple[str, Key, int]] = set()  # versions of objects that have never been
         self._objects: dict[str, dict[Key, Obj]] = {plural: {} for plural in RESOURCES}
         self._history: dict[str, list[Change]] = {plural: [] for plural in RESOURCES}
         self._watches: list[_Watch] = []
@@ -557,15 +562,15 @@ class ApiServer:
         """Go back to an older state, as after a restore of etcd from a snapshot: what came later has never been.
 
         The server is restarted with it. Who resumes from a version that it has not come to again hears nothing. The
-        number of a lost write is not given to another one: with a real server's many writes, that one object gets the
-        same number twice is as good as impossible, and no precondition would see it.
+        number of a lost write is not given to the same object again: with a real server's many writes that is as good
+        as impossible, and no precondition would see it.
         """
         with self._changed:
             version = version_of(resource_version)
             for plural, history in self._history.items():
                 self._objects[plural] = self._snapshot(plural, version)
                 lost = self._after(plural, version)
-                self._lost |= {change.version for change in lost}
+                self._lost |= {(plural, change.key, change.version) for change in lost}
                 del history[len(history) - len(lost) :]
             self._version = version
             self.restart()
@@ -670,11 +675,9 @@ class ApiServer:
         """Return the objects as they were at a version: today's, with every later change undone."""
         objects = dict(self._objects[plural])
         for change in reversed(self._after(plural, version)):
-            metadata = (change.before or change.after or {})["metadata"]
-            key = metadata.get("namespace", ""), metadata["name"]
-            objects.pop(key, None)
+            objects.pop(change.key, None)
             if change.before:
-                objects[key] = change.before
+                objects[change.key] = change.before
         return objects
 
     def _after(self, plural: str, version: int) -> list[Change]:
@@ -926,7 +929,8 @@ class ApiServer:
 
     def _commit(self, at: Target, before: Obj | None, after: Obj | None) -> Obj:
         """Make one change visible to everybody, under the next version."""
-        self._version = next(each for each in itertools.count(self._version + 1) if each not in self._lost)
+        more, plural = itertools.count(self._version + 1), at.resource.plural
+        self._version = next(each for each in more if (plural, at.key, each) not in self._lost)
         self._default_unsaved.discard((before or {}).get("metadata", {}).get("uid", ""))
         objects = self._objects[at.resource.plural]
         if after is None:
