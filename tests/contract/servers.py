@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -39,6 +41,9 @@ class ServerUnderTest(Protocol):
     def restart(self) -> None:
         """Make it forget what a watch may resume from; objects, address and credentials stay."""
 
+    def snapshot(self) -> Callable[[], None]:
+        """Take down its state; return what sets it back to that."""
+
 
 class InMemory:
     """The fake behind HTTP."""
@@ -54,6 +59,9 @@ class InMemory:
 
     def restart(self) -> None:
         self._api.restart()
+
+    def snapshot(self) -> Callable[[], None]:
+        return partial(self._api.set_back, self._api.resource_version)
 
 
 class Real:
@@ -76,6 +84,15 @@ class Real:
         self._plane.compact()
         self._plane.start_apiserver()
         wait_for(self._serves, SOON, "the API server lists and watches again")
+
+    def snapshot(self) -> Callable[[], None]:
+        taken = self._plane.snapshot()
+
+        def set_back() -> None:
+            self._plane.restore(taken)
+            wait_for(self._serves, SOON, "the API server lists and watches again")
+
+        return set_back
 
     def _has_defaults(self) -> bool:
         """Tell whether crd.yaml is in use: it takes a moment, and another test may have put another CRD there."""

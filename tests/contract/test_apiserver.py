@@ -322,6 +322,22 @@ def test_a_version_from_the_future_waits_in_silence(client: Client) -> None:
             next(events)
 
 
+def test_a_server_that_was_set_back_knows_nothing_later_and_is_silent_to_who_resumes_from_there(client: Client) -> None:
+    kept = client.create("kept")
+    set_back = client.server.snapshot()
+    client.create("lost")
+    for number in range(200):  # more than it writes itself when it starts
+        heard = client.patch("kept", {"metadata": {"labels": {"number": str(number)}}}).version
+    set_back()
+    assert client.get("lost").status == 404
+    assert client.get("kept").version == kept.version
+    assert int(client.version()) < int(heard)
+    with client.watch(resourceVersion=heard, patience=0.4) as events:
+        client.create("new")
+        with pytest.raises(urllib3.exceptions.ReadTimeoutError):
+            next(events)
+
+
 def test_a_watch_ends_cleanly_on_time_and_tells_its_version_before(client: Client) -> None:
     started, created = time.monotonic(), client.create("web")
     seconds = client.server.bookmarked_seconds

@@ -185,6 +185,19 @@ def test_a_restart_ends_watches_and_expires_even_the_last_seen_version(api: ApiS
     assert (error["type"], error["object"]["code"]) == ("ERROR", 410)
 
 
+def test_a_server_that_was_set_back_gives_no_object_a_version_that_it_had_in_what_is_lost(api: ApiServer) -> None:
+    api.apply(profile("kept"))
+    snapshot = api.resource_version
+
+    def versions() -> list[str]:
+        edits = [{"metadata": {"labels": {"number": str(number)}}} for number in range(30)]
+        return [api.edit("fargateprofiles", "default", "kept", edit)["metadata"]["resourceVersion"] for edit in edits]
+
+    lost = versions()
+    api.set_back(snapshot)
+    assert not {*lost} & {*versions()}
+
+
 # Watches
 
 
