@@ -1,155 +1,300 @@
-"""Policies and webhooks of a real API server that refuse what the operator writes, and what the object says then."""
+"""Admission that refuses or undoes what the operator writes, as clusters have it: policies, and webhooks that are dead.
+
+tests/unit/test_writes.py promises the same on the in-memory API server; here it is a real one that refuses, in its own
+words and with its own codes. What is installed counts for the test's namespace only and is gone after the test.
+"""
 
 from __future__ import annotations
 
 import json
-import secrets
+import socket
+import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.support import IDENTITY, Operator, User, ok, profiles
+from tests.e2e.support import AFTER_A_WHILE, IDENTITY, User, ok, profiles
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
+    from tests.e2e.conftest import NewOperator
+    from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.support import Operator
     from tests.fakes.aws import World
 
 Object = dict[str, Any]
-BY_THE_OPERATOR = f"request.userInfo.username == '{IDENTITY}'"
-SAME_FINALIZERS = (
-    "(has(object.metadata.finalizers) ? object.metadata.finalizers : []) == "
-    "(has(oldObject.metadata.finalizers) ? oldObject.metadata.finalizers : [])"
-)
-WORDS = "finalizers are not for operators here"
-LATER = 90.0  # a backoff has grown, and the API server takes its time to forget a policy
+API = "admissionregistration.k8s.io/v1"
+FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
+WORDS = "finalizers are not for operators, ask the platform team"
+SAME_FINALIZERS = "object.metadata.?finalizers.orValue([]) == oldObject.metadata.?finalizers.orValue([])"
+WITHOUT_FINALIZERS = {
+    "patchType": "JSONPatch",
+    "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/metadata/finalizers"}]'},
+}
+WITHOUT_BOOKKEEPING = {
+    "patchType": "JSONPatch",
+    "jsonPatch": {"expression": '[JSONPatch{op: "remove", path: "/status/bookkeeping"}]'},
+}
+MARK = {"status": {"observedGeneration": 0, "bookkeeping": {"createName": "probe"}}}
+FINALIZERS = {"metadata": {"finalizers": ["example.com/probe"]}}
+REFUSED_SECONDS = 30.0
+UNDONE_SECONDS = 20.0
+RECOVERS_SECONDS = REFUSED_SECONDS + AFTER_A_WHILE  # each wait is twice the one before
+
+
+@dataclass
+class Admission:
+    """What a test has installed against updates of fargateprofiles in the user's namespace."""
+
+    user: User
+    installed: list[str] = field(default_factory=list)
+
+    def policy(self, resource: str = "fargateprofiles", **validation: str) -> None:
+        """Refuse the updates that do not meet the expression."""
+        rules = self._rules(resource, ["UPDATE"])
+        spec = {"failurePolicy": "Fail", "matchConstraints": rules, "validations": [validation]}
+        self._install("ValidatingAdmissionPolicy", spec=spec)
+        self._bind("Validating", validationActions=["Deny"])
+
+    def mutation(self, resource: str, condition: str, mutation: Object) -> None:
+        """Change the updates that meet the condition."""
+        spec = {"failurePolicy": "Fail", "reinvocationPolicy": "Never", "mutations": [mutation]}
+        spec |= {"matchConditions": [{"name": "has-it", "expression": condition}]}
+        spec |= {"matchConstraints": self._rules(resource, ["UPDATE"])}
+        self._install("MutatingAdmissionPolicy", spec=spec)
+        self._bind("Mutating")
+
+    def webhook(self, resource: str, **client: str) -> None:
+        """Have every write asked of a webhook; it has the longest time that there is."""
+        hook: Object = {"name": "guard.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None"}
+        hook |= {"failurePolicy": "Fail", "clientConfig": client, "timeoutSeconds": 30}
+        rules = self._rules(resource, ["*"])
+        hook |= {"namespaceSelector": rules["namespaceSelector"], "rules": rules["resourceRules"]}
+        self._install("ValidatingWebhookConfiguration", webhooks=[hook])
+
+    def remove(self) -> None:
+        """Take all of it away; the API server goes by it for a moment longer."""
+        installed, self.installed = self.installed[::-1], []
+        for each in installed:
+            ok(self.user.control_plane.kubectl("delete", each))
+
+    def in_force(self, change: Object, *flags: str, name: str = "web") -> bool:
+        """Say whether such a change of the user's, only tried, is refused or does not take."""
+        flags = ("--type=merge", "--dry-run=server", "-o", "json", "-p", json.dumps(change), *flags)
+        result = self.user.kubectl("patch", "fp", name, *flags)
+        if result.returncode:
+            return True
+        top, wanted = next(iter(change.items()))
+        return not wanted.items() <= json.loads(result.stdout)[top].items()
+
+    def wait_in_force(self, change: Object, *flags: str) -> None:
+        wait_for(lambda: self.in_force(change, *flags), SOON, "the API server goes by what was installed")
+
+    def _rules(self, resource: str, operations: list[str]) -> Object:
+        matched = {"apiGroups": ["jicomusic.com"], "apiVersions": ["*"], "resources": [resource]}
+        here = {"matchLabels": {"kubernetes.io/metadata.name": self.user.namespace}}
+        return {"namespaceSelector": here, "resourceRules": [{**matched, "operations": operations}]}
+
+    def _bind(self, kind: str, **more: Any) -> None:
+        self._install(f"{kind}AdmissionPolicyBinding", spec={"policyName": self.user.namespace, **more})
+
+    def _install(self, kind: str, **content: Any) -> None:
+        made = {"apiVersion": API, "kind": kind, "metadata": {"name": self.user.namespace}, **content}
+        self.installed.append(f"{kind.lower()}/{self.user.namespace}")
+        ok(self.user.control_plane.kubectl("create", "-f", "-", input=json.dumps(made)))
 
 
 @pytest.fixture
-def guard(user: User) -> Iterator[Callable[..., None]]:
-    """Return what puts objects of admission there; they go after the test, or before by `guard()` alone."""
-    there: list[tuple[str, str]] = []
-
-    def change(*objects: Object) -> None:
-        for kind, name in there:
-            assert user.kubectl("delete", kind, name, "--ignore-not-found").returncode == 0
-        there.clear()
-        for obj in objects:
-            ok(user.kubectl("apply", "-f", "-", stdin=json.dumps(obj)))
-            there.append((obj["kind"], obj["metadata"]["name"]))
-
-    yield change
-    change()
+def admission(user: User) -> Iterator[Admission]:
+    """Return what a test may install; all of it is gone after the test, before the user cleans up."""
+    made = Admission(user)
+    yield made
+    for each in made.installed[::-1]:
+        user.control_plane.kubectl("delete", each, "--ignore-not-found")
 
 
-def policy(resource: str, rule: str) -> tuple[Object, Object]:
-    """Return a policy, and its binding, that has the operator's updates of a resource keep to a rule."""
-    name = f"guard-{secrets.token_hex(3)}"
-    group = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": name}}
-    rules = {"apiGroups": ["jicomusic.com"], "apiVersions": ["v1"], "operations": ["UPDATE"], "resources": [resource]}
-    spec = {
-        "failurePolicy": "Fail",
-        "matchConstraints": {"resourceRules": [rules]},
-        "matchConditions": [{"name": "by-the-operator", "expression": BY_THE_OPERATOR}],
-        "validations": [{"expression": rule, "message": WORDS}],
-    }
-    bound = {"policyName": name, "validationActions": ["Deny"]}
-    return (
-        {**group, "kind": "ValidatingAdmissionPolicy", "spec": spec},
-        {**group, "kind": "ValidatingAdmissionPolicyBinding", "spec": bound},
+@pytest.fixture
+def dead_url() -> Iterator[str]:
+    """Return the URL of a port where nobody listens, and where nobody else will."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield f"https://127.0.0.1:{held.getsockname()[1]}/"
+
+
+def patches(control_plane: ControlPlane, user: User, since: int) -> int:
+    """Return how many PATCHes the operator has sent for objects of the user since the audit log was so long."""
+    return sum(
+        event["verb"] == "patch"
+        and event["user"]["username"] == IDENTITY
+        and event["objectRef"].get("resource") == "fargateprofiles"
+        and event["objectRef"].get("namespace") == user.namespace
+        for event in control_plane.audit(since)
     )
 
 
-def dead_webhook() -> Object:
-    """Return a webhook on objects, not on their status, that nobody answers."""
-    hook = {
-        "name": "dead.example.com",
-        "clientConfig": {"url": "https://127.0.0.1:1/never"},
-        "rules": [
-            {"apiGroups": ["jicomusic.com"], "apiVersions": ["v1"], "operations": ["UPDATE"],
-             "resources": ["fargateprofiles"]}
-        ],
-        "matchConditions": [{"name": "by-the-operator", "expression": BY_THE_OPERATOR}],
-        "failurePolicy": "Fail",
-        "sideEffects": "None",
-        "timeoutSeconds": 2,
-        "admissionReviewVersions": ["v1"],
-    }  # fmt: skip
-    return {
-        "apiVersion": "admissionregistration.k8s.io/v1",
-        "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": f"dead-{secrets.token_hex(3)}"},
-        "webhooks": [hook],
-    }
+def wait_refused(user: User, *words: str, seconds: float = SOON) -> None:
+    """Wait until the object is stalled as refused, in status and in one Warning event, with these words in both."""
+    user.wait_reason("WriteRefused", seconds=seconds)
+    message = user.condition()["message"]
+    assert all(each in message for each in words), message
+    assert user.condition()["status"] == "False"
+    assert user.condition(kind="Stalled")["status"] == "True"
+    assert user.condition(kind="Stalled")["reason"] == "WriteRefused"
+    wait_for(lambda: user.notes("Refused"), SOON, "an event tells of it")
+    note = user.notes("Refused")[-1]
+    assert note.startswith("WriteRefused") and all(each in note for each in words), note
 
 
-def refused(user: User, words: str) -> bool:
-    ready = user.condition()
-    return ready.get("reason") == "WriteRefused" and words in str(ready.get("message"))
+# --- The finalizer is refused ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", ["policy", "dead webhook"])
-def test_a_finalizer_that_may_not_be_put_in_is_said_with_the_api_server_s_words_until_it_may(
-    operator: Operator, user: User, aws: World, guard: Callable[..., None], kind: str
+@pytest.mark.parametrize("code", ["Invalid", "Forbidden"])
+def test_a_policy_that_refuses_the_finalizer_is_said_in_its_own_words_and_made_up_for_once_it_is_gone(
+    user: User, aws: World, new_operator: NewOperator, admission: Admission, code: str
 ) -> None:
-    objects, words = (policy("fargateprofiles", SAME_FINALIZERS), WORDS)
-    if kind == "dead webhook":
-        objects, words = (dead_webhook(),), "dead.example.com"  # type: ignore[assignment]
-    guard(*objects)
-    wait_for(lambda: refuses(user), SOON, "the policy is in force")
-    user.apply("web")
-    wait_for(lambda: refused(user, words), SOON, "the object says what refuses its finalizer")
-    assert user.condition(kind="Stalled").get("status") == "True"
-    user.wait_events("Refused", kind="Warning")
+    admission.policy(expression=SAME_FINALIZERS, message=WORDS, reason=code)
+    user.apply()
+    admission.wait_in_force(FINALIZERS)
+    new_operator().start()
+    wait_refused(user, WORDS, f"ValidatingAdmissionPolicy '{user.namespace}'")
+    time.sleep(5)
+    assert user.events(kind="Warning") == ["Refused"]
+    assert profiles(aws) == {}, "nothing is made without a finalizer"
+    admission.remove()
+    user.wait_ready(seconds=AFTER_A_WHILE)
+    assert not user.condition(kind="Stalled")
+    assert list(profiles(aws)) == ["web"]
+
+
+def test_an_object_whose_finalizer_a_policy_keeps_says_why_and_goes_once_the_policy_is_gone(
+    user: User, aws: World, operator: Operator, admission: Admission
+) -> None:
+    user.apply()
+    user.wait_ready()
+    admission.policy(expression=SAME_FINALIZERS, message=WORDS)
+    admission.wait_in_force(FINALIZERS)
+    user.delete()
+    wait_refused(user, WORDS)
     assert profiles(aws) == {}
-    guard()
-    user.wait_ready("web", seconds=LATER)
+    assert user.events(kind="Warning") == ["Refused"]
+    admission.remove()
+    user.wait_gone(seconds=AFTER_A_WHILE)
+    assert aws.manners.count("CreateFargateProfile") == 1
 
 
-def refuses(user: User) -> bool:
-    """Say whether a patch by the operator's own account is refused yet; the probe leaves nothing behind."""
-    probe = f"probe-{secrets.token_hex(3)}"
-    user.apply(probe, suspend=True)
-    patch = json.dumps({"metadata": {"finalizers": ["probe.example/x"]}})
-    done = user.kubectl("patch", "fp", probe, "--type=merge", "-p", patch, f"--as={IDENTITY}")
-    ok(user.kubectl("patch", "fp", probe, "--type=merge", "-p", json.dumps({"metadata": {"finalizers": None}})))
-    user.delete(probe)
-    return done.returncode != 0
-
-
-def test_an_object_that_may_not_be_let_go_says_what_holds_it(
-    operator: Operator, user: User, aws: World, guard: Callable[..., None]
+def test_a_dead_webhook_before_the_finalizer_is_said_and_made_up_for_once_it_is_gone(
+    user: User, aws: World, new_operator: NewOperator, admission: Admission, dead_url: str
 ) -> None:
-    user.apply("web")
-    user.wait_ready("web")
-    guard(*policy("fargateprofiles", SAME_FINALIZERS))
-    wait_for(lambda: refuses(user), SOON, "the policy is in force")
-    user.delete("web")
-    wait_for(lambda: refused(user, WORDS), LATER, "the object says what holds it")
-    guard()
-    user.wait_gone("web", seconds=LATER)
+    user.apply()
+    admission.webhook("fargateprofiles", url=dead_url)
+    admission.wait_in_force(FINALIZERS)
+    new_operator().start()
+    wait_refused(user, "failed calling webhook", "guard.example.com", "connection refused")
+    time.sleep(5)
+    assert user.events(kind="Warning") == ["Refused"]
+    assert profiles(aws) == {}, "nothing is made without a finalizer"
+    admission.remove()
+    user.wait_ready(seconds=AFTER_A_WHILE)
+
+
+def test_an_object_whose_finalizer_a_dead_webhook_keeps_says_why_and_goes_once_the_webhook_is_gone(
+    user: User, aws: World, operator: Operator, admission: Admission, dead_url: str
+) -> None:
+    aws.manners.deleting_seconds = 6  # the webhook dies while EKS deletes the profile
+    user.apply()
+    user.wait_ready()
+    user.delete()
+    admission.webhook("fargateprofiles", url=dead_url)
+    admission.wait_in_force(FINALIZERS)
+    wait_refused(user, "failed calling webhook", "connection refused", seconds=AFTER_A_WHILE)
     assert profiles(aws) == {}
+    admission.remove()
+    user.wait_gone(seconds=AFTER_A_WHILE)
 
 
-def test_a_status_that_may_not_be_written_is_told_by_one_event_and_nothing_is_made(
-    operator: Operator, user: User, aws: World, guard: Callable[..., None]
+# --- The status is refused ---------------------------------------------------------------------------------------
+
+
+def refuse_by_policy(admission: Admission, _: str) -> str:
+    admission.policy("fargateprofiles/status", expression="false", message=WORDS)
+    return WORDS
+
+
+def refuse_by_dead_webhook(admission: Admission, dead_url: str) -> str:
+    admission.webhook("fargateprofiles/status", url=dead_url)
+    return "failed calling webhook"
+
+
+@pytest.mark.parametrize("refuse", [refuse_by_policy, refuse_by_dead_webhook])
+def test_a_status_that_is_refused_is_told_by_one_event_and_no_profile_is_made_meanwhile(
+    control_plane: ControlPlane,
+    user: User,
+    aws: World,
+    new_operator: NewOperator,
+    admission: Admission,
+    dead_url: str,
+    refuse: Any,
 ) -> None:
-    guard(*policy("fargateprofiles/status", "false"))
-    wait_for(lambda: refuses_status(user), SOON, "the policy is in force")
-    user.apply("web")
+    words = refuse(admission, dead_url)
+    user.apply()
+    admission.wait_in_force(MARK, "--subresource=status")
+    operator, since = new_operator(), control_plane.audited()
+    operator.start()
     user.wait_events("WriteRefused", kind="Warning")
-    assert WORDS in user.notes("WriteRefused")[0]
-    assert profiles(aws) == {}
-    guard()
-    user.wait_ready("web", seconds=LATER)
-    assert user.events(kind="Warning") == ["WriteRefused"]
+    time.sleep(REFUSED_SECONDS)
+    user.wait_events("WriteRefused", kind="Warning")
+    note = user.notes("WriteRefused")[0]
+    assert "status of this object" in note and words in note, note
+    assert words in operator.said()
+    assert patches(control_plane, user, since) < 15, "each try rests longer"
+    assert aws.manners.count("CreateFargateProfile") == 0, "no create without its mark"
+    admission.remove()
+    user.wait_ready(seconds=RECOVERS_SECONDS)
+    assert aws.manners.count("CreateFargateProfile") == 1
 
 
-def refuses_status(user: User) -> bool:
-    probe = f"probe-{secrets.token_hex(3)}"
-    user.apply(probe, suspend=True)
-    patch = json.dumps({"status": {"profileName": "x"}})
-    done = user.kubectl("patch", "fp", probe, "--subresource=status", "--type=merge", "-p", patch, f"--as={IDENTITY}")
-    user.delete(probe)
-    return done.returncode != 0
+# --- What is written is undone -----------------------------------------------------------------------------------
+
+
+def test_a_policy_that_takes_the_finalizer_off_again_is_said_and_makes_no_loop(
+    control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator, admission: Admission
+) -> None:
+    admission.mutation("fargateprofiles", "has(object.metadata.finalizers)", WITHOUT_FINALIZERS)
+    user.apply()
+    admission.wait_in_force(FINALIZERS)
+    operator, since = new_operator(), control_plane.audited()
+    operator.start()
+    time.sleep(UNDONE_SECONDS)
+    assert user.reason() == "WriteUndone"
+    assert user.condition(kind="Stalled")["reason"] == "WriteUndone"
+    assert "finalizer" in user.condition()["message"]
+    assert user.events(kind="Warning") == ["Refused"]
+    assert user.notes("Refused")[0].startswith("WriteUndone")
+    assert 2 < patches(control_plane, user, since) < 10, "it is tried again, and each try rests longer"
+    assert "The finalizer is in place" not in operator.said()
+    assert aws.manners.count("CreateFargateProfile") == 0
+    admission.remove()
+    user.wait_ready(seconds=RECOVERS_SECONDS)
+    assert FINALIZER in (user.get() or {})["metadata"]["finalizers"]
+    assert aws.manners.count("CreateFargateProfile") == 1
+
+
+def test_no_profile_is_made_whose_mark_a_policy_takes_out_of_the_status_again(
+    control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator, admission: Admission
+) -> None:
+    admission.mutation("fargateprofiles/status", "has(object.status.bookkeeping)", WITHOUT_BOOKKEEPING)
+    user.apply()
+    admission.wait_in_force(MARK, "--subresource=status")
+    operator, since = new_operator(), control_plane.audited()
+    operator.start()
+    user.wait_reason("WriteUndone")
+    time.sleep(UNDONE_SECONDS)
+    assert user.reason() == "WriteUndone"
+    assert patches(control_plane, user, since) < 20
+    assert aws.manners.count("CreateFargateProfile") == 0
+    admission.remove()
+    user.wait_ready(seconds=RECOVERS_SECONDS)
+    assert aws.manners.count("CreateFargateProfile") == 1
