@@ -61,7 +61,7 @@ class Admission:
 
     def mutation(self, resource: str, condition: str, mutation: Object) -> None:
         """Change the updates that meet the condition."""
-        spec = {"failurePolicy": "Fail", "reinvocationPolicy": "Never", "mutations": [mutation]}
+        spec: Object = {"failurePolicy": "Fail", "reinvocationPolicy": "Never", "mutations": [mutation]}
         spec |= {"matchConditions": [{"name": "has-it", "expression": condition}]}
         spec |= {"matchConstraints": self._rules(resource, ["UPDATE"])}
         self._install("MutatingAdmissionPolicy", spec=spec)
