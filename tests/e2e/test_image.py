@@ -93,8 +93,11 @@ def copy(stage: Stage, target: Path) -> None:
     target.mkdir()
     for line in stage.all("COPY"):
         if not line.startswith("--from"):
-            for name in line.split()[:-1]:
-                shutil.copy(ROOT / name, target)
+            for pattern in line.split()[:-1]:
+                named = sorted(ROOT.glob(pattern))
+                assert named, f"{pattern} names no file"
+                for path in named:
+                    shutil.copy(path, target)
 
 
 @pytest.fixture(scope="module")
