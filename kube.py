@@ -45,6 +45,7 @@ SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 PAGE_SIZE = 500  # client-go's own
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
+WRITE_WITHIN = {"timeout": "8s"}  # or the API server says what it waits for: a webhook may take 30 s
 LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
 # The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has
@@ -274,7 +275,8 @@ class Kube:
         body = {"metadata": {"resourceVersion": meta["resourceVersion"], **metadata}, **rest}
         path = _path(meta["namespace"], meta["name"]) + subresource
         try:
-            answer = self._call("PATCH", path, body=body, content_type="application/merge-patch+json")
+            content = "application/merge-patch+json"
+            answer = self._call("PATCH", path, query=WRITE_WITHIN, body=body, content_type=content)
         except KubeError as error:
             if type(error) is not KubeError or error.status in {0, TOO_MANY}:
                 raise  # told apart by itself, or no answer to what was asked

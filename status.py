@@ -214,7 +214,7 @@ def report_of(error: AwsError, tried: datetime | None, now: datetime, held: floa
 
 
 def write_refused(what: str) -> Report:
-    mend = "let the policy, webhook or rule that it names pass the operator's ServiceAccount"
+    mend = "let the policy, webhook or rule that it names, or waits for, pass the operator's ServiceAccount"
     text = f"The API server refuses to write {what}. To mend it, {mend}; it is tried again by itself."
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
 
