@@ -6,19 +6,31 @@ words and with its own codes. What is installed counts for the test's namespace 
 
 from __future__ import annotations
 
+import base64
 import json
 import socket
+import ssl
+import threading
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.e2e.support import AFTER_A_WHILE, IDENTITY, User, ok, profiles
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.conftest import NewOperator
     from tests.e2e.controlplane import ControlPlane
@@ -55,7 +67,7 @@ class Admission:
     def policy(self, resource: str = "fargateprofiles", **validation: str) -> None:
         """Refuse the updates that do not meet the expression."""
         rules = self._rules(resource, ["UPDATE"])
-        spec = {"failurePolicy": "Fail", "matchConstraints": rules, "validations": [validation]}
+        spec: Object = {"failurePolicy": "Fail", "matchConstraints": rules, "validations": [validation]}
         self._install("ValidatingAdmissionPolicy", spec=spec)
         self._bind("Validating", validationActions=["Deny"])
 
@@ -71,7 +83,7 @@ class Admission:
         """Have every write asked of a webhook; it has the longest time that there is."""
         hook: Object = {"name": "guard.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None"}
         hook |= {"failurePolicy": "Fail", "clientConfig": client, "timeoutSeconds": 30}
-        rules = self._rules(resource, ["*"])
+        rules: Object = self._rules(resource, ["*"])
         hook |= {"namespaceSelector": rules["namespaceSelector"], "rules": rules["resourceRules"]}
         self._install("ValidatingWebhookConfiguration", webhooks=[hook])
 
@@ -122,6 +134,44 @@ def dead_url() -> Iterator[str]:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         yield f"https://127.0.0.1:{held.getsockname()[1]}/"
+
+
+@pytest.fixture
+def silent(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Serve a webhook that takes each question and answers none; return how the API server reaches it."""
+    ended = threading.Event()
+
+    class Silent(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            ended.wait(60)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    certificate = write_certificate(tmp_path / "webhook.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(tmp_path / "webhook.pem")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+    server.daemon_threads = True
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield {"url": f"https://127.0.0.1:{server.server_port}/", "caBundle": base64.b64encode(certificate).decode()}
+    ended.set()
+    server.shutdown()
+    server.server_close()
+
+
+def write_certificate(path: Path) -> bytes:
+    """Write a key with a certificate of its own for 127.0.0.1; return the certificate."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "guard.example.com")])
+    address = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    made = made.add_extension(address, critical=False).add_extension(x509.BasicConstraints(True, None), critical=True)
+    certificate = made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate)
+    return certificate
 
 
 def patches(control_plane: ControlPlane, user: User, since: int) -> int:
@@ -215,6 +265,20 @@ def test_an_object_whose_finalizer_a_dead_webhook_keeps_says_why_and_goes_once_t
     user.wait_gone(seconds=AFTER_A_WHILE)
 
 
+def test_a_webhook_that_never_answers_before_the_finalizer_is_said_within_a_minute(
+    user: User, aws: World, new_operator: NewOperator, admission: Admission, silent: dict[str, str]
+) -> None:
+    """The API server gives a webhook up to 30 s, and the operator gives the API server 10."""
+    user.apply()
+    admission.webhook("fargateprofiles", **silent)
+    admission.wait_in_force(FINALIZERS, "--request-timeout=2s")
+    new_operator().start()
+    wait_refused(user, "request did not complete", seconds=AFTER_A_WHILE)
+    assert profiles(aws) == {}, "nothing is made without a finalizer"
+    admission.remove()
+    user.wait_ready(seconds=RECOVERS_SECONDS)
+
+
 # --- The status is refused ---------------------------------------------------------------------------------------
 
 
@@ -254,6 +318,21 @@ def test_a_status_that_is_refused_is_told_by_one_event_and_no_profile_is_made_me
     admission.remove()
     user.wait_ready(seconds=RECOVERS_SECONDS)
     assert aws.manners.count("CreateFargateProfile") == 1
+
+
+def test_a_webhook_that_never_answers_before_the_status_is_told_by_one_event(
+    user: User, aws: World, new_operator: NewOperator, admission: Admission, silent: dict[str, str]
+) -> None:
+    user.apply()
+    admission.webhook("fargateprofiles/status", **silent)
+    admission.wait_in_force(MARK, "--subresource=status", "--request-timeout=2s")
+    new_operator().start()
+    user.wait_events("WriteRefused", kind="Warning", seconds=AFTER_A_WHILE)
+    time.sleep(15)
+    user.wait_events("WriteRefused", kind="Warning")
+    assert aws.manners.count("CreateFargateProfile") == 0
+    admission.remove()
+    user.wait_ready(seconds=RECOVERS_SECONDS)
 
 
 # --- What is written is undone -----------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from kube import CALL_TIMEOUT
 from spec import FINALIZER
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.aws import error
@@ -58,6 +59,13 @@ def test_a_finalizer_that_is_refused_is_said_in_status_and_made_up_for_by_itself
     b.api.admit = None
     b.run(200)
     assert b.ready()
+
+
+def test_the_api_server_is_to_answer_a_write_before_nobody_listens_any_more(b: Bench) -> None:
+    """A webhook that hangs may take 30 s: what says so must come while it is waited for."""
+    b.settle()
+    within = {request.query.get("timeout", "") for request in b.api.log if request.method == "PATCH"}
+    assert within and all(0 < float(each.removesuffix("s")) < CALL_TIMEOUT[1] for each in within), within
 
 
 @pytest.mark.parametrize(("status", "text"), [(403, REFUSES), (500, DEAD)])
