@@ -3,7 +3,7 @@
 The picture: `Reading` (list, then a description a profile; over as many passes as it takes) -> `View`
 -> `Cluster.saw`, which says who has reason to look again. One pass at a time is in a cluster.
 
-No clock and no lock: times are handed in. What it is not: which profile is whose, and what to do.
+It asks AWS, and has no clock and no lock: times are handed in. What it is not: which profile is whose, and what to do.
 """
 
 from __future__ import annotations

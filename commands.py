@@ -2,11 +2,11 @@
 export what EKS has.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
-their lines, or the steps of `reconcile.plan` as far as it goes; a view of the cluster -> one
+their lines, or the steps of `plan.plan` as far as it goes; a view of the cluster -> one
 manifest a profile. Each command returns an `Outcome`: standard output carries the result, standard
 error the rest, the exit code is 0 (good), 1 (something is to be mended) or 2 (there is no result).
 
-What it is not: a change, in AWS or in Kubernetes; a decision about objects, which is reconcile's.
+What it is not: a change, in AWS or in Kubernetes; a decision about objects, which is plan's.
 """
 
 from __future__ import annotations

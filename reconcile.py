@@ -208,7 +208,10 @@ class Reconciler:
             self._observe(p, home)
             case, action = self._decide(p, home)
             self._note(p, case)
-            report = self._act(p, case, action) or self._repeated(p, action)
+            again = self._is_again(p, action)
+            report = self._act(p, case, action)
+            if again and report is None:
+                report = undone("what was done last does not show", stalls=False)
         except AwsError as error:
             report = self._blame(p, error)
         except Blocked as blocked:
@@ -384,17 +387,16 @@ class Reconciler:
                 assert_never(action)
         return None
 
-    def _repeated(self, p: Pass, action: Report | Change) -> Report | None:
-        """Return what to report of a change that the pass before has made too: it did not take.
+    def _is_again(self, p: Pass, action: Report | Change) -> bool:
+        """Say whether the pass right before has made this very change: then it did not take.
 
         A create is none of these: what comes of it is seen in flight, and slow writes of its mark repeat it.
         """
-        again = self._changes.get(p.key) == action and not isinstance(action, CreateProfile)
-        if isinstance(action, Report):
-            self._changes.pop(p.key, None)
-        else:
-            self._changes[p.key] = action
-        return undone("what was done last does not show", stalls=False) if again else None
+        before = self._changes.pop(p.key, None)
+        if isinstance(action, Report | CreateProfile):
+            return False
+        self._changes[p.key] = action
+        return before == action
 
     def _patch_finalizers(self, p: Pass, finalizers: list[str]) -> None:
         """Write the finalizers; raises `Blocked` where that is refused, or undone by the very answer."""
@@ -493,6 +495,7 @@ class Reconciler:
 
     def _blame(self, p: Pass, error: AwsError) -> Report:
         """Say what an error means for the object, and forget what it has contradicted or left unclear."""
+        self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
         log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))

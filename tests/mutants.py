@@ -200,7 +200,7 @@ MUTANTS = (
     Mutant("a create is sent though its mark did not take", "reconcile.py",
            "if Memory.parse(p.obj).proof != p.memory.proof:", "if False:", "tests/unit/test_writes.py"),
     Mutant("what is done again and again is not noticed", "reconcile.py",
-           'return undone("what was done last does not show", stalls=False) if again else None', "return None",
+           "        return before == action\n", "        return False\n",
            "tests/unit/test_writes.py"),
     Mutant("a condition without its time breaks the pass", "status.py",
            "    except ValueError:\n        since = datetime.fromisoformat(otherwise)\n",

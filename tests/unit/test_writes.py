@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kube import CALL_TIMEOUT
-from spec import FINALIZER
+from spec import FINALIZER, OWNER_KEY
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.aws import error
 from tests.harness import Bench
@@ -145,6 +145,18 @@ def test_a_deletion_that_does_not_show_is_asked_for_again_less_and_less_often(b:
     b.manners.heal()
     b.run(500)
     assert b.gone()
+
+
+def test_what_others_undo_again_days_later_is_no_write_that_did_not_take(b: Bench) -> None:
+    b.settle()
+    reasons = set()
+    for _ in range(3):
+        b.world.strip_tags("demo", "web", [OWNER_KEY])
+        for _ in range(70):
+            b.run(10)
+            reasons.add(b.reason())
+    assert reasons == {"Active"}
+    assert b.events().count("Tagged") == 3
 
 
 # Conditions of others
