@@ -37,7 +37,8 @@ class Store:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._objects: dict[Key, Object] = {}
-        self._gone: dict[Key, str] = {}  # uids of this epoch: they come back by the next list alone
+        # The uid and version of what went in this epoch: it comes back by the next list alone.
+        self._gone: dict[Key, tuple[str, int]] = {}
         self._answered: set[Key] = set()  # by writes of this epoch
         self._epoch = 0
         self._began: dict[str, int] = {}  # the epoch of a namespace, "" for all
@@ -75,7 +76,7 @@ class Store:
             key, before = key_of(obj), self._objects.get(key_of(obj))
             if sent is not None and sent < self._of(key, self._began):
                 return False
-            if obj["metadata"]["uid"] == self._gone.get(key) or self._is_older(obj, before):
+            if self._is_gone(obj) or self._is_older(obj, before):
                 return False  # the late answer to a write of ours, or a late word of the watch
             if sent is not None:
                 self._answered.add(key)
@@ -104,7 +105,7 @@ class Store:
                 del self._objects[key]
             for obj in objects:
                 key = key_of(obj)
-                if key not in stays and obj["metadata"]["uid"] != self._gone.get(key):
+                if key not in stays and not self._is_gone(obj):
                     self._take(obj)
             after = {key: obj for key, obj in self._objects.items() if _within(key, namespace)}
             keys = before.keys() | after.keys()
@@ -114,9 +115,15 @@ class Store:
         return max(known.get("", 0), known.get(key[0], 0))
 
     def _is_older(self, obj: Object, before: Object | None) -> bool:
-        if before is None:  # what the list does not name was gone by then
-            return _version(obj) <= self._of(key_of(obj), self._listed)
-        return _version(obj) < _version(before)
+        if before is not None:
+            return _version(obj) < _version(before)
+        # What the list does not name was gone by then; and what went may have been one made again.
+        _, went = self._gone.get(key_of(obj), ("", 0))
+        return _version(obj) <= max(went, self._of(key_of(obj), self._listed))
+
+    def _is_gone(self, obj: Object) -> bool:
+        uid, _ = self._gone.get(key_of(obj), ("", 0))
+        return bool(obj["metadata"]["uid"] == uid)
 
     def _take(self, obj: Object) -> None:
         # One that is deleting and free of finalizers is gone, whatever the watch has still to say
@@ -130,7 +137,7 @@ class Store:
         key = key_of(obj)
         self._objects.pop(key, None)
         self._answered.discard(key)
-        self._gone[key] = obj["metadata"]["uid"]
+        self._gone[key] = obj["metadata"]["uid"], _version(obj)
 
 
 def _within(key: Key, namespace: str) -> bool:

@@ -135,11 +135,23 @@ def test_the_late_answer_to_the_release_of_an_object_does_not_hide_the_one_made_
     assert version(store.get(WEB)) == "13"
 
 
+def test_the_late_answer_of_an_object_that_was_made_again_and_went_again_brings_nothing_back() -> None:
+    """A ghost would be written to for ever, and be answered 404 each second."""
+    store = Store()
+    store.put(seen(version=10))
+    store.remove(seen(version=12))
+    store.put(seen(version=13, uid="another"))
+    store.remove(seen(version=15, uid="another"))
+    assert not store.put(seen(version=11), store.epoch)
+    assert store.get(WEB) is None
+    assert store.put(seen(version=16, uid="a third"))
+
+
 def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
     store = Store()
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
     store.remove(seen(version=12))
-    assert store.put(seen(version=3, uid="another"))
+    assert relisted(store, seen(version=3, uid="another"), at=3) == {WEB}
     store.put(seen(version=11, deletionTimestamp="now", finalizers=[]))
     relisted(store, seen(version=4), at=4)
     assert version(store.get(WEB)) == "4"
