@@ -547,11 +547,12 @@ class Reconciler:
             self._done(p, "WriteRefused", write_refused(f"the status of this object: {message}").message)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
-        if p.overlap and not before:
+        """Tell of what stands in status by now: what does not take there would be new in every pass."""
+        if not p.overlap or find_condition("Overlapping", p.conditions).get("message") != p.overlap:
+            return
+        if not before:
             self._done(p, "Overlapping", p.overlap)
-        # Only now that it is written down: what can't be would be new in every pass, and they would
-        # wake one another.
-        if p.overlap not in {"", before.get("message")}:
+        if p.overlap != before.get("message"):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
 

@@ -130,6 +130,24 @@ def test_no_profile_is_made_whose_mark_was_taken_out_of_the_status_again(b: Benc
     assert b.ready()
 
 
+def test_an_overlap_that_does_not_take_in_status_makes_no_loop_and_no_stream_of_events(b: Bench) -> None:
+    def admit(at: Target, sent: Object) -> Object:
+        if at.subresource == "status":
+            listed = sent.get("status", {}).get("conditions", [])
+            sent["status"]["conditions"] = [each for each in listed if each["type"] != "Overlapping"]
+        return sent
+
+    b.api.admit = admit
+    for name in ("web", "db"):
+        b.apply(name, selectors=[{"namespace": "shared"}])
+    b.run(400)
+    assert b.ready("web") and b.ready("db")
+    assert "Overlapping" not in b.events()
+    b.api.admit = None
+    b.run(1300)
+    assert b.events().count("Overlapping") == 2
+
+
 # AWS
 
 
