@@ -13,6 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from aws import Aws, AwsError, Profile, Refused
@@ -125,6 +126,14 @@ class Flight:
         return self.last_look + pace - now
 
 
+class InFlight(NamedTuple):
+    """What EKS is at with a profile, whosever it is, and since when by the clock on the wall."""
+
+    name: str
+    status: str
+    since: datetime
+
+
 class Stirred(NamedTuple):
     """Who has reason to look again.
 
@@ -198,6 +207,17 @@ class Cluster:
         """Return the profiles that are to be described again: those in flight, and what was not to be seen."""
         flying = {name for name, each in self.flights.items() if each.until_look(now, poll) <= 0}
         return flying | {name for name, at in self.hidden_looked.items() if now - at >= HIDDEN_SECONDS}
+
+    def in_flight(self, now: float, wall: datetime) -> list[InFlight]:
+        """Return what EKS is at. It does not say when a deletion began: that counts from when it was first seen."""
+        profiles = self.view.profiles if self.view else {}
+        flying = []
+        for name, each in self.flights.items():
+            since = wall - timedelta(seconds=now - each.since)
+            if each.status == "CREATING" and name in profiles:
+                since = profiles[name].created_at
+            flying.append(InFlight(name, each.status, since))
+        return flying
 
     def doubt(self, *names: str) -> None:
         """Have the cluster read anew: an answer has contradicted the view, or left unclear what became of these."""

@@ -30,32 +30,28 @@ import aws
 import kube
 from clusters import Reading, View
 from kube import NAME, NAMESPACE, Key, Object
-from plan import (
-    AddFinalizer,
-    Case,
-    Change,
-    CreateProfile,
-    DeleteProfile,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    TagProfile,
-    UntagProfile,
-    case_of,
-    plan,
-)
+from plan import Case, case_of, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
+    AddFinalizer,
+    Change,
+    CreateProfile,
+    DeleteProfile,
     Finding,
     Home,
     Identity,
     InvalidSpec,
     Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
     Resource,
     Settings,
+    TagProfile,
+    UntagProfile,
     owner_of,
     timestamp,
 )

@@ -22,33 +22,25 @@ from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
-from plan import (
-    STALLED_SECONDS,
-    WHOLE_CLUSTER,
-    AddFinalizer,
-    Case,
-    Change,
-    CreateProfile,
-    DeleteProfile,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    TagProfile,
-    UntagProfile,
-    case_of,
-    flight,
-    must_see,
-    plan,
-)
+from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
     OWNER_KEY,
     TIME_MAY_MEND,
+    AddFinalizer,
+    Change,
+    CreateProfile,
+    DeleteProfile,
     Home,
     Identity,
     Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
     Settings,
+    TagProfile,
+    UntagProfile,
     controlled_by,
     is_guarded,
     mapping,
@@ -77,7 +69,9 @@ from status import (
     undone,
     wait_behind,
     wait_while_busy,
+    what_to_do,
     write_refused,
+    written,
 )
 from workqueue import Since
 
@@ -126,7 +120,7 @@ class Pass:
 
     @property
     def conditions(self) -> list[Object]:
-        return self.status.get("conditions") or []
+        return written(self.status.get("conditions") or [])
 
     @property
     def look_is_requested(self) -> bool:
@@ -138,7 +132,7 @@ class Reconciler:
 
     Safe to call from many threads. `wake` is called with keys that have reason to look again, `now`
     gives an aware wall clock, `monotonic` seconds. `ready_after` is told, of each object that
-    becomes Ready, for how many seconds it was not.
+    becomes Ready, for how many seconds it was not; `posted` the reason of each event.
     """
 
     def __init__(
@@ -151,12 +145,14 @@ class Reconciler:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         ready_after: Callable[[float], None] = lambda _seconds: None,
+        posted: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
-        self._ready_after = ready_after
+        self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters = Clusters(wake)
-        self._stalled, self._marks = Since(), Since()  # for a reason; with the mark of a create
+        # For a reason, with the mark of a create, for what time may mend.
+        self._stalled, self._marks, self._waits = Since(), Since(), Since()
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._silenced: dict[Key, str] = {}  # why a status could not be written
         self._self: tuple[str, str, str] | None = None
@@ -175,7 +171,7 @@ class Reconciler:
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks):
+        for times in (self._stalled, self._marks, self._waits):
             times.forget(key)
         self._changes.pop(key, None)
         self._silenced.pop(key, None)
@@ -215,6 +211,7 @@ class Reconciler:
             report = blocked.report
         if report is None:
             return Requeue(0.0)
+        report = self._or_stall(p, report)
         self._report(p, report)
         return self._look_again(p, report)
 
@@ -339,9 +336,9 @@ class Reconciler:
             return action
         p.cluster.line[p.key] = self._monotonic()  # in its old place: a dict keeps the order of its keys
         first = p.cluster.first(self._monotonic())
-        flights = {name: each.status for name, each in p.cluster.flights.items()}
-        if first != p.key or flights:
-            return wait_behind(flights, first)
+        flying = p.cluster.in_flight(self._monotonic(), self._now())
+        if first != p.key or flying:
+            return wait_behind(flying, first, what_to_do(action), self._now())
         held = p.cluster.held_until - self._monotonic()
         return action if held <= 0 else wait_while_busy(self._now() + timedelta(seconds=held))
 
@@ -503,6 +500,18 @@ class Reconciler:
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
         return report_of(error, p.memory.first_tried_at, self._now(), held)
 
+    def _or_stall(self, p: Pass, report: Report) -> Report:
+        """Let what time may mend stall the object once it has been waited for too long."""
+        patience = TIME_MAY_MEND.get(report.reason)
+        if patience is None:
+            self._waits.forget(p.key)
+            return report
+        now = self._monotonic()
+        since = self._waits.when(p.key, (p.who.generation, report.reason), now)
+        if timedelta(seconds=now - since) < patience:
+            return report
+        return replace(report, phase=Phase.STALLED, until=None)
+
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
         old = p.conditions
@@ -567,6 +576,7 @@ class Reconciler:
     def _done(self, p: Pass, action: str, note: str) -> None:
         """Log what was done or found, and post it as an event."""
         self._log_action(p, action, note)
+        self._posted(action)
         self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:

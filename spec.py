@@ -14,9 +14,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -33,6 +35,7 @@ from aws import (
     selector,
 )
 from kube import Key, Object
+from patterns import lets_assume, steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -58,6 +61,7 @@ TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONT
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
+LONGEST_WHY = 400  # characters of what EKS says of a failure, as status remembers it
 LONGEST_NAME = 192  # with a namespace of 63 and a slash it fills the value of the owner tag, 256
 NAME_RULE = "letters, digits, - and _, at most 91, first a letter or digit, not starting with eks-"
 MENDS = {
@@ -177,6 +181,7 @@ class Memory(BaseModel):
     failures: int = 0
     failed_at: AwareDatetime | None = None
     failed_arn: str = ""
+    failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
 
     @classmethod
@@ -206,15 +211,16 @@ class Memory(BaseModel):
         """Remember the keys of tags that are about to be set, beside those of before."""
         return self.but(applied_tag_keys=tuple(sorted({*self.applied_tag_keys, *keys})))
 
-    def counting(self, failed_arn: str, now: datetime) -> Memory:
-        """Count the failure of a profile, once a profile."""
-        if failed_arn == self.failed_arn and self.failed_at:
+    def counting(self, failed: Profile, now: datetime) -> Memory:
+        """Count the failure of a profile, once a profile; why it failed is told until one has not."""
+        if failed.arn == self.failed_arn and self.failed_at:
             return self
-        return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed_arn)
+        why = textwrap.shorten(" ".join(told_issues(failed)), LONGEST_WHY, placeholder=" ...")
+        return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed.arn, failed_why=why)
 
     def settled(self) -> Memory:
         """Forget the failures: the profile serves as wanted, or what is wanted has changed."""
-        return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="")
+        return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="", failed_why="")
 
     @property
     def made_in(self) -> str:
@@ -225,7 +231,7 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "applied_tag_keys",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys",
 }  # fmt: skip
 
 
@@ -331,6 +337,11 @@ def fingerprint(who: Identity, spec: ProfileSpec) -> str:
 
 def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def told_issues(profile: Profile) -> list[str]:
+    """Return what EKS itself finds wrong with a profile, a sentence each."""
+    return [f"{each.code}: {steady(each.message)}" for each in profile.health]
 
 
 def same_tag(key: str, one: str | None, other: str) -> bool:
@@ -502,49 +513,16 @@ def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Ite
         text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
         yield Objection("RoleNotFound", text)
         return
-    if trusts_fargate(role.trust) is False:
+    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
         mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
         yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
     if role.policies is not None and not role.policies:
         yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
 
 
-def trusts_fargate(document: Any) -> bool | None:
-    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged.
-
-    None where that can't be said from here: a check is never stricter than AWS itself.
-    """
-    if not isinstance(document, dict):
-        return None
-    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
-    allowing = [each for each in statements if each.get("Effect") == "Allow"]
-    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
-        return None
-    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
-    if any(FARGATE_PRINCIPAL in services for services in named):
-        return True
-    return None if any("*" in services for services in named) else False
-
-
-def _assumes(actions: Any) -> bool:
-    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
-    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
-
-
-def _services(principal: Any) -> set[str]:
-    if principal == "*":
-        return {"*"}
-    named = principal if isinstance(principal, dict) else {}
-    services = {str(each).lower() for each in _many(named.get("Service"))}
-    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
-
-
-def _many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
-TIME_MAY_MEND = {"ClusterNotFound", "ClusterNotActive"}
+# For how long these are waited for; an upgrade of a cluster may take that.
+TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
 
 
 def warning(spec: ProfileSpec, facts: Facts | None) -> str:
@@ -554,3 +532,96 @@ def warning(spec: ProfileSpec, facts: Facts | None) -> str:
         return ""
     mend = "pods start only if its other policies let them pull images"
     return f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
+
+
+# What may be done, or said.
+
+
+class Phase(Enum):
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    IDLE = "Idle"  # neither on its way nor in need: suspended, or released
+
+
+@dataclass(frozen=True)
+class Report:
+    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change
+    reports.
+
+    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
+    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
+    anew before it is said. `retry`: by the queue's backoff.
+    """
+
+    phase: Phase
+    reason: str
+    message: str
+    until: datetime | None = None
+    about: str | None = None
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class NeedFacts:
+    """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
+
+    spec: ProfileSpec
+
+
+@dataclass(frozen=True)
+class AddFinalizer:
+    """Put our finalizer in, in the place of kopf's if that is there."""
+
+
+@dataclass(frozen=True)
+class RemoveFinalizer:
+    """Let the object go; `event` says what became of its profile.
+
+    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here.
+    """
+
+    event: str
+    message: str
+    blind: bool = False
+
+
+@dataclass(frozen=True)
+class CreateProfile:
+    """Make the profile; `warning` is what is unusual about it but may be meant."""
+
+    name: str
+    spec: ProfileSpec
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class DeleteProfile:
+    """`heir`: the profile that serves on, looked at once more before this one goes."""
+
+    profile: Profile
+    why: str
+    heir: Profile | None = None
+
+
+@dataclass(frozen=True)
+class TagProfile:
+    profile: Profile
+    tags: Mapping[str, str]
+    why: str
+    event: str = "Tagged"
+
+
+@dataclass(frozen=True)
+class UntagProfile:
+    profile: Profile
+    keys: frozenset[str]
+    why: str
+
+
+Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
+Action = Report | NeedFacts | Change
+
+
+def refuse(reason: str, message: str, about: str | None = None) -> Report:
+    return Report(Phase.STALLED, reason, message, about=about)

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 import commands
 from controller import main
-from plan import Case, Phase, UntagProfile
-from spec import CONTROLLER_KEY, OWNER_KEY, Memory
+from plan import Case
+from spec import CONTROLLER_KEY, OWNER_KEY, Memory, Phase, UntagProfile
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.harness import Bench

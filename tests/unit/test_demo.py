@@ -20,7 +20,7 @@ WEB = {
         "conditions": [{"type": "Ready", "status": "False", "reason": "Creating"}],
     },
 }
-ROW = ("shop", "web", "demo", "web", "CREATING", "False", "Creating", "12s")
+ROW = ("shop", "web", "demo", "web", "CREATING", "False", "Creating", "", "12s")
 ORIGINAL = """
 apiVersion: jicomusic.com/v1
 kind: FargateProfile

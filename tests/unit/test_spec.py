@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, ProfileSpec, SubnetFact, selector
+from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, HealthIssue, ProfileSpec, SubnetFact, selector
 from kube import Object
+from patterns import lets_assume
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     KOPF_FINALIZERS,
+    LONGEST_WHY,
     OBJECTIONS,
     OWNER_KEY,
     REQUESTED_AT,
@@ -31,7 +33,6 @@ from spec import (
     owner_of,
     same_tag,
     timestamp,
-    trusts_fargate,
     warning,
 )
 from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
@@ -139,15 +140,23 @@ def test_tries_and_failures_are_those_of_this_generation_and_the_profile_is_of_a
 
 def test_a_failure_is_counted_once_a_profile() -> None:
     later = NOW + timedelta(minutes=1)
-    once = Memory().counting("arn-1", NOW)
+    one, other = profile(arn="arn-1"), profile(arn="arn-2")
+    once = Memory().counting(one, NOW)
     assert (once.failures, once.failed_at, once.failed_arn) == (1, NOW, "arn-1")
-    assert once.counting("arn-1", later) == once
-    assert once.counting("arn-2", later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
+    assert once.counting(one, later) == once
+    assert once.counting(other, later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
+
+
+def test_of_a_failure_is_remembered_what_eks_says_of_it_and_not_without_end() -> None:
+    said = Memory().counting(profile(health=(HealthIssue("AccessDenied", "No. " * 999),)), NOW).failed_why
+    assert said.startswith("AccessDenied: No. No.")
+    assert len(said) <= LONGEST_WHY
 
 
 def test_to_settle_forgets_the_failures_and_nothing_else() -> None:
     known = Memory(profile_name="web", profile_arn=PROFILE_ARN, create_started_at=NOW, applied_tag_keys=("team",))
-    assert known.but(first_tried_at=NOW).counting("arn-1", NOW).settled() == known
+    failed = profile(health=(HealthIssue("AccessDenied", "No."),))
+    assert known.but(first_tried_at=NOW).counting(failed, NOW).settled() == known
 
 
 def test_the_keys_of_tags_are_remembered_beside_those_of_before_each_once() -> None:
@@ -545,9 +554,9 @@ def statement(**change: Any) -> dict[str, Any]:
 def test_a_trust_policy_is_read_as_iam_reads_it_and_unknown_where_that_cannot_be_said(
     statements: Any, trusts: bool | None
 ) -> None:
-    assert trusts_fargate({"Statement": statements}) is trusts
+    assert lets_assume({"Statement": statements}, FARGATE_PRINCIPAL) is trusts
 
 
 @pytest.mark.parametrize("document", [None, "%7B%22Statement%22", [], 5])
 def test_a_trust_policy_that_cannot_be_read_is_no_objection(document: object) -> None:
-    assert trusts_fargate(document) is None
+    assert lets_assume(document, FARGATE_PRINCIPAL) is None

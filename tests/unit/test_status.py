@@ -12,9 +12,21 @@ import pytest
 from hypothesis import given, settings
 
 from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
+from clusters import InFlight
 from kube import Object
-from plan import Action, Case, CreateProfile, Phase, RemoveFinalizer, Report, TagProfile, plan
-from spec import Identity, Memory, Resource, timestamp
+from plan import Case, plan
+from spec import (
+    Action,
+    CreateProfile,
+    Identity,
+    Memory,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    Resource,
+    TagProfile,
+    timestamp,
+)
 from status import (
     EVENTS,
     REASONS,
@@ -215,7 +227,8 @@ def test_the_phase_that_is_reported_is_the_phase_that_is_read_and_since_when(rep
 
 
 def test_an_object_that_nobody_has_looked_at_is_on_its_way_since_it_was_made() -> None:
-    for status in ({}, None, "broken", {"conditions": None}):
+    pending = {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending"}]}
+    for status in ({}, None, "broken", {"conditions": None}, pending):
         assert phase_of(an_object(status)) == (Phase.RECONCILING, WEB.created_at)
 
 
@@ -337,8 +350,9 @@ def test_a_profile_that_was_never_there_or_went_by_our_doing_is_not_told(status:
 
 
 def test_who_waits_for_its_turn_is_told_what_is_in_flight_or_who_comes_first() -> None:
-    assert "profile db is CREATING" in wait_behind({"db": "CREATING"}, ("shop", "web")).message
-    assert "shop/web comes first" in wait_behind({}, ("shop", "web")).message
+    db = InFlight("db", "CREATING", NOW)
+    assert f"profile db is CREATING since {timestamp(NOW)}" in wait_behind([db], ("shop", "web"), "x", NOW).message
+    assert "shop/web comes first" in wait_behind([], ("shop", "web"), "profile api is made", NOW).message
 
 
 def test_who_waits_for_what_cannot_be_seen_is_told_until_when() -> None:
