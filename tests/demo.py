@@ -34,14 +34,14 @@ LOG_LINES = 30
 MOST_COLUMNS = 120
 BOLD, RED, GREEN, YELLOW, PLAIN = "\033[1m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
 
-HEADER: Cells = ("NAMESPACE", "NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE")
+HEADER: Cells = ("NAMESPACE", "NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE")
 # Room for what comes later, so that the columns stay where they are.
-ROOM: Cells = ("", "new-profile-7", "", "new-profile-7", "CREATING", "", "WaitingForTurn", "", "")
+ROOM: Cells = ("", "new-profile-7", "", "new-profile-7", "CREATING", "", "WaitingForTurn", "")
 
 INTRODUCTION = f"""\
 This is `python controller.py`, unmodified, between an API server in memory and a stand-in for AWS (moto, with EKS's \
 manners). No cluster, no account; nothing leaves this machine. EKS takes minutes to make or delete a profile; here it \
-takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would print; a line \
+takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would print, but for the column DELETED; a line \
 that starts with > is an event of an object."""
 APPLY = """\
 1. Three objects are applied at once; the first is that of sample-crd.yaml. EKS makes one profile of a cluster at a \
@@ -73,13 +73,8 @@ def cells(obj: Object, now: datetime) -> Cells:
     meta, status = obj["metadata"], obj.get("status", {})
     ready: Object = next((each for each in status.get("conditions", []) if each["type"] == "Ready"), {})
     shown = (status.get(name, "") for name in ("clusterName", "profileName", "profileStatus"))
-    moments = (meta.get(name) for name in ("deletionTimestamp", "creationTimestamp"))
-    ages = (f"{(now - datetime.fromisoformat(each)).total_seconds():.0f}s" if each else "" for each in moments)
-    return meta["namespace"], meta["name"], *shown, ready.get("status", ""), ready.get("reason", ""), *ages
-
-
-def without_ages(row: Cells) -> tuple[object, ...]:
-    return *row[:-2], row[-2] == ""
+    age = int((now - datetime.fromisoformat(meta["creationTimestamp"])).total_seconds())
+    return meta["namespace"], meta["name"], *shown, ready.get("status", ""), ready.get("reason", ""), f"{age}s"
 
 
 def table(rows: Iterable[Cells], width: int) -> list[str]:
@@ -110,7 +105,7 @@ def colour_of(row: Cells) -> str:
 
 @dataclass
 class Screen:
-    """Lines that stay; of the table, each row that changed (not only in an age) as a line of its own."""
+    """Lines that stay; of the table, each row that changed (not only in age) as a line of its own."""
 
     out: TextIO
     colours: bool
@@ -128,7 +123,7 @@ class Screen:
         """Show the objects' rows as they are now."""
         old, self.rows = self.rows, {row[:2]: row for row in rows}
         for key, row in self.rows.items():
-            if key not in old or without_ages(row) != without_ages(old[key]):
+            if row[:-1] != old.get(key, ())[:-1]:
                 self._write(self._lines(row))
         self._write([f"{namespace}/{name} is gone" for namespace, name in old.keys() - self.rows.keys()])
 
