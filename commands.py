@@ -57,7 +57,7 @@ from spec import (
     Resource,
     Settings,
     owner_of,
-    second,
+    timestamp,
 )
 from status import remember
 
@@ -466,7 +466,7 @@ def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: boo
             else:
                 objects[key] = obj
     left_out += [
-        f"Profile {name} is left out: EKS does not show it: {view.unknown[name]}" for name in sorted(view.unknown)
+        f"Profile {name} is left out: EKS does not show it: {view.hidden[name]}" for name in sorted(view.hidden)
     ]
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
@@ -638,7 +638,7 @@ class Forecast:
 
 def applied(key: Key, spec: Object, live: Object, now: datetime) -> Object:
     """Return an object as the API server has it after `kubectl apply`."""
-    meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": second(now)}
+    meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": timestamp(now)}
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
 
 

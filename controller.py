@@ -34,13 +34,14 @@ from prometheus_client import (
 import aws
 import commands
 import kube
+from clusters import Tally
 from config import Config, Missing, configure, log_to_stderr, place, settings, tell_ignored
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics, gauges
 from plan import Phase
-from reconcile import Reconciler, Requeue, Tally
+from reconcile import Reconciler, Requeue
 from status import phase_of
 from workqueue import Backoff, WorkQueue
 
@@ -276,7 +277,7 @@ class Controller:
     def _after(self, key: Key, requeue: Requeue) -> tuple[str, float | None]:
         if requeue.retry:
             return "error", self._backoff.next(key)
-        if not requeue.unseen:
+        if not requeue.skipped:
             self._backoff.forget(key)
         if requeue.gone:
             return "success", None

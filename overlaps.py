@@ -1,5 +1,4 @@
-"""Which profiles can select the same pod: EKS then takes the first by name and says nothing (eks.md
-B2).
+"""Which profiles can select the same pod: EKS then takes the first by name and says nothing.
 
 Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only said to the user.
 """

@@ -38,14 +38,15 @@ from spec import (
     differs,
     fingerprint,
     same_tag,
-    second,
+    timestamp,
     warning,
 )
 
 T = TypeVar("T")
 
-# The world outside may have been mended: what is stalled is looked at again, less and less often.
-STALLED_SECONDS = (15.0, 600.0)
+# The world outside may have been mended: what is stalled is looked at again, less and less often,
+# and a profile in a failed state is tried again as seldom.
+STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
 LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
 LONG_DELETING = timedelta(minutes=45)
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
@@ -274,8 +275,8 @@ class Case:
     def name_holder(self) -> Profile | None:
         """Who has the name of the profile that is to be made, but for one that goes for it."""
         found = self.view.profiles.get(self.target)
-        goes_for_it = found and self.update_policy == "Recreate" and self.owns(found)
-        return None if goes_for_it else found
+        makes_room = found and self.update_policy == "Recreate" and self.owns(found)
+        return None if makes_room else found
 
     @property
     def adoptable(self) -> Profile | None:
@@ -288,25 +289,25 @@ class Case:
     # What earlier passes did
 
     @property
-    def answer_may_be_lost(self) -> datetime | None:
+    def lost_create_until(self) -> datetime | None:
         """Until when an unanswered create may still come true."""
         return self.now + self.lost_for if self.lost_for > timedelta(0) else None
 
     @property
-    def unseen(self) -> tuple[str, AwsError] | None:
+    def hidden(self) -> tuple[str, AwsError] | None:
         """A profile that could be this object's and can't be looked at, with what AWS says.
 
         Where a profile serves as wanted, only the one that status has recorded counts.
         """
         serves = self.serving is not None and self.serving.active and self.meets(self.serving)
         goes_on = serves and not self.who.deleting
-        for name, error in self.view.unknown.items():
+        for name, error in self.view.hidden.items():
             if self.who.may_name(name) and (name == self.memory.profile_name or not goes_on):
                 return name, error
         return None
 
     @property
-    def rest(self) -> datetime | None:
+    def rests_until(self) -> datetime | None:
         """Until when a profile in a failed state rests; a failure not yet counted rests from now."""
         if not self.failed:
             return None
@@ -368,7 +369,7 @@ def tagged(profile: Profile) -> bool:
 
 def backoff(failures: int) -> timedelta:
     """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
-    least, most = STALLED_SECONDS
+    least, most = FAILED_SECONDS
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
@@ -421,7 +422,7 @@ def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
 
 def lost_answer(_c: Case, until: datetime) -> Report:
     asked = "A create was sent whose answer may have been lost"
-    text = f"{asked}: EKS is looked at again at {second(until)}."
+    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
     return Report(Phase.RECONCILING, "Deleting", text, until)
 
 
@@ -477,7 +478,7 @@ def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
     if profile.status == "CREATE_FAILED":
         reason, again = "CreateFailed", "it is deleted and made again"
     issues = " ".join(f"{each.code}: {steady(each.message)}" for each in profile.health)
-    mend = f"Mend the cause; {again} at {second(until)}."
+    mend = f"Mend the cause; {again} at {timestamp(until)}."
     failed = f"Profile {profile.name} is {profile.status}."
     message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
     return Report(Phase.STALLED, reason, message, until)
@@ -567,8 +568,8 @@ def lost_create_to_wait_for(c: Case) -> datetime | None:
     What is kept on purpose is not let go either: the profile that a lost create makes is to be
     kept, or to go, like the others.
     """
-    unseen = not c.owned or (c.retaining and not c.owned_in_flight)
-    return c.answer_may_be_lost if c.who.deleting and unseen else None
+    nothing_shows_it = not c.owned or (c.retaining and not c.owned_in_flight)
+    return c.lost_create_until if c.who.deleting and nothing_shows_it else None
 
 
 def deletion_held_by_suspend(c: Case) -> Profile | None:
@@ -594,7 +595,7 @@ def take_over_from_kopf(c: Case, profile: Profile) -> TagProfile:
 
 
 def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
-    return (c.failed, c.rest) if c.failed and c.rest else None
+    return (c.failed, c.rests_until) if c.failed and c.rests_until else None
 
 
 def retained_and_tagged(c: Case) -> Profile | None:
@@ -631,7 +632,7 @@ _ROWS = (
     Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.unseen, wait_to_see),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden, wait_to_see),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
@@ -641,7 +642,7 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("what may be its own is not to be seen", lambda c: c.unseen, wait_to_see),
+    Row("what may be its own is not to be seen", lambda c: c.hidden, wait_to_see),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
     Row("owned, failed, resting", failed_and_resting, resting),

@@ -247,7 +247,10 @@ class Identity:
 
     @classmethod
     def parse(cls, obj: Object, memory: Memory, default_cluster: str) -> Identity:
-        """Read each field on its own: unreadable is what status remembers, else the default; a policy, Retain."""
+        """Read each field on its own, so that one that is unreadable spoils no other.
+
+        In its place stands what status remembers, else the default; of deletionPolicy, Retain.
+        """
         meta, spec = obj["metadata"], obj.get("spec", {})
         fields = spec if isinstance(spec, dict) else {"deletionPolicy": spec}
 
@@ -288,7 +291,7 @@ class Identity:
 
     @property
     def guarded(self) -> bool:
-        return not OUR_FINALIZERS.isdisjoint(self.finalizers)
+        return is_guarded(self.finalizers)
 
     @property
     def others_finalizers(self) -> list[str]:
@@ -308,13 +311,13 @@ def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]
     subnets = profile.subnets if wanted.subnets is None else wanted.subnets  # else the choice is EKS's
     pairs = {
         "podExecutionRoleArn": (profile.role, wanted.role),
-        "selectors": (listed(map(str, profile.selectors)), listed(map(str, wanted.selectors))),
-        "subnets": (listed(profile.subnets), listed(subnets)),
+        "selectors": (bracketed(map(str, profile.selectors)), bracketed(map(str, wanted.selectors))),
+        "subnets": (bracketed(profile.subnets), bracketed(subnets)),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def listed(words: Iterable[str]) -> str:
+def bracketed(words: Iterable[str]) -> str:
     return "[" + ", ".join(sorted(words)) + "]"
 
 
@@ -326,7 +329,7 @@ def fingerprint(who: Identity, spec: ProfileSpec) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
 
-def second(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -342,9 +345,9 @@ def controlled_by(profile: Profile, controller: str) -> bool:
     return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
-def is_guarded(obj: Object) -> bool:
-    """Say whether a finalizer of ours is on the object."""
-    return not OUR_FINALIZERS.isdisjoint(obj["metadata"].get("finalizers") or ())
+def is_guarded(finalizers: Iterable[str]) -> bool:
+    """Say whether one of these is ours."""
+    return not OUR_FINALIZERS.isdisjoint(finalizers)
 
 
 def owner_of(profile: Profile) -> Key | None:

@@ -18,7 +18,7 @@ from aws import AwsError, Busy, Profile, Refused
 from kube import Key, Object
 from patterns import steady
 from plan import Case, CreateProfile, Phase, Report, refuse
-from spec import BOOKKEEPING, Identity, Memory, mapping, second
+from spec import BOOKKEEPING, Identity, Memory, mapping, timestamp
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
 TRUST_SECONDS = 15.0
@@ -26,7 +26,6 @@ TRUST_SECONDS = 15.0
 OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
 ON_THE_WAY = {"Creating", "Deleting", "Replacing"}
 SHOWN = ("profileStatus", "createdAt", "health")
-STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")
 
 
 # Conditions
@@ -64,7 +63,7 @@ def condition(
         "reason": report.reason,
         "message": message,
         "observedGeneration": who.generation,
-        "lastTransitionTime": since or second(now),
+        "lastTransitionTime": since or timestamp(now),
     }
 
 
@@ -152,7 +151,7 @@ def shown_of(profile: Profile | None) -> Object:
         {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
         for each in profile.health
     ]
-    return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
+    return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
 
 
 # What a pass reports beside the plan's own words.
@@ -181,9 +180,9 @@ def wait_behind(flights: Mapping[str, str], first: Key | None) -> Report:
     return Report(Phase.RECONCILING, "WaitingForTurn", text)
 
 
-def wait_unseen(until: datetime) -> Report:
+def wait_while_busy(until: datetime) -> Report:
     busy = "EKS says that it is busy with another profile of the cluster, and none is to be seen in flight"
-    return Report(Phase.RECONCILING, "WaitingForTurn", f"{busy}: it is asked again at {second(until)}.", until)
+    return Report(Phase.RECONCILING, "WaitingForTurn", f"{busy}: it is asked again at {timestamp(until)}.", until)
 
 
 ROOM_FOR_REPLACE = (
@@ -242,7 +241,7 @@ def undone(what: str, stalls: bool = True) -> Report:
 
 def remember(c: Case) -> Memory:
     """Return what status is to remember of the profiles that this case shows."""
-    if c.elsewhere or c.unseen:
+    if c.elsewhere or c.hidden:
         return c.memory
     if not c.serving:
         return without_a_profile(c.memory)
@@ -308,16 +307,16 @@ def create_is_answered(c: Case) -> bool:
     return made is not None and made.name in c.looked
 
 
-def answers_the_mark(c: Case) -> tuple[str, ...]:
-    """Return the profile that would answer the mark and so is looked at first: an older view may have an older one."""
+def must_see_for_the_mark(c: Case) -> tuple[str, ...]:
+    """Return the profile that would answer the mark, to be looked at first: an older view may have an older one."""
     made = made_by_the_mark(c)
     return (made.name,) if made else ()
 
 
-def forgets_tags_of(c: Case) -> tuple[str, ...]:
-    """Return the profile of which tag keys are forgotten now.
+def must_see_for_tags(c: Case) -> tuple[str, ...]:
+    """Return the profile of which tag keys would be forgotten, to be looked at first.
 
-    It is looked at first: in an older view, the tags that another process has set may be missing.
+    In an older view, the tags that another process has set may be missing.
     """
     if not (c.spec and c.serving):
         return ()

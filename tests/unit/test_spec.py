@@ -30,7 +30,7 @@ from spec import (
     fingerprint,
     owner_of,
     same_tag,
-    second,
+    timestamp,
     trusts_fargate,
     warning,
 )
@@ -130,7 +130,7 @@ def test_what_others_write_into_status_is_passed_over() -> None:
 
 
 def test_tries_and_failures_are_those_of_this_generation_and_the_profile_is_of_all() -> None:
-    book = {"failures": 3, "failedAt": second(NOW), "failedArn": "arn", "firstTriedAt": second(NOW)}
+    book = {"failures": 3, "failedAt": timestamp(NOW), "failedArn": "arn", "firstTriedAt": timestamp(NOW)}
     status = {"observedGeneration": 1, "profileName": "web", "bookkeeping": {**book, "createName": "web"}}
     assert Memory.parse(an_object(status)).failures == 3
     after = Memory.parse(an_object(status, generation=2))
@@ -315,7 +315,7 @@ def test_blanks_in_any_other_tag_mean_something() -> None:
 
 def test_a_time_is_written_in_utc_to_the_second() -> None:
     east = datetime(2026, 11, 22, 9, 0, 0, 999999, timezone(timedelta(hours=1)))
-    assert second(east) == second(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
+    assert timestamp(east) == timestamp(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
 
 
 # What EKS has and what is wanted
