@@ -268,7 +268,8 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
     b.run(30)
     obj = b.get()
     for each in obj["status"]["conditions"]:
-        each |= {} if each["type"] == "Ready" else {"reason": "Other", "message": "Another one's."}
+        if each["type"] != "Ready":
+            each.update(reason="Other", message="Another one's.")
     obj["status"]["conditions"].reverse()  # their order means nothing
     obj["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
     columns = {each["name"]: each for each in VERSION["additionalPrinterColumns"]}
