@@ -26,7 +26,7 @@ from reconcile import LOGGED_ORPHAN
 from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
-from tests.fakes.apiserver import RESOURCES, ApiServer, kubeconfig, resolve, serve
+from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
 from tests.harness import Bench, InProcess, bench
 
 Object = dict[str, Any]
@@ -840,6 +840,7 @@ def test_the_documents_say_of_every_verb_and_every_action_why_it_is_needed() -> 
     [
         (None, "Progressing"),
         ({"observedGeneration": -1}, "Progressing"),
+        (defaulted({}, crd_schema()["properties"]["status"]), "Progressing"),
         ({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}, "Progressing"),
         ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
         ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "False"}]}, "Progressing"),
