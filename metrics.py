@@ -46,6 +46,7 @@ FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = 
     (Gauge, "fargate_watch_heard_timestamp_seconds", "namespace", "When the API server last told of objects."),
     (Counter, "fargate_apiserver_set_back_total", "", "Times that the API server went back to an older state."),
     (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),
+    (Gauge, "fargate_build_info", "version", "1, with the version that runs."),
 )
 
 

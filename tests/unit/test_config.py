@@ -436,4 +436,6 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     for flag, variables, default in FLAGS:
         text = shown[shown.rindex(f" {flag} ") :]
         assert f"[variable {variables}, default {default}]" in re.split(r" --[a-z]", text[3:])[0]
-    assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted([flag for flag, _, _ in FLAGS] + ["--help"])
+    assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted(
+        [flag for flag, _, _ in FLAGS] + ["--help", "--version"]
+    )
