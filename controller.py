@@ -311,10 +311,11 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
             run_once()
             backoff.forget()
         except kube.KubeError as error:
+            absent, rest = isinstance(error, kube.NotServed), backoff.next()
             if not stop.is_set():  # then it is the watch that was ended
-                log.warning("the API server failed, tried again soon: %s", error)
-            rest = backoff.next()
-            stop.wait(min(rest, ABSENT_SECONDS) if isinstance(error, kube.NotServed) else rest)
+                what = "tried again soon" if absent else "the API server failed, tried again soon"
+                log.warning("%s: %s", what, error)
+            stop.wait(min(rest, ABSENT_SECONDS) if absent else rest)
         except Exception:
             log.exception("a bug: a loop broke off and starts again")
             stop.wait(backoff.next())

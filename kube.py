@@ -102,7 +102,7 @@ class Gone(KubeError):
     """410: the version to resume from is too old; list again."""
 
 
-NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml, it is noticed within 10 s"
+NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml"
 BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
