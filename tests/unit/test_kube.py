@@ -718,7 +718,7 @@ def test_an_api_server_that_does_not_know_the_objects_is_told_apart_with_what_me
     api: ApiServer, edge: Kube
 ) -> None:
     api.fail("GET", "fargateprofiles", 404)
-    with pytest.raises(NotServed, match="kubectl apply -f crd.yaml"):
+    with pytest.raises(NotServed, match=r"kubectl apply -f crd\.yaml"):
         edge.list()
     assert edge.list()[0] == []
 
