@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 FOR_DEMO := .venv/.installed-for-demo
 INSTALLED := .venv/.installed
-IMAGE ?= fargate-operator:$(shell sed -n 's/^VERSION = "\(.*\)"/\1/p' config.py)
+IMAGE ?= fargate-operator:$(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help

@@ -313,8 +313,8 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
         except kube.KubeError as error:
             absent, rest = isinstance(error, kube.NotServed), backoff.next()
             if not stop.is_set():  # then it is the watch that was ended
-                what = "tried again soon" if absent else "the API server failed, tried again soon"
-                log.warning("%s: %s", what, error)
+                said = "%s; it is looked for again soon" if absent else "the API server failed, tried again soon: %s"
+                log.warning(said, error)
             stop.wait(min(rest, ABSENT_SECONDS) if absent else rest)
         except Exception:
             log.exception("a bug: a loop broke off and starts again")

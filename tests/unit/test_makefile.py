@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from config import VERSION
 from tests.waiting import SOON
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +149,7 @@ def test_an_image_is_built_by_whichever_builder_works(clone: Path, there: list[s
     done = make(clone, "image", "IMAGE=mine:1")
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == f"{there[-1]} build --tag mine:1 ."
+    assert make(clone, "image").stdout.splitlines()[-1] == f"{there[-1]} build --tag fargate-operator:{VERSION} ."
 
 
 def test_without_a_builder_one_sentence_says_so(clone: Path) -> None:
