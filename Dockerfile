@@ -9,6 +9,7 @@ COPY *.py ./
 RUN PYTHONPATH=/packages python controller.py --help > /dev/null
 
 FROM python:3.11-slim
+LABEL org.opencontainers.image.version=0.2.0
 ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY --from=build /packages /packages
 WORKDIR /app

@@ -1,17 +1,19 @@
 # Works on a machine with nothing but make and Python 3.11 or newer: the first target that needs it makes .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+FOR_DEMO := .venv/.installed-for-demo
 INSTALLED := .venv/.installed
+IMAGE ?= fargate-operator:$(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim mutants soak e2e monitoring sandbox
+.PHONY: help demo test check sim mutants soak e2e monitoring sandbox image
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluster, no AWS account.
+demo: $(FOR_DEMO) ## Try the controller in a sandbox on this machine: no cluster, no AWS account.
 	$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
@@ -45,12 +47,27 @@ check: $(INSTALLED) ## Check format, lint and types.
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict *.py tests
 
-# Made anew when a pin changes, so that nothing of an older set stays in it. The stamp comes last: an installation that
-# was interrupted is not taken for a whole one.
-$(INSTALLED): requirements.txt tests/requirements.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Python 3.11 or newer is needed, $(PYTHON) is something else: make PYTHON=python3.11 ..." >&2; exit 1; }
-	@echo "Making .venv and installing the pinned packages of tests/requirements.txt ..."
-	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --requirement tests/requirements.txt
+image: ## Build the image IMAGE with docker, podman or buildah, whichever is there.
+	@for tool in docker podman buildah; do \
+	  if $$tool info > /dev/null 2>&1; then echo "$$tool build --tag $(IMAGE) ."; exec $$tool build --tag $(IMAGE) .; fi; \
+	done; \
+	echo "An image is built by docker, podman or buildah, and none of them works here: install or start one." >&2; exit 1
+
+# Made anew when a pin changes, so that nothing of an older set stays in it. The stamps come last: an installation that
+# was interrupted is not taken for a whole one. The demo is for those who only look: it goes without the test tools.
+$(FOR_DEMO): requirements.txt tests/requirements-demo.txt
+	@$(call install,tests/requirements-demo.txt)
 	@touch $@
+
+$(INSTALLED): requirements.txt tests/requirements-demo.txt tests/requirements.txt
+	@$(call install,tests/requirements.txt)
+	@touch $(FOR_DEMO) $@
+
+# What a start does not need is not compiled, and pip is heard only where it fails.
+define install
+$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+  echo "Python 3.11 or newer is needed, $(PYTHON) is something else: make PYTHON=python3.11 ..." >&2; exit 1; }; \
+echo "Making .venv and installing the pinned packages of $(1); this takes a minute or less ..."; \
+$(PYTHON) -m venv --clear .venv && \
+$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $(1)
+endef

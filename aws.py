@@ -157,7 +157,7 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", r"InternalFailure|InternalError|ServerException|ServiceUnavailable|^5\d\d$", "", Retryable,
          "AwsUnavailable", "It is tried again by itself."),
     Rule("", r"^4\d\d$", "", Retryable, "AwsUnreachable",
-         "That is no answer of AWS: check what stands between it and the pod (proxies, VPC endpoints)."),
+         "That is no answer of AWS: check what stands between it and the operator (proxies, VPC endpoints)."),
 )  # fmt: skip
 
 
@@ -252,6 +252,11 @@ class Facts:
     cluster: ClusterFact | None
     subnets: Mapping[str, SubnetFact | None]
     role: RoleFact | None
+
+
+def known_regions() -> set[str]:
+    listed = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
+    return {region for partition in listed for region in partition["regions"]}
 
 
 class Aws:
@@ -456,21 +461,19 @@ class Credentials:
         self._renew_at = now + min(max(left - RENEW_SECONDS, left / 2), left - READY_SECONDS)
 
 
-NOT_YET = "AWS credentials are being fetched. If it lasts, check the way from the pod to STS or the Pod Identity agent."
+NOT_YET = "AWS credentials are being fetched. If it lasts, check the way to their source (STS, a Pod Identity agent)."
 AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
-NOWHERE = (
-    "No source of AWS credentials was found. Give the pod an IAM role (IRSA or Pod Identity) by its ServiceAccount and "
-    "make it anew, as it gets its variables then; elsewhere set the usual AWS variables."
-)
+NOWHERE = "No source of AWS credentials was found. "
+FOR_POD = f"{NOWHERE}Give the pod an IAM role by its ServiceAccount (IRSA or Pod Identity), then make it anew."
 # By botocore's names for them: what a source is to users, and what mends it; the last for others.
 SOURCES: Mapping[str, tuple[str, str]] = {
     "assume-role-with-web-identity": ("AWS_WEB_IDENTITY_TOKEN_FILE",
-        "Let the pod read the token that the variable names, and reach STS (in a private cluster, a VPC endpoint)."),
+        "Let the operator read the token that it names, and reach STS (in a private cluster, by a VPC endpoint)."),
     "container-role": ("AWS_CONTAINER_CREDENTIALS_FULL_URI",
-        "See that the Pod Identity agent runs on the node, and let the pod read the file that "
+        "See that the Pod Identity agent runs on the node, and let the operator read the file that "
         "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE names."),
     "env": ("AWS_ACCESS_KEY_ID", "Set AWS_SECRET_ACCESS_KEY too, and AWS_CREDENTIAL_EXPIRATION to a time to come."),
-    "iam-role": ("the metadata of the instance", "Give the instance a role, or better the ServiceAccount."),
+    "iam-role": ("the metadata of the instance", "Give the instance a role; a pod better by its ServiceAccount."),
     "sso": ("the SSO login of the AWS profile", "Log in again: aws sso login."),
     "custom-process": ("credential_process of the AWS profile", "Mend the command: it has 10 s to print them as JSON."),
     "": ("the AWS profile", "Correct AWS_PROFILE, or what AWS_CONFIG_FILE and AWS_SHARED_CREDENTIALS_FILE hold."),
@@ -499,7 +502,7 @@ UNFETCHED = (
 )  # fmt: skip
 
 
-def fetch(region: str, popen: Callable[..., Any]) -> Keys:
+def fetch(region: str, popen: Callable[..., Any], nowhere: str = FOR_POD) -> Keys:
     """Ask the sources of the AWS CLI, all read anew, commands by `popen`, which is to end them; raise `AwsError`."""
     source = ""
     try:
@@ -509,8 +512,8 @@ def fetch(region: str, popen: Callable[..., Any]) -> Keys:
                 frozen, ends = found.get_frozen_credentials(), getattr(found, "_expiry_time", None)
                 return Keys(frozen, ends.timestamp() if ends else None)
     except UNFETCHED as error:
-        raise _unfetched(source, error) from error
-    raise Retryable("NoCredentials", NOWHERE)
+        raise _unfetched(source, error, nowhere) from error
+    raise Retryable("NoCredentials", nowhere)
 
 
 def _chain(region: str, popen: Callable[..., Any]) -> list[Any]:
@@ -529,11 +532,11 @@ def _chain(region: str, popen: Callable[..., Any]) -> list[Any]:
     return list(chain.providers)
 
 
-def _unfetched(source: str, error: Exception) -> AwsError:
+def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsError:
     if isinstance(error, ClientError) and isinstance(answer := _translated(error), AwsError):
         return type(answer)(answer.reason, str(answer))  # never unclear: it was about no change
     if isinstance(error, errors.NoCredentialsError):
-        return Retryable("NoCredentials", NOWHERE)
+        return Retryable("NoCredentials", nowhere)
     what, mend = SOURCES.get(source, SOURCES[""])
     words = str(error) if isinstance(error, BotoCoreError | ClientError | OSError) else repr(error)
     said = " ".join(words.split())[:300].rstrip(". ")
@@ -620,7 +623,7 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         raise _unfetched("", error) from error
     except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
         said = str(error).partition("\n")[0].rstrip(". ")
-        mend = "If it lasts, check the region's name and the way from the pod to AWS (NAT gateway, VPC endpoints)."
+        mend = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
         raise Retryable("AwsUnreachable", f"{said}. {mend}", unclear=True) from error
 
 

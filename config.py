@@ -13,16 +13,18 @@ import argparse
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import Any, NamedTuple, NoReturn
 
+import aws
 import kube
 from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
+VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too
 
 
 @dataclass(frozen=True)
@@ -289,24 +291,34 @@ FLAGS = (
 )  # fmt: skip
 
 
-def flags(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+def flags(environ: Mapping[str, str], commands: Collection[str] = ()) -> Parser:
     """Return the command line; each flag's default is its variable's value, then what --help shows."""
+    names = ", ".join(commands)
     parser = Parser(
         prog="controller.py",
+        usage=f"%(prog)s [FLAGS]\n       %(prog)s COMMAND ...   one of {names}",
         allow_abbrev=False,
         description="Make and keep EKS Fargate profiles from FargateProfile objects (jicomusic.com/v1).",
-        epilog="Commands beside it: export, plan, validate; each has a --help of its own. "
+        epilog=f"Commands beside it: {names}; each has a --help of its own. "
         "The API server is that of KUBECONFIG if set, else the one whose pod this is, else of ~/.kube/config. "
         "AWS credentials are found as the AWS CLI finds them.",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {VERSION}")
     for flag in FLAGS:
         flag.add_to(parser, environ)
     return parser
 
 
-def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
-    """Read the configuration; raise `Missing` where cluster or region are nowhere said: they are never guessed."""
-    options = vars(flags(environ).parse_args(arguments))
+def configure(arguments: list[str], environ: Mapping[str, str], commands: Collection[str] = ()) -> Config:
+    """Read the configuration; raise `Missing` where cluster or region are nowhere said: they are never guessed.
+
+    `commands` are the names of those that there are beside the controller.
+    """
+    parser = flags(environ, commands)
+    read, rest = parser.parse_known_args(arguments)
+    if rest:
+        parser.error(unknown(rest, commands))
+    options = vars(read)
     home = home_of(options["cluster_name"], options["region"], kube.eks_cluster())
     found = {
         "cluster_name": home.cluster,
@@ -318,6 +330,18 @@ def configure(arguments: list[str], environ: Mapping[str, str]) -> Config:
         "ignored": tuple(ignored(environ)),
     }
     return Config(**options | found)
+
+
+def unknown(rest: list[str], commands: Collection[str]) -> str:
+    """Say what is wrong with arguments that are left over."""
+    first = rest[0]
+    if first.startswith("-") or not commands:
+        return f"unrecognized arguments: {' '.join(rest)}"
+    if first in commands:
+        return f"the command {first} comes before its flags: controller.py {first} ..."
+    return (
+        f"{first!r} is none of the commands {', '.join(commands)}; without a command it is the controller that starts"
+    )
 
 
 def home_of(cluster: str, region: str, by_kubeconfig: kube.Named) -> kube.Named:
@@ -353,9 +377,24 @@ def ignored(environ: Mapping[str, str]) -> Iterator[str]:
         yield f"{where}: it is ignored (enableServiceLinks: false in the pod's spec keeps it out)"
 
 
-def tell_ignored(config: Config) -> None:
+def tell_doubts(config: Config) -> None:
+    """Log what is set and does not count, or may be wrong."""
     for sentence in config.ignored:
         log.warning("%s", sentence)
+    if config.region not in aws.known_regions():
+        log.warning("%s", UNKNOWN_REGION.format(config.region))
+
+
+UNKNOWN_REGION = (
+    "the AWS library of this operator does not know a region {0}: correct --region or AWS_REGION; if {0} is newer than "
+    "the library, all is well, it is asked there"
+)
+
+
+def no_credentials() -> str:
+    """Say what mends it that there is no source of AWS credentials, here or in a pod."""
+    elsewhere = "Set AWS_PROFILE or the other variables of the AWS CLI, or log in: aws sso login."
+    return aws.FOR_POD if kube.in_pod() else aws.NOWHERE + elsewhere
 
 
 def settings(config: Config) -> Settings:
@@ -367,7 +406,7 @@ def settings(config: Config) -> Settings:
 
 
 def place(config: Config) -> tuple[str, Settings]:
-    tell_ignored(config)
+    tell_doubts(config)
     return config.region, settings(config)
 
 

@@ -35,7 +35,7 @@ import aws
 import commands
 import kube
 from clusters import Tally
-from config import Config, Missing, configure, log_to_stderr, place, settings, tell_ignored
+from config import VERSION, Config, Missing, configure, log_to_stderr, no_credentials, place, settings, tell_doubts
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -50,6 +50,7 @@ T = TypeVar("T")
 
 RETRY_SECONDS = (1.0, 300.0)  # a key whose pass failed
 RELIST_SECONDS = (0.8, 30.0)  # a watch or list that failed; client-go's reflector
+ABSENT_SECONDS = 7.0  # at most, for the CRD to be looked for again
 CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
@@ -62,18 +63,22 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in commands.COMMANDS:
             return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
-        config = configure(arguments, environ)
+        config = configure(arguments, environ, sorted(commands.COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
-        tell_ignored(config)
         process = build(config, environ)
         stop_on_signals(process.stop)
         process.health.serve(config.health_address, config.health_port, process.metrics.registry)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers}
-    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)s", fields)
+    tell_start(config)
     return process.run()
+
+
+def tell_start(config: Config) -> None:
+    fields = {"cluster": config.cluster_name, "region": config.region, "workers": config.workers, "version": VERSION}
+    log.info("started cluster=%(cluster)s region=%(region)s workers=%(workers)s version=%(version)s", fields)
+    tell_doubts(config)
 
 
 # The parts and how they are wired
@@ -84,7 +89,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     namespaces = sorted(config.namespace) or [""]
     api = kube.connect(config.workers + len(namespaces) + 4)
-    credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command))
+    credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
     except aws.AwsError as error:
@@ -98,7 +103,8 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
-        check = elector.check
+        check, health.standing_by = elector.check, elector.standing_by
+    metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
@@ -167,7 +173,7 @@ class Process:
         """
         # Without a beat: a source that hangs is a matter of the objects that need it, and no restart mends it.
         self._start("credentials", self._fetch, RETRY_SECONDS, beat=lambda: None)
-        informers = [self._start(name, each.run_once, RELIST_SECONDS) for name, each in self.informers.items()]
+        informers = [self._start(name, self._listing(each), RELIST_SECONDS) for name, each in self.informers.items()]
         acting = [self._start("elector", self._elect, (LOOK_SECONDS, LOOK_SECONDS))] if self.elector else []
         if not self.elector:
             self._lead()
@@ -185,6 +191,18 @@ class Process:
         if self.elector and not any(thread.is_alive() for thread in acting + self.workers):
             self.elector.release()
         return 0
+
+    def _listing(self, informer: Informer) -> Callable[[], None]:
+        """Return one turn of an informer; why it can't list is shown by /readyz."""
+
+        def run_once() -> None:
+            try:
+                informer.run_once()
+            except kube.KubeError as error:
+                self.health.unlisted = str(error)
+                raise
+
+        return run_once
 
     def _fetch(self) -> None:
         """Have credentials fetched; once there are some again, every object looks."""
@@ -297,9 +315,11 @@ def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event
             run_once()
             backoff.forget()
         except kube.KubeError as error:
+            absent, rest = isinstance(error, kube.NotServed), backoff.next()
             if not stop.is_set():  # then it is the watch that was ended
-                log.warning("the API server failed, tried again soon: %s", error)
-            stop.wait(backoff.next())
+                said = "%s; it is looked for again soon" if absent else "the API server failed, tried again soon: %s"
+                log.warning(said, error)
+            stop.wait(min(rest, ABSENT_SECONDS) if absent else rest)
         except Exception:
             log.exception("a bug: a loop broke off and starts again")
             stop.wait(backoff.next())
@@ -335,6 +355,8 @@ class Health:
 
     monotonic: Callable[[], float]
     synced: Callable[[], bool] = lambda: True
+    standing_by: Callable[[], str] = lambda: ""
+    unlisted: str = ""  # why the objects could not be listed, the last time
     beats: dict[str, float] = field(default_factory=dict)
 
     def beat(self, name: str) -> Callable[[], None]:
@@ -354,8 +376,14 @@ class Health:
         if path == "/healthz":
             return (500, f"stuck: {', '.join(stuck)}") if (stuck := self.stuck()) else (200, "ok")
         if path == "/readyz":
-            return (200, "ok") if self.synced() else (503, "the objects are not listed yet")
+            return self.ready()
         return 404, "not found"
+
+    def ready(self) -> tuple[int, str]:
+        """A replica that stands by is ready too, so that a rollout of it ends."""
+        if not self.synced():
+            return 503, "; ".join(filter(None, ("the objects are not listed yet", self.unlisted)))
+        return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
     def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
         """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""

@@ -90,6 +90,10 @@ class NotFound(KubeError):
     """404: there is no such object."""
 
 
+class NotServed(KubeError):
+    """404 to a list: the API server does not know FargateProfiles."""
+
+
 class WriteRefused(KubeError):
     """The API server has answered that it does not write this: admission, validation, rights, a dead webhook."""
 
@@ -98,6 +102,7 @@ class Gone(KubeError):
     """410: the version to resume from is too old; list again."""
 
 
+NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml"
 BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
@@ -136,7 +141,10 @@ class Kube:
         Never resourceVersion=0, which any stale cache may answer: a restarted controller must not
         travel back in time.
         """
-        objects, version = self._pages(self._scope, self._selected)
+        try:
+            objects, version = self._pages(self._scope, self._selected)
+        except NotFound as error:
+            raise NotServed(NOT_SERVED, error.status) from error
         return [_trimmed(item) for item in objects], version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
@@ -495,6 +503,10 @@ def named_by_arn(text: str) -> Named:
     return Named()
 
 
+def in_pod() -> bool:
+    return "KUBERNETES_SERVICE_HOST" in os.environ  # which the kubelet sets
+
+
 def own_namespace() -> str:
     """Return the namespace of the pod whose ServiceAccount this is, "" elsewhere."""
     file = SERVICE_ACCOUNT / "namespace"
@@ -530,8 +542,7 @@ def _kubeconfig() -> str:
 
 
 def _in_cluster(service_account: Path) -> bool:
-    in_pod = "KUBERNETES_SERVICE_HOST" in os.environ and (service_account / "token").exists()
-    return in_pod and not os.environ.get("KUBECONFIG")
+    return in_pod() and (service_account / "token").exists() and not os.environ.get("KUBECONFIG")
 
 
 def _path(namespace: str = "", name: str = "") -> str:

@@ -63,9 +63,17 @@ class LeaderElector:
         self._record: Object | None = None  # the spec as last seen, since `_changed_at`
         self._changed_at = self._renewed_at = float("-inf")
         self._led = False
+        self._said = ""
 
     def leading(self) -> bool:
         return self._monotonic() < self._renewed_at + HOLD_SECONDS
+
+    def standing_by(self) -> str:
+        """Say for whom this process waits, "" while it leads."""
+        if self.leading():
+            return ""
+        lease, holder = "/".join(self._key), (self._record or {}).get("holderIdentity") or "nobody yet"
+        return f"standing by: lease {lease} is held by {holder}; this process changes nothing until it has the lease"
 
     def check(self) -> None:
         """Raise where this process must not act."""
@@ -83,6 +91,7 @@ class LeaderElector:
             raise LostLease(f"{holder or 'nobody'} has it now")
         if holder in {None, "", self.identity} or self._lapsed():
             self._acquire()
+        self._say_standing_by()
         return LOOK_SECONDS * (1.0 if self._led else 0.5 + 0.5 * self._rand())
 
     def release(self) -> None:
@@ -101,6 +110,11 @@ class LeaderElector:
         self._lease, record = lease, lease.get("spec", {})
         if record != self._record:
             self._record, self._changed_at = record, self._monotonic()
+
+    def _say_standing_by(self) -> None:
+        said, self._said = self._said, self.standing_by()
+        if self._said and self._said != said:
+            log.info("%s", self._said)
 
     def _lapsed(self) -> bool:
         seconds = (self._record or {}).get("leaseDurationSeconds") or LEASE_SECONDS

@@ -47,6 +47,7 @@ FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = 
     (Counter, "fargate_apiserver_set_back_total", "", "Times that the API server went back to an older state."),
     (Counter, "fargate_events_total", "reason", "Events that objects were told, by the README's word."),
     (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),
+    (Gauge, "fargate_build_info", "version", "1, with the version that runs."),
 )
 
 

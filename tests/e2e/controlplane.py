@@ -2,8 +2,9 @@
 
 `find_binaries` returns the folder that holds the three programs, from the first source that has them:
 KUBEBUILDER_ASSETS, the cache, the official downloads, a build from the Go modules of go.mod beside this file,
-which is also the one place that pins their versions. `ControlPlane` runs them. There is no kubelet and no
-kube-controller-manager: nothing makes ServiceAccounts, and a deleted namespace stays Terminating.
+which is also the one place that pins their versions. `ControlPlane` runs them. There is no kubelet, and
+kube-controller-manager only where somebody starts it, as the sandbox does: without it nothing makes ServiceAccounts,
+and a deleted namespace stays Terminating. `find_manager` has it from the same sources.
 
 `python -m tests.e2e.controlplane` fills the cache and prints the folder.
 """
@@ -46,6 +47,14 @@ PACKAGES = {
     "kubectl": "k8s.io/kubernetes/cmd/kubectl",
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
 }
+MANAGER, MANAGER_PACKAGE = "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"
+# What a user of the sandbox would miss, and nothing that wants nodes.
+CONTROLLERS = (
+    "clusterrole-aggregation-controller",
+    "garbage-collector-controller",
+    "namespace-controller",
+    "serviceaccount-controller",
+)
 KUBERNETES_DOWNLOADS = "https://dl.k8s.io/release"
 ETCD_DOWNLOADS = "https://github.com/etcd-io/etcd/releases/download"
 DOWNLOAD_TIMEOUT_SECONDS = 5  # of silence: where there is no way out, the build has to come soon
@@ -104,6 +113,28 @@ def find_binaries() -> Path:
     return cache
 
 
+def find_manager(*, make: bool = True) -> Path | None:
+    """Return kube-controller-manager; where nobody has it, fill the cache with it, or None if `make` is False."""
+    pinned = versions()
+    cache = cache_folder(pinned)
+    folders = [Path(os.environ.get("KUBEBUILDER_ASSETS") or cache), cache]
+    with _lock(cache):
+        found = next((each / MANAGER for each in folders if os.access(each / MANAGER, os.X_OK)), None)
+        return found or (_make_manager(cache, pinned) if make else None)
+
+
+def _make_manager(cache: Path, pinned: Versions) -> Path:
+    with tempfile.TemporaryDirectory(prefix="filling-", dir=cache.parent) as temporary:
+        made = Path(temporary) / MANAGER
+        try:
+            _download_kubernetes(made, pinned)
+        except (Unavailable, OSError, http.client.HTTPException) as error:
+            say(f"the official download cannot be had: {error}")
+            _build_one(made, MANAGER_PACKAGE, pinned, time.monotonic())
+        cache.mkdir(exist_ok=True)
+        return made.rename(cache / MANAGER)
+
+
 def cache_folder(pinned: Versions) -> Path:
     """Return where these versions are kept between runs."""
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
@@ -148,16 +179,25 @@ def _fill(cache: Path, pinned: Versions) -> None:
 
 def download(folder: Path, pinned: Versions) -> None:
     """Put the official release binaries into the folder, each compared with its published checksum."""
+    try:
+        for name in ("kube-apiserver", "kubectl"):
+            _download_kubernetes(folder / name, pinned)
+        _install(folder / "etcd", _download_etcd(f"etcd-v{pinned.etcd}-linux-{_machine()}", pinned))
+    except (OSError, http.client.HTTPException, tarfile.TarError, KeyError) as error:
+        raise Unavailable(f"the official downloads cannot be had: {error}") from error
+
+
+def _machine() -> str:
     machine = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine())
     if sys.platform != "linux" or machine is None:
         raise Unavailable("there is no official download of kube-apiserver for this kind of machine")
-    try:
-        for name in ("kube-apiserver", "kubectl"):
-            url = f"{KUBERNETES_DOWNLOADS}/v{pinned.kubernetes}/bin/linux/{machine}/{name}"
-            _install(folder / name, _fetch_checked(url, _fetch(f"{url}.sha256").decode().strip()))
-        _install(folder / "etcd", _download_etcd(f"etcd-v{pinned.etcd}-linux-{machine}", pinned))
-    except (OSError, http.client.HTTPException, tarfile.TarError, KeyError) as error:
-        raise Unavailable(f"the official downloads cannot be had: {error}") from error
+    return machine
+
+
+def _download_kubernetes(path: Path, pinned: Versions) -> None:
+    """Download the program of that name."""
+    url = f"{KUBERNETES_DOWNLOADS}/v{pinned.kubernetes}/bin/linux/{_machine()}/{path.name}"
+    _install(path, _fetch_checked(url, _fetch(f"{url}.sha256").decode().strip()))
 
 
 def _download_etcd(release: str, pinned: Versions) -> bytes:
@@ -193,14 +233,14 @@ def _install(path: Path, content: bytes) -> None:
 
 def build(folder: Path, pinned: Versions) -> None:
     """Build the three programs from their Go modules into the folder; five minutes on two cores."""
-    if shutil.which("go") is None:
-        raise Unavailable("Go is not installed")
     started = time.monotonic()
     for name, package in PACKAGES.items():
         _build_one(folder / name, package, pinned, started)
 
 
 def _build_one(target: Path, package: str, pinned: Versions, started: float) -> None:
+    if shutil.which("go") is None:
+        raise Unavailable("Go is not installed")
     command = ["nice", "-n", "10", "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false"]
     command += ["-ldflags", _linker_flags(pinned), "-o", str(target), package]
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off"}
@@ -294,6 +334,7 @@ class ControlPlane:
         self.url = f"https://127.0.0.1:{port}"
         self._etcd = Server(self._etcd_command(f"http://127.0.0.1:{peer_port}"), self.folder / "etcd.log")
         self._apiserver = Server(self._apiserver_command(port), self.folder / "kube-apiserver.log")
+        self._manager: Server | None = None
 
     def __enter__(self) -> ControlPlane:
         try:
@@ -314,6 +355,12 @@ class ControlPlane:
         """Start the API server on what etcd has, with more flags if wanted, and return when it is ready."""
         self._apiserver.start(self._ready, *flags)
         self.kubeconfig.write_text(json.dumps(self._kubeconfig()))
+
+    def start_manager(self, program: Path) -> None:
+        """Start kube-controller-manager, and return when it has made a first ServiceAccount."""
+        self._manager = Server(self._manager_command(program), self.folder / f"{MANAGER}.log")
+        made = f"{self.url}/api/v1/namespaces/default/serviceaccounts/default"
+        self._manager.start(lambda: _answers(made, self.ca, self.token))
 
     def stop_apiserver(self, *, kill: bool = False) -> None:
         """End the API server, at once if `kill`; etcd keeps the data."""
@@ -344,7 +391,9 @@ class ControlPlane:
         self._etcd.start(lambda: _answers(f"{self.etcd_url}/health"))
 
     def close(self) -> None:
-        """End both servers, and remove the folder if it is a temporary one."""
+        """End the servers, and remove the folder if it is a temporary one."""
+        if self._manager:
+            self._manager.stop(kill=True)
         self._apiserver.stop(kill=True)
         self._etcd.stop(kill=True)
         if self._temporary:
@@ -446,6 +495,15 @@ class ControlPlane:
             f"--audit-log-path={self._audit_log}",
             "--audit-log-maxsize=0",  # never begun anew
             "--audit-log-mode=blocking",
+        ]
+
+    def _manager_command(self, program: Path) -> list[str]:
+        return [
+            str(program),
+            f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={','.join(CONTROLLERS)}",
+            "--leader-elect=false",
+            "--secure-port=0",  # nobody asks it
         ]
 
 

@@ -2,20 +2,24 @@
 
     python -m tests.e2e.sandbox
 
-Prints the lines with which a user drives it by kubectl and aws from another terminal, and what to try first.
+Prints the lines with which a user drives it by kubectl and aws from another terminal, and what to try: first what goes
+well, then what does not. A word typed here lets AWS fail.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.e2e.controlplane import ControlPlane
+from tests.e2e.controlplane import ControlPlane, Unavailable, find_binaries, find_manager
 from tests.e2e.support import IDENTITY, ROOT, Operator, environment, ok, token_of, write_kubeconfig
 from tests.fakes import aws as fake_aws
 from tests.waiting import wait_for
@@ -27,54 +31,197 @@ export KUBECONFIG={kubeconfig}
 export PATH={binaries}:$PATH
 {aws}
 
-Then try:
+Then try what goes well:
 
-1. kubectl apply -f sample-crd.yaml
+1. kubectl apply -f {web}
 2. kubectl get fp --watch
-3. kubectl describe fp new-profile-7
+3. kubectl describe fp web
 4. aws eks list-fargate-profiles --cluster-name {cluster}
-5. kubectl delete fp new-profile-7
+5. kubectl delete fp web
+
+And what does not; `kubectl get fp -o wide` says why, and what mends it:
+
+6. kubectl apply -f sample-crd.yaml
+
+The second of its objects names a cluster that is not there. Write another role or other subnets into {web}:
+
+{roles}
+{subnets}
+
+Or type one of these words here, then Enter:
+
+{faults}
 
 A profile takes {seconds:.0f} s to be made or deleted. The controller's log: {log}
+{manager}
 Ctrl-C ends it all.
 """
+ROLES = {
+    "good": "the one that works",
+    "no-trust": "Fargate may not assume it",
+    "no-policy": "has no policy at all",
+    "other-policy": "has a policy, but not the one that pods on Fargate need",
+    "other-source": "trusts Fargate for another cluster only",
+}
+WITH_MANAGER = (
+    "kube-controller-manager collects garbage, ends namespaces that are deleted and keeps the aggregated roles. There "
+    "is no node: no pod ever runs."
+)
+WITHOUT_MANAGER = (
+    "There is no kube-controller-manager ({why}): what an object owned is not collected, a namespace that is deleted "
+    "stays Terminating, and the roles view, edit and admin do not take up those of rbac.yaml. Nor is there a node: no "
+    "pod ever runs."
+)
+EVERY = 10**6  # times that a fault is met: until heal
+
+
+@dataclass
+class Fault:
+    """What a typed word does to AWS."""
+
+    what: str
+    happen: Callable[[fake_aws.World], object]
+
+
+def _throttle(world: fake_aws.World) -> None:
+    world.manners.fail("*", fake_aws.error("ThrottlingException", 400, "Rate exceeded"), EVERY)
+
+
+def _deny(world: fake_aws.World) -> None:
+    said = "User: fargate-operator is not authorized to perform: eks:CreateFargateProfile"
+    world.manners.fail("CreateFargateProfile", fake_aws.error("AccessDeniedException", 403, said), EVERY)
+
+
+def _drift(world: fake_aws.World) -> None:
+    for profile in world.profiles(world.cluster):
+        world.delete_profile(world.cluster, profile["fargateProfileName"])
+
+
+FAULTS = {
+    "throttle": Fault("AWS asks for fewer calls, whoever calls", _throttle),
+    "silence": Fault("AWS cuts each connection", lambda world: world.manners.fail("*", fake_aws.DROP, EVERY)),
+    "deny": Fault("the operator may not make profiles any more", _deny),
+    "lose": Fault(
+        "the answer to the next create is lost on its way",
+        lambda world: world.manners.fail("CreateFargateProfile", fake_aws.LOST),
+    ),
+    "drift": Fault("all profiles are deleted behind the operator's back, which looks every 30 s", _drift),
+    "heal": Fault("AWS is well again", lambda world: world.manners.heal()),
+}
+
+
+@dataclass
+class Sandbox:
+    """What runs, and what a user is told of it."""
+
+    world: fake_aws.World
+    told: str
+
+    def typed(self, line: str) -> str:
+        """Do what a line asks for; return what is answered."""
+        word = line.strip()
+        if word not in FAULTS:
+            return f"{word!r} is none of {', '.join(FAULTS)}."
+        FAULTS[word].happen(self.world)
+        return f"From now on: {FAULTS[word].what}."
 
 
 @contextmanager
-def sandbox(folder: Path, seconds: float = 10) -> Iterator[str]:
-    """Start it all as the README's install does; give what a user is told."""
+def sandbox(
+    folder: Path, seconds: float = 10, manager: Path | None = None, why: str = "not asked for"
+) -> Iterator[Sandbox]:
+    """Start it all as the README's install does; `why` there is no kube-controller-manager is told."""
     manners = fake_aws.Manners(creating_seconds=seconds, deleting_seconds=seconds)
     with ExitStack() as parts:
         plane = parts.enter_context(ControlPlane())
+        if manager:
+            plane.start_manager(manager)
         subnets, role = fake_aws.SAMPLE_SUBNETS, fake_aws.SAMPLE_ROLE
         world = parts.enter_context(fake_aws.over_http(manners, subnet_ids=subnets, role_name=role))
         for file in ("rbac.yaml", "crd.yaml"):
             ok(plane.kubectl("apply", "-f", str(ROOT / file)))
         wait_for(lambda: plane.kubectl("get", "fp").returncode == 0, 20, "FargateProfiles are served")
         config = write_kubeconfig(folder / "operator.kubeconfig", plane, token_of(plane, IDENTITY))
-        operator = Operator(environment(world, KUBECONFIG=str(config), POLL_SECONDS="2"), folder / "controller.log")
+        settings = {"KUBECONFIG": str(config), "POLL_SECONDS": "2", "RESYNC_SECONDS": "30"}
+        operator = Operator(environment(world, **settings), folder / "controller.log")
         parts.callback(operator.stop)
         operator.start()
-        yield TEACH.format(
-            kubeconfig=shlex.quote(str(plane.kubeconfig)),
-            binaries=shlex.quote(str(plane.binaries)),
-            aws="\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(world.env.items())),
-            cluster=world.cluster,
-            seconds=seconds,
-            log=operator.log,
-        )
+        missing = WITH_MANAGER if manager else WITHOUT_MANAGER.format(why=why)
+        yield Sandbox(world, teach(plane, world, operator, write_web(folder / "web.yaml", world), seconds, missing))
+
+
+def write_web(path: Path, world: fake_aws.World) -> Path:
+    """Write a manifest of which all is well."""
+    spec = {
+        "podExecutionRoleArn": world.roles["good"],
+        "selectors": [{"namespace": "web"}],
+        "subnets": [*world.private_subnets],
+    }
+    web = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web"}, "spec": spec}
+    path.write_text(json.dumps(web, indent=2) + "\n")  # which is YAML too
+    return path
+
+
+def teach(
+    plane: ControlPlane, world: fake_aws.World, operator: Operator, web: Path, seconds: float, manager: str
+) -> str:
+    subnets = {
+        " ".join(world.private_subnets): "private, as they should be",
+        world.public_subnet: "public",
+        world.foreign_subnet: "of another VPC",
+        world.local_zone_subnet: "in a Local Zone",
+    }
+    return TEACH.format(
+        kubeconfig=shlex.quote(str(plane.kubeconfig)),
+        binaries=shlex.quote(str(plane.binaries)),
+        aws="\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(world.env.items())),
+        cluster=world.cluster,
+        web=shlex.quote(str(web)),
+        roles=listed({world.roles[kind]: what for kind, what in ROLES.items()}),
+        subnets=listed(subnets),
+        faults=listed({word: fault.what for word, fault in FAULTS.items()}),
+        seconds=seconds,
+        log=operator.log,
+        manager=manager,
+    )
+
+
+def listed(lines: dict[str, str]) -> str:
+    return "\n".join(f"  {name}: {what}" for name, what in lines.items())
 
 
 def main() -> None:
     """Report up until a signal."""
-    print("Starting etcd, kube-apiserver, a stand-in for AWS and the controller ...", flush=True)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)  # also while something is built
+    try:
+        find_binaries()
+        manager, why = had_manager()
+    except Unavailable as error:
+        sys.exit(str(error))
+    for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    with TemporaryDirectory() as folder, sandbox(Path(folder)) as told:
-        print(told, flush=True)
+    print("Starting etcd, kube-apiserver, a stand-in for AWS and the controller ...", flush=True)
+    with TemporaryDirectory() as folder, sandbox(Path(folder), manager=manager, why=why) as box:
+        print(box.told, flush=True)
+        threading.Thread(target=listen, args=(box,), daemon=True).start()
         stop.wait()
         print("Ending ...", flush=True)
+
+
+def had_manager() -> tuple[Path | None, str]:
+    """Return kube-controller-manager, made if need be, or None and why there is none."""
+    try:
+        return find_manager(), ""
+    except Unavailable as error:
+        return None, str(error)
+
+
+def listen(box: Sandbox) -> None:
+    """Answer each line that is typed."""
+    for line in sys.stdin:
+        print(box.typed(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,20 @@
-"""`make sandbox`: what it prints is typed into a shell, line by line."""
+"""`make sandbox`: what it prints is typed into a shell, line by line, and its words into its own terminal."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import boto3
 import pytest
 
-from tests.e2e.sandbox import sandbox
-from tests.e2e.support import ROOT
+from tests.e2e.controlplane import find_manager
+from tests.e2e.sandbox import Sandbox, sandbox
+from tests.e2e.support import AFTER_A_WHILE, ROOT
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -19,10 +22,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def box(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """Return a running sandbox; with kube-controller-manager if it was ever built here."""
+    manager = find_manager(make=False)
+    with sandbox(tmp_path_factory.mktemp("sandbox"), seconds=1, manager=manager) as running:
+        yield running
+
+
+@pytest.fixture
+def told(box: Sandbox) -> str:
     """Return what a running sandbox tells."""
-    with sandbox(tmp_path_factory.mktemp("sandbox"), seconds=1) as text:
-        yield text
+    return box.told
 
 
 def environ(told: str) -> dict[str, str]:
@@ -49,15 +59,77 @@ def typed(told: str, command: str, seconds: float = 30) -> str:
 
 
 def test_the_suggested_commands_show_a_profiles_life(told: str) -> None:
-    apply, watch, describe, aws, delete = re.findall(r"^\d\. (.*)$", told, re.MULTILINE)
-    assert "fargateprofile.jicomusic.com/new-profile-7 created" in typed(told, apply)
-    wait_for(lambda: " True " in typed(told, watch, 2), SOON, "new-profile-7 is seen to get Ready")
-    told_of = re.compile(r"Normal +Created +.*Profile new-profile-7 is ACTIVE")
+    apply, watch, describe, aws, delete, _ = re.findall(r"^\d\. (.*)$", told, re.MULTILINE)
+    assert "fargateprofile.jicomusic.com/web created" in typed(told, apply)
+    wait_for(lambda: " True " in typed(told, watch, 2), SOON, "web is seen to get Ready")
+    told_of = re.compile(r"Normal +Created +.*Profile web is ACTIVE")
     wait_for(lambda: told_of.search(typed(told, describe)), SOON, "an event tells of it")
     assert aws.startswith("aws eks list-fargate-profiles --cluster-name ")
-    assert "new-profile-7" in listed_by_the_sdk(told, aws.rpartition(" ")[2])
-    assert 'new-profile-7" deleted' in typed(told, delete)
-    assert "new-profile-7" not in listed_by_the_sdk(told, aws.rpartition(" ")[2])
+    assert "web" in listed_by_the_sdk(told, aws.rpartition(" ")[2])
+    assert 'web" deleted' in typed(told, delete)
+    assert "web" not in listed_by_the_sdk(told, aws.rpartition(" ")[2])
+
+
+def reasons(told: str) -> dict[str, str]:
+    """Return the reason of Ready of each object."""
+    ready = '{.status.conditions[?(@.type=="Ready")].reason}'
+    lines = typed(told, f"kubectl get fp -o jsonpath='{{range .items[*]}}{{.metadata.name}} {ready}{{\"\\n\"}}{{end}}'")
+    return dict(line.split() for line in lines.splitlines() if " " in line.strip())
+
+
+def applied(told: str, change: dict[str, object]) -> None:
+    """Apply the manifest that the text names, edited as it says."""
+    web = Path(re.findall(r"^1\. kubectl apply -f (\S+)$", told, re.MULTILINE)[0])
+    obj = json.loads(web.read_text())
+    edited = web.with_name("edited.yaml")
+    edited.write_text(json.dumps(obj | {"metadata": {"name": "edited"}, "spec": obj["spec"] | change}))
+    typed(told, f"kubectl apply -f {edited}")
+
+
+@pytest.mark.parametrize(
+    ("after", "field", "reason"),
+    [
+        ("Fargate may not assume it", "podExecutionRoleArn", "RoleNotTrusted"),
+        ("has no policy at all", "podExecutionRoleArn", "RoleWithoutPolicy"),
+        ("public", "subnets", "SubnetPublic"),
+        ("of another VPC", "subnets", "SubnetOfOtherVpc"),
+        ("in a Local Zone", "subnets", "SubnetUnsupportedZone"),
+    ],
+)
+def test_a_role_or_subnet_that_it_names_is_refused_for_what_it_is(
+    told: str, after: str, field: str, reason: str
+) -> None:
+    (value,) = re.findall(rf"^  (\S+): {after}$", told, re.MULTILINE)
+    applied(told, {field: [value] if field == "subnets" else value})
+    wait_for(lambda: reasons(told).get("edited") == reason, SOON, f"edited is refused: {reason}")
+    typed(told, "kubectl delete fp edited")
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"), [("throttle", "Throttled"), ("silence", "AwsUnreachable"), ("deny", "AccessDenied")]
+)
+def test_a_word_that_is_typed_lets_aws_fail_and_heal_mends_it(box: Sandbox, word: str, reason: str) -> None:
+    assert re.search(rf"^  {word}: ", box.told, re.MULTILINE)
+    box.typed(f"{word}\n")
+    applied(box.told, {})
+    wait_for(lambda: reasons(box.told).get("edited") == reason, SOON, f"edited shows {reason}")
+    box.typed("heal\n")
+    wait_for(lambda: reasons(box.told).get("edited") == "Active", AFTER_A_WHILE, "edited is Ready")
+    typed(box.told, "kubectl delete fp edited")
+
+
+def test_a_word_that_is_none_is_answered_with_those_that_are(box: Sandbox) -> None:
+    assert all(word in box.typed("help\n") for word in ("throttle", "heal"))
+
+
+def test_with_a_controller_manager_a_deleted_namespace_goes_and_roles_are_aggregated(told: str) -> None:
+    if find_manager(make=False) is None:
+        assert "There is no kube-controller-manager" in told
+        return
+    typed(told, "kubectl create namespace shop")
+    assert "deleted" in typed(told, "kubectl delete namespace shop")
+    assert "shop" not in typed(told, "kubectl get namespaces")
+    assert "fargateprofiles" in typed(told, "kubectl get clusterrole edit -o yaml")
 
 
 def listed_by_the_sdk(told: str, cluster: str) -> list[str]:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, configure
+import commands
+from config import VERSION, Config, configure, tell_doubts
 from controller import main
 from tests.fakes.apiserver import kubeconfig
 
@@ -421,6 +422,51 @@ def test_a_variable_that_the_kubelet_has_set_for_a_service_is_no_setting(variabl
     assert said.startswith(f"{variable} is {link.strip()!r}, as the kubelet sets it for a Service")
 
 
+def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as refused:
+        main(arguments, HOME)
+    assert refused.value.code == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    return err
+
+
+def test_a_command_that_is_none_is_refused_with_those_that_are(capfd: pytest.CaptureFixture[str]) -> None:
+    names = ", ".join(sorted(commands.COMMANDS))
+    assert f"'bogus' is none of the commands {names}; without" in refusal(["bogus"], capfd)
+    assert f"'bogus' is none of the commands {names}; without" in refusal(["--workers", "3", "bogus"], capfd)
+
+
+def test_a_command_behind_flags_is_told_where_it_belongs(capfd: pytest.CaptureFixture[str]) -> None:
+    assert "controller.py plan ..." in refusal(["--workers", "3", "plan"], capfd)
+
+
+def test_the_usage_names_the_commands(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"], HOME)
+    usage = capfd.readouterr().out.partition("\n\n")[0]
+    assert all(name in usage for name in commands.COMMANDS)
+
+
+def test_version_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"], {})
+    assert ended.value.code == 0
+    assert capfd.readouterr() == (f"controller.py {VERSION}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("region", "known"),
+    [("eu-central-1", True), ("us-gov-west-1", True), ("cn-north-1", True), ("eu-central-9", False)],
+)
+def test_a_region_that_botocore_does_not_know_is_a_warning_at_the_start_as_it_may_be_newer(
+    region: str, known: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tell_doubts(configure(["--region", region], HOME))
+    said = [record.getMessage() for record in caplog.records]
+    assert [region in sentence and "correct --region or AWS_REGION" in sentence for sentence in said] == [True][known:]
+
+
 def test_an_unknown_flag_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         main(["--regoin", "eu-west-1"], HOME)
@@ -436,4 +482,6 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     for flag, variables, default in FLAGS:
         text = shown[shown.rindex(f" {flag} ") :]
         assert f"[variable {variables}, default {default}]" in re.split(r" --[a-z]", text[3:])[0]
-    assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted([flag for flag, _, _ in FLAGS] + ["--help"])
+    assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted(
+        [flag for flag, _, _ in FLAGS] + ["--help", "--version"]
+    )

@@ -223,6 +223,20 @@ def test_a_loop_that_worked_in_between_starts_its_rests_anew() -> None:
     assert stop.waited == [1, 2, 1, 2]
 
 
+def test_a_crd_that_is_missing_is_looked_for_again_within_10_s_however_long_it_is_missing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stop = Stop(6)
+
+    def run_once() -> None:
+        raise kube.NotServed(kube.NOT_SERVED)
+
+    loop(run_once, backoff(), stop, lambda: None)
+    assert stop.waited == [1, 2, 4, 7, 7, 7]
+    assert all("kubectl apply -f crd.yaml" in each.getMessage() for each in caplog.records)
+    assert not any("failed" in each.getMessage() for each in caplog.records)
+
+
 def test_a_bug_in_a_loop_is_told_with_its_traceback_and_an_api_server_that_is_down_without(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -322,6 +336,13 @@ def test_a_replica_is_ready_once_it_knows_the_objects(probed: tuple[Clock, int])
     assert ask(probed[1], "/readyz") == (503, "the objects are not listed yet\n")
     SYNCED[0] = True
     assert ask(probed[1], "/readyz") == (200, "ok\n")
+
+
+def test_a_replica_that_stands_by_is_ready_and_says_for_whom_and_one_that_can_t_list_says_why() -> None:
+    health = Health(Clock().monotonic, lambda: True, lambda: "standing by: ...")
+    assert health.answer("/readyz") == (200, "ok; standing by: ...")
+    health = Health(Clock().monotonic, lambda: False, unlisted="apply crd.yaml")
+    assert health.answer("/readyz") == (503, "the objects are not listed yet; apply crd.yaml")
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/readyz/x", "/healthz/informer", "/favicon.ico"])

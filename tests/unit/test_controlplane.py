@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e import controlplane
-from tests.e2e.controlplane import PACKAGES, Unavailable, Versions, cache_folder, find_binaries, versions
+from tests.e2e.controlplane import (
+    MANAGER,
+    PACKAGES,
+    Unavailable,
+    Versions,
+    cache_folder,
+    find_binaries,
+    find_manager,
+    versions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,6 +104,34 @@ def test_without_any_source_it_ends_with_an_error_that_says_what_to_install(mach
     said = done.stderr.splitlines()[-1]
     assert f"install Go {PINNED.go} or newer, or set KUBEBUILDER_ASSETS" in said
     assert all(why in said for why in ("the official downloads cannot be had", "Go is not installed"))
+
+
+def test_the_controller_manager_is_made_only_for_who_asks_for_it_and_kept_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    built = []
+
+    def build(target: Path, package: str, *_: object) -> None:
+        built.append(package)
+        programs(target.parent, target.name)
+
+    monkeypatch.setattr(controlplane, "_build_one", build)
+    assert find_manager(make=False) is None
+    assert find_manager() == find_manager() == find_manager(make=False) == cache_folder(PINNED) / MANAGER
+    assert built == ["k8s.io/kubernetes/cmd/kube-controller-manager"]
+
+
+def test_the_controller_manager_of_kubebuilder_assets_comes_first(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs(cache_folder(PINNED), MANAGER)
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(programs(machine / "assets", MANAGER)))
+    assert find_manager() == machine / "assets" / MANAGER
+
+
+def test_without_any_source_of_the_controller_manager_it_is_said() -> None:
+    with pytest.raises(Unavailable, match="Go is not installed"):
+        find_manager()
 
 
 # The official downloads

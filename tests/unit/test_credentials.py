@@ -642,7 +642,19 @@ def test_a_fetch_that_never_ends_starts_the_workers_after_a_moment_and_makes_no_
 
 def test_a_command_fetches_once_and_says_in_one_line_what_is_missing(capfd: pytest.CaptureFixture[str]) -> None:
     assert main(["export"], {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}) == 2
-    assert capfd.readouterr() == ("", f"{aws.NOWHERE}\n")
+    mend = "Set AWS_PROFILE or the other variables of the AWS CLI, or log in: aws sso login."
+    assert capfd.readouterr() == ("", f"{aws.NOWHERE}{mend}\n")
+
+
+@pytest.mark.parametrize("in_pod", [True, False])
+def test_a_remedy_speaks_of_the_pod_and_its_service_account_only_in_a_pod(
+    in_pod: bool, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if in_pod:
+        monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    assert main(["export"], {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}) == 2
+    said = capfd.readouterr().err
+    assert ("pod" in said, "ServiceAccount" in said, "AWS_PROFILE" in said) == (in_pod, in_pod, not in_pod)
 
 
 # As a real process

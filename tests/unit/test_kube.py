@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 import kube
-from kube import Conflict, Gone, Kube, KubeError, Named, NotFound, WriteRefused, connect, eks_cluster
+from kube import Conflict, Gone, Kube, KubeError, Named, NotFound, NotServed, WriteRefused, connect, eks_cluster
 from tests.fakes.apiserver import ApiServer, Obj, Server, kubeconfig, merge, serve
 from tests.waiting import SOON, wait_for
 
@@ -712,6 +712,15 @@ def test_a_status_that_has_a_word_of_its_own_is_named_by_it(
     with pytest.raises(KubeError, match="failed on request of the test") as failed:
         edge.patch_status(apply(api), {"a": 1})
     assert (type(failed.value), failed.value.status) == (kind, status)
+
+
+def test_an_api_server_that_does_not_know_the_objects_is_told_apart_with_what_mends_it(
+    api: ApiServer, edge: Kube
+) -> None:
+    api.fail("GET", "fargateprofiles", 404)
+    with pytest.raises(NotServed, match=r"kubectl apply -f crd\.yaml"):
+        edge.list()
+    assert edge.list()[0] == []
 
 
 @each_call

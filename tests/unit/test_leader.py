@@ -107,6 +107,26 @@ def test_the_first_to_look_leads_at_once_and_the_other_stands_by(pair: Pair) -> 
     assert pair.spec["leaseTransitions"] == 0
 
 
+def test_who_stands_by_says_who_holds_the_lease_once_and_again_when_that_changes(
+    pair: Pair, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    pair.run(30)
+    mend = "this process changes nothing until it has the lease"
+    by_one = f"standing by: lease default/fargate-operator is held by one; {mend}"
+    assert (pair.one.elector.standing_by(), pair.two.elector.standing_by()) == ("", by_one)
+    pair.api.edit("leases", *KEY, {"spec": {"holderIdentity": "three"}})
+    pair.run(4, pair.two)
+    pair.run_until("the second leads", lambda: pair.two.leads, pair.two)
+    said = [each.getMessage() for each in caplog.records if "standing by" in each.getMessage()]
+    assert said == [by_one, by_one.replace("by one", "by three")]
+    assert pair.two.elector.standing_by() == ""
+
+
+def test_who_has_not_seen_the_lease_yet_stands_by_for_nobody(pair: Pair) -> None:
+    assert "is held by nobody yet" in pair.one.elector.standing_by()
+
+
 def test_a_renewal_is_one_write_without_a_read_and_keeps_the_time_of_the_taking(pair: Pair) -> None:
     pair.run(2, pair.one)
     taken = pair.spec["acquireTime"]

@@ -767,6 +767,17 @@ def test_the_image_holds_the_modules_and_what_runs_in_production() -> None:
     assert let_in == {"requirements.txt", ".ci/prune.py", "*.py"}
 
 
+def test_all_that_names_the_version_names_the_same() -> None:
+    newest = re.findall(r"^## \[(\d.*?)\]( - \d{4}-\d\d-\d\d)?$", (ROOT / "CHANGELOG.md").read_text(), re.M)[0]
+    assert newest[0] == config.VERSION
+    assert newest[1], "a version that is out has its day"
+    (label,) = re.findall(r"^LABEL org\.opencontainers\.image\.version=(\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    assert label == config.VERSION
+    assert CONTAINER["image"] == f"fargate-operator:{config.VERSION}"
+    named = re.findall(r"fargate-operator:([\d.]*\d)", DOCUMENTS["README.md"])
+    assert set(named) <= {config.VERSION}
+
+
 def test_production_pins_every_package_exactly() -> None:
     lines = (ROOT / "requirements.txt").read_text().splitlines()
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in lines if line and not line.startswith("#"))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from config import configure
+from config import VERSION, configure
 from controller import GRACE_SECONDS, build
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Call, Manners
@@ -218,6 +218,21 @@ def test_an_api_server_that_can_t_be_reached_never_ends_the_process_and_is_found
         assert running.ends() == 0
 
 
+def test_without_the_crd_log_and_readyz_say_apply_it_and_once_it_is_there_it_is_seen_within_10_s(
+    tmp_path: Path,
+) -> None:
+    api = ApiServer()
+    api.fail("GET", "fargateprofiles", 404, times=5)  # 1, 2, 4 and 7 s apart at most
+    with serve(api) as server, controller(tmp_path, server.url, NO_LEADER_ELECT="true") as running:
+        running.wait_says("FargateProfiles: kubectl apply -f crd.yaml")
+        with pytest.raises(urllib.error.HTTPError) as unready:
+            urllib.request.urlopen(f"http://127.0.0.1:{running.port}/readyz", timeout=2)
+        with unready.value as answer:
+            assert (answer.status, "kubectl apply -f crd.yaml" in answer.read().decode()) == (503, True)
+        running.wait_watches(api)
+        assert running.health("/readyz") == "ok"
+
+
 def test_a_process_that_has_lost_the_lease_ends_with_exit_1(tmp_path: Path) -> None:
     api = ApiServer()
     with serve(api) as server, controller(tmp_path, server.url) as running:
@@ -236,6 +251,11 @@ def test_a_process_that_stands_by_watches_and_asks_nothing_else(tmp_path: Path) 
     with serve(api) as server, controller(tmp_path, server.url) as running:
         running.wait_watches(api)
         running.wait_for(lambda: sum("leases" in request.path for request in api.log) >= 3, "it has looked thrice")
+        waits = "standing by: lease default/fargate-operator is held by somebody; this process changes nothing"
+        assert running.log.read_text().count(waits) == 1
+        assert running.health("/readyz").startswith(f"ok; {waits}")
+        assert "started cluster=demo" in running.log.read_text().splitlines()[0]
+        assert f'fargate_build_info{{version="{VERSION}"}} 1.0' in running.health("/metrics")
         running.process.terminate()
         assert running.ends() == 0
     assert {request.path.rpartition("/")[2] for request in api.log} == {"fargateprofiles", "fargate-operator"}

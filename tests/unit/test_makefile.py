@@ -1,0 +1,161 @@
+"""What `make` promises to who has just cloned this: little is installed, a failure is seen, and an image is built."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import packages_distributions, requires
+from pathlib import Path
+
+import pytest
+
+from config import VERSION
+from tests.waiting import SOON
+
+ROOT = Path(__file__).resolve().parents[2]
+# Stands for Python: -m venv puts it in its place, and all that it is asked for is written down.
+PYTHON = """#!/bin/sh
+echo "$*" >> asked
+case "$*" in
+  "-m venv"*) rm -rf .venv && mkdir -p .venv/bin && cp python .venv/bin/python ;;
+  *pip*) if [ -e broken ]; then echo "ERROR: no such package" >&2; exit 1; fi ;;
+esac
+"""
+LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.modules)"
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """Return a folder with the Makefile and the pins, and a Python and image builders that only say what they do."""
+    (tmp_path / "tests").mkdir()
+    for name in ("Makefile", "config.py", "requirements.txt", "tests/requirements.txt", "tests/requirements-demo.txt"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    program(tmp_path / "python", PYTHON)
+    return tmp_path
+
+
+def program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def make(clone: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["make", "PYTHON=./python", *arguments],
+        cwd=clone,
+        env={"PATH": f"{clone / 'programs'}{os.pathsep}{os.defpath}"},
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+        check=False,
+    )
+
+
+def installed(clone: Path) -> list[str]:
+    """Return the files of pins that were installed since the last look."""
+    asked = clone / "asked"
+    text = asked.read_text() if asked.exists() else ""
+    asked.unlink(missing_ok=True)
+    return re.findall(r"--requirement (\S+)", text)
+
+
+def test_the_demo_installs_what_it_needs_and_no_test_tools_and_only_once(clone: Path) -> None:
+    done = make(clone, "demo")
+    assert done.returncode == 0, done.stderr
+    assert "\n" not in done.stdout.partition(".venv/bin/python -m tests.demo")[0].rstrip("\n")  # one line of progress
+    assert installed(clone) == ["tests/requirements-demo.txt"]
+    make(clone, "demo")
+    assert installed(clone) == []
+    make(clone, "soak")
+    assert installed(clone) == ["tests/requirements.txt"]
+    make(clone, "demo", "soak")
+    assert installed(clone) == []
+
+
+@pytest.mark.parametrize(
+    ("pins", "anew"),
+    [
+        ("requirements.txt", {"demo", "soak"}),
+        ("tests/requirements-demo.txt", {"demo", "soak"}),
+        ("tests/requirements.txt", {"soak"}),
+    ],
+)
+@pytest.mark.parametrize("target", ["demo", "soak"])
+def test_a_pin_that_changed_makes_the_environment_anew_for_those_who_need_it(
+    clone: Path, target: str, pins: str, anew: set[str]
+) -> None:
+    make(clone, "soak")
+    old = clone / ".venv" / "old"
+    old.touch()
+    installed(clone)
+    later = (clone / ".venv" / ".installed").stat().st_mtime + 5
+    os.utime(clone / pins, (later, later))
+    make(clone, target)
+    assert bool(installed(clone)) == (target in anew)
+    assert old.exists() == (target not in anew)
+
+
+@pytest.mark.parametrize("target", ["demo", "soak"])
+def test_an_installation_that_fails_is_seen_and_tried_again(clone: Path, target: str) -> None:
+    (clone / "broken").touch()
+    done = make(clone, target)
+    assert done.returncode != 0
+    assert "ERROR: no such package" in done.stderr
+    assert "-m tests.demo" not in (clone / "asked").read_text()
+    (clone / "broken").unlink()
+    installed(clone)
+    assert make(clone, target).returncode == 0
+    assert len(installed(clone)) == 1
+
+
+def test_the_demo_s_pins_bring_every_package_that_it_loads() -> None:
+    command = [sys.executable, "-c", LOADED]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=SOON, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    known = packages_distributions()
+    needed = {plain(package) for name in loaded for package in known.get(name, [])}
+    files = [ROOT / "requirements.txt", ROOT / "tests" / "requirements-demo.txt"]
+    pins = [pin for file in files for pin in re.findall(r"^([\w-]+)==", file.read_text(), re.MULTILINE)]
+    brought: set[str] = {"pip", "setuptools"}
+    for pin in pins:
+        with_what_it_asks_for(pin, brought)
+    assert needed <= brought
+
+
+def with_what_it_asks_for(package: str, found: set[str]) -> set[str]:
+    """Add a package and all that it asks for by itself, without extras."""
+    if plain(package) not in found:
+        found.add(plain(package))
+        for asked in requires(package) or []:
+            if "extra ==" not in asked and "python_version <" not in asked:
+                with_what_it_asks_for(re.split(r"[^\w.-]", asked)[0], found)
+    return found
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("there", [["docker"], ["podman"], ["buildah"], ["docker", "podman"]])
+def test_an_image_is_built_by_whichever_builder_works(clone: Path, there: list[str]) -> None:
+    (clone / "programs").mkdir()
+    for name in there:
+        program(clone / "programs" / name, f'#!/bin/sh\n[ "$1" = info ] || echo "{name} $*"')
+    if "podman" in there:
+        program(clone / "programs" / "docker", "#!/bin/sh\nexit 1")  # installed, but its daemon is not there
+    done = make(clone, "image", "IMAGE=mine:1")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"{there[-1]} build --tag mine:1 ."
+    assert make(clone, "image").stdout.splitlines()[-1] == f"{there[-1]} build --tag fargate-operator:{VERSION} ."
+
+
+def test_without_a_builder_one_sentence_says_so(clone: Path) -> None:
+    (clone / "programs").mkdir()
+    for name in ("docker", "podman", "buildah"):
+        program(clone / "programs" / name, "#!/bin/sh\nexit 1")
+    done = make(clone, "image")
+    assert done.returncode != 0
+    assert "docker, podman or buildah" in done.stderr
