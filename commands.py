@@ -620,8 +620,8 @@ class Forecast:
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
                     steps.pop(0)
                     yield "recreate", f"{old.name} -> {new}: the old one goes first{self._pods(old)}."
-                case CreateProfile(name=name, warning=warning), _:
-                    yield "create", f"profile {name}. {warning}".rstrip()
+                case CreateProfile(name=name, warnings=warnings), _:
+                    yield "create", " ".join([f"profile {name}.", *(each.message for each in warnings)])
                 case DeleteProfile(profile=old, why=why), _:
                     yield "delete", f"profile {old.name}: {why}; it goes{self._pods(old)}."
                 case TagProfile(profile=tagged, tags=tags, event=event), _:

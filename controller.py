@@ -104,6 +104,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
     )  # fmt: skip
+    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
     informers = {
         f"informer {namespace}".rstrip(): Informer(

@@ -20,6 +20,7 @@ import random
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -409,6 +410,11 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
         if promised and not (got or certified):
             raise ConfigException(f"{promised[0]} of the kubeconfig's user gave no credentials")
 
+    def authority(self) -> str:
+        """Return the certificates of the current context's API server: PEM in base64, "" for none."""
+        folder = self._get_base_path(self._cluster.path)
+        return FileOrData(self._cluster, "certificate-authority", file_base_path=folder).as_data() or ""
+
     def _load_from_exec_plugin(self) -> bool:
         if "exec" not in self._user:
             return False
@@ -485,6 +491,20 @@ def eks_cluster() -> Named:
         return _named_in(merged.value) if merged else Named()
     except UNREADABLE:
         return Named()
+
+
+def authority() -> str:
+    """Return the certificates by which the API server that `connect` takes is known: PEM in base64.
+
+    "" for none, and where they can't be read: then it is `connect` that says so.
+    """
+    try:
+        if _in_cluster(SERVICE_ACCOUNT):
+            return b64encode((SERVICE_ACCOUNT / "ca.crt").read_bytes()).decode()
+        merged = KubeConfigMerger(_kubeconfig()).config
+        return _KubeconfigLoader(merged, config_base_path=None).authority()
+    except UNREADABLE:
+        return ""
 
 
 def named_by_arn(text: str) -> Named:

@@ -50,6 +50,7 @@ from spec import (
     Memory,
     Settings,
     controlled_by,
+    elsewhere,
     is_guarded,
     mapping,
     no_such,
@@ -160,6 +161,7 @@ class Reconciler:
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._silenced: dict[Key, str] = {}  # why a status could not be written
         self._self: tuple[str, str, str] | None = None
+        self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
 
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
@@ -411,6 +413,9 @@ class Reconciler:
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
         asked, lost = asked_for(case, create.name), lost_before(case, p.status)
+        if p.memory.first_tried_at is None:
+            for each in create.warnings:
+                self._done(p, each.reason, each.message)
         self._aws.ready()  # before the mark: nothing is fetched between it and the create
         marked_in_time = self._mark(p, case, create, asked)
         if not marked_in_time:
@@ -419,9 +424,8 @@ class Reconciler:
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         self._done(p, asked.reason, f"{asked.message}{lost}{pods}")
-        if create.warning:
-            self._done(p, "RolePolicyMissing", create.warning)
-        return replace(report, message=f"{report.message}{pods} {create.warning}".rstrip())
+        said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
+        return replace(report, message=said)
 
     def _mark(self, p: Pass, case: Case, create: CreateProfile, asked: Report) -> bool:
         """Write into status that a create is about to be sent; say whether that went fast enough to send it."""
@@ -610,7 +614,9 @@ class Reconciler:
             home = self._home(name)
             if self._is_old(cluster):
                 self._read(name, cluster)
-            if not (cluster.view and cluster.view.found):
+            if cluster.view and cluster.view.found:
+                self._compare(home)
+            else:
                 fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
                 log.warning(LOGGED_SURVEY, fields)
         except AwsError as error:
@@ -618,6 +624,14 @@ class Reconciler:
             log.warning(LOGGED_SURVEY, fields)
             return Requeue(retry=True)
         return Requeue()
+
+    def _compare(self, home: Home) -> None:
+        """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
+        if self.elsewhere is None and self._settings.authority:
+            text = elsewhere(home, self._settings, self._aws.cluster(home.cluster))
+            self.elsewhere = bool(text)
+            if text:
+                log.warning(LOGGED_SURVEY, {"cluster": home.cluster, "reason": "ClusterElsewhere", "message": text})
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each EKS cluster that was seen."""

@@ -454,6 +454,11 @@ EVENTS: Mapping[str, Event] = {
         "the role has policies, but not AmazonEKSFargatePodExecutionRolePolicy: its pods start "
         "only if the others let them pull images",
     ),
+    "ClusterElsewhere": Event(
+        "Warning",
+        "the profile is made in an EKS cluster that is not the Kubernetes cluster of the object; "
+        "the note says what mends it",
+    ),
     "ProfileLeft": Event(
         "Warning",
         "an object of the kopf operator goes, and a profile of its name stays because it is not "

@@ -308,6 +308,13 @@ MUTANTS = (
            "tests/unit/test_aws_answers.py"),
     Mutant("a change that failed with a 500 is known not to have happened", "aws.py",
            "unclear=not 400 <= status < 500", "unclear=not 400 <= status <= 500", "tests/unit/test_aws_answers.py"),
+    Mutant("an authority that is being rotated is taken for another cluster's", "spec.py", "or theirs & ours:",
+           "or theirs == ours:", "tests/unit/test_spec.py"),
+    Mutant("each try of a create tells of the wrong cluster", "reconcile.py",
+           "        if p.memory.first_tried_at is None:\n", "        if True:\n", "tests/unit/test_surroundings.py"),
+    Mutant("EKS is asked for its authority at each resync", "reconcile.py",
+           "if self.elsewhere is None and self._settings.authority:", "if self._settings.authority:",
+           "tests/unit/test_surroundings.py"),
 )  # fmt: skip
 
 

@@ -539,6 +539,9 @@ def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Ben
     b.start()
     b.run(30)
     assert b.reason() == "WrongHome"
+    there = b.get()["status"]["clusterArn"]
+    assert b.message().startswith(f"Profile web was made in {there} and stays there")
+    assert f"leaves web in {there}" in b.message()
     b.delete()
     b.run(60)
     assert b.reason() == "WrongHome"
