@@ -91,6 +91,10 @@ class NotFound(KubeError):
     """404: there is no such object."""
 
 
+class Terminating(KubeError):
+    """403: the namespace is going, and nothing new is made in it."""
+
+
 class WriteRefused(KubeError):
     """The API server has answered that it does not write this: admission, validation, rights, a dead webhook."""
 
@@ -229,7 +233,8 @@ class Kube:
             self._call("POST", f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events", body=body)
         except KubeError as error:
             fields = {"object": f"{meta['namespace']}/{meta['name']}", "reason": reason, "message": str(error)}
-            log.warning('event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
+            level = logging.DEBUG if isinstance(error, Terminating) else logging.WARNING
+            log.log(level, 'event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
 
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
@@ -335,7 +340,8 @@ class Kube:
             raise KubeError(f"{method} {path}: {error}") from error
         finally:
             self._observe(method, code)
-        raise BY_STATUS.get(answer.status, KubeError)(f"{method} {path}: {_said(answer, text)}", answer.status)
+        kind = Terminating if _is_terminating(text) else BY_STATUS.get(answer.status, KubeError)
+        raise kind(f"{method} {path}: {_said(answer, text)}", answer.status)
 
 
 def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
@@ -624,6 +630,15 @@ def _said(answer: Any, text: bytes) -> str:
         return f"{answer.status}: {json.loads(text)['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{answer.status} {answer.reason}"
+
+
+def _is_terminating(text: bytes) -> bool:
+    """Say whether a refusal has the cause that the API server gives where a namespace is going."""
+    try:
+        causes = json.loads(text)["details"]["causes"]
+        return any(each.get("reason") == "NamespaceTerminating" for each in causes)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _cut(text: str, limit: int) -> str:

@@ -69,7 +69,7 @@ class Report:
 
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
     the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff.
+    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen.
     """
 
     phase: Phase
@@ -78,6 +78,7 @@ class Report:
     until: datetime | None = None
     about: str | None = None
     retry: bool = False
+    blind: bool = False
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,7 @@ class Pass:
     overlap: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
+    seen: bool = False  # enough to decide on
 
     @property
     def status(self) -> Object:
@@ -349,7 +350,7 @@ class Reconciler:
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory = remember(case)
+        p.memory, p.seen = remember(case), True
         if not case.hidden:  # else it is as it was seen last
             p.shown = shown_of(case.serving)
         if p.who.requested_at:
@@ -505,7 +506,7 @@ class Reconciler:
         if not busy:
             p.cluster.leave(p.key)
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
-        return report_of(error, p.memory.first_tried_at, self._now(), held)
+        return replace(report_of(error, p.memory.first_tried_at, self._now(), held), blind=not p.seen)
 
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
@@ -617,11 +618,9 @@ class Reconciler:
             if cluster.view and cluster.view.found:
                 self._compare(home)
             else:
-                fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
-                log.warning(LOGGED_SURVEY, fields)
+                log.warning(LOGGED_SURVEY, {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)})
         except AwsError as error:
-            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
-            log.warning(LOGGED_SURVEY, fields)
+            log.warning(LOGGED_SURVEY, {"cluster": name, "reason": error.reason, "message": str(error)})
             return Requeue(retry=True)
         return Requeue()
 

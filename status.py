@@ -36,7 +36,8 @@ def conditions(old: Sequence[Object], who: Identity, report: Report, overlap: st
     before = {each["type"]: each for each in old}
     ready = before.get("Ready", {})
     # A look that failed does not unsay what the last look showed.
-    if not (report.retry and is_current(ready, who) and not who.deleting):
+    failed = report.retry or report.blind
+    if not (failed and is_current(ready, who) and not who.deleting):
         ready = condition("Ready", report.phase is Phase.READY, report, before, who, now)
     ours = [ready]
     if report.phase in {Phase.RECONCILING, Phase.STALLED}:
@@ -106,9 +107,10 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
 
     Told is that the object has become ready or idle, that it stalls, or stalls for another reason.
     """
-    before, ready = find_condition("Ready", old), find_condition("Ready", new)
+    before = find_condition("Ready", old)
     if report.phase is Phase.STALLED:
-        if all(before.get(key) == ready[key] for key in ("status", "reason", "message")):
+        was, stalled = find_condition("Stalled", old), find_condition("Stalled", new)
+        if all(was.get(key) == stalled[key] for key in ("status", "reason", "message")):
             return None
         named = report.message.startswith(report.reason)
         note = report.message if named else f"{report.reason}: {report.message}"
