@@ -523,7 +523,7 @@ class Reconciler:
     def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
         status = render_status(p.who, p.memory, p.shown, listed)
         if always or status != p.obj.get("status"):
-            sent = self._store.epoch
+            sent = self._store.sending(p.obj, status)
             p.obj = self._kube.patch_status(p.obj, status)
             self._store.put(p.obj, sent)
 
@@ -691,5 +691,6 @@ class Store(Protocol):
 
     @property
     def epoch(self) -> int: ...
+    def sending(self, obj: Object, status: Object) -> int: ...
     def get(self, key: Key) -> Object | None: ...
     def put(self, obj: Object, sent: int) -> object: ...

@@ -40,6 +40,7 @@ FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
 OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
+OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every

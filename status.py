@@ -18,12 +18,11 @@ from aws import AwsError, Busy, Profile, Refused
 from kube import Key, Object
 from patterns import steady
 from plan import Case, CreateProfile, Phase, Report, refuse
-from spec import BOOKKEEPING, Identity, Memory, mapping, timestamp
+from spec import BOOKKEEPING, OURS, Identity, Memory, mapping, timestamp
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
 TRUST_SECONDS = 15.0
 
-OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
 ON_THE_WAY = {"Creating", "Deleting", "Replacing"}
 SHOWN = ("profileStatus", "createdAt", "health")
 

@@ -590,6 +590,7 @@ class World:
             complaints = oracle.complaints(self)
             if not complaints:
                 oracle.silence(self)
+                oracle.truth_is_told(self)
                 return
         raise Violation("L1", "; ".join(complaints))
 
