@@ -30,6 +30,7 @@ import aws
 import kube
 from clusters import Reading, View
 from kube import NAME, NAMESPACE, Key, Object
+from patterns import readable
 from plan import (
     AddFinalizer,
     Case,
@@ -119,7 +120,7 @@ def main(
             rest += ["--cluster-name", options.cluster] if options.cluster else []
             outcome = ask(options, *place(rest), now(), monotonic)
     except (aws.AwsError, OSError, UnicodeError) as error:
-        outcome = Outcome(2, [], [str(error)])
+        outcome = Outcome(2, [], [readable(str(error))])
     sys.stdout.writelines(f"{line}\n" for line in outcome.out)
     sys.stderr.writelines(f"{line}\n" for line in outcome.err)
     return outcome.code

@@ -22,6 +22,7 @@ from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
+from patterns import readable
 from plan import (
     STALLED_SECONDS,
     WHOLE_CLUSTER,
@@ -500,7 +501,7 @@ class Reconciler:
         self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, readable(str(error))))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -620,7 +621,7 @@ class Reconciler:
             else:
                 log.warning(LOGGED_SURVEY, {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)})
         except AwsError as error:
-            log.warning(LOGGED_SURVEY, {"cluster": name, "reason": error.reason, "message": str(error)})
+            log.warning(LOGGED_SURVEY, {"cluster": name, "reason": error.reason, "message": readable(str(error))})
             return Requeue(retry=True)
         return Requeue()
 

@@ -332,6 +332,8 @@ MUTANTS = (
     Mutant("a list is looked at in any order", "informer.py",
            "return sorted(self._objects.values(), key=seniority)", "return [*self._objects.values()]",
            "tests/unit/test_informer.py"),
+    Mutant("a proxy's page is shown whole where its tags are in another case", "patterns.py",
+           '_PAGE = r"(?is)<', '_PAGE = r"(?s)<', "tests/unit/test_texts.py"),
     Mutant("an authority that is being rotated is taken for another cluster's", "spec.py", "or theirs & ours:",
            "or theirs == ours:", "tests/unit/test_spec.py"),
     Mutant("each try of a create tells of the wrong cluster", "reconcile.py",
