@@ -120,8 +120,9 @@ class Checker:
         cluster, _, name = call.about.partition("/")
         known = process.knows.setdefault(cluster, {})
         if isinstance(answer, ClientError):
-            process.look.unlisted = process.look.unlisted or call.operation == "ListFargateProfiles"
             code, at = answer.response["Error"]["Code"], process.known_at.get((cluster, name), 0.0)
+            unlisted = call.operation == "ListFargateProfiles" and code != "ResourceNotFoundException"
+            process.look.unlisted = process.look.unlisted or unlisted
             forbidden, long_ago = "AccessDenied" in code, self.world.clock.elapsed >= at + BLIND_TURN_SECONDS
             if code == "ResourceNotFoundException" or forbidden or long_ago:
                 known.pop(name, None)  # what can't be seen keeps no turn
