@@ -574,7 +574,7 @@ def elsewhere(home: Home, settings: Settings, cluster: ClusterFact | None) -> st
     what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
     why = "EKS names another certificate authority for it than the API server has"
     mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
-    meant = "if another cluster is meant, or the API server is reached through a proxy of its own"
+    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
     return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
 
 
