@@ -1,5 +1,4 @@
-"""The AWS edge: EKS Fargate profiles, and what EC2, IAM and EKS say about the things that a profile
-names.
+"""The AWS edge: EKS Fargate profiles, and what AWS says about the things that a profile names.
 
 What it is: values in canonical form (so that equality is `==`), one method a question, errors named
 by their remedy. What it is not: a wait, a retry, a decision. The only importer of boto3.
@@ -222,6 +221,7 @@ class ClusterFact:
     found: bool = True
     status: str = ""
     vpc: str = ""
+    authority: str = ""  # its certificates: PEM in base64, as a kubeconfig has it
 
 
 @dataclass(frozen=True)
@@ -333,10 +333,14 @@ class Aws:
         if len(self._facts) > FACTS_KEPT:
             self._facts.clear()
         return Facts(
-            cluster=self._cached("cluster", cluster, age, lambda: self._cluster(cluster)),
+            cluster=self.cluster(cluster, age),
             subnets=self._subnets(sorted(spec.subnets or ()), age),
             role=self._cached("role", spec.role, age, lambda: self._role(spec.role)),
         )
+
+    def cluster(self, name: str, age: float = FACTS_SECONDS) -> ClusterFact | None:
+        """Return what is known of a cluster, as `facts` does."""
+        return self._cached("cluster", name, age, lambda: self._cluster(name))
 
     def _cached(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T | None:
         at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
@@ -350,8 +354,8 @@ class Aws:
             cluster = _call(self._eks.describe_cluster, name=name).get("cluster") or {}
         except _Absent:
             return ClusterFact(found=False)
-        network = cluster.get("resourcesVpcConfig") or {}
-        return ClusterFact(status=cluster.get("status", ""), vpc=network.get("vpcId", ""))
+        network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
+        return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
 
     def _role(self, arn: str) -> RoleFact:
         name = arn.rsplit("/", 1)[-1]

@@ -285,7 +285,9 @@ class Clusters:
     def _free(self, name: str, cluster: Cluster) -> None:
         with self._lock:
             cluster.occupied = False
-            waiting = cluster.outside.popitem()[0] if cluster.outside else None
+            waiting = next(iter(cluster.outside), None)  # who came first
+            if waiting:
+                del cluster.outside[waiting]
             if cluster.forgettable:
                 del self._known[name]
         if waiting:

@@ -31,6 +31,7 @@ import kube
 from clusters import Reading, View
 from config import no_credentials
 from kube import NAME, NAMESPACE, Key, Object
+from patterns import readable
 from plan import Case, case_of, plan
 from spec import (
     CONTROLLER_KEY,
@@ -116,7 +117,7 @@ def main(
             rest += ["--cluster-name", options.cluster] if options.cluster else []
             outcome = ask(options, *place(rest), now(), monotonic)
     except (aws.AwsError, OSError, UnicodeError) as error:
-        outcome = Outcome(2, [], [str(error)])
+        outcome = Outcome(2, [], [readable(str(error))])
     sys.stdout.writelines(f"{line}\n" for line in outcome.out)
     sys.stderr.writelines(f"{line}\n" for line in outcome.err)
     return outcome.code
@@ -617,8 +618,8 @@ class Forecast:
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
                     steps.pop(0)
                     yield "recreate", f"{old.name} -> {new}: the old one goes first{self._pods(old)}."
-                case CreateProfile(name=name, warning=warning), _:
-                    yield "create", f"profile {name}. {warning}".rstrip()
+                case CreateProfile(name=name, warnings=warnings), _:
+                    yield "create", " ".join([f"profile {name}.", *(each.message for each in warnings)])
                 case DeleteProfile(profile=old, why=why), _:
                     yield "delete", f"profile {old.name}: {why}; it goes{self._pods(old)}."
                 case TagProfile(profile=tagged, tags=tags, event=event), _:

@@ -50,6 +50,7 @@ class Config:
     cluster_is_elsewhere: bool = False
     account: str = ""  # of the cluster, where something names it
     aws_profile: str = ""  # what the kubeconfig uses for that cluster
+    authority: str = ""  # of the API server, where the cluster is to be its own
     ignored: tuple[str, ...] = ()  # why a variable that is set does not count
 
 
@@ -268,7 +269,8 @@ FLAGS = (
          f"EKS cluster of objects without spec.clusterName, its name or ARN{_FOUND}"),
     Flag("region", "AWS_REGION, AWS_DEFAULT_REGION", aws_region, "", f"AWS region{_FOUND}"),
     Flag("cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", truth, False,
-         "the cluster is not the one of that name and region that the kubeconfig, or its ARN, puts in another account"),
+         "the cluster is not the one of that name that the kubeconfig, or its ARN, puts in another account; or not the "
+         "Kubernetes cluster of the objects"),
     Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
     Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
     Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
@@ -325,6 +327,7 @@ def configure(arguments: list[str], environ: Mapping[str, str], commands: Collec
         "region": home.region,
         "account": "" if options["cluster_is_elsewhere"] else home.account,
         "aws_profile": home.aws_profile,
+        "authority": "" if options["cluster_is_elsewhere"] else kube.authority(),
         "lease_namespace": options["lease_namespace"] or kube.own_namespace() or "default",
         "namespace": frozenset() if "*" in options["namespace"] else options["namespace"],
         "ignored": tuple(ignored(environ)),
@@ -402,6 +405,7 @@ def settings(config: Config) -> Settings:
     return Settings(
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
         adoption_in=config.allow_adoption_in, limits=limits, account=config.account, aws_profile=config.aws_profile,
+        authority=config.authority,
     )  # fmt: skip
 
 

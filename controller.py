@@ -113,6 +113,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     )  # fmt: skip
     for reason in EVENTS:  # each from 0 on, so that the first one is an increase
         metrics["fargate_events_total"].labels(reason)
+    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
     informers = {
         f"informer {namespace}".rstrip(): Informer(

@@ -12,13 +12,18 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Literal, Protocol
 
 import kube
 from kube import Key, Object
+from spec import OURS, mapping
 from workqueue import WorkQueue
 
 log = logging.getLogger("fargate.controller")
+
+# A false status is looked at so much later, and of one object no sooner than so long after the last:
+# the watch may be faster than the answer to a write of ours, and others may write on and on.
+FALSE_STATUS_SECONDS = (30.0, 60.0)
 
 
 class Store:
@@ -40,6 +45,7 @@ class Store:
         # The uid and version of what went in this epoch: it comes back by the next list alone.
         self._gone: dict[Key, tuple[str, int]] = {}
         self._answered: set[Key] = set()  # by writes of this epoch
+        self._sent: dict[Key, Object] = {}  # what is ours of the status that was sent last
         self._epoch = 0
         self._began: dict[str, int] = {}  # the epoch of a namespace, "" for all
         self._listed: dict[str, int] = {}  # and the version of its list
@@ -49,13 +55,20 @@ class Store:
             return self._objects.get(key)
 
     def objects(self) -> list[Object]:
+        """Return every object, the eldest first."""
         with self._lock:
-            return list(self._objects.values())
+            return sorted(self._objects.values(), key=seniority)
 
     @property
     def epoch(self) -> int:
         """The moment, for `put` to be told of when a write was sent."""
         with self._lock:
+            return self._epoch
+
+    def sending(self, obj: Object, status: Object) -> int:
+        """Take note of a status that is about to be sent; return the `epoch`."""
+        with self._lock:
+            self._sent[key_of(obj)] = _ours(status)
             return self._epoch
 
     def begin(self, namespace: str = "") -> None:
@@ -67,21 +80,24 @@ class Store:
             others = (key for key in self._gone if not _within(key, namespace))
             self._gone = {key: self._gone[key] for key in others}
 
-    def put(self, obj: Object, sent: int | None = None) -> bool:
-        """Take a newer version; say whether more than status has changed, which only we write.
+    def put(self, obj: Object, sent: int | None = None) -> Literal["", "status", "object"]:
+        """Take a newer version; say what others have changed: nothing, our part of status, or more.
 
         `sent`: it is the answer to a write that was sent in that `epoch`; None: the watch told it.
         """
         with self._lock:
             key, before = key_of(obj), self._objects.get(key_of(obj))
             if sent is not None and sent < self._of(key, self._began):
-                return False
+                return ""
             if self._is_gone(obj) or self._is_older(obj, before):
-                return False  # the late answer to a write of ours, or a late word of the watch
+                return ""  # the late answer to a write of ours, or a late word of the watch
             if sent is not None:
                 self._answered.add(key)
             self._take(obj)
-            return before is None or _without_status(before) != _without_status(obj)
+            if before is None or _without_status(before) != _without_status(obj):
+                return "object"
+            known = (_ours(before.get("status")), self._sent.get(key))
+            return "" if sent is not None or _ours(obj.get("status")) in known else "status"
 
     def remove(self, obj: Object) -> None:
         with self._lock:
@@ -107,6 +123,7 @@ class Store:
                 key = key_of(obj)
                 if key not in stays and not self._is_gone(obj):
                     self._take(obj)
+            self._sent = {key: self._sent[key] for key in self._sent.keys() & self._objects.keys()}
             after = {key: obj for key, obj in self._objects.items() if _within(key, namespace)}
             keys = before.keys() | after.keys()
             return {key for key in keys if _content(before.get(key)) != _content(after.get(key))}
@@ -136,6 +153,7 @@ class Store:
     def _drop(self, obj: Object) -> None:
         key = key_of(obj)
         self._objects.pop(key, None)
+        self._sent.pop(key, None)
         self._answered.discard(key)
         self._gone[key] = obj["metadata"]["uid"], _version(obj)
 
@@ -151,6 +169,16 @@ def _content(obj: Object | None) -> Object | None:
 def _without_status(obj: Object) -> Object:
     meta = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
     return {"metadata": meta, "spec": obj.get("spec")}
+
+
+def _ours(status: object) -> Object:
+    """Return a status without the conditions of other writers."""
+    listed = mapping(status).get("conditions") or []
+    return mapping(status) | {"conditions": [each for each in listed if each.get("type") in OURS]}
+
+
+def seniority(obj: Object) -> tuple[str, Key]:
+    return obj["metadata"].get("creationTimestamp") or "", key_of(obj)
 
 
 def key_of(obj: Object) -> Key:
@@ -216,7 +244,9 @@ class Informer:
         objects, version = self._source.list()
         if int(version) < self._newest or self._store.is_ahead_of(objects):
             self._say_set_back(version)
-        for key in self._store.replace(objects, version, self._namespace):
+        moved = self._store.replace(objects, version, self._namespace)
+        there = [key for key in map(key_of, self._store.objects()) if key in moved]
+        for key in (*there, *sorted(moved.difference(there))):
             self._queue.add(key)
         self._version, self._newest, self._told = version, int(version), 0
         self.synced = True
@@ -241,9 +271,13 @@ class Informer:
             return
         if kind == "DELETED":
             self._store.remove(obj)
-        elif not self._store.put(obj):
-            return  # our own report: to look again at once would undo every wait
-        self._queue.add(key_of(obj))
+            self._queue.add(key_of(obj))
+            return
+        moved = self._store.put(obj)  # nothing by our own report: to look again would undo every wait
+        if moved == "object":
+            self._queue.add(key_of(obj))
+        elif moved == "status":
+            self._queue.add_seldom(key_of(obj), *FALSE_STATUS_SECONDS)
 
     def _say_set_back(self, version: str) -> None:
         self._set_back()

@@ -20,6 +20,7 @@ import random
 import re
 import shutil
 import subprocess
+from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,6 +93,10 @@ class NotFound(KubeError):
 
 class NotServed(KubeError):
     """404 to a list: the API server does not know FargateProfiles."""
+
+
+class Terminating(KubeError):
+    """403: the namespace is going, and nothing new is made in it."""
 
 
 class WriteRefused(KubeError):
@@ -236,7 +241,8 @@ class Kube:
             self._call("POST", f"/apis/events.k8s.io/v1/namespaces/{meta['namespace']}/events", body=body)
         except KubeError as error:
             fields = {"object": f"{meta['namespace']}/{meta['name']}", "reason": reason, "message": str(error)}
-            log.warning('event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
+            level = logging.DEBUG if isinstance(error, Terminating) else logging.WARNING
+            log.log(level, 'event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
 
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
@@ -342,7 +348,8 @@ class Kube:
             raise KubeError(f"{method} {path}: {error}") from error
         finally:
             self._observe(method, code)
-        raise BY_STATUS.get(answer.status, KubeError)(f"{method} {path}: {_said(answer, text)}", answer.status)
+        kind = Terminating if _is_terminating(text) else BY_STATUS.get(answer.status, KubeError)
+        raise kind(f"{method} {path}: {_said(answer, text)}", answer.status)
 
 
 def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
@@ -416,6 +423,11 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
         certified = self._user and ("client-certificate" in self._user or "client-certificate-data" in self._user)
         if promised and not (got or certified):
             raise ConfigException(f"{promised[0]} of the kubeconfig's user gave no credentials")
+
+    def authority(self) -> str:
+        """Return the certificates of the current context's API server: PEM in base64, "" for none."""
+        folder = self._get_base_path(self._cluster.path)
+        return FileOrData(self._cluster, "certificate-authority", file_base_path=folder).as_data() or ""
 
     def _load_from_exec_plugin(self) -> bool:
         if "exec" not in self._user:
@@ -493,6 +505,20 @@ def eks_cluster() -> Named:
         return _named_in(merged.value) if merged else Named()
     except UNREADABLE:
         return Named()
+
+
+def authority() -> str:
+    """Return the certificates by which the API server that `connect` takes is known: PEM in base64.
+
+    "" for none, and where they can't be read: then it is `connect` that says so.
+    """
+    try:
+        if _in_cluster(SERVICE_ACCOUNT):
+            return b64encode((SERVICE_ACCOUNT / "ca.crt").read_bytes()).decode()
+        merged = KubeConfigMerger(_kubeconfig()).config
+        return _KubeconfigLoader(merged, config_base_path=None).authority()
+    except UNREADABLE:
+        return ""
 
 
 def named_by_arn(text: str) -> Named:
@@ -615,6 +641,15 @@ def _said(answer: Any, text: bytes) -> str:
         return f"{answer.status}: {json.loads(text)['message']}"
     except (ValueError, KeyError, TypeError):
         return f"{answer.status} {answer.reason}"
+
+
+def _is_terminating(text: bytes) -> bool:
+    """Say whether a refusal has the cause that the API server gives where a namespace is going."""
+    try:
+        causes = json.loads(text)["details"]["causes"]
+        return any(each.get("reason") == "NamespaceTerminating" for each in causes)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return False
 
 
 def _cut(text: str, limit: int) -> str:

@@ -1,11 +1,12 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each, trust policies.
+take them, messages without what differs in each and without pages of HTML, trust policies.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
 
 from __future__ import annotations
 
+import html
 import re
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
@@ -60,8 +61,31 @@ PASSING: tuple[tuple[str, str], ...] = (
 )
 
 
+_PAGE = r"(?is)<(!doctype\s+html|html|head|body)\b.*>\s*"
+_PAGE_CHARACTERS = 200  # of a page without a title
+
+
+def readable(text: str) -> str:
+    """Return a text with the title of a page of HTML in its place, as a proxy or load balancer answers.
+
+    Of a page without a title, the beginning of its text.
+    """
+    return re.sub(_PAGE, lambda page: _title(page[0]), text)
+
+
+def _title(page: str) -> str:
+    titled = re.search(r"(?is)<title\b[^>]*>(.*?)</title\s*>?", page)
+    words = titled[1] if titled else re.sub(r"(?is)<(style|script)\b.*?</\1\s*>?", " ", page)
+    told = " ".join(html.unescape(re.sub(r"<[^>]*>", " ", words)).split())
+    if titled and not told:
+        return _title(page.replace(titled[0], " "))
+    told = told or "a page without words"
+    return told if len(told) <= _PAGE_CHARACTERS else f"{told[:_PAGE_CHARACTERS]}..."
+
+
 def steady(text: str) -> str:
-    """Return a text of AWS without what differs each time: ids of requests, sessions, moments."""
+    """Return a text of AWS without what differs each time: ids of requests, sessions, moments; no page of HTML."""
+    text = readable(text)
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
     return " ".join(text.split()).strip(",; ")

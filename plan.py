@@ -50,7 +50,7 @@ from spec import (
     same_tag,
     timestamp,
     told_issues,
-    warning,
+    warnings,
 )
 
 T = TypeVar("T")
@@ -321,13 +321,12 @@ def released(c: Case, _found: bool) -> Report:
 
 
 def wrong_home(c: Case, _found: bool) -> Report:
-    there = f"The profile was made in {c.memory.made_in}"
-    here = f"this controller works in {c.home.cluster_arn}"
-    mend = (
-        "correct the controller's cluster or region, let the controller of that cluster have the "
-        "object, or set spec.deletionPolicy: Retain and delete it"
-    )
-    return refuse("WrongHome", f"{there}, {here}: {mend}.")
+    name, there = c.memory.profile_name or c.memory.create_name or c.who.base, c.memory.made_in
+    what = f"Profile {name} was made in {there} and stays there, this controller works in {c.home.cluster_arn}"
+    keep = "correct the controller's cluster or region, or let the controller of that cluster have the object"
+    leave = f"set spec.deletionPolicy: Retain and delete the object, which leaves {name} in {there}"
+    text = f"{what}: {keep}. Or {leave}; delete it there by hand if nobody needs it."
+    return refuse("WrongHome", text)
 
 
 def deletion_suspended(_c: Case, profile: Profile) -> Report:
@@ -682,7 +681,8 @@ _ROWS = (
     Row("to be made, the name is taken", lambda c: c.name_holder, name_taken),
     Row("owned, not as wanted, Recreate", lambda c: not_as_wanted(c, "Recreate"),
         lambda _, old: DeleteProfile(old, "to be made anew as the spec says (updatePolicy: Recreate)")),
-    Row("to be made", lambda c: c.spec, lambda c, spec: CreateProfile(c.target, spec, warning(spec, c.facts))),
+    Row("to be made", lambda c: c.spec,
+        lambda c, spec: CreateProfile(c.target, spec, tuple(warnings(c.home, c.settings, spec, c.facts)))),
 )  # fmt: skip
 PLAN: tuple[Row[Any], ...] = _ROWS  # whose rows have been checked one by one, each with its own type
 

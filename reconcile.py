@@ -22,6 +22,7 @@ from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
+from patterns import readable
 from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -42,6 +43,7 @@ from spec import (
     TagProfile,
     UntagProfile,
     controlled_by,
+    elsewhere,
     is_guarded,
     mapping,
     no_such,
@@ -113,6 +115,7 @@ class Pass:
     overlap: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
+    seen: bool = False  # enough to decide on
 
     @property
     def status(self) -> Object:
@@ -156,6 +159,7 @@ class Reconciler:
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._silenced: dict[Key, str] = {}  # why a status could not be written
         self._self: tuple[str, str, str] | None = None
+        self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
 
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
@@ -344,7 +348,7 @@ class Reconciler:
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory = remember(case)
+        p.memory, p.seen = remember(case), True
         if not case.hidden:  # else it is as it was seen last
             p.shown = shown_of(case.serving)
         if p.who.requested_at:
@@ -408,6 +412,9 @@ class Reconciler:
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
         asked, lost = asked_for(case, create.name), lost_before(case, p.status)
+        if p.memory.first_tried_at is None:
+            for each in create.warnings:
+                self._done(p, each.reason, each.message)
         self._aws.ready()  # before the mark: nothing is fetched between it and the create
         marked_in_time = self._mark(p, case, create, asked)
         if not marked_in_time:
@@ -416,9 +423,8 @@ class Reconciler:
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         self._done(p, asked.reason, f"{asked.message}{lost}{pods}")
-        if create.warning:
-            self._done(p, "RolePolicyMissing", create.warning)
-        return replace(report, message=f"{report.message}{pods} {create.warning}".rstrip())
+        said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
+        return replace(report, message=said)
 
     def _mark(self, p: Pass, case: Case, create: CreateProfile, asked: Report) -> bool:
         """Write into status that a create is about to be sent; say whether that went fast enough to send it."""
@@ -492,13 +498,13 @@ class Reconciler:
         self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, str(error)))
+        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, readable(str(error))))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
             p.cluster.leave(p.key)
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
-        return report_of(error, p.memory.first_tried_at, self._now(), held)
+        return replace(report_of(error, p.memory.first_tried_at, self._now(), held), blind=not p.seen)
 
     def _or_stall(self, p: Pass, report: Report) -> Report:
         """Let what time may mend stall the object once it has been waited for too long."""
@@ -527,7 +533,7 @@ class Reconciler:
     def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
         status = render_status(p.who, p.memory, p.shown, listed)
         if always or status != p.obj.get("status"):
-            sent = self._store.epoch
+            sent = self._store.sending(p.obj, status)
             p.obj = self._kube.patch_status(p.obj, status)
             self._store.put(p.obj, sent)
 
@@ -620,14 +626,22 @@ class Reconciler:
             home = self._home(name)
             if self._is_old(cluster):
                 self._read(name, cluster)
-            if not (cluster.view and cluster.view.found):
-                fields = {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)}
-                log.warning(LOGGED_SURVEY, fields)
+            if cluster.view and cluster.view.found:
+                self._compare(home)
+            else:
+                log.warning(LOGGED_SURVEY, {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)})
         except AwsError as error:
-            fields = {"cluster": name, "reason": error.reason, "message": str(error)}
-            log.warning(LOGGED_SURVEY, fields)
+            log.warning(LOGGED_SURVEY, {"cluster": name, "reason": error.reason, "message": readable(str(error))})
             return Requeue(retry=True)
         return Requeue()
+
+    def _compare(self, home: Home) -> None:
+        """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
+        if self.elsewhere is None and self._settings.authority:
+            text = elsewhere(home, self._settings, self._aws.cluster(home.cluster))
+            self.elsewhere = bool(text)
+            if text:
+                log.warning(LOGGED_SURVEY, {"cluster": home.cluster, "reason": "ClusterElsewhere", "message": text})
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each EKS cluster that was seen."""
@@ -688,5 +702,6 @@ class Store(Protocol):
 
     @property
     def epoch(self) -> int: ...
+    def sending(self, obj: Object, status: Object) -> int: ...
     def get(self, key: Key) -> Object | None: ...
     def put(self, obj: Object, sent: int) -> object: ...

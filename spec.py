@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 import textwrap
+from base64 import b64decode
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -28,6 +29,7 @@ from pydantic.alias_generators import to_camel
 from aws import (
     FARGATE_POLICY,
     FARGATE_PRINCIPAL,
+    ClusterFact,
     Facts,
     Profile,
     ProfileSpec,
@@ -41,6 +43,7 @@ FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
 OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
+OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
@@ -433,6 +436,7 @@ class Settings:
 
     `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
     all. `account` is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
+    `authority`: the certificates of the API server, as `aws.ClusterFact` has those of `cluster`.
     """
 
     cluster: str
@@ -444,6 +448,7 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     account: str = ""
     aws_profile: str = ""
+    authority: str = ""
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
@@ -525,13 +530,41 @@ OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
 TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
 
 
-def warning(spec: ProfileSpec, facts: Facts | None) -> str:
-    """Return what is unusual but may be meant, "" for nothing."""
+def warnings(home: Home, settings: Settings, spec: ProfileSpec, facts: Facts | None) -> Iterator[Objection]:
+    """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
+    if text := elsewhere(home, settings, facts.cluster if facts else None):
+        yield Objection("ClusterElsewhere", text)
     policies = facts.role.policies if facts and facts.role else None
-    if not policies or FARGATE_POLICY in policies:
+    if policies and FARGATE_POLICY not in policies:
+        mend = "pods start only if its other policies let them pull images"
+        yield Objection("RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}.")
+
+
+def elsewhere(home: Home, settings: Settings, cluster: ClusterFact | None) -> str:
+    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
+
+    "" where the two have a certificate in common, and where nothing is known of one of them.
+    """
+    theirs = certificates(cluster.authority) if cluster else frozenset()
+    ours = certificates(settings.authority) if home.cluster == settings.cluster else frozenset()
+    if not theirs or not ours or theirs & ours:
         return ""
-    mend = "pods start only if its other policies let them pull images"
-    return f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
+    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
+    why = "EKS names another certificate authority for it than the API server has"
+    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
+    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
+    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
+
+
+CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
+
+
+def certificates(bundle: str) -> frozenset[bytes]:
+    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
+    try:
+        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
+    except ValueError:
+        return frozenset()
 
 
 # What may be done, or said.
@@ -551,7 +584,7 @@ class Report:
 
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
     the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff.
+    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen.
     """
 
     phase: Phase
@@ -560,6 +593,7 @@ class Report:
     until: datetime | None = None
     about: str | None = None
     retry: bool = False
+    blind: bool = False
 
 
 @dataclass(frozen=True)
@@ -588,11 +622,11 @@ class RemoveFinalizer:
 
 @dataclass(frozen=True)
 class CreateProfile:
-    """Make the profile; `warning` is what is unusual about it but may be meant."""
+    """Make the profile; `warnings` say what is unusual about it but may be meant."""
 
     name: str
     spec: ProfileSpec
-    warning: str = ""
+    warnings: tuple[Objection, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,23 @@ from clusters import InFlight
 from kube import Key, Object
 from patterns import steady
 from plan import Case, failed_before, unusually_long
-from spec import BOOKKEEPING, CreateProfile, DeleteProfile, Identity, Memory, Phase, Report, mapping, refuse, timestamp
+from spec import (
+    BOOKKEEPING,
+    OURS,
+    CreateProfile,
+    DeleteProfile,
+    Identity,
+    Memory,
+    Phase,
+    Report,
+    mapping,
+    refuse,
+    timestamp,
+)
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
 TRUST_SECONDS = 15.0
 
-OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
 ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
 SHOWN = ("profileStatus", "createdAt", "health")
 
@@ -37,7 +48,8 @@ def conditions(old: Sequence[Object], who: Identity, report: Report, overlap: st
     before = {each["type"]: each for each in old}
     ready = before.get("Ready", {})
     # A look that failed does not unsay what the last look showed.
-    if not (report.retry and is_current(ready, who) and not who.deleting):
+    failed = report.retry or report.blind
+    if not (failed and is_current(ready, who) and not who.deleting):
         ready = condition("Ready", report.phase is Phase.READY, report, before, who, now)
     ours = [ready]
     if report.phase in {Phase.RECONCILING, Phase.STALLED}:
@@ -476,6 +488,11 @@ EVENTS: Mapping[str, Event] = {
         "Warning",
         "the role has policies, but not AmazonEKSFargatePodExecutionRolePolicy: its pods start "
         "only if the others let them pull images",
+    ),
+    "ClusterElsewhere": Event(
+        "Warning",
+        "the profile is made in an EKS cluster that is not the Kubernetes cluster of the object; "
+        "the note says what mends it",
     ),
     "ProfileLeft": Event(
         "Warning",

@@ -7,6 +7,7 @@ What it is not: what a key means, who works on it, and why it is due.
 from __future__ import annotations
 
 import heapq
+import itertools
 import threading
 from collections.abc import Callable
 
@@ -38,8 +39,9 @@ class WorkQueue:
 
     - A key waits at most once: adding it again only moves it earlier, never later.
     - A key in work is not handed out; if it was added meanwhile, `done` puts it back: no change is lost.
-    - The earliest due comes first, whoever added it. One lock, one heap, no helper thread: a waiting `get` promotes
-      what is due, so that tests step a clock and never sleep.
+    - The earliest due comes first, whoever added it; of those due at once the one that was added first.
+    - One lock, one heap, no helper thread: a waiting `get` promotes what is due, so that tests step a clock and never
+      sleep.
     """
 
     def __init__(self, monotonic: Callable[[], float], metrics: Metrics | None = None) -> None:
@@ -47,7 +49,9 @@ class WorkQueue:
         self._metrics["workqueue_depth"].set_function(self._depth)
         self._changed = threading.Condition()
         self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, Key]] = []
+        self._heap: list[tuple[float, int, Key]] = []
+        self._ordinal = itertools.count()
+        self._seldom: dict[Key, float] = {}  # when last due by `add_seldom`
         self._in_work: dict[Key, float] = {}  # since when
         self._closed = False
 
@@ -60,8 +64,19 @@ class WorkQueue:
             self._due[key] = due
             self._metrics["workqueue_adds_total"].inc()
             if key not in self._in_work:
-                heapq.heappush(self._heap, (due, key))
-                self._changed.notify()
+                self._push(due, key)
+
+    def add_seldom(self, key: Key, after: float, apart: float) -> None:
+        """Add the key for `after` seconds later, or `apart` seconds after it last came by this."""
+        now = self._monotonic()
+        with self._changed:
+            if self._closed:
+                return
+            self._seldom = {each: due for each, due in self._seldom.items() if due + apart > now}
+            last = self._seldom.get(key, now - apart)
+            due = last if last > now else max(now + after, last + apart)
+            self._seldom[key] = due
+            self.add(key, due - now)
 
     def get(self, wait: float = 0.0) -> Key | None:
         """Take the earliest key that is due, waiting up to `wait` seconds for one; None for none, and when closed."""
@@ -82,8 +97,7 @@ class WorkQueue:
         with self._changed:
             self._metrics["workqueue_work_duration_seconds"].observe(self._monotonic() - self._in_work.pop(key))
             if key in self._due:
-                heapq.heappush(self._heap, (self._due[key], key))
-                self._changed.notify()
+                self._push(self._due[key], key)
 
     def close(self) -> None:
         """Hand out nothing, and take nothing in, until `open`."""
@@ -105,10 +119,14 @@ class WorkQueue:
         with self._changed:
             return sum(due <= now for key, due in self._due.items() if key not in self._in_work)
 
+    def _push(self, due: float, key: Key) -> None:
+        heapq.heappush(self._heap, (due, next(self._ordinal), key))
+        self._changed.notify()
+
     def _pop(self) -> Key | None:
         now = self._monotonic()
         while self._heap and self._heap[0][0] <= now:
-            due, key = heapq.heappop(self._heap)
+            due, _, key = heapq.heappop(self._heap)
             if self._due.get(key) == due and key not in self._in_work:
                 del self._due[key]
                 self._in_work[key] = now

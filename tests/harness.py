@@ -156,6 +156,7 @@ class Bench:
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
             lambda reason: self.metrics["fargate_events_total"].labels(reason).inc(),
         )  # fmt: skip
+        self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
         replay = Replay(self.kube, self.api, self.namespace)
         self.informer = Informer(replay, self.store, self.queue, lambda: None, self.namespace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import socket
@@ -9,16 +10,19 @@ import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.e2e.support import ROOT, User, ok, profiles, token_of
 from tests.unit.test_manifests import namespaced_variant
+from tests.unit.test_spec import ONE, bundle
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import NewOperator
     from tests.e2e.controlplane import ControlPlane
+    from tests.e2e.support import Operator
     from tests.fakes.aws import World
 
 OWNER = "fargateprofiles.jicomusic.com/owner"
@@ -166,3 +170,31 @@ def test_users_with_the_built_in_roles_see_and_edit_objects_and_write_no_status(
         status = ("fargateprofiles.jicomusic.com", "--subresource=status")
         answers = [user.kubectl("auth", "can-i", verb, *status, f"--as={who}") for verb in ("update", "patch")]
         assert [answer.stdout.strip() for answer in answers] == ["no", "no"]
+
+
+def test_a_false_status_is_put_right_within_a_minute(user: User, aws: World, operator: Operator) -> None:
+    user.apply()
+    user.wait_ready()
+    before = (user.get() or {})["status"]
+    false = [{**each, "status": "False", "reason": "Refused"} for each in before["conditions"]]
+    change = json.dumps({"status": {"conditions": false, "profileArn": None}})
+    ok(user.kubectl("patch", "fp", "web", "--subresource=status", "--type=merge", "-p", change))
+    wait_for(lambda: (user.get() or {})["status"].get("profileArn"), 60, "status has the ARN again")
+    after = (user.get() or {})["status"]
+    for status in (before, after):
+        status["conditions"][0].pop("lastTransitionTime")
+    assert after == before
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_the_cluster_is_known_by_its_certificate_authority(
+    control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator, same: bool
+) -> None:
+    authority = base64.b64encode(control_plane.ca.read_bytes()).decode()
+    aws.set_certificate_authority(aws.cluster, authority if same else bundle(ONE))
+    operator = new_operator()
+    operator.start()
+    user.apply()
+    user.wait_ready()
+    assert ("ClusterElsewhere" in operator.said()) is not same
+    assert ("ClusterElsewhere" in ok(user.kubectl("get", "events"))) is not same

@@ -513,6 +513,11 @@ class World(Outsiders):
         with LOCK:
             self._eks.clusters[cluster].status = status
 
+    def set_certificate_authority(self, cluster: str, bundle: str) -> None:
+        """Set what DescribeCluster says of the certificates of the cluster's API server."""
+        with LOCK:
+            self._eks.clusters[cluster].certificate_authority = {"data": bundle}
+
     def remove_cluster(self, cluster: str) -> None:
         """Let a cluster be gone with all its profiles."""
         with LOCK:

@@ -121,6 +121,8 @@ class Checker:
         known = process.knows.setdefault(cluster, {})
         if isinstance(answer, ClientError):
             code, at = answer.response["Error"]["Code"], process.known_at.get((cluster, name), 0.0)
+            unlisted = call.operation == "ListFargateProfiles" and code != "ResourceNotFoundException"
+            process.look.unlisted = process.look.unlisted or unlisted
             forbidden, long_ago = "AccessDenied" in code, self.world.clock.elapsed >= at + BLIND_TURN_SECONDS
             if code == "ResourceNotFoundException" or forbidden or long_ago:
                 known.pop(name, None)  # what can't be seen keeps no turn
@@ -139,6 +141,7 @@ class Checker:
             s3_no_object_goes_before_its_profiles(self, change)
             if writer:
                 s7_ready_is_what_eks_has_shown(writer, change)
+                ready_is_not_unsaid_by_a_list_that_failed(writer, change)
                 finalizers_of_others_stay(writer, change)
         s1_no_profile_outlives_its_object(self)
 
@@ -386,6 +389,16 @@ def s7_ready_is_what_eks_has_shown(process: Process, change: Change) -> None:
     of_its_spec = now["observedGeneration"] == after["metadata"]["generation"] and meets(after["spec"], shown)
     if shown.get("status") != "ACTIVE" or shown["fargateProfileArn"] != status["profileArn"] or not of_its_spec:
         raise Violation("S7", f"{process.name} says ready, and EKS last showed it {shown or 'nothing'}")
+
+
+def ready_is_not_unsaid_by_a_list_that_failed(process: Process, change: Change) -> None:
+    """A pass that could not see what the cluster has leaves an object Ready that was, in the spec it has."""
+    before, after = ready_of(change.before), change.after
+    if after is None or "deletionTimestamp" in after["metadata"] or not process.look.unlisted:
+        return
+    current = before.get("observedGeneration") == after["metadata"]["generation"]
+    if before.get("status") == "True" and current and ready_of(after).get("status") != "True":
+        raise Violation("Ready", f"{process.name} unsays it by what it could not see")
 
 
 def finalizers_of_others_stay(process: Process, change: Change) -> None:

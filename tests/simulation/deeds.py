@@ -469,6 +469,12 @@ def _hide(world: World, stored: Stored, rand: random.Random) -> None:
     world.later(rand.choice((5.0, 60.0, 600.0)), lambda: world.hidden.discard(about))
 
 
+def _revoke_list(world: World, _place: Place, rand: random.Random) -> None:
+    """Take away the right to list profiles, for a while."""
+    world.unlisted = True
+    world.later(rand.choice((5.0, 60.0, 600.0)), lambda: setattr(world, "unlisted", False))
+
+
 def _admission(world: World, _place: Place, rand: random.Random) -> None:
     """Let a policy refuse what the processes write of finalizers or status, or a webhook undo it, for a while."""
     refuses, subresource = rand.random() < 0.5, rand.choice(("", "status"))
@@ -540,6 +546,7 @@ OUTSIDERS = (
     Other("cluster not active", _not_active),
     Other("fail next", _fail_next),
     Other("hide", _on_profile(_hide)),
+    Other("revoke list", _revoke_list),
     Other("no credentials", _no_credentials),
 )
 SERVERS = (

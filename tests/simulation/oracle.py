@@ -63,6 +63,19 @@ def silence(world: World) -> None:
         raise Violation("S6", f"a settled world is listed {made['ListFargateProfiles']} times, {most} would do")
 
 
+def truth_is_told(world: World) -> None:
+    """Falsify the status of a settled object and find it put right within a minute, though nobody else looks."""
+    for obj in world.api.objects(PLURAL)[:1]:
+        meta, conditions = obj["metadata"], obj["status"]["conditions"]
+        false = [{**each, "status": "False" if each["status"] == "True" else "True"} for each in conditions]
+        world.note("vandal", f"falsifies the status of {meta['namespace']}/{meta['name']}")
+        world.api.edit(PLURAL, meta["namespace"], meta["name"], {"status": {"conditions": false}})
+        world.run(60.0)
+        after = ready_of(world.api.peek(PLURAL, meta["namespace"], meta["name"]))
+        if after.get("status") != ready_of(obj)["status"]:
+            raise Violation("L1", f"{meta['namespace']}/{meta['name']} tells an untruth for a minute: {after}")
+
+
 def _asks(world: World, obj: Object) -> bool:
     """Say whether only EKS itself can judge the object's input, so that it is asked again and again."""
     spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}

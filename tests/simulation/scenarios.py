@@ -438,6 +438,15 @@ def set_back_for_good(world: World) -> None:
 
 
 @story
+def a_revoked_list(world: World) -> None:
+    made(world)
+    world.unlisted = True
+    world.run(world.resync_seconds + 20)
+    world.unlisted = False
+    world.run(30)
+
+
+@story
 def two_replicas_and_a_lease(world: World) -> None:
     world.elect = True
     world.resync_seconds = 40  # else most of what happens is that the Lease is renewed

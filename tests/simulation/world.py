@@ -112,6 +112,7 @@ class Look:
     mark: Object | None = None  # the object as the mark of a create left it
     proved: Object | None = None  # the object as its status was written last
     marked_at: float = 0.0
+    unlisted: bool = False  # EKS did not answer what there is
 
 
 class Process:
@@ -405,6 +406,7 @@ class World:
         self.calm = False  # faults have stopped
         self.performing: Call | None = None  # the call of a process that is being carried out
         self.hidden: set[str] = set()  # "cluster/profile" that may be listed, and not described
+        self.unlisted = False  # no cluster's profiles may be listed
         self.skews: dict[str, float] = {}  # seconds by which the clock of a process is ahead
         self.restores = 0  # of etcd
         self.api.may_list_pods = True
@@ -457,6 +459,8 @@ class World:
     def ask_account(self, method: str, request: Object, about: str) -> Object:
         if method == "describe_fargate_profile" and about in self.hidden:
             raise refused("DescribeFargateProfile", "AccessDeniedException", 403, "You are not authorized to see it")
+        if method == "list_fargate_profiles" and self.unlisted:
+            raise refused("ListFargateProfiles", "AccessDeniedException", 403, "You are not authorized to list them")
         return self.account.ask(method, request)
 
     def effect(self, process: Process, call: Call) -> Any:
@@ -589,6 +593,7 @@ class World:
             complaints = oracle.complaints(self)
             if not complaints:
                 oracle.silence(self)
+                oracle.truth_is_told(self)
                 return
         raise Violation("L1", "; ".join(complaints))
 
@@ -597,6 +602,7 @@ class World:
         self.calm = True
         self.api.cached = self.api.admit = None
         self.hidden.clear()
+        self.unlisted = False
         self.manners.updating.clear()
         self.manners.fail_creates.clear()
         self.manners.fail_deletes.clear()

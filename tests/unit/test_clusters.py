@@ -14,12 +14,14 @@ from clusters import (
     PLACE_SECONDS,
     POLL_MOST_SECONDS,
     Cluster,
+    Clusters,
     Flight,
     Reading,
     Stirred,
     View,
     describe,
 )
+from kube import Key
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Clock
@@ -345,3 +347,19 @@ def test_a_cluster_of_which_something_is_known_is_remembered(known: Cluster) -> 
 @pytest.mark.parametrize("known", [Cluster(), Cluster(view=View(False, {}, 0.0)), Cluster(reading=Reading(0.0))])
 def test_a_cluster_that_is_not_there_is_forgotten(known: Cluster) -> None:
     assert known.forgettable
+
+
+def test_who_finds_a_cluster_occupied_is_woken_in_the_order_in_which_it_came() -> None:
+    woken: list[Key] = []
+    clusters = Clusters(woken.append)
+    keys = [("default", name) for name in ("z2", "z6", "a", "z2")]
+
+    def work(cluster: Cluster) -> None:
+        cluster.view = view(profile())
+        for key in keys:
+            assert clusters.alone_in("demo", key, lambda _: "in") is None
+
+    clusters.alone_in("demo", ("default", "z1"), work)
+    for _ in range(4):
+        clusters.alone_in("demo", woken[-1], lambda _: None)
+    assert woken == keys[:3]

@@ -157,11 +157,49 @@ def test_what_was_deleted_may_be_made_again_even_in_a_restored_past() -> None:
     assert version(store.get(WEB)) == "4"
 
 
-def test_a_report_of_our_own_is_stored_and_wakes_nobody() -> None:
+def conditions(*kinds: str, **more: Any) -> Obj:
+    return {"conditions": [{"type": kind, **more} for kind in kinds]}
+
+
+@pytest.mark.parametrize("watch_first", [True, False])
+def test_a_report_of_our_own_is_stored_and_wakes_nobody(watch_first: bool) -> None:
     store = Store()
     store.put(seen(version=1, spec={"a": 1}))
-    assert not store.put(seen(version=2, spec={"a": 1}, status={"ready": True}))
+    sent = store.sending(seen(), conditions("Ready"))
+    told: list[int | None] = [None, sent, None] if watch_first else [sent, None]
+    for by in told:
+        assert store.put(seen(version=2, spec={"a": 1}, status=conditions("Ready")), by) == ""
     assert version(store.get(WEB)) == "2"
+
+
+@pytest.mark.parametrize("status", [conditions("Ready", status="False"), {"profileArn": "a"}, {}, None])
+def test_a_status_that_this_process_has_not_sent_is_told_apart_and_once(status: Obj | None) -> None:
+    store = Store()
+    store.put(seen(version=1, status=conditions("Ready")))
+    store.put(seen(version=2, status=conditions("Ready", status="True")), store.sending(seen(), conditions("Ready")))
+    assert store.put(seen(version=3, status=status)) == "status"
+    assert store.put(seen(version=4, status=status)) == "", "it was told"
+
+
+def test_conditions_of_other_writers_are_none_of_ours() -> None:
+    store = Store()
+    store.put(seen(version=1, status=conditions("Ready")))
+    assert store.put(seen(version=2, status=conditions("Ready", "Theirs"))) == ""
+    assert store.put(seen(version=3, status=conditions("Theirs", "Ready"))) == ""
+    assert store.put(seen(version=4, status=conditions("Theirs"))) == "status"
+
+
+def test_what_was_sent_for_an_object_that_is_gone_is_forgotten() -> None:
+    store = Store()
+    store.put(seen(version=1))
+    store.sending(seen(), conditions("Ready"))
+    store.remove(seen(version=2))
+    store.put(seen(version=3, uid="another"))
+    assert store.put(seen(version=4, uid="another", status=conditions("Ready"))) == "status"
+    store.sending(seen(), conditions("Stalled"))
+    relisted(store, at=9)
+    relisted(store, seen(version=10), at=10)
+    assert store.put(seen(version=11, status=conditions("Stalled"))) == "status"
 
 
 @pytest.mark.parametrize(
@@ -186,6 +224,7 @@ class Source:
     api: ApiServer
     lists: int = 0
     down: bool = False
+    cut: bool = False  # the connection has broken since the last session
     told_all: bool = False
 
     def list(self) -> tuple[list[Obj], str]:
@@ -195,6 +234,9 @@ class Source:
         return self.api.objects("fargateprofiles"), self.api.resource_version
 
     def watch(self, version: str) -> Iterator[tuple[str, Obj]]:
+        if self.cut:
+            self.cut = False
+            raise kube.KubeError("reset")
         try:
             events = self.api.events_since("fargateprofiles", version)
         except Expired as error:
@@ -447,6 +489,7 @@ def test_whatever_happens_the_store_ends_as_the_server_has_it_and_every_key_that
             case "set back":
                 first, last = worlds.first_version, int(worlds.api.resource_version)
                 worlds.api.set_back(str(data.draw(st.integers(first, last))))
+                worlds.source.cut = True  # else one that has come to the very same version again passes for the old one
             case "look":
                 worlds.run()
                 now = {obj["metadata"]["name"]: obj for obj in worlds.api.objects("fargateprofiles")}
@@ -547,6 +590,38 @@ def test_a_list_tells_only_of_objects_that_differ_so_that_no_wait_is_undone(chan
     before: Obj = {"version": 5, "spec": {"a": 1}, "status": {"ours": True}}
     assert relisted(store, seen(**before), seen("db", 5), at=5) == {WEB, DB}
     assert relisted(store, seen(**before | change), seen("db", 5), at=8) == ({WEB} if told else set())
+
+
+def test_a_list_is_looked_at_from_the_eldest_on_and_by_name_where_two_are_as_old() -> None:
+    source, informer, queue = scripted([bookmark(101)])
+    made = {"z3": "2026-11-22T08:00:00Z", "b": "2026-11-22T09:00:00Z", "a": "2026-11-22T09:00:00Z", "new": "2026-11-23"}
+    source.listed = [seen(name, creationTimestamp=made[name]) for name in ("a", "new", "z3", "b")]
+    informer.run_once()
+    assert [name for _, name in islice(iter(queue.get, None), 9)] == ["z3", "a", "b", "new"]
+
+
+def test_a_thousand_reports_of_our_own_make_no_pass_though_the_watch_is_faster_than_each_answer(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.run()
+    worlds.queued()
+    for number in range(1000):
+        obj = worlds.store.get(WEB)
+        assert obj
+        status = conditions("Ready", message=str(number)) | {"observedGeneration": 1}
+        sent = worlds.store.sending(obj, status)
+        answer = worlds.api.edit("fargateprofiles", *WEB, {"status": status})
+        worlds.run()
+        worlds.store.put(answer, sent)
+    assert worlds.queue.next_due() is None
+
+
+def test_a_false_status_is_looked_at_after_half_a_minute_and_never_at_once(worlds: Worlds) -> None:
+    worlds.apply()
+    worlds.run()
+    worlds.queued()
+    worlds.api.edit("fargateprofiles", *WEB, {"status": conditions("Ready")})
+    worlds.run()
+    assert worlds.queue.next_due() == worlds.clock.monotonic() + 30
 
 
 def test_a_wait_goes_on_over_a_new_list(worlds: Worlds) -> None:

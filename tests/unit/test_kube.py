@@ -581,14 +581,27 @@ def test_a_note_that_fits_is_told_whole(api: ApiServer, edge: Kube, note: str) -
     assert api.objects("events")[0]["note"] == note
 
 
-def test_an_event_into_a_namespace_that_is_going_fails_nothing(
+def test_an_event_into_a_namespace_that_is_going_fails_nothing_and_is_no_warning_a_piece(
     api: ApiServer, edge: Kube, caplog: pytest.LogCaptureFixture
 ) -> None:
     obj = apply(api, finalizers=["a/b"])
     api.delete("namespaces", "", "default")
+    caplog.set_level("DEBUG", logger="fargate")
     tell(edge, obj)
     assert api.objects("events") == []
-    assert "event lost object=default/web reason=Created" in caplog.text
+    (lost,) = (each for each in caplog.records if each.getMessage().startswith("event lost object=default/web"))
+    assert lost.levelname == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    "said", ["denied", [], {"details": None}, {"details": {"causes": ["odd"]}}, {"details": {"causes": [{}]}}]
+)
+def test_an_event_that_is_refused_for_another_reason_is_a_warning(
+    reach: Callable[..., Kube], api: ApiServer, caplog: pytest.LogCaptureFixture, said: Any
+) -> None:
+    with Raw(plain(json.dumps(said).encode(), "403 Forbidden")) as raw:
+        tell(reach(raw.url), apply(api))
+    assert [each.levelname for each in caplog.records if "event lost" in each.getMessage()] == ["WARNING"]
 
 
 @pytest.mark.parametrize("fault", [500, 403, "drop"])

@@ -165,6 +165,23 @@ def test_a_create_that_is_refused_when_its_turn_comes_is_asked_for_once(b: Bench
     assert b.manners.count("CreateFargateProfile") == 2
 
 
+def creates(b: Bench) -> list[str]:
+    return [call.params["profile"] for call in b.manners.writes() if call.operation == "CreateFargateProfile"]
+
+
+def test_objects_of_one_list_stand_in_line_by_age_then_by_name_and_who_comes_later_stands_behind(b: Bench) -> None:
+    b.apply("eldest", suspend=True)
+    b.clock.elapsed += 1
+    b.apply("z9")
+    b.clock.elapsed += 1
+    for name in ("b", "c", "a"):
+        b.apply(name)
+    b.run(5)
+    b.edit("eldest", suspend=None)
+    b.run(400)
+    assert creates(b) == ["z9", "a", "b", "c", "eldest"]
+
+
 def test_the_next_in_line_goes_at_once_when_a_profile_has_settled(b: Bench) -> None:
     b.apply("first")
     b.run(1)
@@ -619,6 +636,9 @@ def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Ben
     b.start()
     b.run(30)
     assert b.reason() == "WrongHome"
+    there = b.get()["status"]["clusterArn"]
+    assert b.message().startswith(f"Profile web was made in {there} and stays there")
+    assert f"leaves web in {there}" in b.message()
     b.delete()
     b.run(60)
     assert b.reason() == "WrongHome"

@@ -281,3 +281,50 @@ def test_a_mended_world_is_noticed_by_itself(b: Bench) -> None:
     iam.put_role_policy(RoleName="late", PolicyName="pull", PolicyDocument=json.dumps(pull))
     b.run(200)
     assert b.ready()
+
+
+# What may not be looked at any more
+
+UNLISTED = "User is not authorized to perform: eks:ListFargateProfiles"
+
+
+def revoke_list(b: Bench) -> None:
+    """Take the permission to list away for good, and let two resyncs pass."""
+    b.manners.fail("ListFargateProfiles", fake.error("AccessDeniedException", 403, UNLISTED), times=1000)
+    b.run(1200)
+
+
+def test_a_revoked_list_leaves_ready_as_it_was_seen_last_and_is_said_by_stalled(b: Bench) -> None:
+    b.settle()
+    since = b.condition()["lastTransitionTime"]
+    revoke_list(b)
+    assert b.ready()
+    assert b.condition()["lastTransitionTime"] == since
+    assert b.reason() == "Active"
+    assert b.condition("Stalled")["reason"] == "AccessDenied"
+    assert "eks:ListFargateProfiles" in b.condition("Stalled")["message"]
+    assert b.events("Warning") == ["Refused"], "told once"
+    b.manners.heal()
+    b.run(700)
+    assert b.ready()
+    assert not b.stalled()
+    assert b.events().count("Created") == 1
+    assert "Active" not in b.events(), "it has been ready all along"
+
+
+def test_a_revoked_list_does_not_make_an_edit_ready_that_nobody_has_looked_at(b: Bench) -> None:
+    b.settle()
+    revoke_list(b)
+    b.edit(tags={"team": "a"})
+    b.run(1200)
+    assert not b.ready()
+    assert b.reason() == "AccessDenied"
+
+
+def test_what_was_seen_and_may_not_be_mended_takes_ready_away(b: Bench) -> None:
+    b.settle(tags={"team": "a"})
+    b.world.strip_tags("demo", "web", ["team"])
+    b.manners.fail("TagResource", fake.error("AccessDeniedException", 403, "no"), times=1000)
+    b.run(1200)
+    assert not b.ready()
+    assert b.reason() == "AccessDenied"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -25,6 +26,7 @@ from spec import (
     InvalidSpec,
     Limits,
     Memory,
+    Objection,
     Resource,
     Settings,
     controlled_by,
@@ -33,7 +35,7 @@ from spec import (
     owner_of,
     same_tag,
     timestamp,
-    warning,
+    warnings,
 )
 from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
 
@@ -506,11 +508,49 @@ def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> 
 )
 def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[str] | None, warns: bool) -> None:
     known = None if policies is None else frozenset(policies)
-    assert bool(warning(SPEC, role(policies=known))) == warns
+    assert [each.reason for each in warned(role(policies=known))] == ["RolePolicyMissing"] * warns
 
 
 def test_nobody_is_warned_of_what_is_not_known() -> None:
-    assert warning(SPEC, None) == warning(SPEC, replace(GOOD, role=None)) == ""
+    assert warned(None) == warned(replace(GOOD, role=None)) == []
+
+
+ONE, TWO, THREE = (b64encode(bytes([number]) * 50).decode() for number in (1, 2, 3))
+
+
+def bundle(*certificates: str, before: str = "", end: str = "\n") -> str:
+    """Return a bundle as EKS and kubeconfigs have it."""
+    texts = [f"-----BEGIN CERTIFICATE-----{end}{each}{end}-----END CERTIFICATE-----{end}" for each in certificates]
+    return b64encode((before + "".join(texts)).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "warns"),
+    [
+        (bundle(ONE), bundle(ONE), False),
+        (bundle(ONE), bundle(TWO), True),
+        (bundle(ONE, TWO), bundle(TWO, THREE), False),
+        (bundle(ONE), bundle(ONE[:20] + "\n" + ONE[20:], before="subject=kubernetes\n", end="\r\n"), False),
+        ("", bundle(TWO), False),
+        (bundle(ONE), "", False),
+        (bundle(ONE), bundle(), False),
+        (bundle(ONE), "no base64", False),
+        (bundle(ONE), bundle("abc"), False),
+        ("\u00e9", bundle(TWO), False),
+    ],
+)
+def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_no_certificate(
+    ours: str, theirs: str, warns: bool
+) -> None:
+    facts = replace(GOOD, cluster=replace(GOOD.cluster or ClusterFact(), authority=theirs))
+    own = Settings("demo", authority=ours)
+    assert [each.reason for each in warned(facts, own)] == ["ClusterElsewhere"] * warns
+    assert warned(facts, replace(own, cluster="main")) == [], "only the one that the controller was started for"
+    assert warned(replace(facts, cluster=None), own) == []
+
+
+def warned(facts: Facts | None, own: Settings | None = None) -> list[Objection]:
+    return [*warnings(HOME, own or Settings("demo"), SPEC, facts)]
 
 
 # Preflight: whom a role trusts. A check is never stricter than AWS itself.

@@ -17,12 +17,16 @@ from typing import Any
 import pytest
 
 import aws
+import config
+import kube
 from controller import main
-from kube import Command, Kube, KubeError, connect, eks_cluster
+from kube import Command, Kube, KubeError, authority, connect, eks_cluster
 from spec import CONTROLLER_KEY
+from tests.fakes import aws as fake
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.harness import Bench
 from tests.unit.test_commands import GOOD
+from tests.unit.test_spec import ONE, TWO, bundle
 
 ARN = "arn:aws:eks:us-east-1:999999999999:cluster/demo"
 OURS = "123456789012"  # the account that the stand-in for AWS is
@@ -163,6 +167,128 @@ def test_another_cluster_than_the_kubeconfig_s_is_that_of_a_hub_and_legitimate(
     foreign.world.add_cluster("workload")
     assert main(["export", "--cluster=workload"], {}) == 0
     assert f"workload in us-east-1 of account {OURS}" in capsys.readouterr().err
+
+
+# Another cluster
+
+
+@pytest.fixture
+def wrong(b: Bench) -> Bench:
+    """Let the API server have another certificate authority than EKS's cluster demo."""
+    b.world.set_certificate_authority("demo", bundle(TWO))
+    b.settings = replace(b.settings, authority=bundle(ONE))
+    b.start()
+    return b
+
+
+def survey(b: Bench) -> None:
+    """Look at the cluster itself, as the leader does when it starts to act, and for 30 minutes."""
+    b.queue.add(("", "demo"))
+    b.run(1800)
+
+
+def test_a_cluster_that_is_not_the_one_of_the_api_server_is_told_once_in_log_and_metric(
+    wrong: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    survey(wrong)
+    (told,) = (each for each in caplog.records if "ClusterElsewhere" in each.getMessage())
+    assert told.levelname == "WARNING"
+    for word in ("demo in us-east-1", "--cluster-is-elsewhere", "certificate authority"):
+        assert word in told.getMessage()
+    assert wrong.metrics.registry.get_sample_value("fargate_cluster_is_elsewhere") == 1
+    assert wrong.manners.count("DescribeCluster") == 1, "one call a process"
+
+
+def test_each_object_for_which_a_profile_is_about_to_be_made_there_says_so_and_others_do_not(wrong: Bench) -> None:
+    wrong.world.add_cluster("other")
+    wrong.manners.fail("CreateFargateProfile", fake.error("ThrottlingException", 429, "slow"), times=3)
+    wrong.apply()
+    wrong.apply("there", clusterName="other")
+    wrong.run(30)
+    assert wrong.events("Warning", "web") == ["ClusterElsewhere"], "however often the create is tried"
+    assert wrong.events("Warning", "there") == []
+    wrong.run(200)
+    wrong.edit(tags={"team": "a"})
+    wrong.run(60)
+    assert wrong.ready()
+    assert wrong.events("Warning") == ["ClusterElsewhere"], "what serves is not made"
+
+
+def test_while_the_profile_is_made_its_object_names_the_mend(wrong: Bench) -> None:
+    wrong.apply()
+    wrong.run(10)
+    assert wrong.reason() == "Creating"
+    assert "--cluster-is-elsewhere" in wrong.message()
+
+
+@pytest.mark.parametrize("unknown", ["ours", "theirs", "denied", "same"])
+def test_where_an_authority_is_not_known_or_is_the_same_nothing_is_said(
+    wrong: Bench, caplog: pytest.LogCaptureFixture, unknown: str
+) -> None:
+    if unknown == "ours":
+        wrong.settings = replace(wrong.settings, authority="")
+    elif unknown == "denied":
+        wrong.manners.fail("DescribeCluster", fake.error("AccessDeniedException", 403, "no"), times=1000)
+    else:
+        wrong.world.set_certificate_authority("demo", bundle(ONE, TWO) if unknown == "same" else "")
+    wrong.start()
+    wrong.apply()
+    survey(wrong)
+    assert wrong.ready()
+    assert wrong.events("Warning") == []
+    assert [each.getMessage() for each in caplog.records if each.levelname == "WARNING"] == []
+    assert wrong.metrics.registry.get_sample_value("fargate_cluster_is_elsewhere") == 0
+
+
+def test_plan_says_for_a_foreign_kubeconfig_what_the_controller_says_and_a_flag_silences_both(
+    b: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    b.world.set_certificate_authority("demo", bundle(TWO))
+    with serve(b.api) as server:
+        known = json.loads(kubeconfig(server.url, tmp_path / "config").read_text())
+        known["clusters"][0]["cluster"]["certificate-authority-data"] = bundle(ONE)
+        (tmp_path / "config").write_text(json.dumps(known))
+        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+        (tmp_path / "web.yaml").write_text(json.dumps(b.manifest()))
+        ask = ["plan", "-f", str(tmp_path / "web.yaml"), *SAME]
+        assert main(ask, {}) == 0
+        assert "is not the Kubernetes cluster that the objects are in" in capsys.readouterr().out
+        assert main([*ask, "--cluster-is-elsewhere"], {}) == 0
+        assert capsys.readouterr().out == "create    default/web  profile web.\nPlan: 1 create.\n"
+    assert config.settings(config.configure(SAME, {})).authority == bundle(ONE)
+    assert config.settings(config.configure([*SAME, "--cluster-is-elsewhere"], {})).authority == ""
+
+
+@pytest.mark.parametrize("kind", ["data", "file", "file beside", "none", "missing", "no kubeconfig"])
+def test_the_authority_is_the_one_that_the_kubeconfig_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, kind: str
+) -> None:
+    pem = base64.b64decode(bundle(ONE))
+    (tmp_path / "ca.crt").write_bytes(pem)
+    says = {
+        "data": {"certificate-authority-data": bundle(ONE)},
+        "file": {"certificate-authority": str(tmp_path / "ca.crt")},
+        "file beside": {"certificate-authority": "ca.crt"},
+        "missing": {"certificate-authority": "missing.crt"},
+    }.get(kind, {})
+    known = json.loads(kubeconfig("https://127.0.0.1:1", tmp_path / "config").read_text())
+    known["clusters"][0]["cluster"] |= says
+    (tmp_path / "config").write_text(json.dumps(known))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / ("none" if kind == "no kubeconfig" else "config")))
+    known_to_be = pem if kind in {"data", "file", "file beside"} else b""
+    assert base64.b64decode(authority()) == known_to_be
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_in_a_pod_the_authority_is_the_one_of_its_service_account(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, there: bool
+) -> None:
+    monkeypatch.setattr(kube, "SERVICE_ACCOUNT", tmp_path)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    (tmp_path / "token").write_text("t")
+    if there:
+        (tmp_path / "ca.crt").write_bytes(base64.b64decode(bundle(ONE)))
+    assert authority() == (bundle(ONE) if there else "")
 
 
 # Blanks in an id

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import steady
+from patterns import readable, steady
 from tests.fakes.aws import Answer, Fault, error
 from tests.harness import Bench, bench
 
@@ -98,6 +98,50 @@ TEXTS = {
         "<botocore.awsrequest.AWSHTTPSConnection object>: Failed to establish a new connection",
     ),
 }
+PAGE = "<html><head><title>{0}</title></head>\r\n<body><center><h1>{0}</h1></center><hr>nginx</body></html>\r\n"
+# What stands between us and AWS answers, and what is left of it.
+PAGES = {
+    "nginx": (PAGE.format("503 Service Unavailable"), "503 Service Unavailable"),
+    "a load balancer": (PAGE.format("502 Bad Gateway").upper(), "502 BAD GATEWAY"),
+    "a proxy": (
+        '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "http://www.w3.org/TR/html4/strict.dtd">\n'
+        "<HTML><HEAD><META HTTP-EQUIV=a><TITLE>ERROR: The request &amp; URL\n could not be retrieved</TITLE></HEAD>",
+        "ERROR: The request & URL could not be retrieved",
+    ),
+    "without a title": (
+        "<body><style>a {b: c}</style><script>if (1 < 2) {}</script><h1>Blocked</h1><p>by <b>policy</b> 7</p></body>",
+        "Blocked by policy 7",
+    ),
+    "with an empty title": ("<html><title> </title><body>Blocked</body></html>", "Blocked"),
+    "without a title, long": (f"<html>{'blocked ' * 100}</html>", f"{'blocked ' * 25}..."),
+    "without a word": ("<html><body><img src=a></body></html>", "a page without words"),
+    "cut off": ("<html><head><title>504 Gateway Time-out</title></head><body><h", "504 Gateway Time-out<h"),
+}
+
+
+@pytest.mark.parametrize(("page", "left"), PAGES.values(), ids=PAGES)
+def test_of_a_page_of_html_its_title_is_left_and_what_stands_around_it(page: str, left: str) -> None:
+    text = f"ListFargateProfiles answered 503: {page}. It is tried again by itself."
+    cut = f"ListFargateProfiles answered 503: {left}. It is tried again by itself."
+    assert readable(text) == cut
+    assert steady(text) == " ".join(cut.split())
+
+
+def test_a_proxy_s_page_is_shown_and_logged_by_its_title(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """Botocore itself takes those of 5xx for no answer that start with <html>, and shows all others whole."""
+    page = PAGE.format("403 Forbidden").upper().encode()
+
+    def respond(_service: str, _answer: Answer) -> Answer:
+        return 403, {"Content-Type": "text/html"}, page
+
+    b.manners.fail("ListFargateProfiles", Fault("page", respond=respond), times=1000)
+    b.queue.add(("", "demo"))
+    b.apply()
+    b.run(30)
+    assert b.message().startswith("ListFargateProfiles answered 403: 403 FORBIDDEN. That is no answer of AWS: ")
+    assert "answered 403: 403 FORBIDDEN. That" in caplog.text and "<" not in caplog.text
+
+
 SAME_EACH_TIME = (
     NAMED,
     TAKEN,

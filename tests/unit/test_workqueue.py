@@ -196,6 +196,46 @@ def test_the_earliest_due_comes_first_whoever_added_it(queue: WorkQueue, clock: 
     assert drain(queue) == [B, C, A]
 
 
+def test_of_keys_due_at_the_same_moment_the_first_added_comes_first(queue: WorkQueue) -> None:
+    for key in (C, A, B):
+        queue.add(key)
+    assert drain(queue) == [C, A, B]
+
+
+def test_what_is_added_seldom_comes_once_a_minute_however_often_it_is_added(queue: WorkQueue, clock: Clock) -> None:
+    came = []
+    for second in range(600):
+        clock.elapsed = second
+        queue.add_seldom(A, 30, 60)
+        came += [second] * len(drain(queue))
+    assert came == [*range(30, 600, 60)]
+
+
+def test_what_is_added_seldom_waits_for_no_other_key_and_not_for_what_was_long_ago(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    queue.add_seldom(A, 30, 60)
+    queue.add_seldom(B, 20, 60)
+    assert queue.next_due() == clock.monotonic() + 20
+    clock.elapsed = 30
+    assert drain(queue) == [B, A]
+    clock.elapsed = 100
+    queue.add_seldom(A, 30, 60)
+    assert queue.next_due() == clock.monotonic() + 30
+
+
+def test_an_earlier_look_is_not_put_off_and_a_closed_queue_takes_nothing_seldom(queue: WorkQueue, clock: Clock) -> None:
+    queue.add(A, 5)
+    queue.add_seldom(A, 30, 60)
+    assert queue.next_due() == clock.monotonic() + 5
+    queue.close()
+    queue.add_seldom(B, 30, 60)
+    queue.open()
+    queue.add_seldom(B, 30, 60)
+    clock.elapsed = 30
+    assert drain(queue) == [A, B]
+
+
 def test_a_key_in_work_does_not_hold_up_the_others(queue: WorkQueue) -> None:
     queue.add(A)
     queue.get()

@@ -200,3 +200,81 @@ def test_conditions_are_read_as_others_may_write_them(
     b.run(100)
     assert b.ready()
     assert "a bug" not in caplog.text
+
+
+# A status that somebody else has written
+
+
+def falsify(b: Bench, **change: str) -> None:
+    """Write a false status by hand."""
+    listed = [{**each, **change} for each in b.get()["status"]["conditions"]]
+    b.api.edit("fargateprofiles", "default", "web", {"status": {"conditions": listed, "profileStatus": "DELETING"}})
+
+
+def reports(b: Bench) -> int:
+    """Return how often the controller has written status."""
+    return sum(request.path.endswith("/status") for request in b.api.writes())
+
+
+@pytest.mark.parametrize("change", [{"status": "False"}, {"reason": "Refused"}, {"message": "It is fine."}])
+def test_a_false_status_is_put_right_within_a_minute_and_not_at_once(b: Bench, change: dict[str, str]) -> None:
+    b.settle()
+    before = b.get()["status"]
+    falsify(b, **change)
+    b.run(25)
+    assert b.get()["status"] != before, "the watch may be faster than the answer to a write of ours"
+    b.run(30)
+    after = b.get()["status"]
+    for status in (before, after):
+        status["conditions"][0].pop("lastTransitionTime")
+    assert after == before
+
+
+def test_a_status_that_was_emptied_is_there_again_within_a_minute(b: Bench) -> None:
+    b.settle()
+    before = b.get()["status"]
+    b.api.edit("fargateprofiles", "default", "web", {"status": dict.fromkeys(before)})
+    b.run(55)
+    assert b.ready()
+    assert b.get()["status"].keys() == before.keys()
+
+
+def test_who_writes_a_false_status_each_second_makes_one_write_of_ours_a_minute(b: Bench) -> None:
+    b.settle()
+    before = reports(b)
+    for _ in range(300):
+        falsify(b, status="False")
+        b.run(1)
+    assert 4 <= reports(b) - before <= 6
+
+
+def test_a_watch_that_is_faster_than_our_own_answers_makes_no_pass(b: Bench) -> None:
+    b.run(1)
+    b.trip = b.informer.run_once
+    b.settle()
+    due = b.queue.next_due()
+    assert due is not None
+    assert due - b.clock.monotonic() > 400, "the next look is the resync"
+    passes = b.metrics.registry.get_sample_value("workqueue_work_duration_seconds_count", {"name": "fargateprofile"})
+    b.run(120)
+    assert passes == b.metrics.registry.get_sample_value(
+        "workqueue_work_duration_seconds_count", {"name": "fargateprofile"}
+    )
+
+
+def test_a_condition_of_another_writer_makes_no_pass_and_stays(b: Bench) -> None:
+    b.settle()
+    due = b.queue.next_due()
+    theirs = {
+        "type": "Audited",
+        "status": "True",
+        "reason": "Done",
+        "message": "",
+        "lastTransitionTime": "2026-11-22T08:00:00Z",
+    }
+    b.api.edit(
+        "fargateprofiles", "default", "web", {"status": {"conditions": [*b.get()["status"]["conditions"], theirs]}}
+    )
+    b.run(60)
+    assert b.queue.next_due() == due
+    assert b.condition("Audited")
