@@ -20,6 +20,7 @@ from ipaddress import ip_address
 from typing import Any, NamedTuple, NoReturn
 
 import kube
+from kube import LABEL, LABEL_KEY
 from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
@@ -127,8 +128,6 @@ scope, log_format, log_level = like("own|any"), like("text|json"), like("debug|i
 # A selector of labels, by the grammar of Kubernetes (labels.Parse of apimachinery).
 
 TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|\Z)")
-LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = rf"((?=[^/]{{1,253}}/){kube.SUBDOMAIN}/)?{LABEL}"
 
 
 class Unparsable(ValueError):
@@ -158,14 +157,14 @@ def selector(text: str) -> str:
     while tokens.ahead:
         requirement(tokens)
         if tokens.ahead and tokens.take(",", "a comma") and not tokens.ahead:
-            tokens.take(KEY, "the key of a label")
+            tokens.take(LABEL_KEY, "the key of a label")
     return text
 
 
 def requirement(tokens: Tokens) -> None:
     """Take one requirement: a key alone, !key, or a key, an operator and what goes with that."""
     absent = tokens.ahead == "!" and tokens.take("!", "")
-    tokens.take(KEY, "the key of a label")
+    tokens.take(LABEL_KEY, "the key of a label")
     if absent or tokens.ahead in {"", ","}:
         return
     operator = tokens.take("==?|!=|<|>|in|notin", "one of = == != in notin < >")
