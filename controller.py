@@ -34,7 +34,7 @@ from prometheus_client import (
 import aws
 import commands
 import kube
-from config import Config, Missing, configure, log_to_stderr, place, settings, tell_ignored
+from config import COMMANDS, Config, Missing, configure, log_to_stderr, settings, tell_ignored
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -59,8 +59,8 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
-        if arguments[:1] and arguments[0] in commands.COMMANDS:
-            return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
+        if arguments[:1] and arguments[0] in COMMANDS:
+            return commands.main(arguments, environ, utc_now, time.monotonic)
         config = configure(arguments, environ)
         log_to_stderr(config.log_format, config.log_level)
         tell_ignored(config)

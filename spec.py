@@ -2,9 +2,9 @@
 
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
-(what earlier passes wrote into status). At the end of the file what may speak against a valid spec
-where it is to be carried out: `Limits`, set by those who run the controller, and preflight, by what
-AWS says.
+(what earlier passes wrote into status); `head` judges what stands outside of spec. At the end of the
+file what may speak against a valid spec where it is to be carried out: `Limits`, set by those who run
+the controller, and preflight, by what AWS says.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import (
@@ -32,7 +32,8 @@ from aws import (
     SubnetFact,
     selector,
 )
-from kube import Key, Object
+from kube import GROUP, KIND, LABEL, LABEL_KEY, NAMESPACE, SUBDOMAIN, VERSION, Key, Object
+from kube import NAME as OBJECT_NAME
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -95,6 +96,28 @@ class Finding(NamedTuple):
         return f"{self.where} is {self.what}: {self.mend}"
 
 
+# Whose parts are no fields of ours: keys that users choose, and the fields of owners.
+WHOLE = {"labels", "annotations", "tags", "ownerReferences"}
+
+
+def _finding(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
+    """Return what an error of the models below says; `named`: metadata.name is the profile's name too."""
+    path = tuple(part for part in (*before, *error["loc"]) if part != "[key]")
+    if named and path == ("spec", "profileName"):
+        path = ("metadata", "name")
+    if error["type"] == "extra_forbidden":
+        return Finding(path, "not a field", "remove it or correct its name")
+    what = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
+    if error["type"] == "value_error":
+        what = str(error["ctx"]["error"])
+    mend = ""
+    for part in path:
+        mend = mends.get(str(part), mend)
+        if part in WHOLE:
+            break
+    return Finding(path, what[:80], mend, error["type"] == "string_type")
+
+
 class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
 
@@ -103,14 +126,17 @@ class InvalidSpec(Exception):
         self.findings = findings
 
 
+_FIELDS = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+
+
 class SelectorFields(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", regex_engine="python-re")
+    model_config = _FIELDS
     namespace: Namespace
     labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=100)
 
 
 class SpecFields(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+    model_config = _FIELDS
     pod_execution_role_arn: RoleArn
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
     subnets: list[SubnetId] = Field(default=[])
@@ -140,7 +166,8 @@ class Resource:
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            raise InvalidSpec(*(_finding(each, named) for each in error.errors())) from error
+            found = (_finding(each, MENDS, "spec", named=named) for each in error.errors())
+            raise InvalidSpec(*found) from error
         if len(name) > LONGEST_NAME:
             what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
@@ -148,17 +175,6 @@ class Resource:
         subnets = frozenset(fields.subnets) or None
         profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets)
         return cls(profile, fields.tags, fields.update_policy, fields.adoption_policy == "Adopt")
-
-
-def _finding(error: Mapping[str, Any], named: bool) -> Finding:
-    path = tuple(part for part in ("spec", *error["loc"]) if part != "[key]")
-    if named and path == ("spec", "profileName"):
-        path = ("metadata", "name")
-    if error["type"] == "extra_forbidden":
-        return Finding(path, "not a field", "remove it or correct its name")
-    value = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
-    mend = next(MENDS[part] for part in reversed(path) if part in MENDS)
-    return Finding(path, value[:80], mend, error["type"] == "string_type")
 
 
 class Memory(BaseModel):
@@ -227,6 +243,138 @@ BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
     "failures", "failed_at", "failed_arn", "applied_tag_keys",
 }  # fmt: skip
+
+
+# What the object says of itself: all that is not spec. The rules are the API server's (ValidateObjectMeta of
+# apimachinery); which fields there are, kubectl's strict validation asks it.
+
+API_VERSION = f"{GROUP}/{VERSION}"
+ANNOTATIONS_LIMIT = 256 * 1024  # bytes, of all keys and values
+NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
+NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
+_WORDS = "letters, digits, - _ and ., at most 63, first and last a letter or digit"
+_FILLED_IN = (
+    "uid", "resourceVersion", "selfLink", "generateName", "generation", "creationTimestamp", "deletionTimestamp",
+    "deletionGracePeriodSeconds", "managedFields",
+)  # fmt: skip
+HEAD_MENDS = {
+    "apiVersion": f"give {API_VERSION}",
+    "kind": f"give {KIND}",
+    "metadata": "give a mapping with at least name",
+    "name": NAME_MEND,
+    "namespace": NAMESPACE_MEND,
+    "labels": f"give keys and values of {_WORDS}; a key may have a domain and / before it; put numbers in quotes",
+    "annotations": f"give keys of {_WORDS}, a domain and / before them or not, and strings as values; at most 256 KiB",
+    "finalizers": f"give a list of {_WORDS}, a domain and / before them or not",
+    "ownerReferences": "give each owner as apiVersion, kind, name and uid; one may have controller: true",
+    **dict.fromkeys(_FILLED_IN, "remove it: the API server fills it in"),
+}
+
+
+def _small(pairs: dict[str, str]) -> dict[str, str]:
+    size = sum(len(text.encode(errors="replace")) for pair in pairs.items() for text in pair)
+    if size > ANNOTATIONS_LIMIT:
+        raise ValueError(f"{size} bytes long")
+    return pairs
+
+
+def _not_both(finalizers: list[str]) -> list[str]:
+    if {"orphan", "foregroundDeletion"} <= {*finalizers}:
+        raise ValueError("both orphan and foregroundDeletion")
+    return finalizers
+
+
+def _one_controller(owners: list[OwnerFields]) -> list[OwnerFields]:
+    if sum(each.controller is True for each in owners) > 1:
+        raise ValueError("more than one with controller: true")
+    if any((each.api_version, each.kind) == ("v1", "Event") for each in owners):
+        raise ValueError("an Event among others")
+    return owners
+
+
+_Some = Annotated[str, Field(min_length=1)]
+_Whole = Annotated[float, Field(multiple_of=1)]
+_Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")]
+_Key = Annotated[str, Field(pattern=rf"^{LABEL_KEY}\Z")]
+_AnyCaseKey = Annotated[str, Field(pattern=rf"^(?i:{LABEL_KEY})\Z")]
+_Managed = Literal["manager", "operation", "subresource", "apiVersion", "time", "fieldsType", "fieldsV1"]
+_Value = Annotated[str, Field(pattern=rf"^({LABEL})?\Z")]
+
+
+class OwnerFields(BaseModel):
+    model_config = _FIELDS
+    api_version: Annotated[str, Field(pattern=r"^([^/]*/)?[^/]+\Z")]
+    kind: _Some
+    name: _Some
+    uid: _Some
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class MetadataFields(BaseModel):
+    """The API server takes null for each of them but a name, and leaves it out."""
+
+    model_config = _FIELDS
+    name: Annotated[str, Field(pattern=rf"^{OBJECT_NAME}\Z")]
+    namespace: Annotated[str, Field(pattern=rf"^({NAMESPACE})?\Z")] | None = None
+    labels: dict[_Key, _Value] | None = None
+    annotations: Annotated[dict[_AnyCaseKey, str], AfterValidator(_small)] | None = None
+    finalizers: Annotated[list[_Key], AfterValidator(_not_both)] | None = None
+    owner_references: Annotated[list[OwnerFields], AfterValidator(_one_controller)] | None = None
+    generate_name: Annotated[str, Field(pattern=rf"^({SUBDOMAIN}-*)?\Z")] | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    self_link: str | None = None
+    generation: _Whole | None = None
+    creation_timestamp: _Time | None = None
+    deletion_timestamp: _Time | None = None
+    deletion_grace_period_seconds: _Whole | None = None
+    managed_fields: list[dict[_Managed, Any]] | None = None
+
+
+class HeadFields(BaseModel):
+    """What surrounds spec, which has its own rules."""
+
+    model_config = _FIELDS
+    api_version: Literal["jicomusic.com/v1"]
+    kind: Literal["FargateProfile"]
+    metadata: MetadataFields
+    spec: Any = None
+    status: Any = None
+
+
+# The fields of status in crd.yaml: the API server leaves out what a manifest says there, and asks for these names.
+STATUS = {
+    "status": {
+        "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
+        "profileArn", "profileStatus", "createdAt", "health", "bookkeeping",
+    },
+    "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
+    "health": {"code", "message", "resourceIds"},
+    "bookkeeping": {*map(to_camel, BOOKKEEPING)},
+}  # fmt: skip
+
+
+def head(obj: Object) -> list[Finding]:
+    """Return what the API server would refuse outside of spec."""
+    found = []
+    try:
+        HeadFields.model_validate(obj)
+    except ValidationError as error:
+        found = [_finding(each, HEAD_MENDS) for each in error.errors()]
+    return [*found, *_strangers(obj.get("status"), "status", ("status",))]
+
+
+def _strangers(value: object, name: str, path: tuple[str | int, ...]) -> Iterator[Finding]:
+    """Yield what is no field of status in the value of its field `name`."""
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _strangers(each, name, (*path, number))
+    for key, each in mapping(value).items() if name in STATUS else ():
+        if key in STATUS[name]:
+            yield from _strangers(each, key, (*path, key))
+        else:
+            yield Finding((*path, key), "not a field", "remove status: the controller writes it")
 
 
 @dataclass(frozen=True)
@@ -392,21 +540,25 @@ class Limits:
 
     def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
         """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
+        for reason, found in self.judge(who, spec):
+            yield Objection(reason, f"{found.where}: {found.what}: {found.mend}.")
+
+    def judge(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, Finding]]:
+        """Yield what is not allowed, each with its reason and its place in the object."""
         if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
-            where = f"spec.podExecutionRoleArn: {spec.role}"
+            what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
-            text = f"{where} is not among the roles that objects may pass: {mend}."
-            yield Objection("RoleNotAllowed", text)
+            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
         if not self.own_namespace_in:
             return
         if who.cluster != self.own_namespace_in:
-            where = f"spec.clusterName: objects may select pods of cluster {self.own_namespace_in} only"
+            what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
             mend = "make a new object without the field"
-            yield Objection("ClusterNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+            yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            where = f"spec.selectors: {', '.join(foreign)} is not the object's own namespace"
+            what = f"{', '.join(foreign)} is not the object's own namespace (--selector-namespaces=own)"
             mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
-            yield Objection("SelectorNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+            yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
 
 
 LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true

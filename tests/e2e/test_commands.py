@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import commands
+from config import decoded
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
@@ -73,7 +74,7 @@ def test_a_file_is_read_by_its_byte_order_mark_as_kubectl_reads_it(
     raw = ENCODINGS[encoding] + manifest.encode(encoding)
     (tmp_path / "map.yaml").write_bytes(raw)
     shown = ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", str(tmp_path / "map.yaml"), "a=b"))
-    assert json.loads(shown)["data"] == commands.manifests("-", commands.decoded(raw))[0][0].obj["data"]
+    assert json.loads(shown)["data"] == commands.manifests("-", decoded(raw))[0][0].obj["data"]
 
 
 def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: ControlPlane) -> None:
