@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import commands
-from config import COMMANDS
+from config import COMMANDS, command_line
 from controller import main
 from plan import Case, Phase, UntagProfile
 from spec import CONTROLLER_KEY, OWNER_KEY, Memory
 from status import foresee
-from tests.docs import table
+from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.harness import Bench
@@ -478,6 +478,14 @@ def test_what_validate_finds_is_marked_in_a_pull_request_of_github(run: Any, tmp
     assert err.splitlines()[-1] == "1 FargateProfile, 1 finding in 1 object."
 
 
+def test_every_call_that_the_document_shows_is_one_that_can_be_made() -> None:
+    text = DOCUMENTS["docs/commands.md"].replace("\\\n ", "").replace(", ", " ")
+    calls = re.findall(r"controller\.py ((?:validate|plan|export)\b [^`\]\n>]*)", text)
+    assert len(calls) >= 8
+    for call in calls:
+        assert (call, command_line({}).parse_known_args(call.split())[1]) == (call, [])
+
+
 # export
 
 
@@ -777,10 +785,7 @@ def test_what_plan_foretells_is_what_the_controller_then_does(
 
 def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Bench, plan: Any) -> None:
     b.settle()
-    b.api.may_list_pods = True
-    labels = {"eks.amazonaws.com/fargate-profile": "web"}
-    pod = {"metadata": {"name": "a", "labels": labels}, "status": {"phase": "Running"}}
-    b.api.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+    pods_of(b, "web", 1)
     fresh, moved = b.manifest("brand-new"), b.manifest(selectors=OTHER, updatePolicy="Replace")
     code, out, _ = plan(fresh, moved, b.manifest("bad", subnets=["subnet-1"]))
     assert code == 1
@@ -794,6 +799,169 @@ def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Benc
         r'refuse    default/bad        .*objects.yaml:\d+: spec.subnets\[0\]: "subnet-1": give a', out.splitlines()[2]
     )
     assert out.splitlines()[3] == "Plan: 1 create, 1 replace, 1 refuse. Running pods that go: 1."
+
+
+def pods_of(b: Bench, profile: str, number: int) -> None:
+    """Let so many pods run on a profile, where anybody may see them."""
+    b.api.may_list_pods = True
+    labels = {"eks.amazonaws.com/fargate-profile": profile}
+    for index in range(number):
+        pod = {"metadata": {"name": f"{profile}-{index}", "labels": labels}, "status": {"phase": "Running"}}
+        b.api.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+
+
+def test_the_sum_counts_objects_and_says_how_many_running_pods_go(b: Bench, plan: Any) -> None:
+    b.settle("web")
+    b.settle("api", selectors=[{"namespace": "api"}])
+    pods_of(b, "web", 2)
+    bad = b.manifest("bad", subnets=["subnet-1"], tags={"aws:a": "b"}, selectors=[])
+    web = b.manifest("web", selectors=OTHER, updatePolicy="Replace")
+    api = b.manifest("api", selectors=[{"namespace": "x"}], updatePolicy="Recreate")
+    out = plan(bad, web, api)[1]
+    assert [each for each, _ in words(out)].count("refuse") == 3
+    assert out.splitlines()[-1] == "Plan: 1 replace, 1 recreate, 1 refuse. Running pods that go: 2."
+    b.api.may_list_pods = False
+    assert plan(web)[1].splitlines()[-1] == "Plan: 1 replace. Running pods that go: some that can't be counted."
+    b.api.may_list_pods = True
+    assert plan(api)[1].splitlines()[-1] == "Plan: 1 recreate.", "no pod goes"
+
+
+def test_tags_are_told_with_the_values_of_before_and_after(b: Bench, plan: Any) -> None:
+    b.settle(tags={"a": "1", "b": "2", "c": "3"})
+    assert plan(b.manifest(tags={"a": "1", "b": "x", "d": "new"}))[1].splitlines()[:2] == [
+        "tag       default/web  profile web: b=x (was 2), d=new",
+        "untag     default/web  profile web: c (was 3)",
+    ]
+
+
+def test_an_overlap_that_would_arise_is_told_with_both_names_and_who_wins_and_refuses_nothing(
+    b: Bench, plan: Any
+) -> None:
+    b.settle("web", selectors=[{"namespace": "web"}])
+    there, new = b.manifest("web", selectors=[{"namespace": "web"}]), b.manifest("all", selectors=[{"namespace": "w*"}])
+    code, out, _ = plan(there, new, there)
+    assert code == 0
+    assert words(out) == [
+        ["nothing", "default/web"], ["create", "default/all"], ["overlap", "default/all"], ["nothing", "default/web"]
+    ]  # fmt: skip
+    said = "The same pods can match profile all and web (made for default/web): EKS takes the first by name, all;"
+    assert said in out.splitlines()[2]
+    assert out.splitlines()[-1] == "Plan: 1 create, 2 nothing, 1 overlap."
+    b.api.apply(new)
+    b.run(300)
+    assert words(plan(there, new)[1]) == [["nothing", "default/web"], ["nothing", "default/all"]], "none arises"
+
+
+def suspended(b: Bench) -> None:
+    b.settle()
+    b.edit(suspend=True)
+    b.run(30)
+
+
+def refused(b: Bench) -> None:
+    foreign(b)
+    b.apply()
+    b.run(30)
+
+
+# What was there before, what plan --delete says, what the controller then asks of AWS.
+DELETIONS: dict[str, tuple[Callable[[Bench], None], list[str], list[str]]] = {
+    "an object that is there": (Bench.settle, ["delete"], [DELETE]),
+    "an object that keeps its profile": (lambda b: b.settle(deletionPolicy="Retain"), ["untag", "nothing"], [UNTAG]),
+    "a suspended object": (suspended, ["nothing"], []),
+    "an object in the place of somebody else's profile": (refused, ["nothing"], []),
+    "a profile that is being made": (under_way, ["wait"], [DELETE]),
+}
+
+
+@pytest.mark.parametrize(("before", "said", "calls"), DELETIONS.values(), ids=DELETIONS.keys())
+def test_what_plan_foretells_of_a_deletion_is_what_the_controller_then_does(
+    b: Bench, plan: Any, before: Callable[[Bench], None], said: list[str], calls: list[str]
+) -> None:
+    before(b)
+    code, out, _ = plan(b.manifest(selectors=[]), flags=("--delete",))
+    assert (code, [word for word, _ in words(out)]) == (0, said), "the manifest's own spec counts for nothing"
+    b.delete()
+    b.run(700)
+    assert [call.operation for call in b.manners.writes()] == calls
+
+
+def test_a_deletion_is_told_with_its_pods_and_one_of_what_is_not_there_is_nothing(b: Bench, plan: Any) -> None:
+    b.settle()
+    pods_of(b, "web", 3)
+    code, out, _ = plan(b.manifest(), b.manifest("none"), b.manifest("_"), flags=("--delete",))
+    assert code == 1
+    assert out.splitlines()[:2] == [
+        "delete    default/web   profile web: its object is deleted; it goes, with 3 running pods.",
+        "nothing   default/none  There is no such object.",
+    ]
+    assert "metadata.name" in out.splitlines()[2]
+    assert out.splitlines()[-1] == "Plan: 1 delete, 1 refuse, 1 nothing. Running pods that go: 3."
+
+
+def test_an_object_that_the_controller_has_not_seen_goes_at_once(b: Bench, plan: Any) -> None:
+    b.api.apply(b.manifest())
+    assert "The object goes at once" in plan(b.manifest(), flags=("--delete",))[1]
+
+
+def test_a_deletion_without_kubernetes_is_that_of_an_object_as_the_manifest_says(
+    b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b.settle()
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    uid = b.profiles()["web"]["tags"][CONTROLLER_KEY]
+    code, out, err = plan(b.manifest(), flags=("--delete", "--controller-id", uid))
+    assert (code, words(out)) == (0, [["delete", "default/web"]])
+    assert "for one that is as its manifest says" in err
+    assert out.splitlines()[-1] == "Plan: 1 delete. Running pods that go: some that can't be counted."
+
+
+def test_detailed_exitcode_is_terraform_s(b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    detailed = "--detailed-exitcode"
+    assert plan(b.manifest(), flags=(detailed,))[0] == 2, "a profile would be made"
+    assert plan(b.manifest(), b.manifest("bad", selectors=[]), flags=(detailed,))[0] == 1, "one is refused"
+    under_way(b)
+    assert plan(b.manifest(), flags=(detailed,))[0] == 2, "it is under way"
+    b.run(700)
+    assert plan(b.manifest(), flags=(detailed,))[0] == 0
+    assert plan(b.manifest(), flags=(detailed, "--delete"))[0] == 2
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    assert plan(b.manifest(), flags=(detailed,))[0] == 1, "nothing can be planned"
+
+
+@pytest.mark.parametrize("wrong", ["-o=xml", "--region=", "--workers=none"])
+def test_with_detailed_exitcode_a_wrong_command_line_is_an_error_and_no_change(
+    run: Any, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    for flags, code in (((), 2), (("--detailed-exitcode",), 1)):
+        ended: Any
+        try:
+            ended = run("plan", "-f", ROOT / "sample-crd.yaml", "--cluster", "demo", wrong, *flags)[0]
+        except SystemExit as exits:
+            ended = exits.code
+        assert ended == code
+
+
+def test_what_plan_says_in_json_is_as_documented(b: Bench, plan: Any) -> None:
+    b.settle(tags={"a": "1", "b": "2"})
+    b.settle("api", selectors=[{"namespace": "api"}])
+    pods_of(b, "api", 2)
+    api = b.manifest("api", selectors=OTHER, updatePolicy="Recreate")
+    code, out, err = plan(b.manifest(tags={"a": "x", "c": "3"}), api, flags=("-o", "json"))
+    answer = json.loads(out)
+    assert (code, err, answer["sum"]) == (0, "", {"recreate": 1, "tag": 1, "untag": 1})
+    assert answer["pods"] == {"known": 2, "more": False}
+    assert [(each["namespace"], each["name"]) for each in answer["objects"]] == [("default", "web"), ("default", "api")]
+    assert [step["tags"] for step in answer["objects"][0]["steps"]] == [
+        {"a": {"old": "1", "new": "x"}, "c": {"old": None, "new": "3"}},
+        {"b": {"old": "2", "new": None}},
+    ]
+    b.api.may_list_pods = False
+    uncounted = plan(api, flags=("-o", "json"))[1]
+    assert json.loads(uncounted)["pods"] == {"known": 0, "more": True}
+    assert json.loads(uncounted)["objects"][0]["steps"][0]["pods"] is None
+    hold_to_the_document([out, uncounted], "field of `plan -o json`")
 
 
 def test_an_edit_amid_a_replacement_is_foretold_with_the_spare_that_goes_first(b: Bench, plan: Any) -> None:
