@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+import yaml
 
 from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, ProfileSpec, SubnetFact, selector
 from kube import Object
@@ -15,9 +16,11 @@ from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     KOPF_FINALIZERS,
+    MENDS,
     OBJECTIONS,
     OWNER_KEY,
     REQUESTED_AT,
+    STATUS,
     Home,
     Identity,
     InvalidSpec,
@@ -28,12 +31,14 @@ from spec import (
     controlled_by,
     differs,
     fingerprint,
+    head,
     owner_of,
     same_tag,
     second,
     trusts_fargate,
     warning,
 )
+from tests.docs import ROOT
 from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
 
 SUBNETS = [f"subnet-{number:017x}" for number in range(2)]
@@ -113,6 +118,52 @@ def test_a_finding_tells_apart_what_yaml_has_made_of_a_word() -> None:
         "spec.tags.cost": True,
         "spec.tags.aws:x": False,
     }
+
+
+def test_a_key_that_users_choose_has_the_mend_of_the_whole_and_not_of_a_field_with_its_name() -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        Resource.parse(an_object(spec=fields(tags={"name": 5, "spec": 6})))
+    assert {each.mend for each in raised.value.findings} == {MENDS["tags"]}
+
+
+# What stands outside of spec (crd_cases.yaml has what the API server says of it)
+
+
+def an_outside(**metadata: object) -> dict[str, object]:
+    return {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web", **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"labels": {"a b": "c"}}, ['metadata.labels.a b is "a b": give keys and values of letters,']),
+        ({"annotations": {"a": "x" * 262144}}, ["metadata.annotations is 262145 bytes long: give keys of letters,"]),
+        ({"annotations": {"a": "x" * 262143}}, []),
+        ({"annotations": {"a": "\u00e4" * 131072}}, ["metadata.annotations is 262145 bytes long: give keys"]),
+        ({"ownerReferences": [{"kind": "A"}]}, [f"metadata.ownerReferences[0].{field} is missing: give each owner as"
+                                                for field in ("apiVersion", "name", "uid")]),
+        ({"creationTimestamp": 5}, ["metadata.creationTimestamp is 5: remove it: the API server fills it in"]),
+        ({"clusterName": "a"}, ["metadata.clusterName is not a field: remove it or correct its name"]),
+    ],
+)  # fmt: skip
+def test_what_stands_outside_of_spec_is_judged_with_its_place_and_what_mends_it(
+    metadata: dict[str, object], said: list[str]
+) -> None:
+    found = [str(each) for each in head(an_outside(**metadata))]
+    assert len(found) == len(said)
+    assert all(one.startswith(start) for one, start in zip(found, said, strict=True)), found
+
+
+def test_nothing_is_judged_over_a_field_that_is_missing() -> None:
+    assert [each.where for each in head({})] == ["apiVersion", "kind", "metadata"]
+    assert [each.where for each in head({**an_outside(), "metadata": 5, "more": 6})] == ["metadata", "more"]
+
+
+def test_the_fields_of_status_are_those_of_the_crd() -> None:
+    crd = yaml.safe_load((ROOT / "crd.yaml").read_text())
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    below = {name: each.get("items", each).get("properties") for name, each in status.items()}
+    assert {"status": {*status}} | {name: {*each} for name, each in below.items() if each} == STATUS
 
 
 # What status remembers
