@@ -392,26 +392,28 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
     found: list[Manifest] = []
     broken: list[Told] = []
     unread: list[Told] = []
+    paths: dict[str, Path] = {}  # a file that is named twice says nothing twice
     for file in files:
-        paths = [*members(Path(file), recursive=recursive)]
-        if not paths:
+        inside = {str(path): path for path in members(Path(file), recursive=recursive)}
+        paths |= inside
+        if not inside:
             mend = "name its files, or another folder" if recursive else "give -R if they are in folders of it"
             unread.append(Told(file, 0, "", "", "no *.yaml, *.yml or *.json is in this folder", mend))
-        for path in paths:
-            name = "stdin" if file == "-" else str(path)
-            try:
-                raw = sys.stdin.buffer.read() if file == "-" else path.read_bytes()
-                objects, errors = manifests(name, decoded(raw))
-            except UnicodeDecodeError as error:
-                what = f"{error.reason} at byte {error.start} ({error.encoding})"
-                line = raw.count(b"\n", 0, error.start) + 1
-                unread.append(Told(name, line, "", "", what, "save the file as UTF-8"))
-            except OSError as error:
-                what, mend = error.strerror or str(error), "correct the name, or who may read it"
-                unread.append(Told(name, 0, "", "", what, mend))
-            else:
-                found += objects
-                broken += errors
+    for file, path in paths.items():
+        name = "stdin" if file == "-" else file
+        try:
+            raw = sys.stdin.buffer.read() if file == "-" else path.read_bytes()
+            objects, errors = manifests(name, decoded(raw))
+        except UnicodeDecodeError as error:
+            what = f"{error.reason} at byte {error.start} ({error.encoding})"
+            line = raw.count(b"\n", 0, error.start) + 1
+            unread.append(Told(name, line, "", "", what, "save the file as UTF-8"))
+        except OSError as error:
+            what = error.strerror or str(error)
+            unread.append(Told(name, 0, "", "", what, "correct the name, or who may read it"))
+        else:
+            found += objects
+            broken += errors
     return found, broken, unread
 
 

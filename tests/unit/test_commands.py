@@ -398,6 +398,8 @@ def test_a_folder_is_read_as_kubectl_reads_it_and_with_r_what_is_in_it_too(run: 
     write(tmp_path / "deep" / "er", four=named("four"))
     assert run("validate", "-f", tmp_path)[2] == "3 FargateProfiles, no findings.\n"
     assert run("validate", "-R", "-f", tmp_path)[2] == "4 FargateProfiles, no findings.\n"
+    again = run("validate", "-f", tmp_path, tmp_path / "one.yaml")
+    assert again[2] == "3 FargateProfiles, no findings.\n", "a file that is named twice is one"
     assert run("validate", "-f", tmp_path / "notes.txt")[0] == 1, "a file that is named is read, whatever its name"
 
 
