@@ -88,11 +88,12 @@ def main(
         outcome = Outcome(2, [], [str(error)])
     except SystemExit as ended:  # a wrong command line, or --help
         raise SystemExit(1 if detailed and ended.code else ended.code) from None
-    sys.stdout.writelines(f"{line}\n" for line in outcome.out)
-    sys.stderr.writelines(f"{line}\n" for line in outcome.err)
-    if not detailed:
-        return outcome.code
-    return 1 if outcome.code else 2 if outcome.changes else 0
+    for stream, lines in ((sys.stdout, outcome.out), (sys.stderr, outcome.err)):
+        # Half of a surrogate pair, which JSON can hold, is nothing that can be written.
+        stream.writelines(line.encode(errors="backslashreplace").decode() + "\n" for line in lines)
+    if detailed:
+        return 1 if outcome.code else 2 * outcome.changes
+    return outcome.code
 
 
 def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monotonic: Callable[[], float]) -> Outcome:
@@ -362,7 +363,8 @@ def beside(manifests: Sequence[Manifest], options: Namespace, now: datetime) -> 
     """Return, by the manifest's number, what it does not show alone: what flags forbid, and what another asks for."""
     found: defaultdict[int, list[Finding]] = defaultdict(list)
     claims: dict[int, Claim] = {}
-    cluster = kube.named_by_arn(options.cluster_name).cluster or options.cluster_name
+    named = options.cluster or options.cluster_name
+    cluster = kube.named_by_arn(named).cluster or named
     for number, each in enumerate(manifests):
         key = each.key(options.namespace)
         if not can_be_a_name(key[1]):

@@ -336,6 +336,7 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     for name, (does, ends) in COMMANDS.items():
         command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
+        command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
         what = "of objects for which nothing else says one [default default]"
         command.add_argument("-n", "--namespace", type=named_namespace, default="default", help=what)
         if name == "export":
@@ -350,10 +351,8 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             what = "let objects select the same pods"
             command.add_argument("--allow-overlaps", action="store_true", help=what)
             for flag in FLAGS:
-                if flag.name in OFFLINE:
-                    flag.add_to(command, environ)
-        else:
-            command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
+                if flag.name in OFFLINE:  # where no kubeconfig is looked at
+                    flag._replace(what=flag.what.removesuffix(_FOUND)).add_to(command, environ)
     return top
 
 

@@ -243,8 +243,15 @@ def test_validate_ends_with_2_where_a_file_can_t_be_read(run: Any, tmp_path: Pat
     assert "utf-8" in err
 
 
-def test_validate_takes_no_flag_of_the_controller(run: Any) -> None:
+def test_validate_takes_no_flag_of_the_controller_but_those_that_say_what_objects_may_ask_for(run: Any) -> None:
     assert run("validate", "-f", ROOT / "sample-crd.yaml", "--region", "x")[0] == 2
+    assert run("validate", "-f", ROOT / "sample-crd.yaml", "--cluster", "x")[0] == 0
+
+
+def test_what_can_t_be_written_is_written_as_its_number(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(GOOD + '  tags: {"\\ud800": a, "\\ud800": b}\n')
+    code, out, _ = run("validate", "-f", tmp_path / "web.yaml")
+    assert (code, "spec.tags.\\ud800: given twice" in out) == (1, True)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -365,6 +372,11 @@ TENANCY: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     ),
     "another cluster": (
         GOOD + "  clusterName: other\n", ("--selector-namespaces", "own", "-n", "web", "--cluster-name", "demo"),
+        ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
+         "make a new object without the field"],
+    ),
+    "another cluster than the controller's, by the short flag": (
+        GOOD + "  clusterName: other\n", ("--selector-namespaces=own", "-nweb", "--cluster=demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
          "make a new object without the field"],
     ),
