@@ -5,11 +5,11 @@ INSTALLED := .venv/.installed
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim mutants soak e2e sandbox
+.PHONY: help demo test check sim mutants soak e2e monitoring sandbox
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(INSTALLED) ## Try the controller in a sandbox on this machine: no cluster, no AWS account.
 	$(BIN)/python -m tests.demo
@@ -32,6 +32,10 @@ soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, fi
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
 	$(BIN)/python -m tests.e2e.controlplane
 	$(BIN)/python -m pytest tests/e2e tests/contract --control-plane -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE)
+
+monitoring: $(INSTALLED) ## Run monitoring.yaml and dashboard.json on a real Prometheus (Debian's is fetched by apt-get).
+	$(BIN)/python -m tests.monitoring.programs
+	$(BIN)/python -m pytest tests/monitoring $(WHOLE)
 
 sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the controller, for your own kubectl, until Ctrl-C.
 	$(BIN)/python -m tests.e2e.sandbox

@@ -77,7 +77,7 @@ class Rule(NamedTuple):
 
 
 _CREATE, _DELETE, _TAGS = "CreateFargateProfile", "DeleteFargateProfile", "(Tag|Untag)Resource"
-_IN_USE = "ResourceInUseException"  # four meanings, told apart by the text alone (eks.md B5)
+_IN_USE = "ResourceInUseException"  # four meanings, told apart by the text alone
 _REFUSED = "InvalidParameterException|InvalidRequestException|BadRequestException|ValidationException"
 _NO_KEYS = "AccessDenied|Validation|InvalidParameter|NoSuchEntity|Malformed|PackedPolicy|Forbidden|Unauthorized"
 _UNKNOWN_KEY = "UnrecognizedClient|InvalidClientTokenId|InvalidAccessKeyId|AuthFailure|MissingAuth|IncompleteSig"

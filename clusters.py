@@ -3,22 +3,29 @@
 The picture: `Reading` (list, then a description a profile; over as many passes as it takes) -> `View`
 -> `Cluster.saw`, which says who has reason to look again. One pass at a time is in a cluster.
 
-It asks AWS, and has no clock and no lock: times are handed in. What it is not: which profile is whose, and what to do.
+It asks AWS, and has no clock: times are handed in. `Clusters` has the lock. What it is not: which profile is whose, and
+what to do.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import threading
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeVar
 
 from aws import Aws, AwsError, Profile, Refused
 from kube import Key
 
+T = TypeVar("T")
+
+STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
-UNKNOWN_SECONDS = 60.0  # to the next look at a profile that could not be described
+HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
 BLIND_TURN_SECONDS = 60.0  # for which one that was in flight when seen last is taken to be so yet
 # These concern the way to AWS, and so every profile: the reading waits for better times. Any other
 # answer concerns one profile alone.
@@ -29,17 +36,17 @@ NO_ANSWER = {"Throttled", "AwsUnreachable", "NoCredentials", "CredentialsExpired
 class View:
     """Every profile of one EKS cluster by name, as last seen; `at` is monotonic seconds.
 
-    `unknown` are those that EKS lists and does not let us see, with its answer.
+    `hidden` are those that EKS lists and does not let us see, with its answer.
     """
 
     found: bool
     profiles: Mapping[str, Profile]
     at: float
-    unknown: Mapping[str, AwsError] = field(default_factory=dict)
+    hidden: Mapping[str, AwsError] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
-        return frozenset(self.profiles) | frozenset(self.unknown)
+        return frozenset(self.profiles) | frozenset(self.hidden)
 
     @property
     def profiles_in_flight(self) -> tuple[Profile, ...]:
@@ -48,12 +55,12 @@ class View:
     def showing(self, name: str, seen: Profile | AwsError | None) -> View:
         """Return this view with what a later look at one name has shown."""
         profiles = {known: each for known, each in self.profiles.items() if known != name}
-        unknown = {known: each for known, each in self.unknown.items() if known != name}
+        hidden = {known: each for known, each in self.hidden.items() if known != name}
         if isinstance(seen, Profile):
             profiles[name] = seen
         elif seen is not None:
-            unknown[name] = seen
-        return replace(self, profiles=profiles, unknown=unknown)
+            hidden[name] = seen
+        return replace(self, profiles=profiles, hidden=hidden)
 
 
 @dataclass
@@ -100,8 +107,8 @@ def describe(aws: Aws, cluster: str, name: str) -> Profile | AwsError | None:
 
 def view_of(seen: Mapping[str, Profile | AwsError | None], at: float) -> View:
     profiles = {name: each for name, each in seen.items() if isinstance(each, Profile)}
-    unknown = {name: each for name, each in seen.items() if isinstance(each, AwsError)}
-    return View(True, profiles, at, unknown)
+    hidden = {name: each for name, each in seen.items() if isinstance(each, AwsError)}
+    return View(True, profiles, at, hidden)
 
 
 @dataclass
@@ -110,17 +117,29 @@ class Flight:
 
     status: str
     since: float
-    looked: float
-    seen: float  # earlier, if it could not be described since
+    last_look: float
+    last_seen: float  # earlier, if it could not be described since
 
-    def rest(self, now: float, poll: float) -> float:
+    def until_look(self, now: float, poll: float) -> float:
         """Return the seconds until the next look: a tenth of the time so far, within bounds."""
         pace = max(poll, min((now - self.since) / 10, POLL_MOST_SECONDS))
-        return self.looked + pace - now
+        return self.last_look + pace - now
+
+
+class InFlight(NamedTuple):
+    """What EKS is at with a profile, whosever it is, and since when by the clock on the wall."""
+
+    name: str
+    status: str
+    since: datetime
 
 
 class Stirred(NamedTuple):
-    """Who has reason to look again: the owners of what has settled, and the keys that waited."""
+    """Who has reason to look again.
+
+    `settled`: what was in flight, as it was then; its owner looks. `waiting`: who waited for a name,
+    for a turn, or for a profile that overlaps with its own to go.
+    """
 
     settled: list[Profile]
     waiting: list[Key]
@@ -138,7 +157,7 @@ class Cluster:
     reading: Reading | None = None
     doubted: bool = False  # the view, by an answer: it is read anew before anything else
     flights: dict[str, Flight] = field(default_factory=dict)
-    unknown_looked: dict[str, float] = field(default_factory=dict)  # at what can't be described
+    hidden_looked: dict[str, float] = field(default_factory=dict)  # when at which hidden name
     line: dict[Key, float] = field(default_factory=dict)
     name_wanted: dict[Key, str] = field(default_factory=dict)
     overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
@@ -155,19 +174,19 @@ class Cluster:
         """Take a newer view, in which `looked` were described just now."""
         before, self.view, self.doubted = self.view, view, False
         flew, self.flights = self.flights, self._flights_in(view, looked, now)
-        self.unknown_looked = {
-            name: now if name in looked else self.unknown_looked.get(name, now) for name in view.unknown
+        self.hidden_looked = {
+            name: now if name in looked else self.hidden_looked.get(name, now) for name in view.hidden
         }
         if view.profiles_in_flight:
             self.held_until, self.held_seconds = float("-inf"), 0.0
         if not before:
             return Stirred([], [])
         gone, landed = before.names - view.names, flew.keys() - self.flights.keys()
-        heirs = [key for key, name in self.name_wanted.items() if name in gone]
-        heirs += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
+        waiting = [key for key, name in self.name_wanted.items() if name in gone]
+        waiting += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         if landed and not self.flights and (first := self.first(now)):
-            heirs.append(first)
-        return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], heirs)
+            waiting.append(first)
+        return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], waiting)
 
     def _flights_in(self, view: View, looked: Collection[str], now: float) -> dict[str, Flight]:
         flights = {}
@@ -175,19 +194,30 @@ class Cluster:
             known = self.flights.get(profile.name)
             if not known or known.status != profile.status:
                 known = Flight(profile.status, now, now, now)
-            flights[profile.name] = replace(known, looked=now, seen=now) if profile.name in looked else known
-        for name in self.flights.keys() & view.unknown.keys():
+            flights[profile.name] = replace(known, last_look=now, last_seen=now) if profile.name in looked else known
+        for name in self.flights.keys() & view.hidden.keys():
             known = self.flights[name]
             # It keeps the turn through a hiccup, and not for ever: EKS's own refusal is the lock.
-            may_be_seen_again = not isinstance(view.unknown[name], Refused)
-            if may_be_seen_again and now - known.seen < BLIND_TURN_SECONDS:
-                flights[name] = replace(known, looked=now) if name in looked else known
+            may_be_seen_again = not isinstance(view.hidden[name], Refused)
+            if may_be_seen_again and now - known.last_seen < BLIND_TURN_SECONDS:
+                flights[name] = replace(known, last_look=now) if name in looked else known
         return flights
 
     def due(self, now: float, poll: float) -> set[str]:
         """Return the profiles that are to be described again: those in flight, and what was not to be seen."""
-        flying = {name for name, each in self.flights.items() if each.rest(now, poll) <= 0}
-        return flying | {name for name, at in self.unknown_looked.items() if now - at >= UNKNOWN_SECONDS}
+        flying = {name for name, each in self.flights.items() if each.until_look(now, poll) <= 0}
+        return flying | {name for name, at in self.hidden_looked.items() if now - at >= HIDDEN_SECONDS}
+
+    def in_flight(self, now: float, wall: datetime) -> list[InFlight]:
+        """Return what EKS is at. It does not say when a deletion began: that counts from when it was first seen."""
+        profiles = self.view.profiles if self.view else {}
+        flying = []
+        for name, each in self.flights.items():
+            since = wall - timedelta(seconds=now - each.since)
+            if each.status == "CREATING" and name in profiles:
+                since = profiles[name].created_at
+            flying.append(InFlight(name, each.status, since))
+        return flying
 
     def doubt(self, *names: str) -> None:
         """Have the cluster read anew: an answer has contradicted the view, or left unclear what became of these."""
@@ -203,7 +233,7 @@ class Cluster:
         return self.held_seconds
 
     @property
-    def unknown(self) -> bool:
+    def forgettable(self) -> bool:
         """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
         known = self.view and self.view.found
         waits = self.flights or self.line or self.name_wanted or self.orphans
@@ -217,3 +247,56 @@ class Cluster:
     def leave(self, key: Key) -> None:
         self.line.pop(key, None)
         self.name_wanted.pop(key, None)
+
+
+class Tally(NamedTuple):
+    """How many profiles of an EKS cluster are in which state, and how many are orphans."""
+
+    states: Mapping[str, int]
+    orphans: int
+
+
+class Clusters:
+    """Every EKS cluster by its name; of all passes at once, one is in each."""
+
+    def __init__(self, wake: Callable[[Key], None]) -> None:
+        self._wake = wake
+        self._lock = threading.Lock()  # over who is in which
+        self._known: dict[str, Cluster] = {}
+
+    def alone_in(self, name: str, key: Key, work: Callable[[Cluster], T]) -> T | None:
+        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
+        all.
+
+        None for one that is occupied: the key is woken as soon as it is free, since each pass that
+        ends wakes one.
+        """
+        with self._lock:
+            cluster = self._known.setdefault(name, Cluster())
+            if cluster.occupied:
+                cluster.outside[key] = None
+                return None
+            cluster.occupied = True
+        try:
+            return work(cluster)
+        finally:
+            self._free(name, cluster)
+
+    def _free(self, name: str, cluster: Cluster) -> None:
+        with self._lock:
+            cluster.occupied = False
+            waiting = cluster.outside.popitem()[0] if cluster.outside else None
+            if cluster.forgettable:
+                del self._known[name]
+        if waiting:
+            self._wake(waiting)
+
+    def tally(self) -> dict[str, Tally]:
+        """Return what is counted of each cluster that was seen."""
+        with self._lock:
+            seen = {name: (each.view, len(each.orphans)) for name, each in self._known.items()}
+        return {
+            name: Tally(dict.fromkeys(STATUSES, 0) | Counter(each.status for each in view.profiles.values()), orphans)
+            for name, (view, orphans) in seen.items()
+            if view and view.found
+        }

@@ -31,24 +31,28 @@ import kube
 from clusters import Reading, View
 from config import Missing, command_line, configure, decoded, limits, members, place
 from kube import NAME, Key, Object
-from overlaps import Claim, clashes, overlap_message, overlaps
-from plan import Case, Change, CreateProfile, DeleteProfile, Phase, TagProfile, UntagProfile, case_of
+from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
+from plan import Case, case_of
 from spec import (
-    API_VERSION,
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
+    Change,
+    CreateProfile,
+    DeleteProfile,
     Finding,
     Home,
     Identity,
     InvalidSpec,
     Memory,
+    Phase,
     Resource,
     Settings,
-    head,
+    TagProfile,
+    UntagProfile,
     is_guarded,
     owner_of,
-    second,
+    timestamp,
 )
 from status import foresee
 
@@ -142,11 +146,7 @@ class Told(NamedTuple):
     mend: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.said}"
-
-    @property
-    def place(self) -> str:
-        return f"{self.file}:{self.line}" if self.line else self.file
+        return f"{self.file}:{self.line}: {self.said}" if self.line else f"{self.file}: {self.said}"
 
     @property
     def said(self) -> str:
@@ -464,7 +464,7 @@ def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: boo
             else:
                 objects[key] = obj
     left_out += [
-        f"Profile {name} is left out: EKS does not show it: {view.unknown[name]}" for name in sorted(view.unknown)
+        f"Profile {name} is left out: EKS does not show it: {view.hidden[name]}" for name in sorted(view.hidden)
     ]
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
@@ -645,10 +645,10 @@ class Forecast:
         live = self.kubernetes.get(*key) if self.kubernetes else there
         if live is None:
             yield Step("nothing", "There is no such object.")
-        elif not is_guarded(live):
+        elif not is_guarded(live["metadata"].get("finalizers") or ()):
             yield Step("nothing", "The object goes at once: the controller has not yet begun with it.")
         else:
-            meta = {"deletionTimestamp": second(self.now)} | live["metadata"]
+            meta = {"deletionTimestamp": timestamp(self.now)} | live["metadata"]
             yield from self._followed(self._case({**live, "metadata": meta}))
 
     def _followed(self, case: Case) -> Iterator[Step]:
@@ -713,5 +713,5 @@ def retag(word: str, profile: aws.Profile, tags: Mapping[str, str | None]) -> St
 
 def applied(key: Key, spec: Any, live: Object, now: datetime) -> Object:
     """Return an object as the API server has it after `kubectl apply`."""
-    meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": second(now)}
+    meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": timestamp(now)}
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}

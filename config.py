@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, NoReturn
 
 import kube
 from kube import LABEL, LABEL_KEY
-from spec import CLUSTER, NAMESPACE_MEND, Limits, Settings
+from overlaps import NAMESPACE_MEND
+from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
 

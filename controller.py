@@ -34,14 +34,15 @@ from prometheus_client import (
 import aws
 import commands
 import kube
+from clusters import Tally
 from config import COMMANDS, Config, Missing, configure, log_to_stderr, settings, tell_ignored
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics, gauges
-from plan import Phase
-from reconcile import Reconciler, Requeue, Tally
-from status import phase_of
+from reconcile import Reconciler, Requeue
+from spec import Phase
+from status import EVENTS, phase_of
 from workqueue import Backoff, WorkQueue
 
 log = logging.getLogger("fargate.controller")
@@ -102,7 +103,10 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
+        lambda reason: metrics["fargate_events_total"].labels(reason).inc(),
     )  # fmt: skip
+    for reason in EVENTS:  # each from 0 on, so that the first one is an increase
+        metrics["fargate_events_total"].labels(reason)
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
     informers = {
         f"informer {namespace}".rstrip(): Informer(
@@ -276,7 +280,7 @@ class Controller:
     def _after(self, key: Key, requeue: Requeue) -> tuple[str, float | None]:
         if requeue.retry:
             return "error", self._backoff.next(key)
-        if not requeue.unseen:
+        if not requeue.skipped:
             self._backoff.forget(key)
         if requeue.gone:
             return "success", None

@@ -1,5 +1,5 @@
-"""Words with `*` (any characters) and `?` (one character), as EKS's selectors take them; and AWS's texts
-without what differs in each.
+"""What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
+take them, messages without what differs in each, trust policies.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
@@ -7,7 +7,9 @@ Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 from __future__ import annotations
 
 import re
+from fnmatch import fnmatchcase
 from functools import cache, lru_cache
+from typing import Any
 
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
@@ -74,3 +76,40 @@ def steady(text: str) -> str:
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
     return " ".join(text.split()).strip(",; ")
+
+
+# Trust policies of IAM
+
+
+def lets_assume(document: Any, service: str) -> bool | None:
+    """Say whether a statement of a trust policy lets a service assume the role; conditions are not judged.
+
+    None where that can't be said from here: a check is never stricter than AWS itself.
+    """
+    if not isinstance(document, dict):
+        return None
+    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
+    allowing = [each for each in statements if each.get("Effect") == "Allow"]
+    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
+        return None
+    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
+    if any(service in services for services in named):
+        return True
+    return None if any("*" in services for services in named) else False
+
+
+def _assumes(actions: Any) -> bool:
+    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
+    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
+
+
+def _services(principal: Any) -> set[str]:
+    if principal == "*":
+        return {"*"}
+    named = principal if isinstance(principal, dict) else {}
+    services = {str(each).lower() for each in _many(named.get("Service"))}
+    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
+
+
+def _many(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

@@ -3,17 +3,16 @@ fits.
 
 The picture: `Case` (object, view of the cluster, memory, facts) -> `PLAN` -> exactly one `Action`.
 The table is the specification. It stands at the end; before it the words that its rows are made of:
-the actions, the case, preflight, what is said.
+the case, and what is said. What an action is stands in spec.
 
 Pure and total: no clock, no call, no log. What it is not: an effect, or a status as users see it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -26,118 +25,42 @@ from spec import (
     OBJECTIONS,
     OWNER_KEY,
     TIME_MAY_MEND,
+    Action,
+    AddFinalizer,
+    CreateProfile,
+    DeleteProfile,
     Home,
     Identity,
     InvalidSpec,
     Memory,
+    NeedFacts,
     Objection,
+    Phase,
+    RemoveFinalizer,
+    Report,
     Resource,
     Settings,
+    TagProfile,
+    UntagProfile,
     UpdatePolicy,
     controlled_by,
     differs,
     fingerprint,
+    refuse,
     same_tag,
-    second,
+    timestamp,
+    told_issues,
     warning,
 )
 
 T = TypeVar("T")
 
-# The world outside may have been mended: what is stalled is looked at again, less and less often.
-STALLED_SECONDS = (15.0, 600.0)
+# The world outside may have been mended: what is stalled is looked at again, less and less often,
+# and a profile in a failed state is tried again as seldom.
+STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
 LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
 LONG_DELETING = timedelta(minutes=45)
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
-
-
-# What may be done, or said.
-
-
-class Phase(Enum):
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    IDLE = "Idle"  # neither on its way nor in need: suspended, or released
-
-
-@dataclass(frozen=True)
-class Report:
-    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change
-    reports.
-
-    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
-    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff.
-    """
-
-    phase: Phase
-    reason: str
-    message: str
-    until: datetime | None = None
-    about: str | None = None
-    retry: bool = False
-
-
-@dataclass(frozen=True)
-class NeedFacts:
-    """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
-
-    spec: ProfileSpec
-
-
-@dataclass(frozen=True)
-class AddFinalizer:
-    """Put our finalizer in, in the place of kopf's if that is there."""
-
-
-@dataclass(frozen=True)
-class RemoveFinalizer:
-    """Let the object go; `event` says what became of its profile.
-
-    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here.
-    """
-
-    event: str
-    message: str
-    blind: bool = False
-
-
-@dataclass(frozen=True)
-class CreateProfile:
-    """Make the profile; `warning` is what is unusual about it but may be meant."""
-
-    name: str
-    spec: ProfileSpec
-    warning: str = ""
-
-
-@dataclass(frozen=True)
-class DeleteProfile:
-    """`heir`: the profile that serves on, looked at once more before this one goes."""
-
-    profile: Profile
-    why: str
-    heir: Profile | None = None
-
-
-@dataclass(frozen=True)
-class TagProfile:
-    profile: Profile
-    tags: Mapping[str, str]
-    why: str
-    event: str = "Tagged"
-
-
-@dataclass(frozen=True)
-class UntagProfile:
-    profile: Profile
-    keys: frozenset[str]
-    why: str
-
-
-Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
-Action = Report | NeedFacts | Change
 
 
 # What is seen.
@@ -274,8 +197,8 @@ class Case:
     def name_holder(self) -> Profile | None:
         """Who has the name of the profile that is to be made, but for one that goes for it."""
         found = self.view.profiles.get(self.target)
-        goes_for_it = found and self.update_policy == "Recreate" and self.owns(found)
-        return None if goes_for_it else found
+        makes_room = found and self.update_policy == "Recreate" and self.owns(found)
+        return None if makes_room else found
 
     @property
     def adoptable(self) -> Profile | None:
@@ -285,32 +208,48 @@ class Case:
         found = self.name_holder
         return None if found is None or found.failed or tagged(found) else found
 
+    @property
+    def estranged(self) -> Profile | None:
+        """The profile that is tagged for this very object, by another controller id: after a restore, or a typo."""
+        profiles = (each for each in self.view.profiles.values() if self.who.may_name(each.name))
+        return next((each for each in profiles if self.is_estranged(each)), None)
+
+    def is_estranged(self, profile: Profile) -> bool:
+        named = profile.tags.get(OWNER_KEY) == self.who.owner and CONTROLLER_KEY in profile.tags
+        return named and not controlled_by(profile, self.home.controller)
+
+    @property
+    def recorded(self) -> Profile | None:
+        """The profile that status recorded, whoever's it is by now."""
+        profiles = self.view.profiles.values()
+        return next((each for each in profiles if each.arn == self.memory.profile_arn), None)
+
     # What earlier passes did
 
     @property
-    def answer_may_be_lost(self) -> datetime | None:
+    def lost_create_until(self) -> datetime | None:
         """Until when an unanswered create may still come true."""
         return self.now + self.lost_for if self.lost_for > timedelta(0) else None
 
     @property
-    def unseen(self) -> tuple[str, AwsError] | None:
+    def hidden(self) -> tuple[str, AwsError] | None:
         """A profile that could be this object's and can't be looked at, with what AWS says.
 
         Where a profile serves as wanted, only the one that status has recorded counts.
         """
         serves = self.serving is not None and self.serving.active and self.meets(self.serving)
         goes_on = serves and not self.who.deleting
-        for name, error in self.view.unknown.items():
+        for name, error in self.view.hidden.items():
             if self.who.may_name(name) and (name == self.memory.profile_name or not goes_on):
                 return name, error
         return None
 
     @property
-    def rest(self) -> datetime | None:
+    def rests_until(self) -> datetime | None:
         """Until when a profile in a failed state rests; a failure not yet counted rests from now."""
         if not self.failed:
             return None
-        counted = self.memory.counting(self.failed.arn, self.now)
+        counted = self.memory.counting(self.failed, self.now)
         rest = backoff(counted.failures)  # from now at the most: failed_at may be by a clock that is ahead
         until = min((counted.failed_at or self.now), self.now) + rest
         return until if self.now < until else None
@@ -368,15 +307,11 @@ def tagged(profile: Profile) -> bool:
 
 def backoff(failures: int) -> timedelta:
     """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
-    least, most = STALLED_SECONDS
+    least, most = FAILED_SECONDS
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
-
-
-def refuse(reason: str, message: str, about: str | None = None) -> Report:
-    return Report(Phase.STALLED, reason, message, about=about)
 
 
 def released(c: Case, _found: bool) -> Report:
@@ -421,13 +356,16 @@ def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
 
 def lost_answer(_c: Case, until: datetime) -> Report:
     asked = "A create was sent whose answer may have been lost"
-    text = f"{asked}: EKS is looked at again at {second(until)}."
+    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
     return Report(Phase.RECONCILING, "Deleting", text, until)
 
 
 def let_go(c: Case, _found: bool) -> RemoveFinalizer:
     left = c.name_holder if c.who.from_kopf else None
     where = f"EKS cluster {c.who.cluster}"
+    if c.estranged:
+        text = f"Profile {c.estranged.name} stays in {where}: it is {by_other_id(c, c.estranged)}"
+        return RemoveFinalizer("ProfileLeft", f"{text}. Delete it by hand if nobody needs it.")
     if left:
         why = "it is not shown to be this object's (other fields, other tags, or older)"
         text = f"Profile {left.name} stays in {where}: {why}; delete it by hand if it is."
@@ -437,24 +375,75 @@ def let_go(c: Case, _found: bool) -> RemoveFinalizer:
     return RemoveFinalizer("Deleted", f"{where} has no profile of this object.")
 
 
+def by_other_id(c: Case, profile: Profile) -> str:
+    there, here = profile.tags[CONTROLLER_KEY], c.home.controller
+    return f"tagged for this object by controller id {there}, and this controller's is {here}"
+
+
+def same_cluster(profile: Profile) -> str:
+    there = profile.tags[CONTROLLER_KEY]
+    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
+
+
+def wrong_controller(c: Case, profile: Profile) -> Report:
+    what = f"The deletion waits, because profile {profile.name} is {by_other_id(c, profile)}"
+    mend = f"{same_cluster(profile)}; set spec.deletionPolicy: Retain to let the object go and the profile stay"
+    return refuse("WrongController", f"{what}: {mend}.", about=profile.name)
+
+
+def keep_estranged(c: Case, profile: Profile) -> RemoveFinalizer:
+    text = f"Profile {profile.name} is kept in EKS as it is, {by_other_id(c, profile)}."
+    return RemoveFinalizer("Retained", text)
+
+
 def flight(c: Case, profile: Profile) -> Report:
     """Say what EKS is at, and what comes of it for the profile that serves."""
-    message = f"Profile {profile.name} is {profile.status}."
-    if profile.status == "CREATING" and c.now > profile.created_at + LONG_CREATING:
-        message += " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if profile.status == "DELETING" and c.now > (c.who.deleted_at or c.now) + LONG_DELETING:
-        message += " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    since = profile.created_at if profile.status == "CREATING" else c.who.deleted_at or c.now
+    message = f"Profile {profile.name} is {profile.status}.{unusually_long(profile.status, c.now - since)}"
     reason = "Deleting" if profile.status == "DELETING" else "Creating"
     if c.who.deleting or c.serving is None:
         return Report(Phase.RECONCILING, reason, message)
     if c.serving.name != profile.name:
-        return Report(Phase.RECONCILING, "Replacing", f"{swap(c, c.serving, profile)} {message}")
-    again = " Then it is made again." if profile.status == "DELETING" else ""
-    return Report(Phase.RECONCILING, reason, message + again)
+        reason = "RollingBack" if put_back(c, c.serving, profile) else "Replacing"
+        return Report(Phase.RECONCILING, reason, f"{swap(c, c.serving, profile)} {message}")
+    again = " Then it is made again." if profile.status == "DELETING" else edit_to_be_refused(c, profile)
+    return Report(Phase.RECONCILING, reason, f"{message}{again}{failed_before(c)}")
+
+
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
+
+
+def failed_before(c: Case) -> str:
+    """Say why the profiles before this one failed, "" if none did."""
+    failures, why = c.memory.failures, c.memory.failed_why
+    times = "once" if failures == 1 else f"{failures} times"
+    return f" It has failed {times}: {why or 'EKS gave no reason.'}" if failures else ""
+
+
+def edit_to_be_refused(c: Case, profile: Profile) -> str:
+    """Say of an edit that it will be refused, though nothing is changed before the profile is ACTIVE."""
+    if c.spec is None or c.meets(profile):
+        return ""
+    if c.forbidden:
+        return f" {c.forbidden[0].reason}: {c.forbidden[0].message}"
+    return f" ImmutableField: {immutable(c, profile).message}" if c.update_policy == "Refuse" else ""
+
+
+def put_back(c: Case, serving: Profile, other: Profile) -> bool:
+    """Say whether the spec is again that of the older profile, so that the newer one goes."""
+    return c.meets(serving) and serving.created_at < other.created_at
 
 
 def swap(c: Case, serving: Profile, other: Profile) -> str:
     """Say which profile takes the place of which, and which one serves meanwhile."""
+    if put_back(c, serving, other):
+        return f"The spec was put back: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
     if c.meets(serving):
         return f"Profile {serving.name} is as the spec says and serves; {other.name} goes."
     if other.status == "CREATING" and c.meets(other):
@@ -466,6 +455,8 @@ def swap(c: Case, serving: Profile, other: Profile) -> str:
 def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     """Return the deletion of the owned profile that is least worth keeping; the one to keep is its heir."""
     heir = c.owned[0]
+    if put_back(c, heir, surplus):
+        return DeleteProfile(surplus, f"the spec was put back, and {heir.name} serves on", heir)
     if c.meets(heir):
         return DeleteProfile(surplus, f"{heir.name} has taken its place", heir)
     return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
@@ -476,8 +467,8 @@ def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
     reason, again = "DeleteFailed", "its deletion is asked for again"
     if profile.status == "CREATE_FAILED":
         reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(f"{each.code}: {steady(each.message)}" for each in profile.health)
-    mend = f"Mend the cause; {again} at {second(until)}."
+    issues = " ".join(told_issues(profile))
+    mend = f"Mend the cause; {again} at {timestamp(until)}."
     failed = f"Profile {profile.name} is {profile.status}."
     message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
     return Report(Phase.STALLED, reason, message, until)
@@ -492,7 +483,7 @@ def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
     if c.serving:
         message += f" Profile {c.serving.name} serves as it is."
     about = WHOLE_CLUSTER if "ClusterNotFound" in reasons else None
-    if not TIME_MAY_MEND.issuperset(reasons):
+    if not set(reasons) <= TIME_MAY_MEND.keys():
         return refuse(reasons[0], message, about)
     until = c.now + timedelta(seconds=POLL_MOST_SECONDS)
     return Report(Phase.RECONCILING, reasons[0], message, until, about)
@@ -505,15 +496,20 @@ def name_taken(c: Case, holder: Profile) -> Report:
     if c.adoptable and holder.in_flight:
         message = f"Profile {holder.name} is {holder.status}; it is adopted once it is ACTIVE."
         return Report(Phase.RECONCILING, "WaitingForName", message, about=holder.name)
-    message = f"Cluster {c.who.cluster} has a profile {holder.name} already, {whose(c, holder)}"
-    mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
     stays = f" Profile {c.serving.name} serves as it is." if c.serving else ""
+    message = f"Cluster {c.who.cluster} has a profile {holder.name} already, {whose(c, holder)}"
+    if c.is_estranged(holder):
+        other = "else make a new object with another spec.profileName"
+        return refuse("NameTaken", f"{message}: {same_cluster(holder)}, {other}.{stays}", about=holder.name)
+    mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
     return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
 
 
 def whose(c: Case, profile: Profile) -> str:
     if OWNER_KEY not in profile.tags:
         return "without an owner"
+    if c.is_estranged(profile):
+        return by_other_id(c, profile)
     where = "" if controlled_by(profile, c.home.controller) else " of another Kubernetes cluster"
     return f"made for {profile.tags[OWNER_KEY]}{where}"
 
@@ -567,8 +563,18 @@ def lost_create_to_wait_for(c: Case) -> datetime | None:
     What is kept on purpose is not let go either: the profile that a lost create makes is to be
     kept, or to go, like the others.
     """
-    unseen = not c.owned or (c.retaining and not c.owned_in_flight)
-    return c.answer_may_be_lost if c.who.deleting and unseen else None
+    nothing_shows_it = not c.owned or (c.retaining and not c.owned_in_flight)
+    return c.lost_create_until if c.who.deleting and nothing_shows_it else None
+
+
+def recorded_and_estranged(c: Case) -> Profile | None:
+    """What status recorded as this object's must not be left behind because of a setting."""
+    recorded = c.recorded if c.who.deleting and not c.owned else None
+    return recorded if recorded and c.is_estranged(recorded) else None
+
+
+def kept_estranged(c: Case) -> Profile | None:
+    return c.estranged if c.retaining and not c.owned else None
 
 
 def deletion_held_by_suspend(c: Case) -> Profile | None:
@@ -594,7 +600,7 @@ def take_over_from_kopf(c: Case, profile: Profile) -> TagProfile:
 
 
 def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
-    return (c.failed, c.rest) if c.failed and c.rest else None
+    return (c.failed, c.rests_until) if c.failed and c.rests_until else None
 
 
 def retained_and_tagged(c: Case) -> Profile | None:
@@ -631,8 +637,10 @@ _ROWS = (
     Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.unseen, wait_to_see),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden, wait_to_see),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
+    Row("deleting, Retain, its own by another controller id", kept_estranged, keep_estranged),
+    Row("deleting, its own by another controller id", recorded_and_estranged, wrong_controller),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
     Row("invalid spec", lambda c: not c.who.deleting and c.refusal,
@@ -641,7 +649,7 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("what may be its own is not to be seen", lambda c: c.unseen, wait_to_see),
+    Row("what may be its own is not to be seen", lambda c: c.hidden, wait_to_see),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
     Row("owned, failed, resting", failed_and_resting, resting),

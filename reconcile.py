@@ -13,44 +13,34 @@ known of one EKS cluster (clusters), a queue, a thread, a sleep.
 from __future__ import annotations
 
 import logging
-import threading
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
-from clusters import Cluster, Reading, View, describe
+from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
-from plan import (
-    STALLED_SECONDS,
-    WHOLE_CLUSTER,
-    AddFinalizer,
-    Case,
-    Change,
-    CreateProfile,
-    DeleteProfile,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    TagProfile,
-    UntagProfile,
-    case_of,
-    flight,
-    must_see,
-    plan,
-)
+from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
     OWNER_KEY,
     TIME_MAY_MEND,
+    AddFinalizer,
+    Change,
+    CreateProfile,
+    DeleteProfile,
     Home,
     Identity,
     Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
     Settings,
+    TagProfile,
+    UntagProfile,
     controlled_by,
     is_guarded,
     mapping,
@@ -61,17 +51,16 @@ from status import (
     EVENTS,
     ROOM_FOR_REPLACE,
     SHOWN,
-    STATUSES,
     Blocked,
-    answers_the_mark,
     asked_for,
     conditions,
     event_of,
     find_condition,
-    forgets_tags_of,
     is_current,
     lost_before,
     marked,
+    must_see_for_tags,
+    must_see_for_the_mark,
     remember,
     render_status,
     report_of,
@@ -79,8 +68,10 @@ from status import (
     since_of,
     undone,
     wait_behind,
-    wait_unseen,
+    wait_while_busy,
+    what_to_do,
     write_refused,
+    written,
 )
 from workqueue import Since
 
@@ -97,12 +88,12 @@ class Requeue(NamedTuple):
     """Look again after so many seconds (None: at the resync), by the queue's backoff, or never
     (`gone`).
 
-    `unseen`: the object was not looked at, so that its backoff stays as it is.
+    `skipped`: the object was not looked at, so that its backoff stays as it is.
     """
 
     after: float | None = None
     retry: bool = False
-    unseen: bool = False
+    skipped: bool = False
     gone: bool = False
 
 
@@ -129,7 +120,7 @@ class Pass:
 
     @property
     def conditions(self) -> list[Object]:
-        return self.status.get("conditions") or []
+        return written(self.status.get("conditions") or [])
 
     @property
     def look_is_requested(self) -> bool:
@@ -141,7 +132,7 @@ class Reconciler:
 
     Safe to call from many threads. `wake` is called with keys that have reason to look again, `now`
     gives an aware wall clock, `monotonic` seconds. `ready_after` is told, of each object that
-    becomes Ready, for how many seconds it was not.
+    becomes Ready, for how many seconds it was not; `posted` the reason of each event.
     """
 
     def __init__(
@@ -154,13 +145,14 @@ class Reconciler:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         ready_after: Callable[[float], None] = lambda _seconds: None,
+        posted: Callable[[str], None] = lambda _reason: None,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
-        self._ready_after = ready_after
+        self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._lock = threading.Lock()  # over who is in which cluster
-        self._clusters: dict[str, Cluster] = {}
-        self._stalled, self._marks = Since(), Since()  # for a reason; with the mark of a create
+        self._clusters = Clusters(wake)
+        # For a reason, with the mark of a create, for what time may mend.
+        self._stalled, self._marks, self._waits = Since(), Since(), Since()
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._silenced: dict[Key, str] = {}  # why a status could not be written
         self._self: tuple[str, str, str] | None = None
@@ -179,7 +171,7 @@ class Reconciler:
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks):
+        for times in (self._stalled, self._marks, self._waits):
             times.forget(key)
         self._changes.pop(key, None)
         self._silenced.pop(key, None)
@@ -219,6 +211,7 @@ class Reconciler:
             report = blocked.report
         if report is None:
             return Requeue(0.0)
+        report = self._or_stall(p, report)
         self._report(p, report)
         return self._look_again(p, report)
 
@@ -276,7 +269,7 @@ class Reconciler:
             seen = describe(self._aws, home.cluster, name)
             self._take_view(p.cluster, view.showing(name, seen), {name}, p.key)
             return
-        others: dict[str, Profile | AwsError | None] = {**view.profiles, **view.unknown}
+        others: dict[str, Profile | AwsError | None] = {**view.profiles, **view.hidden}
         others = {name: seen for name, seen in others.items() if not p.who.may_name(name)}
         described: set[str] = set()
         # No younger than what is not looked at again.
@@ -308,11 +301,11 @@ class Reconciler:
                 case = self._with_facts(p, case, action)
                 continue
             action = self._take_turn(p, action)
-            stands_on = (*must_see(action), *forgets_tags_of(case), *answers_the_mark(case))
-            unseen = next((name for name in stands_on if name not in p.looked), None)
-            if unseen is None:
+            stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
+            not_looked_at = next((name for name in stands_on if name not in p.looked), None)
+            if not_looked_at is None:
                 return case, action
-            self._look_at(p, home, unseen)
+            self._look_at(p, home, not_looked_at)
 
     def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
@@ -341,18 +334,18 @@ class Reconciler:
             if isinstance(action, Report) and action.about:
                 p.cluster.name_wanted[p.key] = action.about
             return action
-        p.cluster.line[p.key] = self._monotonic()
+        p.cluster.line[p.key] = self._monotonic()  # in its old place: a dict keeps the order of its keys
         first = p.cluster.first(self._monotonic())
-        flights = {name: each.status for name, each in p.cluster.flights.items()}
-        if first != p.key or flights:
-            return wait_behind(flights, first)
+        flying = p.cluster.in_flight(self._monotonic(), self._now())
+        if first != p.key or flying:
+            return wait_behind(flying, first, what_to_do(action), self._now())
         held = p.cluster.held_until - self._monotonic()
-        return action if held <= 0 else wait_unseen(self._now() + timedelta(seconds=held))
+        return action if held <= 0 else wait_while_busy(self._now() + timedelta(seconds=held))
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
         p.memory = remember(case)
-        if not case.unseen:  # else it is as it was seen last
+        if not case.hidden:  # else it is as it was seen last
             p.shown = shown_of(case.serving)
         if p.who.requested_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
@@ -406,9 +399,10 @@ class Reconciler:
         except WriteRefused as error:
             raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
         self._store.put(p.obj, sent)
-        if FINALIZER in finalizers and not is_guarded(p.obj):
+        guarded = is_guarded(p.obj["metadata"].get("finalizers") or [])
+        if FINALIZER in finalizers and not guarded:
             raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
-        if FINALIZER not in finalizers and is_guarded(p.obj):
+        if FINALIZER not in finalizers and guarded:
             raise Blocked(undone("the finalizer that was taken off is still there in the API server's answer"))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
@@ -506,6 +500,18 @@ class Reconciler:
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
         return report_of(error, p.memory.first_tried_at, self._now(), held)
 
+    def _or_stall(self, p: Pass, report: Report) -> Report:
+        """Let what time may mend stall the object once it has been waited for too long."""
+        patience = TIME_MAY_MEND.get(report.reason)
+        if patience is None:
+            self._waits.forget(p.key)
+            return report
+        now = self._monotonic()
+        since = self._waits.when(p.key, (p.who.generation, report.reason), now)
+        if timedelta(seconds=now - since) < patience:
+            return report
+        return replace(report, phase=Phase.STALLED, until=None)
+
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
         old = p.conditions
@@ -570,6 +576,7 @@ class Reconciler:
     def _done(self, p: Pass, action: str, note: str) -> None:
         """Log what was done or found, and post it as an event."""
         self._log_action(p, action, note)
+        self._posted(action)
         self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
@@ -590,7 +597,7 @@ class Reconciler:
         if report.phase is Phase.STALLED:
             return Requeue(self._stall(p, report.reason, now))
         if report.phase is Phase.RECONCILING or p.memory.profile_name in p.cluster.flights:
-            rests = (each.rest(now, poll) for each in p.cluster.flights.values())
+            rests = (each.until_look(now, poll) for each in p.cluster.flights.values())
             return Requeue(max(LEAST_SECONDS, min(rests, default=poll)))
         return Requeue()
 
@@ -603,31 +610,9 @@ class Reconciler:
     # The clusters
 
     def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
-        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
-        all.
-
-        Who finds it occupied comes back in a second, or as soon as it is free: each pass that ends
-        wakes one.
-        """
-        with self._lock:
-            cluster = self._clusters.setdefault(name, Cluster())
-            if cluster.occupied:
-                cluster.outside[key] = None
-                return Requeue(OCCUPIED_SECONDS, unseen=True)
-            cluster.occupied = True
-        try:
-            return work(cluster)
-        finally:
-            self._free(name, cluster)
-
-    def _free(self, name: str, cluster: Cluster) -> None:
-        with self._lock:
-            cluster.occupied = False
-            waiting = cluster.outside.popitem()[0] if cluster.outside else None
-            if cluster.unknown:
-                del self._clusters[name]
-        if waiting:
-            self._wake(waiting)
+        """Work if no other pass is in that cluster; else come back in a second, or once it is free."""
+        requeue = self._clusters.alone_in(name, key, work)
+        return Requeue(OCCUPIED_SECONDS, skipped=True) if requeue is None else requeue
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
@@ -646,13 +631,7 @@ class Reconciler:
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each EKS cluster that was seen."""
-        with self._lock:
-            seen = {name: (each.view, len(each.orphans)) for name, each in self._clusters.items()}
-        return {
-            name: Tally(dict.fromkeys(STATUSES, 0) | Counter(each.status for each in view.profiles.values()), orphans)
-            for name, (view, orphans) in seen.items()
-            if view and view.found
-        }
+        return self._clusters.tally()
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
@@ -663,7 +642,7 @@ class Reconciler:
             fields = {"cluster": name, "profile": profile, "message": orphans[profile]}
             log.warning(LOGGED_ORPHAN, fields)
         # What can't be seen keeps its last verdict.
-        cluster.orphans = set(orphans) | cluster.orphans & view.unknown.keys()
+        cluster.orphans = set(orphans) | cluster.orphans & view.hidden.keys()
 
     def _why_orphan(self, profile: Profile) -> str:
         """Say why a profile with our tags is no object's, "" if it is one's."""
@@ -711,10 +690,3 @@ class Store(Protocol):
     def epoch(self) -> int: ...
     def get(self, key: Key) -> Object | None: ...
     def put(self, obj: Object, sent: int) -> object: ...
-
-
-class Tally(NamedTuple):
-    """How many profiles of an EKS cluster are in which state, and how many are orphans."""
-
-    states: Mapping[str, int]
-    orphans: int

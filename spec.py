@@ -2,9 +2,9 @@
 
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
-(what earlier passes wrote into status); `head` judges what stands outside of spec. At the end of the
-file what may speak against a valid spec where it is to be carried out: `Limits`, set by those who run
-the controller, and preflight, by what AWS says.
+(what earlier passes wrote into status). At the end of the file what may speak against a valid spec
+where it is to be carried out: `Limits`, set by those who run the controller, and preflight, by what
+AWS says.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -14,13 +14,15 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import (
@@ -32,8 +34,8 @@ from aws import (
     SubnetFact,
     selector,
 )
-from kube import GROUP, KIND, LABEL, LABEL_KEY, NAMESPACE, SUBDOMAIN, VERSION, Key, Object
-from kube import NAME as OBJECT_NAME
+from kube import Key, Object
+from patterns import lets_assume, steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -59,6 +61,7 @@ TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONT
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
+LONGEST_WHY = 400  # characters of what EKS says of a failure, as status remembers it
 LONGEST_NAME = 192  # with a namespace of 63 and a slash it fills the value of the owner tag, 256
 NAME_RULE = "letters, digits, - and _, at most 91, first a letter or digit, not starting with eks-"
 MENDS = {
@@ -100,7 +103,7 @@ class Finding(NamedTuple):
 WHOLE = {"labels", "annotations", "tags", "ownerReferences"}
 
 
-def _finding(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
+def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
     """Return what an error of the models below says; `named`: metadata.name is the profile's name too."""
     path = tuple(part for part in (*before, *error["loc"]) if part != "[key]")
     if named and path == ("spec", "profileName"):
@@ -126,17 +129,17 @@ class InvalidSpec(Exception):
         self.findings = findings
 
 
-_FIELDS = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+FIELDS = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
 
 
 class SelectorFields(BaseModel):
-    model_config = _FIELDS
+    model_config = FIELDS
     namespace: Namespace
     labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=100)
 
 
 class SpecFields(BaseModel):
-    model_config = _FIELDS
+    model_config = FIELDS
     pod_execution_role_arn: RoleArn
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
     subnets: list[SubnetId] = Field(default=[])
@@ -166,7 +169,7 @@ class Resource:
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            found = (_finding(each, MENDS, "spec", named=named) for each in error.errors())
+            found = (finding_of(each, MENDS, "spec", named=named) for each in error.errors())
             raise InvalidSpec(*found) from error
         if len(name) > LONGEST_NAME:
             what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
@@ -193,6 +196,7 @@ class Memory(BaseModel):
     failures: int = 0
     failed_at: AwareDatetime | None = None
     failed_arn: str = ""
+    failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
 
     @classmethod
@@ -222,15 +226,16 @@ class Memory(BaseModel):
         """Remember the keys of tags that are about to be set, beside those of before."""
         return self.but(applied_tag_keys=tuple(sorted({*self.applied_tag_keys, *keys})))
 
-    def counting(self, failed_arn: str, now: datetime) -> Memory:
-        """Count the failure of a profile, once a profile."""
-        if failed_arn == self.failed_arn and self.failed_at:
+    def counting(self, failed: Profile, now: datetime) -> Memory:
+        """Count the failure of a profile, once a profile; why it failed is told until one has not."""
+        if failed.arn == self.failed_arn and self.failed_at:
             return self
-        return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed_arn)
+        why = textwrap.shorten(" ".join(told_issues(failed)), LONGEST_WHY, placeholder=" ...")
+        return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed.arn, failed_why=why)
 
     def settled(self) -> Memory:
         """Forget the failures: the profile serves as wanted, or what is wanted has changed."""
-        return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="")
+        return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="", failed_why="")
 
     @property
     def made_in(self) -> str:
@@ -241,140 +246,8 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "applied_tag_keys",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys",
 }  # fmt: skip
-
-
-# What the object says of itself: all that is not spec. The rules are the API server's (ValidateObjectMeta of
-# apimachinery); which fields there are, kubectl's strict validation asks it.
-
-API_VERSION = f"{GROUP}/{VERSION}"
-ANNOTATIONS_LIMIT = 256 * 1024  # bytes, of all keys and values
-NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
-NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
-_WORDS = "letters, digits, - _ and ., at most 63, first and last a letter or digit"
-_FILLED_IN = (
-    "uid", "resourceVersion", "selfLink", "generateName", "generation", "creationTimestamp", "deletionTimestamp",
-    "deletionGracePeriodSeconds", "managedFields",
-)  # fmt: skip
-HEAD_MENDS = {
-    "apiVersion": f"give {API_VERSION}",
-    "kind": f"give {KIND}",
-    "metadata": "give a mapping with at least name",
-    "name": NAME_MEND,
-    "namespace": NAMESPACE_MEND,
-    "labels": f"give keys and values of {_WORDS}; a key may have a domain and / before it; put numbers in quotes",
-    "annotations": f"give keys of {_WORDS}, a domain and / before them or not, and strings as values; at most 256 KiB",
-    "finalizers": f"give a list of {_WORDS}, a domain and / before them or not",
-    "ownerReferences": "give each owner as apiVersion, kind, name and uid; one may have controller: true",
-    **dict.fromkeys(_FILLED_IN, "remove it: the API server fills it in"),
-}
-
-
-def _small(pairs: dict[str, str]) -> dict[str, str]:
-    size = sum(len(text.encode(errors="replace")) for pair in pairs.items() for text in pair)
-    if size > ANNOTATIONS_LIMIT:
-        raise ValueError(f"{size} bytes long")
-    return pairs
-
-
-def _not_both(finalizers: list[str]) -> list[str]:
-    if {"orphan", "foregroundDeletion"} <= {*finalizers}:
-        raise ValueError("both orphan and foregroundDeletion")
-    return finalizers
-
-
-def _one_controller(owners: list[OwnerFields]) -> list[OwnerFields]:
-    if sum(each.controller is True for each in owners) > 1:
-        raise ValueError("more than one with controller: true")
-    if any((each.api_version, each.kind) == ("v1", "Event") for each in owners):
-        raise ValueError("an Event among others")
-    return owners
-
-
-_Some = Annotated[str, Field(min_length=1)]
-_Whole = Annotated[float, Field(multiple_of=1)]
-_Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")]
-_Key = Annotated[str, Field(pattern=rf"^{LABEL_KEY}\Z")]
-_AnyCaseKey = Annotated[str, Field(pattern=rf"^(?i:{LABEL_KEY})\Z")]
-_Managed = Literal["manager", "operation", "subresource", "apiVersion", "time", "fieldsType", "fieldsV1"]
-_Value = Annotated[str, Field(pattern=rf"^({LABEL})?\Z")]
-
-
-class OwnerFields(BaseModel):
-    model_config = _FIELDS
-    api_version: Annotated[str, Field(pattern=r"^([^/]*/)?[^/]+\Z")]
-    kind: _Some
-    name: _Some
-    uid: _Some
-    controller: bool | None = None
-    block_owner_deletion: bool | None = None
-
-
-class MetadataFields(BaseModel):
-    """The API server takes null for each of them but a name, and leaves it out."""
-
-    model_config = _FIELDS
-    name: Annotated[str, Field(pattern=rf"^{OBJECT_NAME}\Z")]
-    namespace: Annotated[str, Field(pattern=rf"^({NAMESPACE})?\Z")] | None = None
-    labels: dict[_Key, _Value] | None = None
-    annotations: Annotated[dict[_AnyCaseKey, str], AfterValidator(_small)] | None = None
-    finalizers: Annotated[list[_Key], AfterValidator(_not_both)] | None = None
-    owner_references: Annotated[list[OwnerFields], AfterValidator(_one_controller)] | None = None
-    generate_name: Annotated[str, Field(pattern=rf"^({SUBDOMAIN}-*)?\Z")] | None = None
-    uid: str | None = None
-    resource_version: str | None = None
-    self_link: str | None = None
-    generation: _Whole | None = None
-    creation_timestamp: _Time | None = None
-    deletion_timestamp: _Time | None = None
-    deletion_grace_period_seconds: _Whole | None = None
-    managed_fields: list[dict[_Managed, Any]] | None = None
-
-
-class HeadFields(BaseModel):
-    """What surrounds spec, which has its own rules."""
-
-    model_config = _FIELDS
-    api_version: Literal["jicomusic.com/v1"]
-    kind: Literal["FargateProfile"]
-    metadata: MetadataFields
-    spec: Any = None
-    status: Any = None
-
-
-# The fields of status in crd.yaml: the API server leaves out what a manifest says there, and asks for these names.
-STATUS = {
-    "status": {
-        "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
-        "profileArn", "profileStatus", "createdAt", "health", "bookkeeping",
-    },
-    "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
-    "health": {"code", "message", "resourceIds"},
-    "bookkeeping": {*map(to_camel, BOOKKEEPING)},
-}  # fmt: skip
-
-
-def head(obj: Object) -> list[Finding]:
-    """Return what the API server would refuse outside of spec."""
-    found = []
-    try:
-        HeadFields.model_validate(obj)
-    except ValidationError as error:
-        found = [_finding(each, HEAD_MENDS) for each in error.errors()]
-    return [*found, *_strangers(obj.get("status"), "status", ("status",))]
-
-
-def _strangers(value: object, name: str, path: tuple[str | int, ...]) -> Iterator[Finding]:
-    """Yield what is no field of status in the value of its field `name`."""
-    if isinstance(value, list):
-        for number, each in enumerate(value):
-            yield from _strangers(each, name, (*path, number))
-    for key, each in mapping(value).items() if name in STATUS else ():
-        if key in STATUS[name]:
-            yield from _strangers(each, key, (*path, key))
-        else:
-            yield Finding((*path, key), "not a field", "remove status: the controller writes it")
 
 
 @dataclass(frozen=True)
@@ -395,7 +268,10 @@ class Identity:
 
     @classmethod
     def parse(cls, obj: Object, memory: Memory, default_cluster: str) -> Identity:
-        """Read each field on its own: unreadable is what status remembers, else the default; a policy, Retain."""
+        """Read each field on its own, so that one that is unreadable spoils no other.
+
+        In its place stands what status remembers, else the default; of deletionPolicy, Retain.
+        """
         meta, spec = obj["metadata"], obj.get("spec", {})
         fields = spec if isinstance(spec, dict) else {"deletionPolicy": spec}
 
@@ -436,7 +312,7 @@ class Identity:
 
     @property
     def guarded(self) -> bool:
-        return not OUR_FINALIZERS.isdisjoint(self.finalizers)
+        return is_guarded(self.finalizers)
 
     @property
     def others_finalizers(self) -> list[str]:
@@ -456,13 +332,13 @@ def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]
     subnets = profile.subnets if wanted.subnets is None else wanted.subnets  # else the choice is EKS's
     pairs = {
         "podExecutionRoleArn": (profile.role, wanted.role),
-        "selectors": (listed(map(str, profile.selectors)), listed(map(str, wanted.selectors))),
-        "subnets": (listed(profile.subnets), listed(subnets)),
+        "selectors": (bracketed(map(str, profile.selectors)), bracketed(map(str, wanted.selectors))),
+        "subnets": (bracketed(profile.subnets), bracketed(subnets)),
     }
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def listed(words: Iterable[str]) -> str:
+def bracketed(words: Iterable[str]) -> str:
     return "[" + ", ".join(sorted(words)) + "]"
 
 
@@ -474,8 +350,13 @@ def fingerprint(who: Identity, spec: ProfileSpec) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
 
-def second(moment: datetime) -> str:
+def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def told_issues(profile: Profile) -> list[str]:
+    """Return what EKS itself finds wrong with a profile, a sentence each."""
+    return [f"{each.code}: {steady(each.message)}" for each in profile.health]
 
 
 def same_tag(key: str, one: str | None, other: str) -> bool:
@@ -490,9 +371,9 @@ def controlled_by(profile: Profile, controller: str) -> bool:
     return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
-def is_guarded(obj: Object) -> bool:
-    """Say whether a finalizer of ours is on the object."""
-    return not OUR_FINALIZERS.isdisjoint(obj["metadata"].get("finalizers") or ())
+def is_guarded(finalizers: Iterable[str]) -> bool:
+    """Say whether one of these is ours."""
+    return not OUR_FINALIZERS.isdisjoint(finalizers)
 
 
 def owner_of(profile: Profile) -> Key | None:
@@ -651,49 +532,16 @@ def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Ite
         text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
         yield Objection("RoleNotFound", text)
         return
-    if trusts_fargate(role.trust) is False:
+    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
         mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
         yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
     if role.policies is not None and not role.policies:
         yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
 
 
-def trusts_fargate(document: Any) -> bool | None:
-    """Say whether a statement of a trust policy lets Fargate's pods assume the role; conditions are not judged.
-
-    None where that can't be said from here: a check is never stricter than AWS itself.
-    """
-    if not isinstance(document, dict):
-        return None
-    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
-    allowing = [each for each in statements if each.get("Effect") == "Allow"]
-    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
-        return None
-    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
-    if any(FARGATE_PRINCIPAL in services for services in named):
-        return True
-    return None if any("*" in services for services in named) else False
-
-
-def _assumes(actions: Any) -> bool:
-    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
-    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
-
-
-def _services(principal: Any) -> set[str]:
-    if principal == "*":
-        return {"*"}
-    named = principal if isinstance(principal, dict) else {}
-    services = {str(each).lower() for each in _many(named.get("Service"))}
-    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
-
-
-def _many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
-TIME_MAY_MEND = {"ClusterNotFound", "ClusterNotActive"}
+# For how long these are waited for; an upgrade of a cluster may take that.
+TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
 
 
 def warning(spec: ProfileSpec, facts: Facts | None) -> str:
@@ -703,3 +551,96 @@ def warning(spec: ProfileSpec, facts: Facts | None) -> str:
         return ""
     mend = "pods start only if its other policies let them pull images"
     return f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
+
+
+# What may be done, or said.
+
+
+class Phase(Enum):
+    READY = "Ready"
+    RECONCILING = "Reconciling"
+    STALLED = "Stalled"
+    IDLE = "Idle"  # neither on its way nor in need: suspended, or released
+
+
+@dataclass(frozen=True)
+class Report:
+    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change
+    reports.
+
+    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
+    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
+    anew before it is said. `retry`: by the queue's backoff.
+    """
+
+    phase: Phase
+    reason: str
+    message: str
+    until: datetime | None = None
+    about: str | None = None
+    retry: bool = False
+
+
+@dataclass(frozen=True)
+class NeedFacts:
+    """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
+
+    spec: ProfileSpec
+
+
+@dataclass(frozen=True)
+class AddFinalizer:
+    """Put our finalizer in, in the place of kopf's if that is there."""
+
+
+@dataclass(frozen=True)
+class RemoveFinalizer:
+    """Let the object go; `event` says what became of its profile.
+
+    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here.
+    """
+
+    event: str
+    message: str
+    blind: bool = False
+
+
+@dataclass(frozen=True)
+class CreateProfile:
+    """Make the profile; `warning` is what is unusual about it but may be meant."""
+
+    name: str
+    spec: ProfileSpec
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class DeleteProfile:
+    """`heir`: the profile that serves on, looked at once more before this one goes."""
+
+    profile: Profile
+    why: str
+    heir: Profile | None = None
+
+
+@dataclass(frozen=True)
+class TagProfile:
+    profile: Profile
+    tags: Mapping[str, str]
+    why: str
+    event: str = "Tagged"
+
+
+@dataclass(frozen=True)
+class UntagProfile:
+    profile: Profile
+    keys: frozenset[str]
+    why: str
+
+
+Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
+Action = Report | NeedFacts | Change
+
+
+def refuse(reason: str, message: str, about: str | None = None) -> Report:
+    return Report(Phase.STALLED, reason, message, about=about)

@@ -16,33 +16,36 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import View
+from clusters import InFlight, View
 from kube import Key, Object
 from patterns import steady
-from plan import (
+from plan import Case, failed_before, plan, unusually_long
+from spec import (
+    BOOKKEEPING,
+    FINALIZER,
     AddFinalizer,
-    Case,
     Change,
     CreateProfile,
     DeleteProfile,
+    Identity,
+    Memory,
     NeedFacts,
     Phase,
     RemoveFinalizer,
     Report,
     TagProfile,
     UntagProfile,
-    plan,
+    mapping,
     refuse,
+    timestamp,
 )
-from spec import BOOKKEEPING, FINALIZER, Identity, Memory, mapping, second
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
 TRUST_SECONDS = 15.0
 
 OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}
-ON_THE_WAY = {"Creating", "Deleting", "Replacing"}
+ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
 SHOWN = ("profileStatus", "createdAt", "health")
-STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")
 
 
 # Conditions
@@ -80,8 +83,13 @@ def condition(
         "reason": report.reason,
         "message": message,
         "observedGeneration": who.generation,
-        "lastTransitionTime": since or second(now),
+        "lastTransitionTime": since or timestamp(now),
     }
+
+
+def written(listed: Sequence[Object]) -> list[Object]:
+    """Return the conditions without the CRD's default, which says that no controller has looked yet."""
+    return [each for each in listed if (each.get("type"), each.get("reason")) != ("Ready", "Pending")]
 
 
 def find_condition(kind: str, listed: Sequence[Object]) -> Object:
@@ -105,7 +113,7 @@ def since_of(condition: Object, otherwise: str) -> datetime:
 
 def phase_of(obj: Object) -> tuple[Phase, datetime]:
     """Return the phase that an object's status shows, and since when; one not looked at yet is on its way."""
-    listed = mapping(obj.get("status")).get("conditions") or []
+    listed = written(mapping(obj.get("status")).get("conditions") or [])
     holds = {each["type"]: each for each in listed if each.get("status") == "True"}
     phase = Phase.IDLE if listed else Phase.RECONCILING
     for shown in (Phase.READY, Phase.RECONCILING, Phase.STALLED):  # the last one counts
@@ -123,9 +131,10 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
 
     Told is that the object has become ready or idle, that it stalls, or stalls for another reason.
     """
-    before, ready = find_condition("Ready", old), find_condition("Ready", new)
+    before = find_condition("Ready", old)
     if report.phase is Phase.STALLED:
-        if all(before.get(key) == ready[key] for key in ("status", "reason", "message")):
+        was, stalled = find_condition("Stalled", old), find_condition("Stalled", new)
+        if all(was.get(key) == stalled[key] for key in ("status", "reason", "message")):
             return None
         named = report.message.startswith(report.reason)
         note = report.message if named else f"{report.reason}: {report.message}"
@@ -137,7 +146,7 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
     return None
 
 
-BECAME_READY = {"Creating": "Created", "Replacing": "Replaced"}  # by what was under way
+BECAME_READY = {"Creating": "Created", "Replacing": "Replaced", "RollingBack": "RolledBack"}  # by what was under way
 
 
 # The status
@@ -168,7 +177,7 @@ def shown_of(profile: Profile | None) -> Object:
         {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
         for each in profile.health
     ]
-    return {"profileStatus": profile.status, "createdAt": second(profile.created_at), "health": health}
+    return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
 
 
 # What a pass reports beside the plan's own words.
@@ -179,7 +188,7 @@ def asked_for(c: Case, name: str) -> Report:
     if c.serving:
         text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
         return Report(Phase.RECONCILING, "Replacing", text)
-    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.")
+    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{failed_before(c)}")
 
 
 def lost_before(c: Case, status: Object) -> str:
@@ -188,18 +197,25 @@ def lost_before(c: Case, status: Object) -> str:
     return " The one before had gone without the controller's doing." if gone else ""
 
 
-def wait_behind(flights: Mapping[str, str], first: Key | None) -> Report:
-    """Say what has the turn: a profile in flight, with its status, else the object that is first in line."""
-    flying = ", ".join(f"profile {name} is {status}" for name, status in flights.items())
-    before = flying or f"{'/'.join(first or ())} comes first"
+def wait_behind(flying: Sequence[InFlight], first: Key | None, to_do: str, now: datetime) -> Report:
+    """Say what has the turn (a profile in flight, else the object that is first in line), and what is done then."""
+    told = (f"profile {each.name} is {each.status} since {timestamp(each.since)}" for each in flying)
+    before = ", ".join(told) or f"{'/'.join(first or ())} comes first"
     rule = "EKS makes or deletes one profile of a cluster at a time"
-    text = f"{rule}: {before}, and this one waits for its turn."
+    unusual = next(filter(None, (unusually_long(each.status, now - each.since) for each in flying)), "")
+    text = f"{rule}: {before}, and this one waits for its turn; {to_do} then.{unusual}"
     return Report(Phase.RECONCILING, "WaitingForTurn", text)
 
 
-def wait_unseen(until: datetime) -> Report:
+def what_to_do(change: CreateProfile | DeleteProfile) -> str:
+    if isinstance(change, CreateProfile):
+        return f"profile {change.name} is made"
+    return f"profile {change.profile.name} is deleted"
+
+
+def wait_while_busy(until: datetime) -> Report:
     busy = "EKS says that it is busy with another profile of the cluster, and none is to be seen in flight"
-    return Report(Phase.RECONCILING, "WaitingForTurn", f"{busy}: it is asked again at {second(until)}.", until)
+    return Report(Phase.RECONCILING, "WaitingForTurn", f"{busy}: it is asked again at {timestamp(until)}.", until)
 
 
 ROOM_FOR_REPLACE = (
@@ -258,15 +274,16 @@ def undone(what: str, stalls: bool = True) -> Report:
 
 def remember(c: Case) -> Memory:
     """Return what status is to remember of the profiles that this case shows."""
-    if c.elsewhere or c.unseen:
+    if c.elsewhere or c.hidden:
         return c.memory
     if not c.serving:
-        return without_a_profile(c.memory)
+        # While it is there it is not forgotten, though its tags make it another's: a setting may be wrong.
+        return c.memory if c.recorded else without_a_profile(c.memory)
     memory = with_profile(c, c.serving)
     if create_is_answered(c):
         memory = memory.with_mark(None, "", "")
     if c.failed:
-        return memory.counting(c.failed.arn, c.now)
+        return memory.counting(c.failed, c.now)
     if c.serving.active and c.meets(c.serving):
         return memory.settled()
     return memory.but(failed_arn="")  # once on its way again, the same profile may fail anew
@@ -324,16 +341,16 @@ def create_is_answered(c: Case) -> bool:
     return made is not None and made.name in c.looked
 
 
-def answers_the_mark(c: Case) -> tuple[str, ...]:
-    """Return the profile that would answer the mark and so is looked at first: an older view may have an older one."""
+def must_see_for_the_mark(c: Case) -> tuple[str, ...]:
+    """Return the profile that would answer the mark, to be looked at first: an older view may have an older one."""
     made = made_by_the_mark(c)
     return (made.name,) if made else ()
 
 
-def forgets_tags_of(c: Case) -> tuple[str, ...]:
-    """Return the profile of which tag keys are forgotten now.
+def must_see_for_tags(c: Case) -> tuple[str, ...]:
+    """Return the profile of which tag keys would be forgotten, to be looked at first.
 
-    It is looked at first: in an older view, the tags that another process has set may be missing.
+    In an older view, the tags that another process has set may be missing.
     """
     if not (c.spec and c.serving):
         return ()
@@ -412,6 +429,9 @@ def waits_or_stalls(meaning: str) -> Reason:
 
 
 REASONS: Mapping[str, Reason] = {
+    "Pending": Reason(
+        (), "no operator has looked at the object yet: none runs, none serves it, or it has not come to it"
+    ),
     "Active": Reason(
         (Phase.READY,),
         "EKS shows the profile as ACTIVE, with the role, selectors, subnets and tags of the spec",
@@ -422,6 +442,7 @@ REASONS: Mapping[str, Reason] = {
         "under updatePolicy: Replace a new profile takes the place of the old one; the message "
         "names both and how far it is"
     ),
+    "RollingBack": waits("the spec was put back while a replacement was under way; the new profile goes"),
     "Deleting": waits("EKS is deleting the profile, or a create is waited for whose answer may have been lost"),
     "WaitingForTurn": waits(
         "EKS makes or deletes one profile of a cluster at a time; the message names the one that "
@@ -456,6 +477,9 @@ REASONS: Mapping[str, Reason] = {
     "AdoptMismatch": stalls("a profile is not taken over because it is not what the spec says"),
     "WrongHome": stalls(
         "the profile was made in another account, region or cluster than the one this operator looks at"
+    ),
+    "WrongController": stalls(
+        "the object is deleted, and its profile is tagged for it by another controller id; the message names both"
     ),
     "RoleNotAllowed": stalls("objects may not pass this role here (--allowed-roles)"),
     "SelectorNotAllowed": stalls(
@@ -493,6 +517,7 @@ EVENTS: Mapping[str, Event] = {
     "Active": Event("Normal", "the object has become ready otherwise, for one after an edit was taken back"),
     "Replacing": Event("Normal", "EKS has taken the request for the new profile"),
     "Replaced": Event("Normal", "the new profile serves, and the old one has gone"),
+    "RolledBack": Event("Normal", "the spec was put back, and the profile made for the edit has gone"),
     "Adopted": Event(
         "Normal", "a profile has got the owner tags of the object: by adoptionPolicy: Adopt, or from the kopf operator"
     ),
@@ -515,7 +540,7 @@ EVENTS: Mapping[str, Event] = {
     ),
     "ProfileLeft": Event(
         "Warning",
-        "an object of the kopf operator goes, and a profile of its name stays because it is not "
-        "shown to be the object's",
+        "an object goes, and a profile of its name stays: one that another controller id has tagged, or "
+        "of an object of the kopf operator one that is not shown to be the object's",
     ),
 }

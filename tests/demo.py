@@ -41,8 +41,8 @@ ROOM: Cells = ("", "new-profile-7", "", "new-profile-7", "CREATING", "", "Waitin
 INTRODUCTION = f"""\
 This is `python controller.py`, unmodified, between an API server in memory and a stand-in for AWS (moto, with EKS's \
 manners). No cluster, no account; nothing leaves this machine. EKS takes minutes to make or delete a profile; here it \
-takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would print; a line \
-that starts with > is an event of an object."""
+takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would print, but for \
+the column DELETED; a line that starts with > is an event of an object."""
 APPLY = """\
 1. Three objects are applied at once; the first is that of sample-crd.yaml. EKS makes one profile of a cluster at a \
 time, so the others wait for their turn."""

@@ -154,6 +154,7 @@ class Bench:
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.add, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
+            lambda reason: self.metrics["fargate_events_total"].labels(reason).inc(),
         )  # fmt: skip
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
         replay = Replay(self.kube, self.api, self.namespace)

@@ -19,6 +19,13 @@ Obj = dict[str, Any]
 MERGE = "application/merge-patch+json"
 HOLD = "example.com/hold"
 DEFAULTS: Obj = defaulted({}, crd_schema()["properties"]["spec"])
+PENDING = {
+    "type": "Ready",
+    "status": "Unknown",
+    "reason": "Pending",
+    "message": "No controller has looked at this object yet.",
+}
+UNSEEN: Obj = {"observedGeneration": -1, "conditions": [PENDING]}  # the status that crd.yaml gives to what is new
 SPEC: Obj = {
     **DEFAULTS,
     "clusterName": "prod",

@@ -13,7 +13,18 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.contract.client import DEFAULTS, HOLD, OTHER_SPEC, SPEC, Answer, Client, Obj, in_new_namespace, profile
+from tests.contract.client import (
+    DEFAULTS,
+    HOLD,
+    OTHER_SPEC,
+    SPEC,
+    UNSEEN,
+    Answer,
+    Client,
+    Obj,
+    in_new_namespace,
+    profile,
+)
 
 NO_VERSION = "metadata.resourceVersion: Invalid value: 0: must be specified for an update"
 
@@ -51,7 +62,7 @@ def test_a_created_object_has_a_uid_generation_1_and_a_creation_time_in_seconds(
 
 def test_who_creates_cannot_set_status_or_system_metadata(client: Client) -> None:
     created = client.create("web", status={"observedGeneration": 7, "profileStatus": "ACTIVE"}, generation=9, uid="x")
-    assert created.body["status"] == {"observedGeneration": -1}
+    assert created.body["status"] == UNSEEN
     assert created.generation == 1
     assert created.body["metadata"]["uid"] != "x"
 
@@ -67,7 +78,7 @@ def test_what_crd_yaml_defaults_is_stored_and_seen_by_all(client: Client) -> Non
         created = client.create("web", spec={**required, "suspend": None})
         assert next(events)["object"] == created.body
     assert created.body["spec"] == {**required, **DEFAULTS}
-    assert created.body["status"] == {"observedGeneration": -1}
+    assert created.body["status"] == UNSEEN
     assert client.get("web").body == created.body
     patched = client.patch("web", {"spec": {"suspend": True, "deletionPolicy": None}})
     assert patched.body["spec"] == {**required, **DEFAULTS, "suspend": True}
@@ -81,7 +92,7 @@ def test_unknown_fields_and_nulls_are_dropped_without_a_word(client: Client) -> 
     unknown = [{"namespace": "web", "label": {}}]
     assert client.patch("web", {"spec": {"selectors": unknown}}).body["spec"]["selectors"] == SPEC["selectors"]
     reported = client.patch("web", {"status": {"kopf": {"progress": 1}, "profileName": "web"}}, "status")
-    assert reported.body["status"] == {"observedGeneration": -1, "profileName": "web"}
+    assert reported.body["status"] == {**UNSEEN, "profileName": "web"}
     assert client.get("web").body == reported.body
 
 
@@ -468,7 +479,7 @@ def test_the_status_path_writes_nothing_but_status(client: Client) -> None:
     ignored = client.patch("web", change, "status")
     assert (ignored.status, visible(ignored)) == (200, visible(created))
     put = client.put("web", merged(created.body, change) | {"status": {"profileName": "web"}}, "status")
-    assert put.body["status"] == {"observedGeneration": -1, "profileName": "web"}
+    assert put.body["status"] == {**UNSEEN, "profileName": "web"}
     assert (put.body["spec"], put.body["metadata"]["finalizers"]) == (SPEC, [HOLD])
     assert "labels" not in put.body["metadata"]
 
@@ -476,7 +487,7 @@ def test_the_status_path_writes_nothing_but_status(client: Client) -> None:
 def test_status_without_content_falls_back_to_the_default(client: Client) -> None:
     client.create("web")
     client.patch("web", {"status": {"profileName": "web"}}, "status")
-    assert client.patch("web", {"status": None}, "status").body["status"] == {"observedGeneration": -1}
+    assert client.patch("web", {"status": None}, "status").body["status"] == UNSEEN
 
 
 def test_generation_counts_changes_of_spec_only(client: Client) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
-from aws import Aws, AwsError, ProfileSpec, selector
-from spec import trusts_fargate
+from aws import FARGATE_PRINCIPAL, Aws, AwsError, ProfileSpec, selector
+from patterns import lets_assume
 from tests.contract.eks_calls import (
     ISSUE,
     SELECTORS,
@@ -470,7 +470,7 @@ class TestFacts:
         for kind in ROLES:
             role = edge.facts("demo", ProfileSpec(account.roles[kind], frozenset())).role
             assert role and role.found and role.arn == account.roles[kind]
-            seen[kind] = trusts_fargate(role.trust), sorted(role.policies or ())
+            seen[kind] = lets_assume(role.trust, FARGATE_PRINCIPAL), sorted(role.policies or ())
         assert seen == {
             "good": (True, ["AmazonEKSFargatePodExecutionRolePolicy"]),
             "no-trust": (False, ["AmazonEKSFargatePodExecutionRolePolicy"]),

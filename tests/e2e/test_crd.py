@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.contract.client import UNSEEN
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -126,11 +127,21 @@ def test_the_seed_is_stored_with_the_last_of_the_duplicate_keys_and_no_word_abou
     }
 
 
+def test_an_object_that_no_controller_serves_says_so(
+    cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]]
+) -> None:
+    ok(apply(fargate_profile("web", spec=VALID)))
+    row = ok(cluster.kubectl("get", "fp", "-o", "wide")).splitlines()[1]
+    assert row.split()[:3] == ["web", "Unknown", "Pending"]
+    assert row.rstrip().endswith("No controller has looked at this object yet.")
+    assert "No controller has looked at this object yet." in ok(cluster.kubectl("describe", "fp", "web"))
+
+
 def test_status_says_minus_one_until_the_first_look_and_takes_all_that_the_controller_writes(
     cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]]
 ) -> None:
     ok(apply(fargate_profile("web", spec=VALID, status={"profileName": "forged"})))
-    assert json.loads(ok(cluster.kubectl("get", "fp", "web", "-o", "json")))["status"] == {"observedGeneration": -1}
+    assert json.loads(ok(cluster.kubectl("get", "fp", "web", "-o", "json")))["status"] == UNSEEN
     assert patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status") == ""
     stored = json.loads(ok(cluster.kubectl("get", "fp", "web", "-o", "json")))
     assert stored["status"] == STATUS
@@ -141,11 +152,28 @@ def test_get_shows_what_matters(cluster: ControlPlane, apply: Callable[..., Comp
     ok(apply(fargate_profile("web", spec=VALID)))
     patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status")
     header, row = ok(cluster.kubectl("get", "fp")).splitlines()
-    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE"]
+    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE"]
     assert row.split()[:-1] == ["web", "workshop", "web-1", "CREATE_FAILED", "False", "CreateFailed"]
     wide = ok(cluster.kubectl("get", "aws", "-o", "wide"))
-    assert wide.splitlines()[0].split()[-2:] == ["ARN", "MESSAGE"]
-    assert wide.rstrip().endswith(f"{STATUS['profileArn']}   the role is used by a node group")
+    assert wide.splitlines()[0].split()[-4:] == ["ARN", "GENERATION", "SEEN", "MESSAGE"]
+    assert re.search(rf"{STATUS['profileArn']} +1 +1 +the role is used by a node group$", wide.rstrip())
+
+
+def test_what_is_shown_of_an_edit_or_a_deletion_that_no_controller_has_seen_can_be_told_from_news(
+    cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]]
+) -> None:
+    ok(apply(fargate_profile("web", spec=VALID)))
+    patch(cluster, "fp/web", {"metadata": {"finalizers": ["example.com/wait"]}})
+    patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status")
+    patch(cluster, "fp/web", {"spec": {"suspend": True}})
+    header, row = ok(cluster.kubectl("get", "fp", "-o", "wide")).splitlines()
+    generation, seen = (row[header.index(name) :].split()[0] for name in ("GENERATION", "SEEN"))
+    assert (generation, seen) == ("2", "1")
+    assert row[header.index("DELETED") :].startswith(" ")
+    ok(cluster.kubectl("delete", "fp", "web", "--wait=false"))
+    header, row = ok(cluster.kubectl("get", "fp")).splitlines()
+    assert re.match(r"\d+s ", row[header.index("DELETED") :])
+    patch(cluster, "fp/web", {"metadata": {"finalizers": None}})
 
 
 def test_explain_has_a_sentence_for_every_field(cluster: ControlPlane) -> None:

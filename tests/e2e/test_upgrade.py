@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shlex
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -158,6 +159,8 @@ class Record:
 
     commands: dict[str, CompletedProcess[str]] = field(default_factory=dict)
     belongings: dict[str, Object] = field(default_factory=dict)  # by kind and name, after the commands
+    again: str = ""  # what kubectl says of crd.yaml at another time
+    crd: Object = field(default_factory=dict)
     profiles_before: dict[str, Object] = field(default_factory=dict)
     upgraded: dict[str, Object | None] = field(default_factory=dict)
     events: dict[str, list[str]] = field(default_factory=dict)
@@ -184,7 +187,9 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
         store_the_belongings(control_plane)
         seen = Record(profiles_before=profiles(world))
         for command in COMMANDS:
-            seen.commands[command] = control_plane.kubectl(*command.split()[1:])
+            seen.commands[command] = control_plane.kubectl(*shlex.split(command)[1:])
+        seen.again = ok(control_plane.kubectl("apply", "-f", "crd.yaml"))
+        seen.crd = json.loads(ok(control_plane.kubectl("get", "crd", NAME, "-o", "json")))
         seen.belongings = belongings(control_plane)
         config = write_kubeconfig(folder / "config", control_plane, token_of(control_plane, IDENTITY))
         operator = Operator(environment(world, KUBECONFIG=str(config)), folder / "operator.log")
@@ -284,11 +289,21 @@ def release(user: User, world: fake_aws.World, seen: Record) -> None:
 def test_every_command_of_the_document_does_what_it_says(record: Record) -> None:
     done = record.commands
     assert {command: each.stderr for command, each in done.items() if each.returncode} == {}
+    (patch,) = [each for command, each in done.items() if command.startswith("kubectl patch crd ")]
+    assert patch.stdout.endswith(f"{NAME} patched\n")
     assert done["kubectl apply -f crd.yaml"].stdout.endswith(f"{NAME} configured\n")
     assert "deployment.apps/fargate-operator configured\n" in done["kubectl apply -f deployment.yaml"].stdout
     warned = {command: each.stderr for command, each in done.items() if each.stderr}
     assert list(warned) == ["kubectl apply -f rbac.yaml"]
     assert warned["kubectl apply -f rbac.yaml"].count("Warning: resource serviceaccounts/fargate is missing") == 1
+
+
+def test_the_new_definition_is_whole_and_applied_again_it_stays_as_it_is(record: Record) -> None:
+    assert record.again == f"customresourcedefinition.apiextensions.k8s.io/{NAME} unchanged\n"
+    conditions = {each["type"]: each["status"] for each in record.crd["status"]["conditions"]}
+    assert conditions == {"NamesAccepted": "True", "Established": "True"}, "no NonStructuralSchema"
+    assert not record.crd["spec"].get("preserveUnknownFields")
+    assert len(record.crd["spec"]["versions"][0]["additionalPrinterColumns"]) > 1
 
 
 def test_ours_takes_the_place_of_the_originals_deployment_and_keeps_the_role_of_eksctl(record: Record) -> None:

@@ -315,7 +315,7 @@ class _HttpDoor:
         if fault and fault.seconds:
             time.sleep(fault.seconds)
         if fault and fault.cut:
-            # close() alone does not cut it: the client would run into its read timeout (eks.md C3.5)
+            # close() alone does not cut it: the client would run into its read timeout
             environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
         status, headers, content = answer
         headers = {key: value for key, value in headers.items() if key.lower() != "content-length"}

@@ -6,8 +6,9 @@ an `Account`, time from `Behaviour.clock`.
 
     stand-in --> Eks(account, behaviour).create(...) --> a Stored, or a Refusal is raised
 
-Sources: `eks.md` B1 to B8. A text that nobody has published is marked "our words". A new rule stands here and nowhere
-else; its test stands in tests/contract/test_eks.py, which asks both stand-ins.
+Sources: the API reference, the user guide and reports in public issue trackers. A text that nobody has published is
+marked "our words". A new rule stands here and nowhere else; its test stands in tests/contract/test_eks.py, which asks
+both stand-ins.
 """
 
 from __future__ import annotations
@@ -226,7 +227,7 @@ def check_numbers(selectors: Selectors, behaviour: Behaviour) -> None:
 
 
 def check_tags(tags: Tags, refusal: Callable[[str], Refusal], current: Tags | None = None) -> None:
-    """Refuse new tags as AWS does everywhere (eks.md B8), its own current ones do not count; our words."""
+    """Refuse new tags as AWS does everywhere; its own current ones do not count; our words."""
     if len(tags.keys() | {key for key in current or {} if not key.startswith("aws:")}) > MAX_TAGS:
         raise refusal(f"The number of tags must not exceed {MAX_TAGS}")
     for key, value in tags.items():
@@ -289,7 +290,7 @@ class Eks:
         return {name: each for name, each in profiles.items() if now >= each.visible_at}
 
     def create(self, cluster_name: str, wanted: Wanted) -> Stored:
-        """Check as EKS does, in its order (eks.md B2), then start CREATING."""
+        """Check as EKS does, in its order, then start CREATING."""
         check_name(wanted.name)
         check_words(wanted.selectors)
         cluster = self.cluster(cluster_name)

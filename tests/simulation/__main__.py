@@ -27,6 +27,7 @@ from multiprocessing.pool import IMapIterator
 from typing import Any
 
 import plan
+from spec import Action
 from tests.fakes.eks import SERVICE_OF, operation
 from tests.simulation import specs
 from tests.simulation.checker import EXCEPTIONS, Violation
@@ -144,7 +145,7 @@ def count_rows() -> None:
     """Have every row of the plan count how often it is the one that fits."""
 
     def counting(row: plan.Row[Any]) -> plan.Row[Any]:
-        def then(case: plan.Case, found: Any) -> plan.Action:
+        def then(case: plan.Case, found: Any) -> Action:
             rows[row.seen] += 1
             return row.then(case, found)
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.checker import PLURAL, Violation, owner_tags
+from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
 from tests.simulation.world import Deed, Place, Script, World, nothing
 
@@ -127,6 +127,36 @@ def deleted_out_of_band(world: World) -> None:
     world.note("outsider", "deletes the profile")
     world.account.stored("demo").pop("web", None)
     world.run(world.resync_seconds + 20)
+
+
+def start_all_as(world: World, controller_id: str) -> None:
+    world.note("admin", f"starts the controller with --controller-id={controller_id!r}")
+    world.controller_id = controller_id
+    for process in [*world.processes]:
+        world.kill(process)
+
+
+def with_another_id_for_a_while(world: World, meanwhile: Callable[[], None]) -> None:
+    """Not before the profile is made: an object that has none is served by whoever runs, with that one's id."""
+    made(world)
+    if not (obj := world.object()) or ready_of(obj).get("status") != "True":
+        return
+    start_all_as(world, "typo")
+    world.run(10)
+    meanwhile()
+    world.run(20)
+    start_all_as(world, "")
+    world.run(20)
+
+
+@story
+def another_controller_id_for_a_while(world: World) -> None:
+    with_another_id_for_a_while(world, lambda: world.edit(tags={"a": "x"}))
+
+
+@story
+def deleted_under_another_controller_id(world: World) -> None:
+    with_another_id_for_a_while(world, world.delete)
 
 
 @story

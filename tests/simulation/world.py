@@ -135,7 +135,9 @@ class Process:
         clients = dict.fromkeys(METHODS, Client(self.ask))
         edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
-        settings = Settings(cluster, "", world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS)
+        settings = Settings(
+            cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS
+        )  # fmt: skip
         reconciler = Reconciler(
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, self.wall_clock,
             clock.monotonic,
@@ -386,6 +388,7 @@ class World:
     expects: str = ""  # the reason with which default/web has to rest, if a story knows better than the oracle
     calls: Counter[str] = field(default_factory=Counter)
     crashes: int = 0
+    controller_id: str = ""  # that processes are started with from now on; another one than CONTROLLER is a mistake
     unsigned_until: float = 0.0  # no process has AWS credentials before: STS hangs, a token is missing
 
     def __post_init__(self) -> None:

@@ -114,11 +114,17 @@ def test_an_edit_that_is_taken_back_on_the_way_leaves_the_old_profile(b: Bench) 
     arn = b.get()["status"]["profileArn"]
     b.edit(selectors=EDITED)
     b.run(30)
+    (new,) = b.profiles().keys() - {"web"}
     b.edit(selectors=[{"namespace": "web"}])
+    b.run(5)
+    assert b.reason() == "RollingBack"
+    assert f"The spec was put back: profile web serves on, and {new}, made for the edit, goes." in b.message()
     b.run(200)
     assert b.ready()
     assert b.get()["status"]["profileArn"] == arn
     assert list(b.profiles()) == ["web"]
+    assert b.events()[-3:] == ["Replacing", "Deleting", "RolledBack"]
+    assert f"Profile {new} is being deleted: the spec was put back, and web serves on." in b.notes()
 
 
 @pytest.mark.parametrize("seconds", [5, 30, 65, 100])

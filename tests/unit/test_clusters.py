@@ -9,10 +9,10 @@ import pytest
 from aws import SERVICES, Aws, AwsError, Busy, Profile, Refused, Retryable
 from clusters import (
     BLIND_TURN_SECONDS,
+    HIDDEN_SECONDS,
     HOLD_SECONDS,
     PLACE_SECONDS,
     POLL_MOST_SECONDS,
-    UNKNOWN_SECONDS,
     Cluster,
     Flight,
     Reading,
@@ -30,8 +30,8 @@ DENIED = Refused("AccessDenied", "no")
 HICCUP = Retryable("AwsUnavailable", "it broke")
 
 
-def view(*profiles: Profile, at: float = 0.0, **unknown: AwsError) -> View:
-    return View(True, {each.name: each for each in profiles}, at, unknown)
+def view(*profiles: Profile, at: float = 0.0, **hidden: AwsError) -> View:
+    return View(True, {each.name: each for each in profiles}, at, hidden)
 
 
 def flying(name: str = "web", status: str = "CREATING") -> Profile:
@@ -97,7 +97,7 @@ def test_a_reading_shows_every_profile_and_what_kept_one_from_being_seen(region:
     now: set[str] = set()
     seen = Reading(7.0).go_on(region.edge, "demo", now)
     assert (seen.found, seen.at, {*seen.profiles}) == (True, 7.0, {"a"})
-    assert {name: each.reason for name, each in seen.unknown.items()} == {"b": "AccessDenied", "c": "AwsUnavailable"}
+    assert {name: each.reason for name, each in seen.hidden.items()} == {"b": "AccessDenied", "c": "AwsUnavailable"}
     assert now == {"a", "b", "c"}
 
 
@@ -183,12 +183,12 @@ def test_a_reading_that_has_begun_is_contradicted_too() -> None:
 def test_a_flight_is_looked_at_after_a_tenth_of_its_time_but_no_sooner_than_the_poll_and_within_15_s(
     flown: float, rest: float
 ) -> None:
-    assert Flight("CREATING", since=0.0, looked=flown, seen=flown).rest(flown, poll=5.0) == rest
+    assert Flight("CREATING", since=0.0, last_look=flown, last_seen=flown).until_look(flown, poll=5.0) == rest
 
 
 def test_the_rest_of_a_flight_passes_with_the_time_since_the_last_look() -> None:
-    flight = Flight("CREATING", since=0.0, looked=10.0, seen=10.0)
-    assert (flight.rest(12.0, poll=5.0), flight.rest(16.0, poll=5.0)) == (3.0, -1.0)
+    flight = Flight("CREATING", since=0.0, last_look=10.0, last_seen=10.0)
+    assert (flight.until_look(12.0, poll=5.0), flight.until_look(16.0, poll=5.0)) == (3.0, -1.0)
 
 
 def test_what_is_in_flight_is_due_after_its_rest_and_what_can_t_be_seen_after_a_minute() -> None:
@@ -196,7 +196,7 @@ def test_what_is_in_flight_is_due_after_its_rest_and_what_can_t_be_seen_after_a_
     cluster.saw(view(flying(), profile("api"), db=DENIED), ["web", "db"], 0.0)
     assert cluster.due(4.0, poll=5.0) == set()
     assert cluster.due(5.0, poll=5.0) == {"web"}
-    assert cluster.due(UNKNOWN_SECONDS, poll=5.0) == {"web", "db"}
+    assert cluster.due(HIDDEN_SECONDS, poll=5.0) == {"web", "db"}
 
 
 def test_a_look_at_another_profile_is_none_at_this_one() -> None:
@@ -204,7 +204,7 @@ def test_a_look_at_another_profile_is_none_at_this_one() -> None:
     cluster.saw(view(flying(), db=DENIED), ["web", "db"], 0.0)
     cluster.saw(view(flying(), db=DENIED), [], 4.0)
     assert cluster.due(5.0, poll=5.0) == {"web"}
-    assert cluster.due(UNKNOWN_SECONDS, poll=5.0) == {"web", "db"}
+    assert cluster.due(HIDDEN_SECONDS, poll=5.0) == {"web", "db"}
     cluster.saw(view(flying(), db=DENIED), ["web", "db"], 5.0)
     assert cluster.due(9.0, poll=5.0) == set()
 
@@ -339,9 +339,9 @@ def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
     ],
 )
 def test_a_cluster_of_which_something_is_known_is_remembered(known: Cluster) -> None:
-    assert not known.unknown
+    assert not known.forgettable
 
 
 @pytest.mark.parametrize("known", [Cluster(), Cluster(view=View(False, {}, 0.0)), Cluster(reading=Reading(0.0))])
 def test_a_cluster_that_is_not_there_is_forgotten(known: Cluster) -> None:
-    assert known.unknown
+    assert known.forgettable

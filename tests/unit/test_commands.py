@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 import commands
 from config import COMMANDS, command_line
 from controller import main
-from plan import Case, Phase, UntagProfile
-from spec import CONTROLLER_KEY, OWNER_KEY, Memory
+from plan import Case
+from spec import CONTROLLER_KEY, OWNER_KEY, Memory, Phase, UntagProfile
 from status import foresee
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws

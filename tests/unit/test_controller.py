@@ -100,7 +100,7 @@ def test_a_success_forgets_the_failures_before_it(work: Work) -> None:
 def test_a_pass_that_could_not_look_keeps_the_failures_before_it(work: Work) -> None:
     for _ in range(5):
         work.wait(Requeue(retry=True))
-    assert work.wait(Requeue(1.0, unseen=True)) == 1
+    assert work.wait(Requeue(1.0, skipped=True)) == 1
     assert work.wait(Requeue(retry=True)) == 32
 
 

@@ -16,6 +16,7 @@ import kubernetes
 import pytest
 import urllib3
 
+from tests.contract.client import UNSEEN
 from tests.fakes.apiserver import ApiError, ApiServer, Dropped, Expired, Obj, Server, kubeconfig, serve
 from tests.waiting import SOON, wait_for
 
@@ -325,7 +326,7 @@ def test_edit_reaches_spec_and_status_and_says_what_it_may_not(api: ApiServer) -
     api.apply(profile())
     edited = api.edit("fargateprofiles", "default", "web", {"spec": {"tags": {}}, "status": {"profileName": "web"}})
     assert edited["spec"] == {"tags": {}, **DEFAULTS}
-    assert edited["status"] == {"observedGeneration": -1, "profileName": "web"}
+    assert edited["status"] == {**UNSEEN, "profileName": "web"}
     with pytest.raises(ApiError, match="not found"):
         api.edit("fargateprofiles", "default", "missing", {})
     with pytest.raises(ApiError, match="not found"):

@@ -33,7 +33,7 @@ OWNERS = {
     "yaml": {"kube", "commands"},
     "boto3": {"aws"},
     "botocore": {"aws"},
-    "pydantic": {"spec"},
+    "pydantic": {"spec", "overlaps"},
     "prometheus_client": {"metrics", "controller"},
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}

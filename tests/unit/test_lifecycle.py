@@ -127,7 +127,9 @@ def test_who_waits_for_a_turn_is_told_what_has_it(b: Bench) -> None:
     b.run(1)
     b.apply("second")
     b.run(1)
-    assert "profile first is CREATING, and this one waits for its turn." in b.message("second")
+    made = b.profiles()["first"]["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")
+    ahead = f"profile first is CREATING since {made}, and this one waits for its turn; profile second is made then."
+    assert b.message("second").endswith(ahead)
     b.run(200)
     b.manners.updating.add("demo")
     b.apply("third")
@@ -135,7 +137,22 @@ def test_who_waits_for_a_turn_is_told_what_has_it(b: Bench) -> None:
     b.apply("fourth")
     b.run(1)
     assert b.reason("third") == "ClusterUpdating"
-    assert "default/third comes first, and this one waits for its turn." in b.message("fourth")
+    assert "default/third comes first, and this one waits for its turn; profile fourth" in b.message("fourth")
+
+
+def test_who_waits_behind_a_profile_that_does_not_end_is_told_where_to_look_whosever_that_is(b: Bench) -> None:
+    b.settle()
+    b.manners.deleting_seconds = 3 * 3600
+    b.world.add_profile("demo", "theirs", b.world.roles["good"], [{"namespace": "x"}], b.world.private_subnets)
+    b.world.client("eks").delete_fargate_profile(clusterName="demo", fargateProfileName="theirs")
+    b.delete()
+    b.run(10)
+    assert "profile theirs is DELETING since 2" in b.message()
+    assert b.message().endswith("and this one waits for its turn; profile web is deleted then.")
+    b.run(44 * 60)
+    assert "unusually long" not in b.message()
+    b.run(2 * 60)
+    assert b.message().endswith("takes unusually long (over 45 min): look for pods on Fargate that do not end.")
 
 
 def test_a_create_that_is_refused_when_its_turn_comes_is_asked_for_once(b: Bench) -> None:
@@ -269,6 +286,43 @@ def test_a_failed_create_shows_eks_own_words_and_is_made_again_with_growing_dela
     assert "failures" not in b.get()["status"].get("bookkeeping", {})
     assert b.manners.count("CreateFargateProfile") == 4
     assert not any("had gone" in note for note in b.notes()), "it was deleted by the controller"
+
+
+def test_while_it_is_tried_again_the_message_keeps_how_often_it_has_failed_and_why(b: Bench) -> None:
+    issue = {"code": "PodExecutionRoleAlreadyInUse", "message": "The role is used.", "resourceIds": ["web"]}
+    b.manners.fail_create("web", issue, times=2)
+    b.apply()
+    told = "It has failed {}: PodExecutionRoleAlreadyInUse: The role is used."
+    b.run_until("it is deleted", lambda: "web is DELETING" in b.message())
+    assert b.message().endswith(told.format("once"))
+    b.run_until("it is made again", lambda: "web is CREATING" in b.message())
+    assert b.message().endswith(told.format("once"))
+    b.run_until("it has failed again", b.stalled)
+    b.run_until("it is made for the third time", lambda: "web is CREATING" in b.message())
+    assert b.message().endswith(told.format("2 times"))
+    b.run_until("it is made", b.ready)
+    b.edit(suspend=True)
+    b.run(10)
+    assert "failedWhy" not in b.get()["status"].get("bookkeeping", {})
+
+
+def test_an_edit_that_will_be_refused_is_told_while_eks_is_still_at_the_profile(b: Bench) -> None:
+    b.apply()
+    b.run(5)
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run(5)
+    assert b.message().startswith("Profile web is CREATING. ImmutableField: EKS can't change a profile")
+    assert "spec.selectors: EKS has [web], wanted is [other]" in b.message()
+    b.run(90)
+    assert b.reason() == "ImmutableField"
+
+
+def test_an_edit_that_is_replaced_once_the_profile_is_active_is_not_told_as_refused(b: Bench) -> None:
+    b.apply(updatePolicy="Replace")
+    b.run(5)
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run(5)
+    assert b.message() == "Profile web is CREATING."
 
 
 def test_a_failed_delete_is_asked_for_again_with_growing_delays(b: Bench) -> None:
@@ -423,6 +477,32 @@ def test_a_missing_cluster_is_waited_for_and_stands_in_the_log(b: Bench, caplog:
     b.world.add_cluster("later")
     b.run(200)
     assert b.ready()
+
+
+def test_a_cluster_that_is_missing_for_a_quarter_of_an_hour_stalls_the_object_and_it_goes_on_by_itself(
+    b: Bench,
+) -> None:
+    b.apply(clusterName="later")
+    b.run(14 * 60)
+    assert (b.stalled(), b.events()) == (False, [])
+    b.run(2 * 60)
+    assert b.stalled()
+    assert b.reason() == "ClusterNotFound"
+    assert b.events("Warning") == ["Refused"]
+    assert b.notes("Warning")[0].startswith("ClusterNotFound: EKS has no cluster later")
+    b.run(3600)
+    assert b.events("Warning") == ["Refused"], "told once"
+    b.world.add_cluster("later")
+    b.run(600 + 90)
+    assert b.ready()
+
+
+def test_an_edit_counts_the_patience_with_a_missing_cluster_anew(b: Bench) -> None:
+    b.apply(clusterName="later")
+    b.run(14 * 60)
+    b.edit(tags={"team": "a"})
+    b.run(14 * 60)
+    assert not b.stalled()
 
 
 def test_a_controller_of_a_cluster_that_is_not_there_says_so_without_any_object(

@@ -22,12 +22,11 @@ import controller
 import kube
 import spec
 from leader import LeaderElector
-from plan import Phase
 from reconcile import LOGGED_ORPHAN
-from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Resource
+from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
-from tests.fakes.apiserver import RESOURCES, ApiServer, kubeconfig, resolve, serve
+from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
 from tests.harness import Bench, InProcess, bench
 
 Object = dict[str, Any]
@@ -246,9 +245,9 @@ def test_the_crd_is_that_of_the_original_and_keeps_status_apart() -> None:
 
 def test_kubectl_shows_the_promised_columns() -> None:
     columns = VERSION["additionalPrinterColumns"]
-    shown = ["NAME", *(each["name"].upper() for each in columns)]
-    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE", "ARN", "MESSAGE"]
-    assert [each["name"] for each in columns if each.get("priority")] == ["ARN", "Message"]
+    shown, wide = ["NAME", *(each["name"].upper() for each in columns)], ["ARN", "GENERATION", "SEEN", "MESSAGE"]
+    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE", *wide]
+    assert [each["name"].upper() for each in columns if each.get("priority")] == wide
     assert [row[0] for row in table("README.md", "column")] == shown
 
 
@@ -268,7 +267,11 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
     b.edit(selectors=[{"namespace": "other"}])
     b.run(30)
     obj = b.get()
+    for each in obj["status"]["conditions"]:
+        if each["type"] != "Ready":
+            each.update(reason="Other", message="Another one's.")
     obj["status"]["conditions"].reverse()  # their order means nothing
+    obj["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
     columns = {each["name"]: each for each in VERSION["additionalPrinterColumns"]}
     shown = {name: at(each["jsonPath"], obj) for name, each in columns.items()}
     assert "EKS can't change a profile" in str(shown.pop("Message"))
@@ -278,10 +281,14 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
         "Status": "ACTIVE",
         "Ready": "False",
         "Reason": "ImmutableField",
+        "Deleted": obj["metadata"]["deletionTimestamp"],
+        "Generation": 2,
+        "Seen": 2,
         "Age": obj["metadata"]["creationTimestamp"],
         "ARN": b.profiles()["shop"]["fargateProfileArn"],
     }
-    assert {name for name, each in columns.items() if each["type"] != "string"} == {"Age"}
+    kinds = {name: each["type"] for name, each in columns.items() if each["type"] != "string"}
+    assert kinds == {"Deleted": "date", "Age": "date", "Generation": "integer", "Seen": "integer"}
 
 
 @pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "suspend"])
@@ -330,8 +337,8 @@ def test_no_key_stands_twice_in_a_manifest() -> None:
             assert len(keys) == len(set(keys)), f"{node.start_mark}: a key stands twice in {keys}"
             return super().construct_mapping(node, deep)
 
-    for name in ("crd.yaml", "rbac.yaml", "deployment.yaml", "sample-crd.yaml"):
-        list(yaml.load_all((ROOT / name).read_text(), Strict))
+    for path in ROOT.glob("*.yaml"):
+        list(yaml.load_all(path.read_text(), Strict))
 
 
 def test_the_samples_are_the_original_one_and_one_with_every_field() -> None:
@@ -834,6 +841,7 @@ def test_the_documents_say_of_every_verb_and_every_action_why_it_is_needed() -> 
     [
         (None, "Progressing"),
         ({"observedGeneration": -1}, "Progressing"),
+        (defaulted({}, crd_schema()["properties"]["status"]), "Progressing"),
         ({"observedGeneration": 1, "conditions": [{"type": "Ready", "status": "True"}]}, "Progressing"),
         ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "True"}]}, "Healthy"),
         ({"observedGeneration": 2, "conditions": [{"type": "Ready", "status": "False"}]}, "Progressing"),

@@ -13,34 +13,28 @@ from hypothesis import strategies as st
 
 from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
 from clusters import View
-from plan import (
-    PLAN,
-    AddFinalizer,
-    Case,
-    CreateProfile,
-    DeleteProfile,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    TagProfile,
-    UntagProfile,
-    backoff,
-    must_see,
-    plan,
-)
+from plan import PLAN, Case, backoff, must_see, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
+    AddFinalizer,
+    CreateProfile,
+    DeleteProfile,
     Finding,
     Home,
     Identity,
     InvalidSpec,
     Limits,
     Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
     Resource,
     Settings,
+    TagProfile,
+    UntagProfile,
 )
 from status import remember
 
@@ -104,6 +98,7 @@ GOING = who(deleted_at=NOW - timedelta(minutes=1))
 KEPT = replace(GOING, retain=True)
 ELSEWHERE = Memory(cluster_arn="arn:aws:eks:us-east-1:123456789012:cluster/other")
 STRIPPED = profile(tags={})
+ESTRANGED = profile(tags=OURS | {CONTROLLER_KEY: "uid-2"})
 KNOWN = Memory(observed_generation=1, profile_name="web", profile_arn=STRIPPED.arn)
 COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=profile().arn)
 LOST: dict[str, Any] = {"memory": Memory(create_started_at=NOW), "lost_for": timedelta(seconds=90)}
@@ -128,6 +123,8 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
     "deleting, what may be its own is not to be seen": (case(view=DENIED, who=GOING), Report),
     "deleting, none owned, an answer may be lost": (case(who=GOING, **LOST), Report),
+    "deleting, Retain, its own by another controller id": (case(ESTRANGED, who=KEPT), RemoveFinalizer),
+    "deleting, its own by another controller id": (case(ESTRANGED, who=GOING, memory=KNOWN), Report),
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
     "suspended": (case(profile(), who=who(suspended=True)), Report),
     "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Report),

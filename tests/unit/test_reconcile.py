@@ -18,7 +18,7 @@ from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
 from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OCCUPIED_SECONDS, VIEW_LIFE, Reconciler, Requeue
-from spec import Settings, second
+from spec import Settings, timestamp
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
@@ -90,7 +90,7 @@ class Desk:
     def apply(self, name: str = "web", version: int = 1, **spec: Any) -> Key:
         usual = {"podExecutionRoleArn": self.world.roles["good"], "selectors": [{"namespace": name}]}
         meta = {"namespace": "default", "name": name, "uid": name, "generation": 1, "resourceVersion": str(version)}
-        made = second(self.clock.now())
+        made = timestamp(self.clock.now())
         self.store.put({"metadata": meta | {"creationTimestamp": made}, "spec": usual | spec})
         return "default", name
 
@@ -100,7 +100,7 @@ class Desk:
         self._put(obj, generation=obj["metadata"]["generation"] + 1)
 
     def delete(self, key: Key) -> None:
-        self._put(self._copy(key), deletionTimestamp=second(self.clock.now()))
+        self._put(self._copy(key), deletionTimestamp=timestamp(self.clock.now()))
 
     def _copy(self, key: Key) -> Object:
         obj = self.store.get(key)
@@ -149,7 +149,7 @@ def test_who_finds_its_cluster_occupied_comes_back_when_it_is_free(b: Bench) -> 
 
     b.manners.on_call = meanwhile
     b.reconciler.reconcile(("default", "one"))
-    assert inside == [Requeue(OCCUPIED_SECONDS, unseen=True)]
+    assert inside == [Requeue(OCCUPIED_SECONDS, skipped=True)]
     assert b.manners.count("ListFargateProfiles") == 1
     assert b.queue.next_due() == b.clock.monotonic()
 
@@ -167,12 +167,12 @@ def test_of_two_threads_in_one_cluster_one_waits_outside_and_is_woken_when_the_o
     worker.start()
     assert inside.wait(SOON)
     calls = len(desk.calls)
-    assert desk.look(db) == Requeue(OCCUPIED_SECONDS, unseen=True)
+    assert desk.look(db) == Requeue(OCCUPIED_SECONDS, skipped=True)
     assert (len(desk.calls), desk.woken) == (calls, []), "it asked nobody and woke nobody"
     leave.set()
     worker.join(SOON)
     assert desk.woken == [db]
-    assert not desk.look(db).unseen
+    assert not desk.look(db).skipped
 
 
 def test_whoever_leaves_wakes_one_of_those_outside_so_that_all_get_in_one_by_one(desk: Desk) -> None:
@@ -180,13 +180,13 @@ def test_whoever_leaves_wakes_one_of_those_outside_so_that_all_get_in_one_by_one
 
     def come(_method: str) -> None:
         desk.on_call = lambda _method: None
-        assert all(desk.look(key).unseen for key in (*others, *others))
+        assert all(desk.look(key).skipped for key in (*others, *others))
 
     desk.on_call = come
     desk.look(web)
     for number in range(1, 4):
         assert len(desk.woken) == number
-        assert not desk.look(desk.woken[-1]).unseen
+        assert not desk.look(desk.woken[-1]).skipped
     assert sorted(desk.woken) == others
 
 
@@ -201,7 +201,7 @@ def test_a_pass_in_one_cluster_holds_up_none_in_another(desk: Desk) -> None:
 
     desk.on_call = come
     desk.look(web)
-    assert [each.unseen for each in seen] == [False]
+    assert [each.skipped for each in seen] == [False]
     assert desk.woken == []
 
 
@@ -216,7 +216,7 @@ def test_a_pass_that_breaks_off_leaves_its_cluster_free_and_its_place_in_line_to
     with pytest.raises(Conflict):
         desk.look(web)
     desk.kube.on_write = lambda _what: None
-    assert not desk.look(db).unseen
+    assert not desk.look(db).skipped
     assert desk.calls[-1] == "create_fargate_profile"
 
 

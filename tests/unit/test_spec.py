@@ -8,19 +8,19 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-import yaml
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, ProfileSpec, SubnetFact, selector
+from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, HealthIssue, ProfileSpec, SubnetFact, selector
 from kube import Object
+from patterns import lets_assume
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     KOPF_FINALIZERS,
+    LONGEST_WHY,
     MENDS,
     OBJECTIONS,
     OWNER_KEY,
     REQUESTED_AT,
-    STATUS,
     Home,
     Identity,
     InvalidSpec,
@@ -31,14 +31,11 @@ from spec import (
     controlled_by,
     differs,
     fingerprint,
-    head,
     owner_of,
     same_tag,
-    second,
-    trusts_fargate,
+    timestamp,
     warning,
 )
-from tests.docs import ROOT
 from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
 
 SUBNETS = [f"subnet-{number:017x}" for number in range(2)]
@@ -126,46 +123,6 @@ def test_a_key_that_users_choose_has_the_mend_of_the_whole_and_not_of_a_field_wi
     assert {each.mend for each in raised.value.findings} == {MENDS["tags"]}
 
 
-# What stands outside of spec (crd_cases.yaml has what the API server says of it)
-
-
-def an_outside(**metadata: object) -> dict[str, object]:
-    return {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web", **metadata}}
-
-
-@pytest.mark.parametrize(
-    ("metadata", "said"),
-    [
-        ({"labels": {"a b": "c"}}, ['metadata.labels.a b is "a b": give keys and values of letters,']),
-        ({"annotations": {"a": "x" * 262144}}, ["metadata.annotations is 262145 bytes long: give keys of letters,"]),
-        ({"annotations": {"a": "x" * 262143}}, []),
-        ({"annotations": {"a": "\u00e4" * 131072}}, ["metadata.annotations is 262145 bytes long: give keys"]),
-        ({"ownerReferences": [{"kind": "A"}]}, [f"metadata.ownerReferences[0].{field} is missing: give each owner as"
-                                                for field in ("apiVersion", "name", "uid")]),
-        ({"creationTimestamp": 5}, ["metadata.creationTimestamp is 5: remove it: the API server fills it in"]),
-        ({"clusterName": "a"}, ["metadata.clusterName is not a field: remove it or correct its name"]),
-    ],
-)  # fmt: skip
-def test_what_stands_outside_of_spec_is_judged_with_its_place_and_what_mends_it(
-    metadata: dict[str, object], said: list[str]
-) -> None:
-    found = [str(each) for each in head(an_outside(**metadata))]
-    assert len(found) == len(said)
-    assert all(one.startswith(start) for one, start in zip(found, said, strict=True)), found
-
-
-def test_nothing_is_judged_over_a_field_that_is_missing() -> None:
-    assert [each.where for each in head({})] == ["apiVersion", "kind", "metadata"]
-    assert [each.where for each in head({**an_outside(), "metadata": 5, "more": 6})] == ["metadata", "more"]
-
-
-def test_the_fields_of_status_are_those_of_the_crd() -> None:
-    crd = yaml.safe_load((ROOT / "crd.yaml").read_text())
-    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
-    below = {name: each.get("items", each).get("properties") for name, each in status.items()}
-    assert {"status": {*status}} | {name: {*each} for name, each in below.items() if each} == STATUS
-
-
 # What status remembers
 
 
@@ -181,7 +138,7 @@ def test_what_others_write_into_status_is_passed_over() -> None:
 
 
 def test_tries_and_failures_are_those_of_this_generation_and_the_profile_is_of_all() -> None:
-    book = {"failures": 3, "failedAt": second(NOW), "failedArn": "arn", "firstTriedAt": second(NOW)}
+    book = {"failures": 3, "failedAt": timestamp(NOW), "failedArn": "arn", "firstTriedAt": timestamp(NOW)}
     status = {"observedGeneration": 1, "profileName": "web", "bookkeeping": {**book, "createName": "web"}}
     assert Memory.parse(an_object(status)).failures == 3
     after = Memory.parse(an_object(status, generation=2))
@@ -190,15 +147,23 @@ def test_tries_and_failures_are_those_of_this_generation_and_the_profile_is_of_a
 
 def test_a_failure_is_counted_once_a_profile() -> None:
     later = NOW + timedelta(minutes=1)
-    once = Memory().counting("arn-1", NOW)
+    one, other = profile(arn="arn-1"), profile(arn="arn-2")
+    once = Memory().counting(one, NOW)
     assert (once.failures, once.failed_at, once.failed_arn) == (1, NOW, "arn-1")
-    assert once.counting("arn-1", later) == once
-    assert once.counting("arn-2", later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
+    assert once.counting(one, later) == once
+    assert once.counting(other, later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
+
+
+def test_of_a_failure_is_remembered_what_eks_says_of_it_and_not_without_end() -> None:
+    said = Memory().counting(profile(health=(HealthIssue("AccessDenied", "No. " * 999),)), NOW).failed_why
+    assert said.startswith("AccessDenied: No. No.")
+    assert len(said) <= LONGEST_WHY
 
 
 def test_to_settle_forgets_the_failures_and_nothing_else() -> None:
     known = Memory(profile_name="web", profile_arn=PROFILE_ARN, create_started_at=NOW, applied_tag_keys=("team",))
-    assert known.but(first_tried_at=NOW).counting("arn-1", NOW).settled() == known
+    failed = profile(health=(HealthIssue("AccessDenied", "No."),))
+    assert known.but(first_tried_at=NOW).counting(failed, NOW).settled() == known
 
 
 def test_the_keys_of_tags_are_remembered_beside_those_of_before_each_once() -> None:
@@ -366,7 +331,7 @@ def test_blanks_in_any_other_tag_mean_something() -> None:
 
 def test_a_time_is_written_in_utc_to_the_second() -> None:
     east = datetime(2026, 11, 22, 9, 0, 0, 999999, timezone(timedelta(hours=1)))
-    assert second(east) == second(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
+    assert timestamp(east) == timestamp(datetime(2026, 11, 22, 8, tzinfo=UTC)) == "2026-11-22T08:00:00Z"
 
 
 # What EKS has and what is wanted
@@ -596,9 +561,9 @@ def statement(**change: Any) -> dict[str, Any]:
 def test_a_trust_policy_is_read_as_iam_reads_it_and_unknown_where_that_cannot_be_said(
     statements: Any, trusts: bool | None
 ) -> None:
-    assert trusts_fargate({"Statement": statements}) is trusts
+    assert lets_assume({"Statement": statements}, FARGATE_PRINCIPAL) is trusts
 
 
 @pytest.mark.parametrize("document", [None, "%7B%22Statement%22", [], 5])
 def test_a_trust_policy_that_cannot_be_read_is_no_objection(document: object) -> None:
-    assert trusts_fargate(document) is None
+    assert lets_assume(document, FARGATE_PRINCIPAL) is None

@@ -12,21 +12,33 @@ import pytest
 from hypothesis import given, settings
 
 from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
+from clusters import InFlight
 from kube import Object
-from plan import Action, Case, CreateProfile, Phase, RemoveFinalizer, Report, TagProfile, plan
-from spec import Identity, Memory, Resource, second
+from plan import Case, plan
+from spec import (
+    Action,
+    CreateProfile,
+    Identity,
+    Memory,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    Resource,
+    TagProfile,
+    timestamp,
+)
 from status import (
     EVENTS,
     REASONS,
     TRUST_PROPAGATION,
-    answers_the_mark,
     asked_for,
     conditions,
     event_of,
     find_condition,
-    forgets_tags_of,
     lost_before,
     marked,
+    must_see_for_tags,
+    must_see_for_the_mark,
     phase_of,
     remember,
     render_status,
@@ -34,7 +46,7 @@ from status import (
     shown_of,
     undone,
     wait_behind,
-    wait_unseen,
+    wait_while_busy,
     write_refused,
 )
 from tests.unit.test_plan import (
@@ -140,13 +152,13 @@ def test_a_condition_has_its_time_from_the_last_change_of_its_status_and_of_noth
         return str(find_condition("Ready", shown)["lastTransitionTime"])
 
     first = listed(STALLED)
-    assert since(listed(IDLE, first, now=LATER)) == second(NOW)
-    assert since(listed(READY, first, now=LATER)) == second(LATER)
+    assert since(listed(IDLE, first, now=LATER)) == timestamp(NOW)
+    assert since(listed(READY, first, now=LATER)) == timestamp(LATER)
 
 
 def test_a_condition_that_others_wrote_without_a_time_gets_one() -> None:
     shown = listed(READY, [{"type": "Ready", "status": "True"}])
-    assert find_condition("Ready", shown)["lastTransitionTime"] == second(NOW)
+    assert find_condition("Ready", shown)["lastTransitionTime"] == timestamp(NOW)
 
 
 def test_conditions_of_others_stay_as_they_are() -> None:
@@ -203,7 +215,9 @@ def test_a_note_goes_with_what_it_was_about(old: tuple[str, str], new: tuple[str
     ],
 )
 def test_the_phase_is_that_of_the_condition_that_matters_most(holding: list[str], phase: Phase) -> None:
-    status = {"conditions": [{"type": each, "status": "True", "lastTransitionTime": second(NOW)} for each in holding]}
+    status = {
+        "conditions": [{"type": each, "status": "True", "lastTransitionTime": timestamp(NOW)} for each in holding]
+    }
     assert phase_of(an_object(status))[0] is phase
 
 
@@ -213,7 +227,8 @@ def test_the_phase_that_is_reported_is_the_phase_that_is_read_and_since_when(rep
 
 
 def test_an_object_that_nobody_has_looked_at_is_on_its_way_since_it_was_made() -> None:
-    for status in ({}, None, "broken", {"conditions": None}):
+    pending = {"conditions": [{"type": "Ready", "status": "Unknown", "reason": "Pending"}]}
+    for status in ({}, None, "broken", {"conditions": None}, pending):
         assert phase_of(an_object(status)) == (Phase.RECONCILING, WEB.created_at)
 
 
@@ -227,7 +242,7 @@ def test_a_time_that_others_wrote_is_read_as_far_as_it_is_one(written: str, sinc
 
 
 def an_object(status: object) -> Object:
-    meta = {"name": "web", "namespace": "default", "generation": 1, "creationTimestamp": second(WEB.created_at)}
+    meta = {"name": "web", "namespace": "default", "generation": 1, "creationTimestamp": timestamp(WEB.created_at)}
     return {"metadata": meta, "status": status}
 
 
@@ -335,12 +350,13 @@ def test_a_profile_that_was_never_there_or_went_by_our_doing_is_not_told(status:
 
 
 def test_who_waits_for_its_turn_is_told_what_is_in_flight_or_who_comes_first() -> None:
-    assert "profile db is CREATING" in wait_behind({"db": "CREATING"}, ("shop", "web")).message
-    assert "shop/web comes first" in wait_behind({}, ("shop", "web")).message
+    db = InFlight("db", "CREATING", NOW)
+    assert f"profile db is CREATING since {timestamp(NOW)}" in wait_behind([db], ("shop", "web"), "x", NOW).message
+    assert "shop/web comes first" in wait_behind([], ("shop", "web"), "profile api is made", NOW).message
 
 
 def test_who_waits_for_what_cannot_be_seen_is_told_until_when() -> None:
-    report = wait_unseen(NOW)
+    report = wait_while_busy(NOW)
     assert (report.reason, report.until) == ("WaitingForTurn", NOW)
     assert "2026-11-22T08:00:00Z" in report.message
 
@@ -486,14 +502,14 @@ def test_a_mark_knows_the_profile_that_had_its_name_before(memory: Memory, befor
 
 def test_the_profile_that_would_answer_a_mark_is_looked_at_first() -> None:
     asked = KNOWN.but(create_started_at=NOW, create_name="web")
-    assert answers_the_mark(case(profile(), memory=asked)) == ("web",)
+    assert must_see_for_the_mark(case(profile(), memory=asked)) == ("web",)
     for unanswered in (KNOWN, asked.but(create_before_arn=profile().arn), asked.but(create_name="web-0123abcd")):
-        assert answers_the_mark(case(profile(), memory=unanswered)) == ()
-    assert answers_the_mark(case(profile(status="CREATING"), memory=asked)) == (), "that would cost a write"
+        assert must_see_for_the_mark(case(profile(), memory=unanswered)) == ()
+    assert must_see_for_the_mark(case(profile(status="CREATING"), memory=asked)) == (), "that would cost a write"
 
 
 def test_a_profile_is_looked_at_before_the_keys_of_tags_that_it_lacks_are_forgotten() -> None:
     known = KNOWN.but(applied_tag_keys=("team",))
-    assert forgets_tags_of(case(profile(), memory=known)) == ("web",)
-    assert forgets_tags_of(case(profile(tags=OURS | {"team": "a"}), memory=known)) == ()
-    assert forgets_tags_of(case(memory=known)) == (), "without a profile none are forgotten"
+    assert must_see_for_tags(case(profile(), memory=known)) == ("web",)
+    assert must_see_for_tags(case(profile(tags=OURS | {"team": "a"}), memory=known)) == ()
+    assert must_see_for_tags(case(memory=known)) == (), "without a profile none are forgotten"

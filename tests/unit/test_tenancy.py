@@ -237,7 +237,7 @@ def test_9_names_without_end_fill_no_memory(b: Bench) -> None:
         b.apply("mine", "team-b", clusterName=cluster, podExecutionRoleArn=role)
         b.run(20)
         leave(b, "mine", seconds=700)
-    assert set(b.reconciler._clusters) == {"demo"}
+    assert set(b.reconciler._clusters._known) == {"demo"}
     edge = b.reconciler._aws
     for number in range(FACTS_KEPT + 100):
         edge.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
