@@ -2,7 +2,7 @@
 export what EKS has.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
-their lines, or the steps of `plan.plan` as far as it goes; a view of the cluster -> one
+their lines, or the steps of `plan.plan` to its end; a view of the cluster -> one
 manifest a profile. Each command returns an `Outcome`: standard output carries the result, standard
 error the rest, the exit code is 0 (good), 1 (something is to be mended) or 2 (there is no result).
 
@@ -11,14 +11,14 @@ What it is not: a change, in AWS or in Kubernetes; a decision about objects, whi
 
 from __future__ import annotations
 
-import argparse
-import codecs
 import hashlib
 import json
 import re
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from argparse import Namespace
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -29,15 +29,15 @@ import yaml
 import aws
 import kube
 from clusters import Reading, View
-from config import no_credentials
-from kube import NAME, NAMESPACE, Key, Object
+from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
+from kube import NAME, Key, Object
+from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import readable
-from plan import Case, case_of, plan
+from plan import Case, case_of
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
-    AddFinalizer,
     Change,
     CreateProfile,
     DeleteProfile,
@@ -46,38 +46,16 @@ from spec import (
     Identity,
     InvalidSpec,
     Memory,
-    NeedFacts,
     Phase,
-    RemoveFinalizer,
-    Report,
     Resource,
     Settings,
     TagProfile,
     UntagProfile,
+    is_guarded,
     owner_of,
     timestamp,
 )
-from status import remember
-
-FLAGS = "The controller's own flags and variables hold here too: give it those that the controller has."
-COMMANDS = {
-    "validate": (
-        "Say what is wrong with the FargateProfile objects of manifests, without a cluster and without AWS: one line a "
-        "finding, as file:line: field: what is there: what mends it. Objects of other kinds are passed over.",
-        "0 without findings, 1 with findings, 2 if a file can't be read; the others are judged all the same",
-    ),
-    "plan": (
-        "Say what the controller would do for the FargateProfile objects of manifests if they were applied now, one "
-        "after the other. Reads AWS and Kubernetes and changes nothing. " + FLAGS,
-        "0 if nothing is refused, 1 if something is, 2 if nothing could be planned",
-    ),
-    "export": (
-        "Print a manifest for each Fargate profile of the cluster that has no owner: once they are applied, the "
-        "controller adopts the profiles if --allow-adoption-in lets it. Changes nothing. " + FLAGS,
-        "0 if every profile is there, 1 if some can't be expressed (a comment says why), 2 if there is no result",
-    ),
-}
-API_VERSION = f"{kube.GROUP}/{kube.VERSION}"
+from status import foresee
 
 # What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
 # dates stay text).
@@ -89,50 +67,52 @@ YAML_KINDS = {
 }
 MERGE = "tag:yaml.org,2002:merge"
 
-NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
-NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
-FIELDS = {"apiVersion", "kind", "metadata", "spec", "status"}
-
 
 class Outcome(NamedTuple):
-    """What a command prints, line by line, and its exit code."""
+    """What a command prints, line by line, and its exit code; `changes`: plan has found something to do."""
 
     code: int
     out: list[str]
     err: list[str]
+    changes: bool = False
 
 
 def main(
     arguments: list[str],
-    place: Callable[[list[str]], tuple[str, Settings]],
+    environ: Mapping[str, str],
     now: Callable[[], datetime],
     monotonic: Callable[[], float],
 ) -> int:
-    """Run a command; return its exit code. `place` reads region and settings from the controller's own flags."""
-    options, rest = parser().parse_known_args(arguments)
+    """Run a command; return its exit code."""
+    detailed = "--detailed-exitcode" in arguments
     try:
-        if options.command == "validate":
-            outcome = validate(options.filename) if not rest else Outcome(2, [], [f"validate does not know {rest[0]}"])
-        else:
-            rest += ["--cluster-name", options.cluster] if options.cluster else []
-            outcome = ask(options, *place(rest), now(), monotonic)
+        outcome = run(arguments, environ, now(), monotonic)
+    except (Missing, kube.KubeError) as error:
+        outcome = Outcome(2, [], [f"controller.py: {error}"])
     except (aws.AwsError, OSError, UnicodeError) as error:
         outcome = Outcome(2, [], [readable(str(error))])
-    sys.stdout.writelines(f"{line}\n" for line in outcome.out)
-    sys.stderr.writelines(f"{line}\n" for line in outcome.err)
+    except SystemExit as ended:  # a wrong command line, or --help
+        raise SystemExit(1 if detailed and ended.code else ended.code) from None
+    for stream, lines in ((sys.stdout, outcome.out), (sys.stderr, outcome.err)):
+        # Half of a surrogate pair, which JSON can hold, is nothing that can be written.
+        stream.writelines(line.encode(errors="backslashreplace").decode() + "\n" for line in lines)
+    if detailed:
+        return 1 if outcome.code else 2 * outcome.changes
     return outcome.code
 
 
-def ask(
-    options: argparse.Namespace, region: str, settings: Settings, now: datetime, monotonic: Callable[[], float]
-) -> Outcome:
-    """Run a command that looks at AWS."""
+def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monotonic: Callable[[], float]) -> Outcome:
+    options, rest = command_line(environ).parse_known_args(arguments)
+    if options.command == "validate":
+        return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
+    rest += ["--cluster-name", options.cluster] if options.cluster else []
+    region, settings = place(configure(rest, environ))
     credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
     if options.command == "export":
         return export(edge, settings, options.namespace, everything=options.all)
-    return foretell(edge, settings, options.filename, options.namespace, now)
+    return foretell(edge, settings, options, now)
 
 
 def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
@@ -141,32 +121,6 @@ def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]
     if wrong := settings.wrong_account(cluster, account):
         raise aws.Refused("WrongAccount", wrong)
     return partition, account
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line of the commands; what it does not know is left to the controller's own flags."""
-    top = argparse.ArgumentParser(prog="controller.py", allow_abbrev=False)
-    commands = top.add_subparsers(dest="command", required=True)
-    for name, (does, ends) in COMMANDS.items():
-        command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
-        if name == "export":
-            command.add_argument("--all", action="store_true", help="also profiles with an owner, for that object")
-        else:
-            what = "manifests of one or more documents each; - is standard input"
-            command.add_argument(
-                "-f", "--filename", nargs="+", action="extend", required=True, metavar="FILE", help=what
-            )
-        if name != "validate":
-            command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
-            what = "of objects for which nothing else says one [default default]"
-            command.add_argument("-n", "--namespace", type=_namespace, default="default", help=what)
-    return top
-
-
-def _namespace(text: str) -> str:
-    if not re.fullmatch(NAMESPACE, text.strip()):
-        raise argparse.ArgumentTypeError(f"{text!r} can't be a namespace: {NAMESPACE_MEND}")
-    return text.strip()
 
 
 # What a manifest says, and where.
@@ -180,6 +134,39 @@ _Loader.yaml_implicit_resolvers = {}
 for _kind, _pattern in YAML_KINDS.items():
     _Loader.add_implicit_resolver(_kind, re.compile(rf"(?:{_pattern})\Z"), None)
 _Loader.add_implicit_resolver(MERGE, re.compile(r"<<\Z"), None)
+
+
+class Told(NamedTuple):
+    """What is wrong, and where: line 0 is the file as a whole, `object` and `field` may be unknown."""
+
+    file: str
+    line: int
+    object: str
+    field: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.said}" if self.line else f"{self.file}: {self.said}"
+
+    @property
+    def said(self) -> str:
+        return ": ".join(filter(None, (self.field, self.what, self.mend)))
+
+    @property
+    def annotation(self) -> str:
+        """The command with which a workflow of GitHub marks the line."""
+
+        def escaped(text: str, marks: str) -> str:
+            return "".join(f"%{ord(mark):02X}" if mark in marks else mark for mark in text)
+
+        parts = {"file": self.file, "line": str(self.line or 1), "title": self.object or "manifest"}
+        shown = ",".join(f"{name}={escaped(text, PROPERTY_MARKS)}" for name, text in parts.items())
+        return f"::error {shown}::{escaped(self.said, MESSAGE_MARKS)}"
+
+
+# What stands for itself in a workflow command only when it is escaped.
+MESSAGE_MARKS, PROPERTY_MARKS = "%\r\n", "%\r\n:,"
 
 
 @dataclass
@@ -229,20 +216,21 @@ class Manifest:
             self.findings.append(Finding((*path, "<<"), "merged and no mapping", "give an alias of a mapping"))
         return {key: value for each in read if isinstance(each, dict) for key, value in each.items()}
 
-    def judged(self) -> list[str]:
-        """Return a line a finding, in the order of the file."""
+    def judged(self, namespace: str = "default", more: Sequence[Finding] = ()) -> list[Told]:
+        """Return all findings, and those that are more, in the order of the file."""
         known = isinstance(self.obj, dict) and self.obj.keys() & {"apiVersion", "kind"}
-        found = [*self.findings, *head(self.obj), *spec(self.obj)] if known else [NO_OBJECT]
-        return [line for _, line in sorted(self._told(each) for each in dict.fromkeys(found))]
+        found = [*self.findings, *head(self.obj), *spec(self.obj), *more] if known else [NO_OBJECT]
+        name = "/".join(self.key(namespace)) if known else ""
+        return sorted(self._told(each, name) for each in dict.fromkeys(found))
 
-    def _told(self, finding: Finding) -> tuple[int, str]:
+    def _told(self, finding: Finding, name: str) -> Told:
         line, node = _locate(self.node, finding.path)
         what, mend = finding.what, finding.mend
         if node and node.tag == what == "null":
             what, mend = f"{node.value or 'nothing'}, which Kubernetes drops", f"remove it, or {mend}"
         elif finding.quote and node and node.tag in YAML_KINDS:
             what, mend = f"{node.value}, which YAML reads as a {node.tag}", "put it in quotes"
-        return line, told(self.file, line, finding.where, what, mend)
+        return Told(self.file, line, name, finding.where, what, mend)
 
     def items(self) -> Iterator[Manifest]:
         """Yield this object, or if it is a list the objects in it."""
@@ -259,6 +247,10 @@ class Manifest:
         meta = self.obj.get("metadata") if isinstance(self.obj, dict) else None
         names = meta if isinstance(meta, dict) else {}
         return str(names.get("namespace") or namespace), str(names.get("name") or "?")
+
+    @property
+    def line(self) -> int:
+        return self.node.start_mark.line + 1
 
     @property
     def passed_over(self) -> str:
@@ -300,13 +292,10 @@ def _locate(node: yaml.Node, path: Sequence[str | int]) -> tuple[int, yaml.Node 
     return line, node
 
 
-def told(file: str, line: int, *said: str) -> str:
-    return f"{file}:{line}: {': '.join(filter(None, said))}"
-
-
-def manifests(file: str, text: str) -> tuple[list[Manifest], list[str]]:
-    """Return the objects of a file, those of lists one by one, and the line of what keeps the rest from being read."""
+def manifests(file: str, text: str) -> tuple[list[Manifest], list[Told]]:
+    """Return the objects of a file, those of lists one by one, and what keeps the rest from being read."""
     found: list[Manifest] = []
+    line, what, mend = 1, "", "correct the YAML"
     if text.lstrip().startswith("{"):
         text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML not
     try:
@@ -314,45 +303,20 @@ def manifests(file: str, text: str) -> tuple[list[Manifest], list[str]]:
             if node.tag != "null":
                 found += Manifest(file, node).items()
     except yaml.MarkedYAMLError as error:
-        mark, problem = error.problem_mark or error.context_mark, str(error.problem or error.context)
-        mend = "indent with spaces, not tabs" if r"\t" in problem else "correct the YAML"
-        return found, [told(file, mark.line + 1 if mark else 1, "", problem, mend)]
+        mark, what = error.problem_mark or error.context_mark, str(error.problem or error.context)
+        line = mark.line + 1 if mark else 1
+        if r"\t" in what:
+            mend = "indent with spaces, not tabs"
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        return found, [
-            told(file, line, "", f"the character #x{error.character:x}", "write it as an escape, or not at all")
-        ]
+        what, mend = f"the character #x{error.character:x}", "write it as an escape, or not at all"
     except RecursionError:
-        return found, [told(file, 1, "", "nested too deeply, or an alias of itself", "correct the YAML")]
-    return found, []
+        what = "nested too deeply, or an alias of itself"
+    return found, [Told(file, line, "", "", what, mend)] if what else []
 
 
-def head(obj: Object) -> Iterator[Finding]:
-    """Yield what the API server would refuse outside of spec."""
-    for key, value in {"apiVersion": API_VERSION, "kind": kube.KIND}.items():
-        if obj.get(key) != value:
-            yield Finding((key,), _shown(obj, key), f"give {value}")
-    yield from (Finding((key,), "not a field", "remove it or correct its name") for key in obj.keys() - FIELDS)
-    meta = obj.get("metadata")
-    if not isinstance(meta, dict):
-        yield Finding(("metadata",), _shown(obj, "metadata"), "give a mapping with at least name")
-        return
-    if not _fits(NAME, meta.get("name")):
-        yield Finding(("metadata", "name"), _shown(meta, "name"), NAME_MEND, quote=True)
-    if meta.get("namespace") is not None and not _fits(NAMESPACE, meta["namespace"]):
-        yield Finding(("metadata", "namespace"), _shown(meta, "namespace"), NAMESPACE_MEND, quote=True)
-    for part in ("labels", "annotations"):
-        pairs = meta[part] if isinstance(meta.get(part), dict) else {}
-        for key in (key for key, value in pairs.items() if not isinstance(value, str)):
-            yield Finding(("metadata", part, key), _shown(pairs, key), "give a string", quote=True)
-
-
-def _fits(rule: str, value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(rule, value) is not None
-
-
-def _shown(fields: Object, key: str) -> str:
-    return json.dumps(fields[key])[:80] if key in fields else "missing"
+def can_be_a_name(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
 
 
 def spec(obj: Object) -> Iterator[Finding]:
@@ -361,7 +325,7 @@ def spec(obj: Object) -> Iterator[Finding]:
     name = meta.get("name") if isinstance(meta, dict) else None
     try:
         # A name that is none has had its finding.
-        Resource.parse({**obj, "metadata": {"name": name if _fits(NAME, name) else "x"}})
+        Resource.parse({**obj, "metadata": {"name": name if can_be_a_name(name) else "x"}})
     except InvalidSpec as error:
         yield from error.findings
     fields = obj.get("spec")
@@ -372,51 +336,88 @@ def spec(obj: Object) -> Iterator[Finding]:
             yield Finding(("spec", "subnets", number), f"{subnet} once more", "remove it")
 
 
-def validate(files: Sequence[str]) -> Outcome:
+def validate(options: Namespace, now: datetime) -> Outcome:
     """Judge every FargateProfile of the files, offline."""
-    found, lines, unread = read(files)
+    found, broken, unread = read(options.filename, recursive=options.recursive)
     ours = [each for each in found if not each.passed_over]
-    lines += [line for each in ours for line in each.judged()]
-    said = f"{counted(len(ours), 'FargateProfile')}, {counted(len(lines), 'finding')}."
-    others = Counter(each.passed_over for each in found if each.passed_over)
-    over = ", ".join(f"{number} {kind}" for kind, number in sorted(others.items()))
-    code = 2 if unread else 1 if lines else 0
-    return Outcome(code, lines, [*unread, said + (f" Passed over: {over}." if over else "")])
+    more = beside(ours, options, now)
+    judged = [each.judged(options.namespace, more[number]) for number, each in enumerate(ours)]
+    findings = [*broken, *(each for several in judged for each in several)]
+    wrong = sum(map(bool, judged))
+    over = Counter(each.passed_over for each in found if each.passed_over)
+    said = f"{counted(len(ours), kube.KIND)}, {counted(len(findings), 'finding')}"
+    said += f" in {counted(wrong, 'object')}." if wrong else "."
+    if over:
+        said += f" Passed over: {', '.join(f'{number} {kind}' for kind, number in sorted(over.items()))}."
+    lines = [str(each) for each in findings]
+    if options.output == "github":
+        lines = [each.annotation for each in [*unread, *findings]]
+    elif options.output == "json":
+        lists = {"findings": findings, "unread": unread}
+        told = {name: [each._asdict() for each in several] for name, several in lists.items()}
+        lines = [json.dumps({"objects": len(ours), "wrong": wrong, **told, "passedOver": over}, indent=2)]
+    code = 2 if unread else 1 if findings else 0
+    return Outcome(code, lines, [*map(str, unread), said])
 
 
-def read(files: Sequence[str]) -> tuple[list[Manifest], list[str], list[str]]:
-    """Return the objects of the files, "-" for standard input, what is no YAML in them, and the files without a text.
+def beside(manifests: Sequence[Manifest], options: Namespace, now: datetime) -> defaultdict[int, list[Finding]]:
+    """Return, by the manifest's number, what it does not show alone: what flags forbid, and what another asks for."""
+    found: defaultdict[int, list[Finding]] = defaultdict(list)
+    claims: dict[int, Claim] = {}
+    named = options.cluster or options.cluster_name
+    cluster = kube.named_by_arn(named).cluster or named
+    for number, each in enumerate(manifests):
+        key = each.key(options.namespace)
+        if not can_be_a_name(key[1]):
+            continue
+        who = Identity.parse(applied(key, each.obj.get("spec"), {}, now), Memory(), cluster or OF_THE_CONTROLLER)
+        claims[number] = Claim(who, frozenset(), f"{each.file}:{each.line}")
+        with suppress(InvalidSpec):
+            wanted = Resource.parse(each.obj).profile
+            claims[number] = replace(claims[number], selectors=wanted.selectors)
+            # Which cluster is the controller's may not be known; the selectors are held to the same in any.
+            judge = limits(options, cluster or who.cluster).judge
+            found[number] += [finding for _, finding in judge(who, wanted)]
+    numbers = [*claims]
+    for index, finding in clashes([*claims.values()], overlapping=not options.allow_overlaps):
+        found[numbers[index]].append(finding)
+    return found
+
+
+OF_THE_CONTROLLER = "(the controller's)"  # no cluster has this name
+
+
+def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list[Told], list[Told]]:
+    """Return the objects of the files, "-" for standard input, what is no YAML in them, and what can't be read.
 
     One file that can't be read keeps no other from being read.
     """
     found: list[Manifest] = []
-    lines: list[str] = []
-    unread: list[str] = []
+    broken: list[Told] = []
+    unread: list[Told] = []
+    paths: dict[str, Path] = {}  # a file that is named twice says nothing twice
     for file in files:
+        inside = {str(path): path for path in members(Path(file), recursive=recursive)}
+        paths |= inside
+        if not inside:
+            mend = "name its files, or another folder" if recursive else "give -R if they are in folders of it"
+            unread.append(Told(file, 0, "", "", "no *.yaml, *.yml or *.json is in this folder", mend))
+    for file, path in paths.items():
         name = "stdin" if file == "-" else file
         try:
-            raw = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
-            objects, broken = manifests(name, decoded(raw))
+            raw = sys.stdin.buffer.read() if file == "-" else path.read_bytes()
+            objects, errors = manifests(name, decoded(raw))
         except UnicodeDecodeError as error:
             what = f"{error.reason} at byte {error.start} ({error.encoding})"
-            unread.append(told(name, raw.count(b"\n", 0, error.start) + 1, "", what, "save the file as UTF-8"))
+            line = raw.count(b"\n", 0, error.start) + 1
+            unread.append(Told(name, line, "", "", what, "save the file as UTF-8"))
         except OSError as error:
-            unread.append(str(error))
+            what = error.strerror or str(error)
+            unread.append(Told(name, 0, "", "", what, "correct the name, or who may read it"))
         else:
             found += objects
-            lines += broken
-    return found, lines, unread
-
-
-BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-
-
-def decoded(raw: bytes) -> str:
-    """Return the text of a file as kubectl reads it: by its byte order mark, as UTF-8 without one."""
-    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), b"")
-    if not mark and b"\0" in raw[:2]:
-        raise UnicodeDecodeError("utf-16", raw, 0, 2, "no byte order mark")
-    return raw.removeprefix(mark).decode(BYTE_ORDER_MARKS.get(mark, "utf-8"))
+            broken += errors
+    return found, broken, unread
 
 
 def counted(number: int, what: str) -> str:
@@ -531,41 +532,86 @@ def written(obj: Object) -> str:
 # What the controller would do.
 
 NO_CONTROLLER = "Kubernetes says who the controller is in the tags of profiles. Set --controller-id to plan without."
-NO_KUBERNETES = "So each object is taken for a new one: what its status remembers and how many pods run is not known."
+NO_KUBERNETES = (
+    "So each object is taken for a new one, or if it is to be deleted for one that is as its manifest says: what its "
+    "status remembers and how many pods run is not known."
+)
 WORDS = {Phase.READY: "nothing", Phase.IDLE: "nothing", Phase.RECONCILING: "wait", Phase.STALLED: "refuse"}
-ORDER = ("create", "adopt", "replace", "recreate", "tag", "untag", "delete", "wait", "refuse", "nothing")
+ORDER = ("create", "adopt", "replace", "recreate", "tag", "untag", "delete", "wait", "refuse", "nothing", "overlap")
+AT_REST = {"refuse", "nothing", "overlap"}
 FIXED = ("clusterName", "profileName")  # by crd.yaml, once the object is there
+NAMING = {"", "apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace"}  # all that a delete goes by
 
 
-def foretell(edge: aws.Aws, settings: Settings, files: Sequence[str], namespace: str, now: datetime) -> Outcome:
+class Step(NamedTuple):
+    """What would be done for an object, or is said of it: a word, and the rest of the sentence.
+
+    `tags`: the value of before and of after, None where there is none. `pods`: so many go with it,
+    None for some that can't be counted.
+    """
+
+    word: str
+    text: str
+    tags: Mapping[str, tuple[str | None, str | None]] = {}
+    pods: int | None = 0
+
+    def fields(self) -> Object:
+        tags = {key: {"old": old, "new": new} for key, (old, new) in self.tags.items()}
+        return {"word": self.word, "text": self.text, "tags": tags, "pods": self.pods}
+
+
+def foretell(edge: aws.Aws, settings: Settings, options: Namespace, now: datetime) -> Outcome:
     """Say what the controller would do for each FargateProfile of the files, with Kubernetes if it can be asked."""
-    found, broken, unread = read(files)
+    found, broken, unread = read(options.filename, recursive=options.recursive)
     if broken or unread:
-        return Outcome(2, [], [*unread, *broken])
+        return Outcome(2, [], [str(each) for each in [*unread, *broken]])
     ours = [each for each in found if not each.passed_over]
     try:
         kubernetes = kube.Kube(kube.connect(2), "plan")
         controller = settings.controller_id or kubernetes.namespace_uid("kube-system")
-        return table(ours, namespace, Forecast(edge, kubernetes, settings, controller, now))
+        return table(ours, options, Forecast(edge, kubernetes, settings, controller, now))
     except kube.KubeError as error:
         if not settings.controller_id:
             return Outcome(2, [], [str(error), NO_CONTROLLER])
-        outcome = table(ours, namespace, Forecast(edge, None, settings, settings.controller_id, now))
+        outcome = table(ours, options, Forecast(edge, None, settings, settings.controller_id, now))
         return outcome._replace(err=[str(error), NO_KUBERNETES])
 
 
-def table(manifests: Sequence[Manifest], namespace: str, forecast: Forecast) -> Outcome:
+def table(manifests: Sequence[Manifest], options: Namespace, forecast: Forecast) -> Outcome:
     """Return a row for each thing that would be done, and the sum; nothing is done for what validate objects to."""
-    rows: list[tuple[str, str, str]] = []
-    for each in manifests:
-        key = each.key(namespace)
-        said = [("refuse", line) for line in each.judged()] or forecast.of(key, each.obj)
-        rows += [(word, "/".join(key), text) for word, text in said]
-    width = max((len(name) for _, name, _ in rows), default=0)
-    count = Counter(word for word, _, _ in rows)
-    total = ", ".join(f"{count[word]} {word}" for word in ORDER if count[word]) or "no FargateProfile"
-    lines = [f"{word:8}  {name:{width}}  {text}" for word, name, text in rows]
-    return Outcome(1 if count["refuse"] else 0, [*lines, f"Plan: {total}."], [])
+    rows = [(each, each.key(options.namespace), steps(each, options, forecast)) for each in manifests]
+    every = [step for _, _, several in rows for step in several]
+    count = Counter(word for _, _, several in rows for word in {step.word for step in several})
+    total = {word: count[word] for word in ORDER if count[word]}
+    gone = [step.pods for step in every if step.pods != 0]
+    said = ", ".join(f"{number} {word}" for word, number in total.items()) or f"no {kube.KIND}"
+    width = max((len("/".join(key)) for _, key, _ in rows), default=0)
+    lines = [f"{step.word:8}  {'/'.join(key):{width}}  {step.text}" for _, key, each in rows for step in each]
+    lines.append(f"Plan: {said}.{pods_that_go(gone)}")
+    if options.output == "json":
+        objects = [
+            {"namespace": key[0], "name": key[1], "file": each.file, "line": each.line}
+            | {"steps": [step.fields() for step in several]}
+            for each, key, several in rows
+        ]
+        pods = {"known": sum(filter(None, gone)), "more": None in gone}
+        lines = [json.dumps({"objects": objects, "sum": total, "pods": pods}, indent=2)]
+    return Outcome(1 if count["refuse"] else 0, lines, [], changes=not count.keys() <= AT_REST)
+
+
+def steps(each: Manifest, options: Namespace, forecast: Forecast) -> list[Step]:
+    """Return what would be done for one object: nothing where something is wrong with it."""
+    wrong = [told for told in each.judged(options.namespace) if not options.delete or told.field in NAMING]
+    if wrong:
+        return [Step("refuse", str(told)) for told in wrong]
+    key = each.key(options.namespace)
+    return [*(forecast.without(key, each.obj) if options.delete else forecast.of(key, each.obj))]
+
+
+def pods_that_go(gone: Sequence[int | None]) -> str:
+    known = [str(sum(filter(None, gone)))] if any(gone) else []
+    more = ["some that can't be counted"] if None in gone else []
+    return f" Running pods that go: {' and '.join(known + more)}." if gone else ""
 
 
 @dataclass
@@ -583,20 +629,41 @@ class Forecast:
     now: datetime
     clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
 
-    def of(self, key: Key, obj: Object) -> Iterator[tuple[str, str]]:
-        """Yield what would be done for a valid object, each as a word and the rest of the sentence."""
+    def of(self, key: Key, obj: Object) -> Iterator[Step]:
+        """Yield what would be done for a valid object that is applied."""
         live, spec = (self.kubernetes.get(*key) if self.kubernetes else None) or {}, obj["spec"]
         edited = [f"spec.{key}" for key in FIXED if live and (live.get("spec") or {}).get(key) != spec.get(key)]
         if edited:
-            yield "refuse", f"The API server lets nobody change {' and '.join(edited)}: make a new object."
+            text = f"The API server lets nobody change {' and '.join(edited)}: make a new object."
+            yield Step("refuse", text)
             return
-        case = self._case(applied(key, spec, live, self.now))
-        changes, end, view = foresee(case, lambda spec: self.edge.facts(case.home.cluster, spec))
-        self.clusters[case.home.cluster] = case.home, view
+        yield from self._followed(self._case(applied(key, spec, live, self.now)))
+
+    def without(self, key: Key, obj: Object) -> Iterator[Step]:
+        """Yield what would be done if the object were deleted."""
+        there = applied(key, obj.get("spec"), {}, self.now)
+        there["metadata"]["finalizers"] = [FINALIZER]
+        live = self.kubernetes.get(*key) if self.kubernetes else there
+        if live is None:
+            yield Step("nothing", "There is no such object.")
+        elif not is_guarded(live["metadata"].get("finalizers") or ()):
+            yield Step("nothing", "The object goes at once: the controller has not yet begun with it.")
+        else:
+            meta = {"deletionTimestamp": timestamp(self.now)} | live["metadata"]
+            yield from self._followed(self._case({**live, "metadata": meta}))
+
+    def _followed(self, case: Case) -> Iterator[Step]:
+        changes, end, last = foresee(case, lambda spec: self.edge.facts(case.home.cluster, spec))
+        self.clusters[case.home.cluster] = case.home, last.view
         yield from self._changed(changes)
+        if changes and end.reason == "Deleted":
+            return
         if not changes or end.phase is not Phase.READY:
             reason = "" if end.message.startswith(end.reason) else f"{end.reason}: "
-            yield WORDS[end.phase], reason + end.message
+            yield Step(WORDS[end.phase], reason + end.message)
+        overlap = overlap_message(last, overlaps(last))
+        if overlap not in {"", overlap_message(case, overlaps(case))}:
+            yield Step("overlap", overlap)
 
     def _case(self, obj: Object) -> Case:
         memory, settings = Memory.parse(obj), self.settings
@@ -608,72 +675,44 @@ class Forecast:
         home, view = self.clusters[who.cluster]
         return case_of(obj, who, memory, home, view, settings, self.now)
 
-    def _changed(self, changes: Sequence[Change]) -> Iterator[tuple[str, str]]:
-        steps = [*changes]
-        while steps:
-            match steps.pop(0), steps[0] if steps else None:
+    def _changed(self, changes: Sequence[Change]) -> Iterator[Step]:
+        rest = [*changes]
+        while rest:
+            match rest.pop(0), rest[0] if rest else None:
                 case CreateProfile(name=new), DeleteProfile(profile=old):
-                    steps.pop(0)
-                    yield "replace", f"{old.name} -> {new}: the new one first, then the old one goes{self._pods(old)}."
+                    rest.pop(0)
+                    text = f"{old.name} -> {new}: the new one first, then the old one goes"
+                    yield self._going("replace", text, old)
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
-                    steps.pop(0)
-                    yield "recreate", f"{old.name} -> {new}: the old one goes first{self._pods(old)}."
+                    rest.pop(0)
+                    yield self._going("recreate", f"{old.name} -> {new}: the old one goes first", old)
                 case CreateProfile(name=name, warnings=warnings), _:
-                    yield "create", " ".join([f"profile {name}.", *(each.message for each in warnings)])
+                    yield Step("create", " ".join([f"profile {name}.", *(each.message for each in warnings)]))
                 case DeleteProfile(profile=old, why=why), _:
-                    yield "delete", f"profile {old.name}: {why}; it goes{self._pods(old)}."
-                case TagProfile(profile=tagged, tags=tags, event=event), _:
-                    said = ", ".join(f"{key}={tags[key]}" for key in sorted(tags))
-                    yield "adopt" if event == "Adopted" else "tag", f"profile {tagged.name}: {said}"
-                case UntagProfile(profile=tagged, keys=keys), _:
-                    yield "untag", f"profile {tagged.name}: {', '.join(sorted(keys))}"
+                    yield self._going("delete", f"profile {old.name}: {why}; it goes", old)
+                case TagProfile(profile=old, tags=tags, event=event), _:
+                    yield retag("adopt" if event == "Adopted" else "tag", old, tags)
+                case UntagProfile(profile=old, keys=keys), _:
+                    yield retag("untag", old, dict.fromkeys(keys))
 
-    def _pods(self, profile: aws.Profile) -> str:
+    def _going(self, word: str, text: str, profile: aws.Profile) -> Step:
         here = f":fargateprofile/{self.settings.cluster}/" in profile.arn  # pods of another cluster can't be counted
         number = self.kubernetes.running_pods(profile.name) if self.kubernetes and here else None
-        return f", with {'its pods' if number is None else counted(number, 'running pod')}"
+        pods = "its pods" if number is None else counted(number, "running pod")
+        return Step(word, f"{text}, with {pods}.", pods=number)
 
 
-def applied(key: Key, spec: Object, live: Object, now: datetime) -> Object:
+def retag(word: str, profile: aws.Profile, tags: Mapping[str, str | None]) -> Step:
+    """Say which tags change, and from what to what; a new value of None takes the tag away."""
+    pairs = {key: (profile.tags.get(key), tags[key]) for key in sorted(tags)}
+    shown = [
+        (key if new is None else f"{key}={new}") + ("" if old is None else f" (was {old})")
+        for key, (old, new) in pairs.items()
+    ]
+    return Step(word, f"profile {profile.name}: {', '.join(shown)}", tags=pairs)
+
+
+def applied(key: Key, spec: Any, live: Object, now: datetime) -> Object:
     """Return an object as the API server has it after `kubectl apply`."""
     meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": timestamp(now)}
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
-
-
-def foresee(case: Case, facts: Callable[[aws.ProfileSpec], aws.Facts]) -> tuple[list[Change], Report, View]:
-    """Follow the plan as if each change went well at once; return the changes, where it ends, and the cluster then."""
-    changes: list[Change] = []
-    while True:
-        action = plan(case)
-        match action:
-            case Report(phase=Phase.STALLED, until=datetime() as rested):
-                case = replace(case, now=rested, memory=remember(case))
-            case Report():
-                return changes, action, case.view
-            case RemoveFinalizer(event=event, message=message):
-                return changes, Report(Phase.IDLE, event, message), case.view
-            case AddFinalizer():
-                guarded = (*case.who.others_finalizers, FINALIZER)
-                case = replace(case, who=replace(case.who, finalizers=guarded))
-            case NeedFacts(spec=spec):
-                case = replace(case, facts=facts(spec))
-            case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
-                changes.append(action)
-                case = replace(case, view=after(case, action), memory=remember(case))
-
-
-def after(case: Case, change: Change) -> View:
-    """Return the cluster once EKS is done with a change."""
-    match change:
-        case CreateProfile(name=name, spec=spec):
-            arn = f"{case.home.cluster_arn.replace(':cluster/', ':fargateprofile/')}/{name}/planned"
-            wanted = spec.role, spec.selectors, spec.subnets or frozenset()
-            return case.view.showing(name, aws.Profile(name, arn, "ACTIVE", case.now, *wanted, case.wanted_tags))
-        case DeleteProfile(profile=profile):
-            return case.view.showing(profile.name, None)
-        case TagProfile(profile=profile, tags=tags):
-            return case.view.showing(profile.name, replace(profile, tags={**profile.tags, **tags}))
-        case UntagProfile(profile=profile, keys=keys):
-            rest = {key: value for key, value in profile.tags.items() if key not in keys}
-            return case.view.showing(profile.name, replace(profile, tags=rest))
-    return case.view

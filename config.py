@@ -1,7 +1,7 @@
 """The configuration: flags, the variables that they are read from, what they must be, and how it is
-logged.
+logged; the command lines of validate, plan and export, and the files that these name.
 
-What it is not: what is done with them; the command line of the commands beside the controller.
+What it is not: what is done with them.
 
 The rule of the file: a value is trimmed and then held to our own rules, or the start ends with one
 sentence. What is let through here is refused later by others, once an object, or for ever.
@@ -10,6 +10,7 @@ sentence. What is let through here is refused later by others, once an object, o
 from __future__ import annotations
 
 import argparse
+import codecs
 import json
 import logging
 import re
@@ -17,10 +18,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import aws
 import kube
+from kube import LABEL, LABEL_KEY
+from overlaps import NAMESPACE_MEND
 from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
@@ -130,8 +134,6 @@ scope, log_format, log_level = like("own|any"), like("text|json"), like("debug|i
 # A selector of labels, by the grammar of Kubernetes (labels.Parse of apimachinery).
 
 TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|\Z)")
-LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
-KEY = rf"((?=[^/]{{1,253}}/){kube.SUBDOMAIN}/)?{LABEL}"
 
 
 class Unparsable(ValueError):
@@ -161,14 +163,14 @@ def selector(text: str) -> str:
     while tokens.ahead:
         requirement(tokens)
         if tokens.ahead and tokens.take(",", "a comma") and not tokens.ahead:
-            tokens.take(KEY, "the key of a label")
+            tokens.take(LABEL_KEY, "the key of a label")
     return text
 
 
 def requirement(tokens: Tokens) -> None:
     """Take one requirement: a key alone, !key, or a key, an operator and what goes with that."""
     absent = tokens.ahead == "!" and tokens.take("!", "")
-    tokens.take(KEY, "the key of a label")
+    tokens.take(LABEL_KEY, "the key of a label")
     if absent or tokens.ahead in {"", ","}:
         return
     operator = tokens.take("==?|!=|<|>|in|notin", "one of = == != in notin < >")
@@ -311,6 +313,108 @@ def flags(environ: Mapping[str, str], commands: Collection[str] = ()) -> Parser:
     return parser
 
 
+# The command lines of the commands
+
+
+OWN = "The controller's own flags and variables hold here too: give it those that the controller has."
+COMMANDS = {
+    "validate": (
+        "Say what is wrong with the FargateProfile objects of manifests, without a cluster and without AWS: one line a "
+        "finding, as file:line: field: what is there: what mends it. Objects of other kinds are passed over.",
+        "0 without findings, 1 with findings, 2 if a file can't be read; the others are judged all the same",
+    ),
+    "plan": (
+        "Say what the controller would do for the FargateProfile objects of manifests if they were applied now, one "
+        "after the other. Reads AWS and Kubernetes and changes nothing. " + OWN,
+        "0 if nothing is refused, 1 if something is, 2 if nothing could be planned; with --detailed-exitcode 0 if "
+        "there is nothing to do, 2 if something would be done, 1 if something is refused or nothing could be planned",
+    ),
+    "export": (
+        "Print a manifest for each Fargate profile of the cluster that has no owner: once they are applied, the "
+        "controller adopts the profiles if --allow-adoption-in lets it. Changes nothing. " + OWN,
+        "0 if every profile is there, 1 if some can't be expressed (a comment says why), 2 if there is no result",
+    ),
+}
+OFFLINE = {"cluster-name", "allowed-roles", "selector-namespaces"}  # what validate can judge by
+
+
+def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
+    """Return the command line of the commands; what it does not know is left to the controller's own flags."""
+    top = Parser(prog="controller.py", allow_abbrev=False)
+    commands = top.add_subparsers(dest="command", required=True)
+    for name, (does, ends) in COMMANDS.items():
+        command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
+        command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
+        what = "of objects for which nothing else says one [default default]"
+        command.add_argument("-n", "--namespace", type=named_namespace, default="default", help=what)
+        if name == "export":
+            command.add_argument("--all", action="store_true", help="also profiles with an owner, for that object")
+        else:
+            add_files(command, ["text", "json", "github"] if name == "validate" else ["text", "json"])
+        if name == "plan":
+            command.add_argument("--delete", action="store_true", help="if the objects were deleted, not applied")
+            what = "end with 2 if something would be done, with 1 on errors"
+            command.add_argument("--detailed-exitcode", action="store_true", help=what)
+        if name == "validate":
+            what = "let objects select the same pods"
+            command.add_argument("--allow-overlaps", action="store_true", help=what)
+            for flag in FLAGS:
+                if flag.name in OFFLINE:  # where no kubeconfig is looked at
+                    flag._replace(what=flag.what.removesuffix(_FOUND)).add_to(command, environ)
+    return top
+
+
+def add_files(command: argparse.ArgumentParser, forms: list[str]) -> None:
+    what = "manifests of one or more documents each, or folders of *.yaml, *.yml and *.json; - is standard input"
+    command.add_argument("-f", "--filename", nargs="+", action="extend", required=True, metavar="FILE", help=what)
+    command.add_argument("-R", "--recursive", action="store_true", help="read the folders in folders too")
+    command.add_argument("-o", "--output", choices=forms, default="text", help="what the result is written as")
+
+
+def named_namespace(text: str) -> str:
+    if not re.fullmatch(kube.NAMESPACE, text.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} can't be a namespace: {NAMESPACE_MEND}")
+    return text.strip()
+
+
+# The files that they name
+
+
+EXTENSIONS = {".yaml", ".yml", ".json"}  # of the files of a folder, as kubectl has them
+
+
+def members(path: Path, *, recursive: bool) -> Iterator[Path]:
+    """Yield the manifests of a folder as kubectl finds them, or the path itself if it is none."""
+    if not path.is_dir():
+        yield path
+        return
+    try:
+        entries = sorted(path.iterdir())
+    except OSError:
+        yield path  # reading it will say why
+        return
+    for each in entries:
+        if each.is_dir() and not each.is_symlink():
+            if recursive:
+                yield from members(each, recursive=True)
+        elif each.suffix in EXTENSIONS:
+            yield each
+
+
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a file as kubectl reads it: by its byte order mark, as UTF-8 without one."""
+    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), b"")
+    if not mark and b"\0" in raw[:2]:
+        raise UnicodeDecodeError("utf-16", raw, 0, 2, "no byte order mark")
+    return raw.removeprefix(mark).decode(BYTE_ORDER_MARKS.get(mark, "utf-8"))
+
+
+# The configuration as a whole
+
+
 def configure(arguments: list[str], environ: Mapping[str, str], commands: Collection[str] = ()) -> Config:
     """Read the configuration; raise `Missing` where cluster or region are nowhere said: they are never guessed.
 
@@ -401,12 +505,16 @@ def no_credentials() -> str:
 
 
 def settings(config: Config) -> Settings:
-    limits = Limits(config.allowed_roles, config.cluster_name if config.selector_namespaces == "own" else "")
     return Settings(
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
-        adoption_in=config.allow_adoption_in, limits=limits, account=config.account, aws_profile=config.aws_profile,
-        authority=config.authority,
+        adoption_in=config.allow_adoption_in, limits=limits(config, config.cluster_name), account=config.account,
+        aws_profile=config.aws_profile, authority=config.authority,
     )  # fmt: skip
+
+
+def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:
+    """Return what objects may ask for, where `cluster` is that of objects without a clusterName."""
+    return Limits(said.allowed_roles, cluster if said.selector_namespaces == "own" else "")
 
 
 def place(config: Config) -> tuple[str, Settings]:

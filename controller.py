@@ -35,7 +35,7 @@ import aws
 import commands
 import kube
 from clusters import Tally
-from config import VERSION, Config, Missing, configure, log_to_stderr, no_credentials, place, settings, tell_doubts
+from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -61,9 +61,9 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
-        if arguments[:1] and arguments[0] in commands.COMMANDS:
-            return commands.main(arguments, lambda rest: place(configure(rest, environ)), utc_now, time.monotonic)
-        config = configure(arguments, environ, sorted(commands.COMMANDS))
+        if arguments[:1] and arguments[0] in COMMANDS:
+            return commands.main(arguments, environ, utc_now, time.monotonic)
+        config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
         stop_on_signals(process.stop)

@@ -51,6 +51,9 @@ CONTROLLER_NAME = "jicomusic.com/fargate-operator"
 SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 NAME = rf"(?=.{{1,253}}\Z){SUBDOMAIN}"
 NAMESPACE = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+# The value of a label if it is not empty, and the key of one.
+LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+LABEL_KEY = rf"((?=[^/]{{1,253}}/){SUBDOMAIN}/)?{LABEL}"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 PAGE_SIZE = 500  # client-go's own

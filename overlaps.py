@@ -1,4 +1,6 @@
-"""Which profiles can select the same pod: EKS then takes the first by name and says nothing.
+"""Which profiles can select the same pod: EKS then takes the first by name and says nothing. And what
+is wrong with a manifest beside its spec: what one before it asks for already, and what `head` finds
+around the spec.
 
 Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only said to the user.
 """
@@ -6,11 +8,18 @@ Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
+from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
 from patterns import meet
 from plan import Case, whose
+from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
 
 def overlaps(c: Case) -> tuple[Profile, ...]:
@@ -20,7 +29,12 @@ def overlaps(c: Case) -> tuple[Profile, ...]:
     own = c.serving.selectors
     in_order = (profile for _, profile in sorted(c.view.profiles.items()))
     others = (each for each in in_order if each not in c.owned and each.status != "DELETING")
-    return tuple(each for each in others if any(can_share_a_pod(a, b) for a in own for b in each.selectors))
+    return tuple(each for each in others if share_pods(own, each.selectors))
+
+
+def share_pods(one: Collection[Selector], other: Collection[Selector]) -> bool:
+    """Say whether one pod can match a selector of each."""
+    return any(can_share_a_pod(a, b) for a in one for b in other)
 
 
 def can_share_a_pod(one: Selector, other: Selector) -> bool:
@@ -45,3 +59,171 @@ def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
     both = f"The same pods can match profile {c.serving.name} and {named}"
     return f"{both}: EKS takes the first by name, {first}; {mend}."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What an object of a manifest asks for; `place` is where it stands, `selectors` are empty if they are wrong."""
+
+    who: Identity
+    selectors: frozenset[Selector]
+    place: str
+
+    def __str__(self) -> str:
+        return f"{self.who.owner} ({self.place})"
+
+
+def clashes(claims: Sequence[Claim], overlapping: bool) -> Iterator[tuple[int, Finding]]:
+    """Yield the number of a claim and what one before it asks for already; `overlapping`: also of the same pods."""
+    for number, claim in enumerate(claims):
+        before = [each for each in claims[:number] if each.who.cluster == claim.who.cluster or same(each, claim)]
+        if twice := next((each for each in before if same(each, claim)), None):
+            what = f"{claim.who.owner} stands in {twice.place} already"
+            yield number, Finding(("metadata", "name"), what, "keep one (of two that are applied the last counts)")
+            continue
+        for each in before:
+            if each.who.base == claim.who.base:
+                path = ("metadata", "name") if claim.who.base == claim.who.name else ("spec", "profileName")
+                what = f"{claim.who.base} is the name of the profile of {each} too"
+                mend = "give one of them another profileName: a cluster has one profile of a name"
+                yield number, Finding(path, what, mend)
+            elif overlapping and share_pods(claim.selectors, each.selectors):
+                first = min(claim.who.base, each.who.base)
+                what = f"the same pods can match {each}, and EKS takes the first profile by name, {first}"
+                yield number, Finding(("spec", "selectors"), what, "narrow the selectors, or give --allow-overlaps")
+
+
+def same(one: Claim, other: Claim) -> bool:
+    return one.who.owner == other.who.owner
+
+
+# What the object says of itself: all that is not spec. The rules are the API server's (ValidateObjectMeta of
+# apimachinery); which fields there are, kubectl's strict validation asks it.
+
+API_VERSION = f"{GROUP}/{VERSION}"
+ANNOTATIONS_LIMIT = 256 * 1024  # bytes, of all keys and values
+NAME_MEND = "give lowercase letters, digits, - and ., at most 253, first and last a letter or digit"
+NAMESPACE_MEND = "give lowercase letters, digits and -, at most 63, first and last a letter or digit"
+_WORDS = "letters, digits, - _ and ., at most 63, first and last a letter or digit"
+_FILLED_IN = (
+    "uid", "resourceVersion", "selfLink", "generateName", "generation", "creationTimestamp", "deletionTimestamp",
+    "deletionGracePeriodSeconds", "managedFields",
+)  # fmt: skip
+HEAD_MENDS = {
+    "apiVersion": f"give {API_VERSION}",
+    "kind": f"give {KIND}",
+    "metadata": "give a mapping with at least name",
+    "name": NAME_MEND,
+    "namespace": NAMESPACE_MEND,
+    "labels": f"give keys and values of {_WORDS}; a key may have a domain and / before it; put numbers in quotes",
+    "annotations": f"give keys of {_WORDS}, a domain and / before them or not, and strings as values; at most 256 KiB",
+    "finalizers": f"give a list of {_WORDS}, a domain and / before them or not",
+    "ownerReferences": "give each owner as apiVersion, kind, name and uid; one may have controller: true",
+    **dict.fromkeys(_FILLED_IN, "remove it: the API server fills it in"),
+}
+
+
+def _small(pairs: dict[str, str]) -> dict[str, str]:
+    size = sum(len(text.encode(errors="replace")) for pair in pairs.items() for text in pair)
+    if size > ANNOTATIONS_LIMIT:
+        raise ValueError(f"{size} bytes long")
+    return pairs
+
+
+def _not_both(finalizers: list[str]) -> list[str]:
+    if {"orphan", "foregroundDeletion"} <= {*finalizers}:
+        raise ValueError("both orphan and foregroundDeletion")
+    return finalizers
+
+
+def _one_controller(owners: list[OwnerFields]) -> list[OwnerFields]:
+    if sum(each.controller is True for each in owners) > 1:
+        raise ValueError("more than one with controller: true")
+    if any((each.api_version, each.kind) == ("v1", "Event") for each in owners):
+        raise ValueError("an Event among others")
+    return owners
+
+
+_Some = Annotated[str, Field(min_length=1)]
+_Whole = Annotated[float, Field(multiple_of=1)]
+_Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\Z")]
+_Key = Annotated[str, Field(pattern=rf"^{LABEL_KEY}\Z")]
+_AnyCaseKey = Annotated[str, Field(pattern=rf"^(?i:{LABEL_KEY})\Z")]
+_Managed = Literal["manager", "operation", "subresource", "apiVersion", "time", "fieldsType", "fieldsV1"]
+_Value = Annotated[str, Field(pattern=rf"^({LABEL})?\Z")]
+
+
+class OwnerFields(BaseModel):
+    model_config = FIELDS
+    api_version: Annotated[str, Field(pattern=r"^([^/]*/)?[^/]+\Z")]
+    kind: _Some
+    name: _Some
+    uid: _Some
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class MetadataFields(BaseModel):
+    """The API server takes null for each of them but a name, and leaves it out."""
+
+    model_config = FIELDS
+    name: Annotated[str, Field(pattern=rf"^{NAME}\Z")]
+    namespace: Annotated[str, Field(pattern=rf"^({NAMESPACE})?\Z")] | None = None
+    labels: dict[_Key, _Value] | None = None
+    annotations: Annotated[dict[_AnyCaseKey, str], AfterValidator(_small)] | None = None
+    finalizers: Annotated[list[_Key], AfterValidator(_not_both)] | None = None
+    owner_references: Annotated[list[OwnerFields], AfterValidator(_one_controller)] | None = None
+    generate_name: Annotated[str, Field(pattern=rf"^({SUBDOMAIN}-*)?\Z")] | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    self_link: str | None = None
+    generation: _Whole | None = None
+    creation_timestamp: _Time | None = None
+    deletion_timestamp: _Time | None = None
+    deletion_grace_period_seconds: _Whole | None = None
+    managed_fields: list[dict[_Managed, Any]] | None = None
+
+
+class HeadFields(BaseModel):
+    """What surrounds spec, which has its own rules."""
+
+    model_config = FIELDS
+    api_version: Literal["jicomusic.com/v1"]
+    kind: Literal["FargateProfile"]
+    metadata: MetadataFields
+    spec: Any = None
+    status: Any = None
+
+
+# The fields of status in crd.yaml: the API server leaves out what a manifest says there, and asks for these names.
+STATUS = {
+    "status": {
+        "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
+        "profileArn", "profileStatus", "createdAt", "health", "bookkeeping",
+    },
+    "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
+    "health": {"code", "message", "resourceIds"},
+    "bookkeeping": {*map(to_camel, BOOKKEEPING)},
+}  # fmt: skip
+
+
+def head(obj: Object) -> list[Finding]:
+    """Return what the API server would refuse outside of spec."""
+    found = []
+    try:
+        HeadFields.model_validate(obj)
+    except ValidationError as error:
+        found = [finding_of(each, HEAD_MENDS) for each in error.errors()]
+    return [*found, *_strangers(obj.get("status"), "status", ("status",))]
+
+
+def _strangers(value: object, name: str, path: tuple[str | int, ...]) -> Iterator[Finding]:
+    """Yield what is no field of status in the value of its field `name`."""
+    if isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _strangers(each, name, (*path, number))
+    for key, each in mapping(value).items() if name in STATUS else ():
+        if key in STATUS[name]:
+            yield from _strangers(each, key, (*path, key))
+        else:
+            yield Finding((*path, key), "not a field", "remove status: the controller writes it")

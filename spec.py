@@ -102,6 +102,28 @@ class Finding(NamedTuple):
         return f"{self.where} is {self.what}: {self.mend}"
 
 
+# Whose parts are no fields of ours: keys that users choose, and the fields of owners.
+WHOLE = {"labels", "annotations", "tags", "ownerReferences"}
+
+
+def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
+    """Return what an error of the models below says; `named`: metadata.name is the profile's name too."""
+    path = tuple(part for part in (*before, *error["loc"]) if part != "[key]")
+    if named and path == ("spec", "profileName"):
+        path = ("metadata", "name")
+    if error["type"] == "extra_forbidden":
+        return Finding(path, "not a field", "remove it or correct its name")
+    what = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
+    if error["type"] == "value_error":
+        what = str(error["ctx"]["error"])
+    mend = ""
+    for part in path:
+        mend = mends.get(str(part), mend)
+        if part in WHOLE:
+            break
+    return Finding(path, what[:80], mend, error["type"] == "string_type")
+
+
 class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
 
@@ -110,14 +132,17 @@ class InvalidSpec(Exception):
         self.findings = findings
 
 
+FIELDS = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+
+
 class SelectorFields(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", regex_engine="python-re")
+    model_config = FIELDS
     namespace: Namespace
     labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=100)
 
 
 class SpecFields(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+    model_config = FIELDS
     pod_execution_role_arn: RoleArn
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
     subnets: list[SubnetId] = Field(default=[])
@@ -147,7 +172,8 @@ class Resource:
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            raise InvalidSpec(*(_finding(each, named) for each in error.errors())) from error
+            found = (finding_of(each, MENDS, "spec", named=named) for each in error.errors())
+            raise InvalidSpec(*found) from error
         if len(name) > LONGEST_NAME:
             what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
@@ -155,17 +181,6 @@ class Resource:
         subnets = frozenset(fields.subnets) or None
         profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets)
         return cls(profile, fields.tags, fields.update_policy, fields.adoption_policy == "Adopt")
-
-
-def _finding(error: Mapping[str, Any], named: bool) -> Finding:
-    path = tuple(part for part in ("spec", *error["loc"]) if part != "[key]")
-    if named and path == ("spec", "profileName"):
-        path = ("metadata", "name")
-    if error["type"] == "extra_forbidden":
-        return Finding(path, "not a field", "remove it or correct its name")
-    value = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
-    mend = next(MENDS[part] for part in reversed(path) if part in MENDS)
-    return Finding(path, value[:80], mend, error["type"] == "string_type")
 
 
 class Memory(BaseModel):
@@ -409,21 +424,25 @@ class Limits:
 
     def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
         """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
+        for reason, found in self.judge(who, spec):
+            yield Objection(reason, f"{found.where}: {found.what}: {found.mend}.")
+
+    def judge(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, Finding]]:
+        """Yield what is not allowed, each with its reason and its place in the object."""
         if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
-            where = f"spec.podExecutionRoleArn: {spec.role}"
+            what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
-            text = f"{where} is not among the roles that objects may pass: {mend}."
-            yield Objection("RoleNotAllowed", text)
+            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
         if not self.own_namespace_in:
             return
         if who.cluster != self.own_namespace_in:
-            where = f"spec.clusterName: objects may select pods of cluster {self.own_namespace_in} only"
+            what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
             mend = "make a new object without the field"
-            yield Objection("ClusterNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+            yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            where = f"spec.selectors: {', '.join(foreign)} is not the object's own namespace"
+            what = f"{', '.join(foreign)} is not the object's own namespace (--selector-namespaces=own)"
             mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
-            yield Objection("SelectorNotAllowed", f"{where} (--selector-namespaces=own): {mend}.")
+            yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
 
 
 LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true

@@ -1,5 +1,5 @@
-"""What the user sees of an object: its conditions, events and status; and what its status
-remembers.
+"""What the user sees of an object: its conditions, events and status; what its status remembers;
+and where the plan leads if all goes well.
 
 The picture: what a pass reports, what EKS shows of the profile and what is to be remembered ->
 conditions by the kstatus conventions -> the whole status; from old and new conditions -> the event.
@@ -10,24 +10,32 @@ Pure: no clock, no call, no log. What it is not: a decision (plan's), or the wri
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from aws import AwsError, Busy, Profile, Refused
-from clusters import InFlight
+from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
+from clusters import InFlight, View
 from kube import Key, Object
 from patterns import steady
-from plan import Case, failed_before, unusually_long
+from plan import Case, failed_before, plan, unusually_long
 from spec import (
     BOOKKEEPING,
+    FINALIZER,
     OURS,
+    AddFinalizer,
+    Change,
     CreateProfile,
     DeleteProfile,
     Identity,
     Memory,
+    NeedFacts,
     Phase,
+    RemoveFinalizer,
     Report,
+    TagProfile,
+    UntagProfile,
     mapping,
     refuse,
     timestamp,
@@ -349,6 +357,48 @@ def must_see_for_tags(c: Case) -> tuple[str, ...]:
         return ()
     forgotten = set(c.memory.applied_tag_keys) - c.serving.tags.keys()
     return (c.serving.name,) if forgotten else ()
+
+
+# Where the plan leads, for those who ask before anything is done.
+
+
+def foresee(case: Case, facts: Callable[[ProfileSpec], Facts]) -> tuple[list[Change], Report, Case]:
+    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
+    changes: list[Change] = []
+    while True:
+        action = plan(case)
+        match action:
+            case Report(phase=Phase.STALLED, until=datetime() as rested):
+                case = replace(case, now=rested, memory=remember(case))
+            case Report():
+                return changes, action, case
+            case RemoveFinalizer(event=event, message=message):
+                return changes, Report(Phase.IDLE, event, message), case
+            case AddFinalizer():
+                guarded = (*case.who.others_finalizers, FINALIZER)
+                case = replace(case, who=replace(case.who, finalizers=guarded))
+            case NeedFacts(spec=spec):
+                case = replace(case, facts=facts(spec))
+            case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
+                changes.append(action)
+                case = replace(case, view=after(case, action), memory=remember(case))
+
+
+def after(case: Case, change: Change) -> View:
+    """Return the cluster once EKS is done with a change."""
+    match change:
+        case CreateProfile(name=name, spec=spec):
+            arn = f"{case.home.cluster_arn.replace(':cluster/', ':fargateprofile/')}/{name}/planned"
+            wanted = spec.role, spec.selectors, spec.subnets or frozenset()
+            return case.view.showing(name, Profile(name, arn, "ACTIVE", case.now, *wanted, case.wanted_tags))
+        case DeleteProfile(profile=profile):
+            return case.view.showing(profile.name, None)
+        case TagProfile(profile=profile, tags=tags):
+            return case.view.showing(profile.name, replace(profile, tags={**profile.tags, **tags}))
+        case UntagProfile(profile=profile, keys=keys):
+            rest = {key: value for key, value in profile.tags.items() if key not in keys}
+            return case.view.showing(profile.name, replace(profile, tags=rest))
+    return case.view
 
 
 # The tables

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 import commands
+from config import decoded
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
@@ -73,7 +74,27 @@ def test_a_file_is_read_by_its_byte_order_mark_as_kubectl_reads_it(
     raw = ENCODINGS[encoding] + manifest.encode(encoding)
     (tmp_path / "map.yaml").write_bytes(raw)
     shown = ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", str(tmp_path / "map.yaml"), "a=b"))
-    assert json.loads(shown)["data"] == commands.manifests("-", commands.decoded(raw))[0][0].obj["data"]
+    assert json.loads(shown)["data"] == commands.manifests("-", decoded(raw))[0][0].obj["data"]
+
+
+def test_a_folder_holds_for_validate_the_files_that_it_holds_for_kubectl(
+    run: Run, control_plane: ControlPlane, tmp_path: Path
+) -> None:
+    for name in ("a.yaml", "b.yml", "c.json", "d.txt", "deep/e.yaml", "deep/er/f.json", "g.yaml/h.yaml", "i.YAML"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(json.dumps({"apiVersion": "v1", "kind": "Example", "metadata": {"name": "x"}}))
+    for flags in ((), ("-R",)):
+        shown = ok(control_plane.kubectl("label", "--local", "-o", "name", *flags, "-f", str(tmp_path), "a=b"))
+        read = json.loads(run("validate", "-o", "json", *flags, "-f", str(tmp_path))[1])["passedOver"]
+        assert read == {"Example of v1": shown.count("example/x")}
+
+
+def test_annotations_are_too_long_for_validate_where_they_are_for_the_api_server(run: Run, user: User) -> None:
+    for size, taken in ((262143, True), (262144, False)):
+        manifest = json.dumps(user.manifest() | {"metadata": {"name": "web", "annotations": {"a": "x" * size}}})
+        created = user.kubectl("create", "--dry-run=server", "-f", "-", stdin=manifest)
+        assert (created.returncode == 0) is taken, created.stderr
+        assert (run("validate", "-f", "-", stdin=manifest)[0] == 0) is taken
 
 
 def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: ControlPlane) -> None:

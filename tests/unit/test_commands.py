@@ -16,9 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import commands
+from config import COMMANDS, command_line
 from controller import main
 from plan import Case
 from spec import CONTROLLER_KEY, OWNER_KEY, Memory, Phase, UntagProfile
+from status import foresee
+from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.harness import Bench
@@ -48,9 +51,9 @@ GOOD = HEAD + SELECTORS
 def validate(text: str) -> list[str]:
     """Return the findings in a text, each without the file's name."""
     found, lines = commands.manifests("web.yaml", text)
-    lines += [line for each in found if not each.passed_over for line in each.judged()]
-    assert all(line.startswith("web.yaml:") for line in lines)
-    return [line.removeprefix("web.yaml:") for line in lines]
+    told = [*lines, *(one for each in found if not each.passed_over for one in each.judged())]
+    assert all(str(each).startswith("web.yaml:") for each in told)
+    return [str(each).removeprefix("web.yaml:") for each in told]
 
 
 # What is found
@@ -227,7 +230,7 @@ def test_validate_ends_with_1_on_findings_which_alone_are_on_standard_output(
         ["stdin:7", "metadata.name"],
         ["stdin:10", "spec.selectors[0].namespace"],
     ]
-    assert err == "1 FargateProfile, 2 findings.\n"
+    assert err == "1 FargateProfile, 2 findings in 1 object.\n"
 
 
 def test_validate_ends_with_2_where_a_file_can_t_be_read(run: Any, tmp_path: Path) -> None:
@@ -240,11 +243,18 @@ def test_validate_ends_with_2_where_a_file_can_t_be_read(run: Any, tmp_path: Pat
     assert "utf-8" in err
 
 
-def test_validate_takes_no_flag_of_the_controller(run: Any) -> None:
+def test_validate_takes_no_flag_of_the_controller_but_those_that_say_what_objects_may_ask_for(run: Any) -> None:
     assert run("validate", "-f", ROOT / "sample-crd.yaml", "--region", "x")[0] == 2
+    assert run("validate", "-f", ROOT / "sample-crd.yaml", "--cluster", "x")[0] == 0
 
 
-@pytest.mark.parametrize("name", commands.COMMANDS)
+def test_what_can_t_be_written_is_written_as_its_number(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(GOOD + '  tags: {"\\ud800": a, "\\ud800": b}\n')
+    code, out, _ = run("validate", "-f", tmp_path / "web.yaml")
+    assert (code, "spec.tags.\\ud800: given twice" in out) == (1, True)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_says_what_a_command_does_and_how_it_ends(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([name, "--help"], {})
@@ -252,6 +262,242 @@ def test_help_says_what_a_command_does_and_how_it_ends(name: str, capsys: pytest
     said = " ".join(capsys.readouterr().out.split())
     assert "Exit code: 0" in said
     assert name in said
+
+
+# What is beside an object: other objects, and what those who run the controller allow
+
+
+def write(folder: Path, **texts: str) -> Path:
+    """Write each text into a file of that name and `.yaml` in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def named(name: str, spec: str = "", selector: str = "") -> str:
+    """Return a manifest with that name, whose selector is by default nobody else's."""
+    return (
+        GOOD.replace("name: web", f"name: {name}").replace("{namespace: web}", selector or f"{{namespace: {name}}}")
+        + spec
+    )
+
+
+def test_two_documents_of_one_object_are_found_over_all_files_with_both_places(run: Any, tmp_path: Path) -> None:
+    again = named("web").replace("name: web", "name: web\n  namespace: default")
+    other = (
+        named("web").replace("name: web", "name: web\n  namespace: other").replace("spec:", "spec:\n  profileName: x")
+    )
+    write(tmp_path, a=GOOD, b=other + "---\n" + again)
+    code, out, err = run("validate", "-f", tmp_path, "--allow-overlaps")
+    assert code == 1
+    assert out == (
+        f"{tmp_path}/b.yaml:14: metadata.name: default/web stands in {tmp_path}/a.yaml:1 already: "
+        "keep one (of two that are applied the last counts)\n"
+    )
+    assert err == "3 FargateProfiles, 1 finding in 1 object.\n"
+    assert run("validate", "-f", tmp_path, "--allow-overlaps", "-n", "other")[0] == 1, "then it is the other one"
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "line"),
+    [
+        (named("a"), named("b", "  profileName: a\n"), "8: spec.profileName"),
+        (named("a", "  profileName: b\n"), named("b"), "4: metadata.name"),
+        (named("a", "  clusterName: x\n"), named("b", "  clusterName: x\n  profileName: a\n"), "9: spec.profileName"),
+        (named("a", "  subnet: x\n"), named("b", "  profileName: a\n"), "8: spec.profileName"),
+    ],
+)
+def test_a_profile_name_that_two_objects_ask_for_in_one_cluster_is_found(
+    run: Any, tmp_path: Path, one: str, other: str, line: str
+) -> None:
+    write(tmp_path, a=one, b=other)
+    out = run("validate", "-f", tmp_path)[1].splitlines()[-1]
+    assert out.startswith(f"{tmp_path}/b.yaml:{line}: ")
+    assert (
+        f"is the name of the profile of default/a ({tmp_path}/a.yaml:1) too: give one of them another profileName"
+        in out
+    )
+
+
+def test_a_profile_name_twice_in_two_clusters_and_pods_of_two_clusters_are_fine(run: Any, tmp_path: Path) -> None:
+    pods = "{namespace: web}"
+    write(
+        tmp_path, a=named("a", "  clusterName: x\n  profileName: p\n", pods), b=named("b", "  profileName: p\n", pods)
+    )
+    assert run("validate", "-f", tmp_path)[0] == 0
+    code, out, _ = run("validate", "-f", tmp_path, "--cluster-name", "x")
+    assert (code, out.count("\n")) == (1, 1), "objects that name no cluster are the controller's"
+
+
+def test_objects_that_can_select_the_same_pods_are_told_both_and_who_wins(run: Any, tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        a=named("z", selector="{namespace: 'web-*'}"),
+        b=named("a", selector="{namespace: web-1}"),
+        c=named("b"),
+    )
+    code, out, err = run("validate", "-f", tmp_path)
+    assert (code, err) == (1, "3 FargateProfiles, 1 finding in 1 object.\n")
+    assert out == (
+        f"{tmp_path}/b.yaml:7: spec.selectors: the same pods can match default/z ({tmp_path}/a.yaml:1), and EKS takes "
+        "the first profile by name, a: narrow the selectors, or give --allow-overlaps\n"
+    )
+    assert run("validate", "-f", tmp_path, "--allow-overlaps")[0] == 0
+
+
+TENANCY: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
+    "a role of others": (
+        GOOD, ("--allowed-roles", "arn:aws:iam::*:role/web-*"),
+        ["6: spec.podExecutionRoleArn: arn:aws:iam::123456789012:role/pods is not among the roles that objects may "
+         "pass: take one that matches the controller's --allowed-roles"],
+    ),
+    "a role of one's own": (GOOD, ("--allowed-roles", "arn:aws:iam::*:role/po*"), []),
+    "pods of another namespace": (
+        GOOD, ("--selector-namespaces", "own"),
+        ["7: spec.selectors: web is not the object's own namespace (--selector-namespaces=own): "
+         "select pods of default only, or make the object in the namespace of the pods"],
+    ),
+    "pods of the namespace that kubectl is told": (GOOD, ("--selector-namespaces", "own", "-n", "web"), []),
+    "pods of the object's namespace": (
+        GOOD.replace("name: web", "name: web\n  namespace: web"), ("--selector-namespaces", "own"), []
+    ),
+    "a cluster, and nobody says which is the controller's": (
+        GOOD + "  clusterName: other\n", ("--selector-namespaces", "own", "-n", "web"), []
+    ),
+    "pods of any cluster's other namespaces": (
+        GOOD + "  clusterName: other\n", ("--selector-namespaces", "own"),
+        ["7: spec.selectors: web is not the object's own namespace (--selector-namespaces=own): "
+         "select pods of default only, or make the object in the namespace of the pods"],
+    ),
+    "another cluster": (
+        GOOD + "  clusterName: other\n", ("--selector-namespaces", "own", "-n", "web", "--cluster-name", "demo"),
+        ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
+         "make a new object without the field"],
+    ),
+    "another cluster than the controller's, by the short flag": (
+        GOOD + "  clusterName: other\n", ("--selector-namespaces=own", "-nweb", "--cluster=demo"),
+        ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
+         "make a new object without the field"],
+    ),
+    "the controller's own cluster, by its ARN": (
+        GOOD + "  clusterName: demo\n",
+        ("--selector-namespaces=own", "-nweb", "--cluster-name=arn:aws:eks:eu-west-1:123456789012:cluster/demo"),
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "flags", "found"), TENANCY.values(), ids=TENANCY.keys())
+def test_validate_judges_tenancy_offline_by_the_controller_s_own_flags_or_variables(
+    run: Any, tmp_path: Path, text: str, flags: tuple[str, ...], found: list[str]
+) -> None:
+    file = write(tmp_path, web=text) / "web.yaml"
+    code, out, _ = run("validate", "-f", file, *flags)
+    assert (code, out.splitlines()) == (1 if found else 0, [f"{file}:{each}" for each in found])
+    if flags[0] == "--allowed-roles":
+        assert run("validate", "-f", file, ALLOWED_ROLES=flags[1])[:2] == (code, out)
+
+
+# Which files are read
+
+
+def test_a_folder_is_read_as_kubectl_reads_it_and_with_r_what_is_in_it_too(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, one=named("one"))
+    (tmp_path / "two.yml").write_text(named("two"))
+    (tmp_path / "three.json").write_text(json.dumps(yaml.safe_load(named("three"))))
+    (tmp_path / "notes.txt").write_text("kind: FargateProfile")
+    write(tmp_path / "deep" / "er", four=named("four"))
+    assert run("validate", "-f", tmp_path)[2] == "3 FargateProfiles, no findings.\n"
+    assert run("validate", "-R", "-f", tmp_path)[2] == "4 FargateProfiles, no findings.\n"
+    again = run("validate", "-f", tmp_path, tmp_path / "one.yaml")
+    assert again[2] == "3 FargateProfiles, no findings.\n", "a file that is named twice is one"
+    assert run("validate", "-f", tmp_path / "notes.txt")[0] == 1, "a file that is named is read, whatever its name"
+
+
+def test_a_folder_without_manifests_is_not_taken_for_one_without_findings(run: Any, tmp_path: Path) -> None:
+    write(tmp_path / "deep", web=GOOD)
+    code, out, err = run("validate", "-f", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith(f"{tmp_path}: no *.yaml, *.yml or *.json is in this folder: give -R")
+
+
+def test_a_file_that_can_t_be_decoded_is_named_and_the_others_are_judged(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, good=named("good"), wrong=named("wrong", "  subnet: []\n"))
+    (tmp_path / "latin.yaml").write_bytes("kind: FargateProfile\nname: gr\xf6\xdfe".encode("latin-1"))
+    code, out, err = run("validate", "-f", tmp_path)
+    assert code == 2
+    assert out == f"{tmp_path}/wrong.yaml:8: spec.subnet: not a field: remove it or correct its name\n"
+    assert err.splitlines()[0].startswith(f"{tmp_path}/latin.yaml:2: ")
+    assert err.splitlines()[1:] == ["2 FargateProfiles, 1 finding in 1 object."]
+
+
+# For machines
+
+SCHEMA_TYPES = {"text": str, "number": int, "list": list, "mapping": dict, "truth": bool, "nothing": type(None)}
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, object]]:
+    """Yield each field of an answer with its value; `[]` is each of a list, `*` each of what users name."""
+    if path:
+        yield path, value
+    if isinstance(value, list):
+        for each in value:
+            yield from leaves(each, path + "[]")
+    if isinstance(value, dict):
+        for key, each in value.items():
+            named_by_users = path in {"passedOver", "sum", "objects[].steps[].tags"}
+            yield from leaves(each, ".".join(filter(None, (path, "*" if named_by_users else key))))
+
+
+def hold_to_the_document(answers: list[str], title: str) -> None:
+    """Every field of the answers stands in the table of docs/commands.md, with its type, and the other way round."""
+    rows = {field: types.split(" or ") for field, types, _ in table("docs/commands.md", title)}
+    seen = [leaf for answer in answers for leaf in leaves(json.loads(answer)) if not leaf[0].endswith("[]")]
+    assert {path for path, _ in seen} == rows.keys()
+    for path, value in seen:
+        assert type(value) in {SCHEMA_TYPES[each] for each in rows[path]}, (path, value)
+
+
+def test_what_validate_says_in_json_is_as_documented(run: Any, tmp_path: Path) -> None:
+    write(tmp_path, a=named("a", "  subnet: []\n"), b="a: [", c="apiVersion: v1\nkind: Pod\n")
+    (tmp_path / "d.yaml").write_bytes(b"\xff")
+    code, out, _ = run("validate", "-o", "json", "-f", tmp_path, tmp_path / "none.yaml")
+    assert code == 2
+    answer = json.loads(out)
+    assert (answer["objects"], answer["wrong"], answer["passedOver"]) == (1, 1, {"Pod of v1": 1})
+    assert answer["findings"][1] == {
+        "file": f"{tmp_path}/a.yaml", "line": 8, "object": "default/a", "field": "spec.subnet",
+        "what": "not a field", "mend": "remove it or correct its name",
+    }  # fmt: skip
+    assert [(each["file"], each["line"]) for each in answer["unread"]] == [
+        (f"{tmp_path}/d.yaml", 1), (f"{tmp_path}/none.yaml", 0)
+    ]  # fmt: skip
+    hold_to_the_document([out], "field of `validate -o json`")
+    code, out, _ = run("validate", "-o", "json", "-f", ROOT / "sample-crd.yaml")
+    assert (code, json.loads(out)) == (0, {"objects": 2, "wrong": 0, "findings": [], "unread": [], "passedOver": {}})
+
+
+def test_what_validate_finds_is_marked_in_a_pull_request_of_github(run: Any, tmp_path: Path) -> None:
+    file = write(tmp_path / "a,b:c%", web=named("web", '  tags:\n    "a%\\r\\nb": 1\n')) / "web.yaml"
+    code, out, err = run("validate", "-o", "github", "-f", file, tmp_path / "none.yaml")
+    assert code == 2
+    place = f"{tmp_path}/a%2Cb%3Ac%25/web.yaml"
+    assert out.splitlines() == [
+        f"::error file={tmp_path}/none.yaml,line=1,title=manifest::No such file or directory: "
+        "correct the name, or who may read it",
+        f"::error file={place},line=9,title=default/web::spec.tags.a%25%0D%0Ab: 1, which YAML reads as a number: "
+        "put it in quotes",
+    ]
+    assert err.splitlines()[-1] == "1 FargateProfile, 1 finding in 1 object."
+
+
+def test_every_call_that_the_document_shows_is_one_that_can_be_made() -> None:
+    text = DOCUMENTS["docs/commands.md"].replace("\\\n ", "").replace(", ", " ")
+    calls = re.findall(r"controller\.py ((?:validate|plan|export)\b [^`\]\n>]*)", text)
+    assert len(calls) >= 8
+    for call in calls:
+        assert (call, command_line({}).parse_known_args(call.split())[1]) == (call, [])
 
 
 # export
@@ -543,7 +789,7 @@ def test_what_plan_foretells_is_what_the_controller_then_does(
     code, out, err = plan(wanted)
     assert (words(out), err) == ([[word, "default/web"]], "")
     assert code == (1 if word == "refuse" else 0)
-    assert out.splitlines()[-1] == f"Plan: 1 {word}."
+    assert out.splitlines()[-1].startswith(f"Plan: 1 {word}.")
     if there := b.api.get("fargateprofiles", "default", "web"):
         b.edit("web", "default", **dict.fromkeys(there["spec"].keys() - wanted["spec"].keys()))
     b.api.apply(wanted)
@@ -553,10 +799,7 @@ def test_what_plan_foretells_is_what_the_controller_then_does(
 
 def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Bench, plan: Any) -> None:
     b.settle()
-    b.api.may_list_pods = True
-    labels = {"eks.amazonaws.com/fargate-profile": "web"}
-    pod = {"metadata": {"name": "a", "labels": labels}, "status": {"phase": "Running"}}
-    b.api.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+    pods_of(b, "web", 1)
     fresh, moved = b.manifest("brand-new"), b.manifest(selectors=OTHER, updatePolicy="Replace")
     code, out, _ = plan(fresh, moved, b.manifest("bad", subnets=["subnet-1"]))
     assert code == 1
@@ -569,7 +812,170 @@ def test_a_row_says_in_words_what_would_be_done_and_the_rows_are_aligned(b: Benc
     assert re.match(
         r'refuse    default/bad        .*objects.yaml:\d+: spec.subnets\[0\]: "subnet-1": give a', out.splitlines()[2]
     )
-    assert out.splitlines()[3] == "Plan: 1 create, 1 replace, 1 refuse."
+    assert out.splitlines()[3] == "Plan: 1 create, 1 replace, 1 refuse. Running pods that go: 1."
+
+
+def pods_of(b: Bench, profile: str, number: int) -> None:
+    """Let so many pods run on a profile, where anybody may see them."""
+    b.api.may_list_pods = True
+    labels = {"eks.amazonaws.com/fargate-profile": profile}
+    for index in range(number):
+        pod = {"metadata": {"name": f"{profile}-{index}", "labels": labels}, "status": {"phase": "Running"}}
+        b.api.apply({"apiVersion": "v1", "kind": "Pod", **pod})
+
+
+def test_the_sum_counts_objects_and_says_how_many_running_pods_go(b: Bench, plan: Any) -> None:
+    b.settle("web")
+    b.settle("api", selectors=[{"namespace": "api"}])
+    pods_of(b, "web", 2)
+    bad = b.manifest("bad", subnets=["subnet-1"], tags={"aws:a": "b"}, selectors=[])
+    web = b.manifest("web", selectors=OTHER, updatePolicy="Replace")
+    api = b.manifest("api", selectors=[{"namespace": "x"}], updatePolicy="Recreate")
+    out = plan(bad, web, api)[1]
+    assert [each for each, _ in words(out)].count("refuse") == 3
+    assert out.splitlines()[-1] == "Plan: 1 replace, 1 recreate, 1 refuse. Running pods that go: 2."
+    b.api.may_list_pods = False
+    assert plan(web)[1].splitlines()[-1] == "Plan: 1 replace. Running pods that go: some that can't be counted."
+    b.api.may_list_pods = True
+    assert plan(api)[1].splitlines()[-1] == "Plan: 1 recreate.", "no pod goes"
+
+
+def test_tags_are_told_with_the_values_of_before_and_after(b: Bench, plan: Any) -> None:
+    b.settle(tags={"a": "1", "b": "2", "c": "3"})
+    assert plan(b.manifest(tags={"a": "1", "b": "x", "d": "new"}))[1].splitlines()[:2] == [
+        "tag       default/web  profile web: b=x (was 2), d=new",
+        "untag     default/web  profile web: c (was 3)",
+    ]
+
+
+def test_an_overlap_that_would_arise_is_told_with_both_names_and_who_wins_and_refuses_nothing(
+    b: Bench, plan: Any
+) -> None:
+    b.settle("web", selectors=[{"namespace": "web"}])
+    there, new = b.manifest("web", selectors=[{"namespace": "web"}]), b.manifest("all", selectors=[{"namespace": "w*"}])
+    code, out, _ = plan(there, new, there)
+    assert code == 0
+    assert words(out) == [
+        ["nothing", "default/web"], ["create", "default/all"], ["overlap", "default/all"], ["nothing", "default/web"]
+    ]  # fmt: skip
+    said = "The same pods can match profile all and web (made for default/web): EKS takes the first by name, all;"
+    assert said in out.splitlines()[2]
+    assert out.splitlines()[-1] == "Plan: 1 create, 2 nothing, 1 overlap."
+    b.api.apply(new)
+    b.run(300)
+    assert words(plan(there, new)[1]) == [["nothing", "default/web"], ["nothing", "default/all"]], "none arises"
+
+
+def suspended(b: Bench) -> None:
+    b.settle()
+    b.edit(suspend=True)
+    b.run(30)
+
+
+def refused(b: Bench) -> None:
+    foreign(b)
+    b.apply()
+    b.run(30)
+
+
+# What was there before, what plan --delete says, what the controller then asks of AWS.
+DELETIONS: dict[str, tuple[Callable[[Bench], None], list[str], list[str]]] = {
+    "an object that is there": (Bench.settle, ["delete"], [DELETE]),
+    "an object that keeps its profile": (lambda b: b.settle(deletionPolicy="Retain"), ["untag", "nothing"], [UNTAG]),
+    "a suspended object": (suspended, ["nothing"], []),
+    "an object in the place of somebody else's profile": (refused, ["nothing"], []),
+    "a profile that is being made": (under_way, ["wait"], [DELETE]),
+}
+
+
+@pytest.mark.parametrize(("before", "said", "calls"), DELETIONS.values(), ids=DELETIONS.keys())
+def test_what_plan_foretells_of_a_deletion_is_what_the_controller_then_does(
+    b: Bench, plan: Any, before: Callable[[Bench], None], said: list[str], calls: list[str]
+) -> None:
+    before(b)
+    code, out, _ = plan(b.manifest(selectors=[]), flags=("--delete",))
+    assert (code, [word for word, _ in words(out)]) == (0, said), "the manifest's own spec counts for nothing"
+    b.delete()
+    b.run(700)
+    assert [call.operation for call in b.manners.writes()] == calls
+
+
+def test_a_deletion_is_told_with_its_pods_and_one_of_what_is_not_there_is_nothing(b: Bench, plan: Any) -> None:
+    b.settle()
+    pods_of(b, "web", 3)
+    code, out, _ = plan(b.manifest(), b.manifest("none"), b.manifest("_"), flags=("--delete",))
+    assert code == 1
+    assert out.splitlines()[:2] == [
+        "delete    default/web   profile web: its object is deleted; it goes, with 3 running pods.",
+        "nothing   default/none  There is no such object.",
+    ]
+    assert "metadata.name" in out.splitlines()[2]
+    assert out.splitlines()[-1] == "Plan: 1 delete, 1 refuse, 1 nothing. Running pods that go: 3."
+
+
+def test_an_object_that_the_controller_has_not_seen_goes_at_once(b: Bench, plan: Any) -> None:
+    b.api.apply(b.manifest())
+    assert "The object goes at once" in plan(b.manifest(), flags=("--delete",))[1]
+
+
+def test_a_deletion_without_kubernetes_is_that_of_an_object_as_the_manifest_says(
+    b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b.settle()
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    uid = b.profiles()["web"]["tags"][CONTROLLER_KEY]
+    code, out, err = plan(b.manifest(), flags=("--delete", "--controller-id", uid))
+    assert (code, words(out)) == (0, [["delete", "default/web"]])
+    assert "for one that is as its manifest says" in err
+    assert out.splitlines()[-1] == "Plan: 1 delete. Running pods that go: some that can't be counted."
+
+
+def test_detailed_exitcode_is_terraform_s(b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    detailed = "--detailed-exitcode"
+    assert plan(b.manifest(), flags=(detailed,))[0] == 2, "a profile would be made"
+    assert plan(b.manifest(), b.manifest("bad", selectors=[]), flags=(detailed,))[0] == 1, "one is refused"
+    under_way(b)
+    assert plan(b.manifest(), flags=(detailed,))[0] == 2, "it is under way"
+    b.run(700)
+    assert plan(b.manifest(), flags=(detailed,))[0] == 0
+    assert plan(b.manifest(), flags=(detailed, "--delete"))[0] == 2
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    assert plan(b.manifest(), flags=(detailed,))[0] == 1, "nothing can be planned"
+
+
+@pytest.mark.parametrize("wrong", ["-o=xml", "--region=", "--workers=none"])
+def test_with_detailed_exitcode_a_wrong_command_line_is_an_error_and_no_change(
+    run: Any, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+    for flags, code in (((), 2), (("--detailed-exitcode",), 1)):
+        ended: Any
+        try:
+            ended = run("plan", "-f", ROOT / "sample-crd.yaml", "--cluster", "demo", wrong, *flags)[0]
+        except SystemExit as exits:
+            ended = exits.code
+        assert ended == code
+
+
+def test_what_plan_says_in_json_is_as_documented(b: Bench, plan: Any) -> None:
+    b.settle(tags={"a": "1", "b": "2"})
+    b.settle("api", selectors=[{"namespace": "api"}])
+    pods_of(b, "api", 2)
+    api = b.manifest("api", selectors=OTHER, updatePolicy="Recreate")
+    code, out, err = plan(b.manifest(tags={"a": "x", "c": "3"}), api, flags=("-o", "json"))
+    answer = json.loads(out)
+    assert (code, err, answer["sum"]) == (0, "", {"recreate": 1, "tag": 1, "untag": 1})
+    assert answer["pods"] == {"known": 2, "more": False}
+    assert [(each["namespace"], each["name"]) for each in answer["objects"]] == [("default", "web"), ("default", "api")]
+    assert [step["tags"] for step in answer["objects"][0]["steps"]] == [
+        {"a": {"old": "1", "new": "x"}, "c": {"old": None, "new": "3"}},
+        {"b": {"old": "2", "new": None}},
+    ]
+    b.api.may_list_pods = False
+    uncounted = plan(api, flags=("-o", "json"))[1]
+    assert json.loads(uncounted)["pods"] == {"known": 0, "more": True}
+    assert json.loads(uncounted)["objects"][0]["steps"][0]["pods"] is None
+    hold_to_the_document([out, uncounted], "field of `plan -o json`")
 
 
 def test_an_edit_amid_a_replacement_is_foretold_with_the_spare_that_goes_first(b: Bench, plan: Any) -> None:
@@ -654,14 +1060,14 @@ def test_what_can_t_be_read_or_asked_ends_plan_with_2(
 
 def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
     going = who(deleted_at=NOW, retain=True)
-    changes, end, _ = commands.foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
+    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
     assert ([type(each) for each in changes], end.reason) == ([UntagProfile], "Retained")
 
 
 @given(cases)
 @settings(max_examples=1000, deadline=None)
 def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
-    changes, end, view = commands.foresee(seen, lambda _: GOOD_FACTS)
+    changes, end, last = foresee(seen, lambda _: GOOD_FACTS)
     assert len(changes) <= 2 * len(seen.view.profiles) + 3
     if end.phase is Phase.READY:
-        assert any(each.active for each in view.profiles.values())
+        assert any(each.active for each in last.view.profiles.values())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import commands
+import config
 from config import VERSION, Config, configure, tell_doubts
 from controller import main
 from tests.fakes.apiserver import kubeconfig
@@ -432,7 +432,7 @@ def refusal(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_command_that_is_none_is_refused_with_those_that_are(capfd: pytest.CaptureFixture[str]) -> None:
-    names = ", ".join(sorted(commands.COMMANDS))
+    names = ", ".join(sorted(config.COMMANDS))
     assert f"'bogus' is none of the commands {names}; without" in refusal(["bogus"], capfd)
     assert f"'bogus' is none of the commands {names}; without" in refusal(["--workers", "3", "bogus"], capfd)
 
@@ -445,7 +445,7 @@ def test_the_usage_names_the_commands(capfd: pytest.CaptureFixture[str]) -> None
     with pytest.raises(SystemExit):
         main(["--help"], HOME)
     usage = capfd.readouterr().out.partition("\n\n")[0]
-    assert all(name in usage for name in commands.COMMANDS)
+    assert all(name in usage for name in config.COMMANDS)
 
 
 def test_version_is_one_line(capfd: pytest.CaptureFixture[str]) -> None:

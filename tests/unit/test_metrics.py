@@ -295,6 +295,7 @@ def test_the_documents_list_every_metric_and_no_other(b: Bench) -> None:
     labelled = {"aws_api_requests_total", "aws_api_request_duration_seconds", "kube_api_requests_total"}
     dynamic = {
         "fargate_build_info",
+        "fargate_events_total",
         "fargate_profiles",
         "fargate_profiles_orphaned",
         "fargate_watch_heard_timestamp_seconds",

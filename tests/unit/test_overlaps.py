@@ -1,15 +1,18 @@
-"""Which selectors can match the same pod: pods are tried one by one where the code reasons."""
+"""Which selectors can match the same pod: pods are tried one by one where the code reasons. What surrounds a spec."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
 
+import pytest
+import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from aws import Selector, selector
-from overlaps import can_share_a_pod
+from overlaps import STATUS, can_share_a_pod, head
+from tests.docs import ROOT
 from tests.unit.test_patterns import matches
 
 # Pods: every set of labels that could decide, over keys and values that patterns of two letters can tell apart.
@@ -50,3 +53,43 @@ def test_two_selectors_share_a_pod_where_one_pod_matches_both(one: Selector, oth
         for namespace in NAMESPACES
     )
     assert can_share_a_pod(one, other) == can_share_a_pod(other, one) == found
+
+
+# What stands outside of spec (crd_cases.yaml has what the API server says of it)
+
+
+def an_outside(**metadata: object) -> dict[str, object]:
+    return {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web", **metadata}}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "said"),
+    [
+        ({"labels": {"a b": "c"}}, ['metadata.labels.a b is "a b": give keys and values of letters,']),
+        ({"annotations": {"a": "x" * 262144}}, ["metadata.annotations is 262145 bytes long: give keys of letters,"]),
+        ({"annotations": {"a": "x" * 262143}}, []),
+        ({"annotations": {"a": "\u00e4" * 131072}}, ["metadata.annotations is 262145 bytes long: give keys"]),
+        ({"ownerReferences": [{"kind": "A"}]}, [f"metadata.ownerReferences[0].{field} is missing: give each owner as"
+                                                for field in ("apiVersion", "name", "uid")]),
+        ({"creationTimestamp": 5}, ["metadata.creationTimestamp is 5: remove it: the API server fills it in"]),
+        ({"clusterName": "a"}, ["metadata.clusterName is not a field: remove it or correct its name"]),
+    ],
+)  # fmt: skip
+def test_what_stands_outside_of_spec_is_judged_with_its_place_and_what_mends_it(
+    metadata: dict[str, object], said: list[str]
+) -> None:
+    found = [str(each) for each in head(an_outside(**metadata))]
+    assert len(found) == len(said)
+    assert all(one.startswith(start) for one, start in zip(found, said, strict=True)), found
+
+
+def test_nothing_is_judged_over_a_field_that_is_missing() -> None:
+    assert [each.where for each in head({})] == ["apiVersion", "kind", "metadata"]
+    assert [each.where for each in head({**an_outside(), "metadata": 5, "more": 6})] == ["metadata", "more"]
+
+
+def test_the_fields_of_status_are_those_of_the_crd() -> None:
+    crd = yaml.safe_load((ROOT / "crd.yaml").read_text())
+    status = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]
+    below = {name: each.get("items", each).get("properties") for name, each in status.items()}
+    assert {"status": {*status}} | {name: {*each} for name, each in below.items() if each} == STATUS

@@ -18,6 +18,7 @@ from spec import (
     FINALIZER,
     KOPF_FINALIZERS,
     LONGEST_WHY,
+    MENDS,
     OBJECTIONS,
     OWNER_KEY,
     REQUESTED_AT,
@@ -116,6 +117,12 @@ def test_a_finding_tells_apart_what_yaml_has_made_of_a_word() -> None:
         "spec.tags.cost": True,
         "spec.tags.aws:x": False,
     }
+
+
+def test_a_key_that_users_choose_has_the_mend_of_the_whole_and_not_of_a_field_with_its_name() -> None:
+    with pytest.raises(InvalidSpec) as raised:
+        Resource.parse(an_object(spec=fields(tags={"name": 5, "spec": 6})))
+    assert {each.mend for each in raised.value.findings} == {MENDS["tags"]}
 
 
 # What status remembers

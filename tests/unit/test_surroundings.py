@@ -563,7 +563,7 @@ def test_a_file_that_can_t_be_read_is_named_and_the_others_are_judged_all_the_sa
 ) -> None:
     if raw is not None:
         (tmp_path / "bad.yaml").write_bytes(raw)
-    (tmp_path / "wrong.yaml").write_text(GOOD.replace("web}", "Web}"))
+    (tmp_path / "wrong.yaml").write_text(GOOD.replace("web}", "Web}").replace("name: web", "name: wrong"))
     (tmp_path / "good.yaml").write_text(GOOD)
     files = [str(tmp_path / f"{name}.yaml") for name in ("bad", "wrong", "good")]
     assert main(["validate", "-f", *files], {}) == 2
@@ -571,7 +571,7 @@ def test_a_file_that_can_t_be_read_is_named_and_the_others_are_judged_all_the_sa
     assert re.match(rf"{tmp_path}/wrong.yaml:7: spec.selectors\[0\].namespace: .*\n\Z", out)
     assert said in err
     assert str(tmp_path / "bad.yaml") in err
-    assert err.endswith("2 FargateProfiles, 1 finding.\n")
+    assert err.endswith("2 FargateProfiles, 1 finding in 1 object.\n")
     assert main(["plan", "-f", *files, "--cluster-name=demo", "--region=us-east-1"], {}) == 2
     out, err = capsys.readouterr()
     assert out == ""
