@@ -104,16 +104,12 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
         check, health.standing_by = elector.check, elector.standing_by
-    metrics["fargate_build_info"].labels(VERSION).set(1)
-    metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(),
     )  # fmt: skip
-    for reason in EVENTS:  # each from 0 on, so that the first one is an increase
-        metrics["fargate_events_total"].labels(reason)
-    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
+    show(metrics, elector, reconciler)
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
     informers = {
         f"informer {namespace}".rstrip(): Informer(
@@ -125,6 +121,15 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     health.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
     return Process(config, sources, store, queue, informers, controller, health, metrics, elector, credentials)
+
+
+def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler) -> None:
+    """Have /metrics show what stands from the start, and what is asked for at each scrape."""
+    metrics["fargate_build_info"].labels(VERSION).set(1)
+    metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
+    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
+    for reason in EVENTS:  # each from 0 on, so that the first one is an increase
+        metrics["fargate_events_total"].labels(reason)
 
 
 def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:

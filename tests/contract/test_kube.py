@@ -234,13 +234,15 @@ def test_an_event_is_taken_whatever_the_name_and_the_note(edge: Kube, client: Cl
     assert event["note"].startswith("é" * 500)
 
 
-def test_an_event_into_a_namespace_that_goes_away_is_lost_with_a_word(
+def test_an_event_into_a_namespace_that_goes_away_is_lost_and_no_warning(
     edge: Kube, client: Client, web: Object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("DEBUG", "fargate")
     client.call("DELETE", f"/api/v1/namespaces/{client.namespace}")
     edge.event(web, "Normal", "Deleted", "DeleteFargateProfile", "gone", NOW)
     assert "event lost object=" in caplog.text
     assert "is being terminated" in caplog.text
+    assert {record.levelname for record in caplog.records if "event lost" in record.getMessage()} == {"DEBUG"}
 
 
 def test_an_object_exists_in_its_namespace_only(edge: Kube, client: Client) -> None:
