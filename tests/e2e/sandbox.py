@@ -8,7 +8,6 @@ well, then what does not. A word typed here lets AWS fail.
 
 from __future__ import annotations
 
-import json
 import shlex
 import signal
 import sys
@@ -18,6 +17,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
+import yaml
 
 from tests.e2e.controlplane import ControlPlane, Unavailable, find_binaries, find_manager
 from tests.e2e.support import IDENTITY, ROOT, Operator, environment, ok, token_of, write_kubeconfig
@@ -158,7 +159,7 @@ def write_web(path: Path, world: fake_aws.World) -> Path:
         "subnets": [*world.private_subnets],
     }
     web = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web"}, "spec": spec}
-    path.write_text(json.dumps(web, indent=2) + "\n")  # which is YAML too
+    path.write_text(yaml.safe_dump(web, sort_keys=False))
     return path
 
 
