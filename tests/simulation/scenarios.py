@@ -150,13 +150,17 @@ def with_another_id_for_a_while(world: World, meanwhile: Callable[[], None]) -> 
 
 
 @story
-def another_controller_id_for_a_while(world: World) -> None:
-    with_another_id_for_a_while(world, lambda: world.edit(tags={"a": "x"}))
+def deleted_under_another_controller_id(world: World) -> None:
+    with_another_id_for_a_while(world, world.delete)
 
 
 @story
-def deleted_under_another_controller_id(world: World) -> None:
-    with_another_id_for_a_while(world, world.delete)
+def retained_under_another_controller_id(world: World) -> None:
+    def retain() -> None:
+        world.edit(deletionPolicy="Retain")
+        world.delete()
+
+    with_another_id_for_a_while(world, retain)
 
 
 @story
