@@ -119,6 +119,7 @@ class Flight:
     since: float
     last_look: float
     last_seen: float  # earlier, if it could not be described since
+    told_since: datetime | None = None  # as it was first told, so that the text stays the same
 
     def until_look(self, now: float, poll: float) -> float:
         """Return the seconds until the next look: a tenth of the time so far, within bounds."""
@@ -213,10 +214,10 @@ class Cluster:
         profiles = self.view.profiles if self.view else {}
         flying = []
         for name, each in self.flights.items():
-            since = wall - timedelta(seconds=now - each.since)
-            if each.status == "CREATING" and name in profiles:
-                since = profiles[name].created_at
-            flying.append(InFlight(name, each.status, since))
+            if each.told_since is None and each.status == "CREATING" and name in profiles:
+                each.told_since = profiles[name].created_at
+            each.told_since = each.told_since or wall - timedelta(seconds=now - each.since)
+            flying.append(InFlight(name, each.status, each.told_since))
         return flying
 
     def doubt(self, *names: str) -> None:
@@ -236,7 +237,7 @@ class Cluster:
     def forgettable(self) -> bool:
         """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
         known = self.view and self.view.found
-        waits = self.flights or self.line or self.name_wanted or self.orphans
+        waits = self.flights or self.line or self.name_wanted or self.orphans or self.outside
         return not (known or waits or (self.reading and self.reading.described))
 
     def first(self, now: float) -> Key | None:

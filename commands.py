@@ -52,6 +52,7 @@ from spec import (
     TagProfile,
     UntagProfile,
     is_guarded,
+    mapping,
     owner_of,
     timestamp,
 )
@@ -368,7 +369,7 @@ def beside(manifests: Sequence[Manifest], options: Namespace, now: datetime) -> 
     cluster = kube.named_by_arn(named).cluster or named
     for number, each in enumerate(manifests):
         key = each.key(options.namespace)
-        if not can_be_a_name(key[1]):
+        if not can_be_a_name(mapping(mapping(each.obj).get("metadata")).get("name")):
             continue
         who = Identity.parse(applied(key, each.obj.get("spec"), {}, now), Memory(), cluster or OF_THE_CONTROLLER)
         claims[number] = Claim(who, frozenset(), f"{each.file}:{each.line}")

@@ -133,11 +133,13 @@ def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler
 
 
 def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
-    moved = health.beat(f"informer {namespace}".rstrip())
+    name = f"informer {namespace}".rstrip()
+    moved = health.beat(name)
     heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
 
     def told() -> None:
         moved()
+        health.unlisted.pop(name, None)
         heard.set_to_current_time()
 
     return told
@@ -179,7 +181,9 @@ class Process:
         """
         # Without a beat: a source that hangs is a matter of the objects that need it, and no restart mends it.
         self._start("credentials", self._fetch, RETRY_SECONDS, beat=lambda: None)
-        informers = [self._start(name, self._listing(each), RELIST_SECONDS) for name, each in self.informers.items()]
+        informers = [
+            self._start(name, self._listing(name, each), RELIST_SECONDS) for name, each in self.informers.items()
+        ]
         acting = [self._start("elector", self._elect, (LOOK_SECONDS, LOOK_SECONDS))] if self.elector else []
         if not self.elector:
             self._lead()
@@ -198,14 +202,14 @@ class Process:
             self.elector.release()
         return 0
 
-    def _listing(self, informer: Informer) -> Callable[[], None]:
+    def _listing(self, name: str, informer: Informer) -> Callable[[], None]:
         """Return one turn of an informer; why it can't list is shown by /readyz."""
 
         def run_once() -> None:
             try:
                 informer.run_once()
             except kube.KubeError as error:
-                self.health.unlisted = str(error)
+                self.health.unlisted[name] = str(error)
                 raise
 
         return run_once
@@ -362,7 +366,7 @@ class Health:
     monotonic: Callable[[], float]
     synced: Callable[[], bool] = lambda: True
     standing_by: Callable[[], str] = lambda: ""
-    unlisted: str = ""  # why the objects could not be listed, the last time
+    unlisted: dict[str, str] = field(default_factory=dict)  # by informer, why it could not list the last time
     beats: dict[str, float] = field(default_factory=dict)
 
     def beat(self, name: str) -> Callable[[], None]:
@@ -388,7 +392,7 @@ class Health:
     def ready(self) -> tuple[int, str]:
         """A replica that stands by is ready too, so that a rollout of it ends."""
         if not self.synced():
-            return 503, "; ".join(filter(None, ("the objects are not listed yet", self.unlisted)))
+            return 503, "; ".join(filter(None, ("the objects are not listed yet", *self.unlisted.copy().values())))
         return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
     def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:

@@ -362,8 +362,8 @@ def lost_answer(_c: Case, until: datetime) -> Report:
 def let_go(c: Case, _found: bool) -> RemoveFinalizer:
     left = c.name_holder if c.who.from_kopf else None
     where = f"EKS cluster {c.who.cluster}"
-    if c.estranged:
-        text = f"Profile {c.estranged.name} stays in {where}: it is {by_other_id(c, c.estranged)}"
+    if others := c.estranged or c.recorded:
+        text = f"Profile {others.name} stays in {where}: it is {whose(c, others)}"
         return RemoveFinalizer("ProfileLeft", f"{text}. Delete it by hand if nobody needs it.")
     if left:
         why = "it is not shown to be this object's (other fields, other tags, or older)"
@@ -422,7 +422,7 @@ def failed_before(c: Case) -> str:
     """Say why the profiles before this one failed, "" if none did."""
     failures, why = c.memory.failures, c.memory.failed_why
     times = "once" if failures == 1 else f"{failures} times"
-    return f" It has failed {times}: {why or 'EKS gave no reason.'}" if failures else ""
+    return f" It has failed {times}{f': {why}' if why else '.'}" if failures else ""
 
 
 def edit_to_be_refused(c: Case, profile: Profile) -> str:
@@ -573,7 +573,7 @@ def recorded_and_estranged(c: Case) -> Profile | None:
 
 
 def kept_estranged(c: Case) -> Profile | None:
-    return c.estranged if c.retaining and not c.owned else None
+    return (recorded_and_estranged(c) or c.estranged) if c.retaining and not c.owned else None
 
 
 def deletion_held_by_suspend(c: Case) -> Profile | None:

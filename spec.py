@@ -231,9 +231,9 @@ class Memory(BaseModel):
 
     def counting(self, failed: Profile, now: datetime) -> Memory:
         """Count the failure of a profile, once a profile; why it failed is told until one has not."""
-        if failed.arn == self.failed_arn and self.failed_at:
-            return self
         why = textwrap.shorten(" ".join(told_issues(failed)), LONGEST_WHY, placeholder=" ...")
+        if failed.arn == self.failed_arn and self.failed_at:
+            return self.but(failed_why=self.failed_why or why)
         return self.but(failures=self.failures + 1, failed_at=now, failed_arn=failed.arn, failed_why=why)
 
     def settled(self) -> Memory:

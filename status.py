@@ -75,7 +75,8 @@ def condition(
     was, status, message = before.get(kind, {}), str(holds), report.message
     # A note that came with a change is still true while EKS is at work on it.
     noted = str(was.get("message", ""))
-    if was.get("reason") == report.reason and report.reason in ON_THE_WAY and noted.startswith(message):
+    same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
+    if same and report.reason in ON_THE_WAY and noted.startswith(message):
         message = noted
     since = was.get("lastTransitionTime") if was.get("status") == status else None
     return {
@@ -200,7 +201,7 @@ def lost_before(c: Case, status: Object) -> str:
 
 def wait_behind(flying: Sequence[InFlight], first: Key | None, to_do: str, now: datetime) -> Report:
     """Say what has the turn (a profile in flight, else the object that is first in line), and what is done then."""
-    told = (f"profile {each.name} is {each.status} since {timestamp(each.since)}" for each in flying)
+    told = (f"profile {each.name} is {each.status}, seen since {timestamp(each.since)}" for each in flying)
     before = ", ".join(told) or f"{'/'.join(first or ())} comes first"
     rule = "EKS makes or deletes one profile of a cluster at a time"
     unusual = next(filter(None, (unusually_long(each.status, now - each.since) for each in flying)), "")
@@ -278,8 +279,8 @@ def remember(c: Case) -> Memory:
     if c.elsewhere or c.hidden:
         return c.memory
     if not c.serving:
-        # While it is there it is not forgotten, though its tags make it another's: a setting may be wrong.
-        return c.memory if c.recorded else without_a_profile(c.memory)
+        # What another controller id has tagged for this very object is not forgotten: a setting may be wrong.
+        return c.memory if c.recorded and c.is_estranged(c.recorded) else without_a_profile(c.memory)
     memory = with_profile(c, c.serving)
     if create_is_answered(c):
         memory = memory.with_mark(None, "", "")

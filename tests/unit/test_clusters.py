@@ -337,6 +337,7 @@ def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
         Cluster(line={WEB: 0.0}),
         Cluster(name_wanted={WEB: "web"}),
         Cluster(orphans={"web"}),
+        Cluster(outside={WEB: None}),
         Cluster(reading=Reading(0.0, {"web": Busy("ClusterBusy", "at it")})),
     ],
 )

@@ -341,7 +341,7 @@ def test_a_replica_is_ready_once_it_knows_the_objects(probed: tuple[Clock, int])
 def test_a_replica_that_stands_by_is_ready_and_says_for_whom_and_one_that_can_t_list_says_why() -> None:
     health = Health(Clock().monotonic, lambda: True, lambda: "standing by: ...")
     assert health.answer("/readyz") == (200, "ok; standing by: ...")
-    health = Health(Clock().monotonic, lambda: False, unlisted="apply crd.yaml")
+    health = Health(Clock().monotonic, lambda: False, unlisted={"informer": "apply crd.yaml"})
     assert health.answer("/readyz") == (503, "the objects are not listed yet; apply crd.yaml")
 
 

@@ -108,10 +108,25 @@ def test_an_object_that_never_recorded_the_profile_goes_and_says_what_it_leaves(
 
 def test_a_profile_that_names_another_object_holds_no_deletion_up(b: Bench) -> None:
     b.settle()
-    b.world.set_tags("demo", "web", {OWNER_KEY: "shop/web", CONTROLLER_KEY: "new"})
-    restart_as(b, "new")
-    assert b.get()["status"]["profileArn"], "while it is there, status keeps what it recorded"
+    b.world.set_tags("demo", "web", {OWNER_KEY: "shop/web"})
     b.delete()
     b.run(30)
     assert b.gone()
+    assert list(b.profiles()) == ["web"]
+    assert b.events("Warning")[-1] == "ProfileLeft"
+    assert "Profile web stays" in b.notes()[-1]
+    assert "it is made for shop/web" in b.notes()[-1]
+
+
+def test_what_another_object_had_and_retained_is_not_taken_back_by_who_recorded_it_before(b: Bench) -> None:
+    b.settle()
+    mine = {key: b.profiles()["web"]["tags"][key] for key in (OWNER_KEY, CONTROLLER_KEY)}
+    b.world.set_tags("demo", "web", mine | {OWNER_KEY: "shop/web"})
+    b.run(700)
+    assert b.reason() == "NameTaken"
+    b.world.strip_tags("demo", "web", mine)
+    b.run(700)
+    assert b.profiles()["web"]["tags"] == {}
+    b.delete()
+    b.run(60)
     assert list(b.profiles()) == ["web"]

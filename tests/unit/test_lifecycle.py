@@ -128,7 +128,9 @@ def test_who_waits_for_a_turn_is_told_what_has_it(b: Bench) -> None:
     b.apply("second")
     b.run(1)
     made = b.profiles()["first"]["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")
-    ahead = f"profile first is CREATING since {made}, and this one waits for its turn; profile second is made then."
+    ahead = (
+        f"profile first is CREATING, seen since {made}, and this one waits for its turn; profile second is made then."
+    )
     assert b.message("second").endswith(ahead)
     b.run(200)
     b.manners.updating.add("demo")
@@ -147,7 +149,7 @@ def test_who_waits_behind_a_profile_that_does_not_end_is_told_where_to_look_whos
     b.world.client("eks").delete_fargate_profile(clusterName="demo", fargateProfileName="theirs")
     b.delete()
     b.run(10)
-    assert "profile theirs is DELETING since 2" in b.message()
+    assert "profile theirs is DELETING, seen since 2" in b.message()
     assert b.message().endswith("and this one waits for its turn; profile web is deleted then.")
     b.run(44 * 60)
     assert "unusually long" not in b.message()
@@ -338,6 +340,16 @@ def test_an_edit_that_is_replaced_once_the_profile_is_active_is_not_told_as_refu
     b.apply(updatePolicy="Replace")
     b.run(5)
     b.edit(selectors=[{"namespace": "other"}])
+    b.run(5)
+    assert b.message() == "Profile web is CREATING."
+
+
+def test_an_edit_that_was_taken_back_is_not_told_as_refused_any_more(b: Bench) -> None:
+    b.apply()
+    b.run(5)
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run(5)
+    b.edit(selectors=[{"namespace": "web"}])
     b.run(5)
     assert b.message() == "Profile web is CREATING."
 

@@ -194,6 +194,11 @@ def test_of_two_as_wanted_the_one_that_serves_is_kept_then_the_older() -> None:
     assert case(young, old).serving == old
 
 
+def test_an_object_with_retain_whose_recorded_profile_another_id_has_tagged_goes_whatever_its_name() -> None:
+    other = replace(ESTRANGED, name="shop")
+    assert isinstance(plan(case(other, who=KEPT, memory=KNOWN)), RemoveFinalizer)
+
+
 def test_copied_owner_tags_on_a_profile_of_another_name_own_nothing() -> None:
     assert case(profile("shop")).owned == ()
 

@@ -153,6 +153,8 @@ def test_a_failure_is_counted_once_a_profile() -> None:
     once = Memory().counting(one, NOW)
     assert (once.failures, once.failed_at, once.failed_arn) == (1, NOW, "arn-1")
     assert once.counting(one, later) == once
+    told = profile(arn="arn-1", health=(HealthIssue("AccessDenied", "No."),))
+    assert once.counting(told, later) == once.but(failed_why="AccessDenied: No."), "an older release did not note it"
     assert once.counting(other, later) == once.but(failures=2, failed_at=later, failed_arn="arn-2")
 
 
