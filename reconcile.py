@@ -512,9 +512,11 @@ class Reconciler:
         if patience is None:
             self._waits.forget(p.key)
             return report
-        now = self._monotonic()
+        now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
-        if timedelta(seconds=now - since) < patience:
+        # Another process, or this one before it was started anew, has waited for long enough.
+        told = is_current(stalled, p.who) and stalled.get("message") == report.message
+        if timedelta(seconds=now - since) < patience and not told:
             return report
         return replace(report, phase=Phase.STALLED, until=None)
 

@@ -526,6 +526,19 @@ def test_a_cluster_that_is_missing_for_a_quarter_of_an_hour_stalls_the_object_an
     assert b.ready()
 
 
+def test_a_controller_that_starts_anew_does_not_begin_again_to_wait_for_a_cluster(b: Bench) -> None:
+    b.apply(clusterName="later")
+    b.run(16 * 60)
+    assert b.stalled()
+    b.start()
+    b.run(60)
+    assert b.stalled()
+    assert b.events("Warning") == ["Refused"]
+    b.world.add_cluster("later")
+    b.run(600 + 90)
+    assert b.ready()
+
+
 def test_an_edit_counts_the_patience_with_a_missing_cluster_anew(b: Bench) -> None:
     b.apply(clusterName="later")
     b.run(14 * 60)
