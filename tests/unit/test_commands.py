@@ -283,6 +283,13 @@ def named(name: str, spec: str = "", selector: str = "") -> str:
     )
 
 
+def test_a_name_that_is_a_number_is_a_finding_and_no_traceback(run: Any, tmp_path: Path) -> None:
+    web = write(tmp_path, web=named("123", "  profileName: shop\n"))
+    code, out, _ = run("validate", "-f", str(web))
+    assert code == 1
+    assert "metadata.name: 123, which YAML reads as a number: put it in quotes" in out
+
+
 def test_two_documents_of_one_object_are_found_over_all_files_with_both_places(run: Any, tmp_path: Path) -> None:
     again = named("web").replace("name: web", "name: web\n  namespace: default")
     other = (
@@ -308,13 +315,6 @@ def test_two_documents_of_one_object_are_found_over_all_files_with_both_places(r
         (named("a", "  subnet: x\n"), named("b", "  profileName: a\n"), "8: spec.profileName"),
     ],
 )
-def test_a_name_that_is_a_number_is_a_finding_and_no_traceback(run: Any, tmp_path: Path) -> None:
-    web = write(tmp_path, web=named("123", "  profileName: shop\n"))
-    code, out, _ = run("validate", "-f", str(web))
-    assert code == 1
-    assert "metadata.name: 123, which YAML reads as a number: put it in quotes" in out
-
-
 def test_a_profile_name_that_two_objects_ask_for_in_one_cluster_is_found(
     run: Any, tmp_path: Path, one: str, other: str, line: str
 ) -> None:
