@@ -272,7 +272,7 @@ MUTANTS = (
     Mutant("an object that nobody has looked at counts as idle", "status.py",
            '!= ("Ready", "Pending")]', '!= ("Ready", "")]', "tests/unit/test_status.py"),
     Mutant("a missing cluster is waited for without end", "reconcile.py",
-           "if timedelta(seconds=now - since) < patience:", "if True:", "tests/unit/test_lifecycle.py"),
+           "if timedelta(seconds=now - since) < patience and not told:", "if True:", "tests/unit/test_lifecycle.py"),
     Mutant("that a replacement was put back is told as its end", "status.py",
            ', "RollingBack": "RolledBack"', "", "tests/unit/test_changes.py"),
     Mutant("why the profile failed before is forgotten once it is made again", "plan.py",
