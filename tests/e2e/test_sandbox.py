@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+import yaml
 
 from tests.e2e.controlplane import find_manager
 from tests.e2e.sandbox import Sandbox, sandbox
@@ -80,7 +81,7 @@ def reasons(told: str) -> dict[str, str]:
 def applied(told: str, change: dict[str, object]) -> None:
     """Apply the manifest that the text names, edited as it says."""
     web = Path(re.findall(r"^1\. kubectl apply -f (\S+)$", told, re.MULTILINE)[0])
-    obj = json.loads(web.read_text())
+    obj = yaml.safe_load(web.read_text())
     edited = web.with_name("edited.yaml")
     edited.write_text(json.dumps(obj | {"metadata": {"name": "edited"}, "spec": obj["spec"] | change}))
     typed(told, f"kubectl apply -f {edited}")
