@@ -60,13 +60,13 @@ def test_get_shows_what_matters_in_a_line_and_wide_adds_arn_and_message(user: Us
     user.apply()
     user.wait_ready()
     header, row = ok(user.kubectl("get", "fp")).splitlines()
-    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "AGE"]
+    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE"]
     assert row.split()[:-1] == ["web", aws.cluster, "web", "ACTIVE", "True", "Active"]
     assert re.fullmatch(r"\d+s", row.split()[-1])
     header, row = ok(user.kubectl("get", "fp", "-o", "wide")).splitlines()
-    assert header.split()[-2:] == ["ARN", "MESSAGE"]
+    assert header.split()[-4:] == ["ARN", "GENERATION", "SEEN", "MESSAGE"]
     arn = profiles(aws)["web"]["fargateProfileArn"]
-    assert re.search(rf"{arn}\s+Profile web is ACTIVE in EKS cluster {aws.cluster}\.", row)
+    assert re.search(rf"{arn} +1 +1 +Profile web is ACTIVE in EKS cluster {aws.cluster}\.", row)
     assert ok(user.kubectl("get", "aws", "-o", "name")) == "fargateprofile.jicomusic.com/web\n"
 
 
