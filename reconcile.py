@@ -510,7 +510,8 @@ class Reconciler:
         """Let what time may mend stall the object once it has been waited for too long."""
         patience = TIME_MAY_MEND.get(report.reason)
         if patience is None:
-            self._waits.forget(p.key)
+            if not report.retry:  # a look that failed says nothing of what is waited for
+                self._waits.forget(p.key)
             return report
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)

@@ -539,6 +539,14 @@ def test_a_controller_that_starts_anew_does_not_begin_again_to_wait_for_a_cluste
     assert b.ready()
 
 
+def test_a_look_that_failed_does_not_begin_the_wait_for_a_cluster_anew(b: Bench) -> None:
+    b.apply(clusterName="later")
+    b.run(10 * 60)
+    b.manners.fail("ListFargateProfiles", fake.error("ThrottlingException", 429, "Rate exceeded"))
+    b.run(6 * 60)
+    assert b.stalled()
+
+
 def test_an_edit_counts_the_patience_with_a_missing_cluster_anew(b: Bench) -> None:
     b.apply(clusterName="later")
     b.run(14 * 60)
