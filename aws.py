@@ -1,24 +1,23 @@
 """The AWS edge: EKS Fargate profiles, and what AWS says about the things that a profile names.
 
-What it is: values in canonical form (so that equality is `==`), one method a question, errors named
-by their remedy. What it is not: a wait, a retry, a decision. The only importer of boto3.
-
-The rule of the file: absence is a value, a fact that may not be read is unknown, and every other
-answer that is not a success is one of three errors: `Retryable` (try again), `Busy` (wait for the
-turn), `Refused` (somebody must act). One attempt a call: the work queue is the retry, and a worker
-never sleeps inside botocore, nor fetches what signs its request (`Credentials`).
+What it is: values in canonical form (equality is `==`), one method a question, the only importer of
+boto3. What it is not: a wait, a retry, a decision. Absence is a value, a fact that may not be read is
+unknown, and every other answer that is not a success is one of three errors: `Retryable` (try again),
+`Busy` (wait for the turn), `Refused` (somebody must act). One attempt a call: the work queue is the
+retry, and a worker never sleeps inside botocore, nor fetches what signs its request (`Credentials`).
 """
 
 from __future__ import annotations
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 import boto3
@@ -48,8 +47,7 @@ class AwsError(Exception):
 
     def __init__(self, reason: str, message: str, *, unclear: bool = False) -> None:
         super().__init__(message)
-        self.reason = reason
-        self.unclear = unclear
+        self.reason, self.unclear = reason, unclear
 
 
 class Retryable(AwsError):
@@ -272,10 +270,14 @@ class Aws:
         monotonic: Callable[[], float],
         ready: Callable[[], None] = lambda: None,
     ) -> None:
-        self.region = region
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
-        self._monotonic, self.ready = monotonic, ready
+        self.region, self._monotonic, self.ready = region, monotonic, ready
         self._facts: dict[tuple[str, str], tuple[float, Any]] = {}
+
+    @property
+    def calls(self) -> int:
+        """How many requests this thread has sent."""
+        return getattr(_sent, "calls", 0)
 
     def account(self) -> tuple[str, str]:
         """Return (partition, account) of the credentials in use."""
@@ -292,10 +294,9 @@ class Aws:
     def describe(self, cluster: str, name: str) -> Profile | None:
         """Return the profile as it is now, None if there is none."""
         try:
-            answer = _call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name)
+            return _profile(_call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name))
         except _Absent:
             return None
-        return _profile(answer)
 
     def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
         """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING), with these tags."""
@@ -382,15 +383,13 @@ class Aws:
         return {each: self._facts["subnet", each][1] for each in ids}
 
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
-        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the
-        # others.
+        # A filter: SubnetIds answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
-        tables = _unless_forbidden(lambda: self._route_tables(vpcs)) if vpcs else []
+        among = [{"Name": "vpc-id", "Values": vpcs}]
+        read = partial(_all, self._ec2, "describe_route_tables", "RouteTables", Filters=among)
+        tables = _unless_forbidden(read) if vpcs else []
         return {subnet["SubnetId"]: _subnet(subnet, tables) for subnet in subnets}
-
-    def _route_tables(self, vpcs: list[str]) -> list[dict[str, Any]]:
-        return _all(self._ec2, "describe_route_tables", "RouteTables", Filters=[{"Name": "vpc-id", "Values": vpcs}])
 
 
 # Credentials
@@ -618,7 +617,11 @@ class _Absent(Exception):
     """What was asked for does not exist; becomes a value before it leaves this file."""
 
 
+_sent = threading.local()
+
+
 def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
+    _sent.calls = getattr(_sent, "calls", 0) + 1
     try:
         return method(**request)
     except ClientError as error:
@@ -677,22 +680,19 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
     raw = answer.get("fargateProfile")
     if not raw:  # botocore makes a success of a truncated body
         raise Retryable("AwsUnavailable", "EKS answered without a profile. It is tried again by itself.", unclear=True)
+    selectors = (selector(each["namespace"], each.get("labels") or {}) for each in raw.get("selectors") or ())
     issues = (raw.get("health") or {}).get("issues") or ()
+    said = ((each.get("code", ""), each.get("message", ""), each.get("resourceIds") or ()) for each in issues)
     return Profile(
         name=raw["fargateProfileName"],
         arn=raw["fargateProfileArn"],
         status=raw["status"],
         created_at=raw["createdAt"],
         role=raw["podExecutionRoleArn"],
-        selectors=frozenset(
-            selector(each["namespace"], each.get("labels") or {}) for each in raw.get("selectors") or ()
-        ),
+        selectors=frozenset(selectors),
         subnets=frozenset(raw.get("subnets") or ()),
         tags=dict(raw.get("tags") or {}),
-        health=tuple(
-            HealthIssue(each.get("code", ""), each.get("message", ""), tuple(each.get("resourceIds") or ()))
-            for each in issues
-        ),
+        health=tuple(HealthIssue(code, message, tuple(resources)) for code, message, resources in said),
     )
 
 

@@ -23,6 +23,10 @@ T = TypeVar("T")
 
 STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
+NO_SECONDS = 10.0  # for which is believed what speaks against a create, a missing cluster too
+MISSING_SECONDS = (15.0, 300.0)  # to the next look at a cluster that is not there
+MOST_MISSING = 2000  # clusters that are remembered, before those are forgotten that are not there
+TURN_SECONDS = 3600.0  # for which it is remembered that a namespace had its turn
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
 HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
@@ -150,30 +154,44 @@ class Stirred(NamedTuple):
 class Cluster:
     """What this process knows of one EKS cluster; times are monotonic seconds.
 
-    Touched only by the one pass that is in the cluster, but for `occupied` and `outside`, the keys that
-    found it occupied: these belong to the reconciler's lock.
+    Touched only by the one pass that is in the cluster, but for `occupied`, `outside`, the keys by
+    namespace that found it occupied, and `let_in`, for which it is kept: these belong to the lock of
+    `Clusters`.
     """
 
     view: View | None = None
     reading: Reading | None = None
     doubted: bool = False  # the view, by an answer: it is read anew before anything else
+    missing_since: float | None = None  # it was first seen not to be there
     flights: dict[str, Flight] = field(default_factory=dict)
     hidden_looked: dict[str, float] = field(default_factory=dict)  # when at which hidden name
     line: dict[Key, float] = field(default_factory=dict)
+    turns: dict[str, float] = field(default_factory=dict)  # when each namespace had its last one
     name_wanted: dict[Key, str] = field(default_factory=dict)
     overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
     orphans: set[str] = field(default_factory=set)
     held_until: float = float("-inf")
     held_seconds: float = 0.0
-    outside: dict[Key, None] = field(default_factory=dict)
+    outside: dict[str, dict[Key, None]] = field(default_factory=dict)
+    let_in: Key | None = None
     occupied: bool = False
 
-    def is_old(self, now: float, life: float) -> bool:
+    def is_old(self, now: float, life: float, told_missing: bool = False) -> bool:
+        """Say whether the view has to be read anew.
+
+        `told_missing`: to whom has been told that the cluster is not there, the view says so for as
+        long again; to others it says so for a moment only.
+        """
+        if self.view and not self.view.found:
+            least, most = MISSING_SECONDS
+            missing = self.view.at - (self.missing_since or self.view.at)
+            life = min(max(missing, least), most) if told_missing else NO_SECONDS
         return self.view is None or self.doubted or now - self.view.at >= life
 
     def saw(self, view: View, looked: Collection[str], now: float) -> Stirred:
         """Take a newer view, in which `looked` were described just now."""
         before, self.view, self.doubted = self.view, view, False
+        self.missing_since = None if view.found else self.missing_since or view.at
         flew, self.flights = self.flights, self._flights_in(view, looked, now)
         self.hidden_looked = {
             name: now if name in looked else self.hidden_looked.get(name, now) for name in view.hidden
@@ -220,6 +238,13 @@ class Cluster:
             flying.append(InFlight(name, each.status, each.told_since))
         return flying
 
+    def new_orphans(self, verdicts: Mapping[str, str]) -> dict[str, str]:
+        """Take why each of these profiles is an orphan, "" of one that is none; return those that were none before."""
+        known, orphans = self.orphans, {name: why for name, why in verdicts.items() if why}
+        # What can't be seen keeps its last verdict.
+        self.orphans = set(orphans) | (known & self.view.hidden.keys() if self.view else set())
+        return {name: orphans[name] for name in orphans.keys() - known}
+
     def doubt(self, *names: str) -> None:
         """Have the cluster read anew: an answer has contradicted the view, or left unclear what became of these."""
         self.doubted = True
@@ -235,15 +260,38 @@ class Cluster:
 
     @property
     def forgettable(self) -> bool:
-        """Nothing of it is worth remembering: objects may name clusters without end that are not there."""
+        """Nothing of it is worth remembering but that it is not there: objects may name such ones without end."""
         known = self.view and self.view.found
-        waits = self.flights or self.line or self.name_wanted or self.orphans or self.outside
+        waits = self.flights or self.line or self.name_wanted or self.orphans or self.outside or self.occupied
         return not (known or waits or (self.reading and self.reading.described))
 
     def first(self, now: float) -> Key | None:
-        """Return who is first in line; who did not come for its place has lost it."""
+        """Return who is first in line: of the namespace whose last turn is longest ago, who came first.
+
+        Who did not come for its place has lost it.
+        """
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
-        return next(iter(self.line), None)
+        return min(self.line, key=lambda key: self.turns.get(key[0], float("-inf")), default=None)
+
+    def took_turn(self, key: Key, now: float) -> None:
+        """Let the other namespaces go before that of an object that EKS is making or deleting a profile for."""
+        self.turns = {each: at for each, at in self.turns.items() if now - at <= TURN_SECONDS}
+        self.turns[key[0]] = now
+
+    def next_outside(self) -> Key | None:
+        """Return who waits outside for the longest time, of the namespaces in turn."""
+        namespace = next(iter(self.outside), None)
+        if namespace is None:
+            return None
+        keys = self.outside.pop(namespace)
+        self.outside[namespace] = keys  # the last in turn then
+        return next(iter(keys))
+
+    def stand_outside_no_more(self, key: Key) -> None:
+        keys = self.outside.get(key[0], {})
+        keys.pop(key, None)
+        if not keys:
+            self.outside.pop(key[0], None)
 
     def leave(self, key: Key) -> None:
         self.line.pop(key, None)
@@ -258,41 +306,60 @@ class Tally(NamedTuple):
 
 
 class Clusters:
-    """Every EKS cluster by its name; of all passes at once, one is in each."""
+    """Every EKS cluster by its name; of all passes at once, one is in each.
 
-    def __init__(self, wake: Callable[[Key], None]) -> None:
-        self._wake = wake
-        self._lock = threading.Lock()  # over who is in which
+    Who finds one occupied waits outside. Whoever leaves it lets in the next, namespaces in turn, and
+    that one goes before who comes new: `readmit` has it looked at.
+    """
+
+    def __init__(self, readmit: Callable[[Key], None]) -> None:
+        self._readmit = readmit
+        self._lock = threading.Lock()  # over who is in which, and who is outside
         self._known: dict[str, Cluster] = {}
+        self._outside_of: dict[Key, str] = {}
 
     def alone_in(self, name: str, key: Key, work: Callable[[Cluster], T]) -> T | None:
         """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
         all.
 
-        None for one that is occupied: the key is woken as soon as it is free, since each pass that
-        ends wakes one.
+        None for one that is occupied, or kept for another key: this one is let in in its turn.
         """
+        self.leave(key, but=name)  # it may be another cluster now that the object names
         with self._lock:
             cluster = self._known.setdefault(name, Cluster())
-            if cluster.occupied:
-                cluster.outside[key] = None
+            if cluster.occupied or cluster.let_in not in {None, key}:
+                cluster.outside.setdefault(key[0], {})[key] = None
+                self._outside_of[key] = name
                 return None
-            cluster.occupied = True
+            cluster.occupied, cluster.let_in = True, None
+            cluster.stand_outside_no_more(key)
+            self._outside_of.pop(key, None)
         try:
             return work(cluster)
         finally:
             self._free(name, cluster)
 
+    def leave(self, key: Key, but: str = "") -> None:
+        """Wait outside of any cluster no more, `but` that one; where it was this key's turn the next is let in."""
+        with self._lock:
+            name = self._outside_of.get(key, but)
+            if name == but:
+                return
+            cluster = self._known[self._outside_of.pop(key)]
+            cluster.stand_outside_no_more(key)
+            was_let_in = cluster.let_in == key
+        if was_let_in:
+            self._free(name, cluster)
+
     def _free(self, name: str, cluster: Cluster) -> None:
         with self._lock:
-            cluster.occupied = False
-            waiting = next(iter(cluster.outside), None)  # who came first
-            if waiting:
-                del cluster.outside[waiting]
-            if cluster.forgettable:
+            cluster.occupied, cluster.let_in = False, cluster.next_outside()
+            if cluster.forgettable and cluster.view is None:
                 del self._known[name]
-        if waiting:
-            self._wake(waiting)
+            if len(self._known) > MOST_MISSING:
+                self._known = {each: known for each, known in self._known.items() if not known.forgettable}
+        if cluster.let_in:
+            self._readmit(cluster.let_in)
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each cluster that was seen."""

@@ -40,10 +40,10 @@ from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics, gauges
-from reconcile import Reconciler, Requeue
+from reconcile import Reconciler
 from spec import Phase
 from status import EVENTS, phase_of
-from workqueue import Backoff, WorkQueue
+from workqueue import Backoff, Requeue, WorkQueue
 
 log = logging.getLogger("fargate.controller")
 T = TypeVar("T")
@@ -97,7 +97,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     told = metrics.asked_kube
     sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
     source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
-    store, queue, health = Store(), WorkQueue(time.monotonic, metrics), Health(time.monotonic)
+    store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     elector, check = None, lambda: None
     if not config.no_leader_elect:
@@ -105,9 +105,9 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
         check, health.standing_by = elector.check, elector.standing_by
     reconciler = Reconciler(
-        store, fenced(source, check), fenced(edge, check), settings(config), queue.add, utc_now, time.monotonic,
+        store, fenced(source, check), fenced(edge, check), settings(config), queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
-        lambda reason: metrics["fargate_events_total"].labels(reason).inc(),
+        lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
     show(metrics, elector, reconciler)
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
@@ -287,10 +287,12 @@ class Controller:
         if key is None:
             return False
         with self._metrics["controller_runtime_reconcile_time_seconds"].time():
+            urgent: bool | None = False
             try:
-                result, after = self._after(key, self._reconcile(key))
+                requeue = self._reconcile(key)
+                (result, after), urgent = self._after(key, requeue), requeue.urgent
             except (kube.Conflict, kube.NotFound):
-                result, after = "requeue", CONFLICT_SECONDS
+                result, after, urgent = "requeue", CONFLICT_SECONDS, None
             except kube.KubeError as error:
                 fields = {"object": "/".join(key), "message": str(error)}
                 log.warning('failed object=%(object)s message="%(message)s"', fields)
@@ -301,7 +303,7 @@ class Controller:
                 result, after = "error", self._backoff.next(key)
         self._metrics.passed(result)
         if after is not None:
-            self._queue.add(key, after)
+            self._queue.add(key, after, urgent=urgent)
         self._queue.done(key)
         return True
 

@@ -247,7 +247,7 @@ class Informer:
         moved = self._store.replace(objects, version, self._namespace)
         there = [key for key in map(key_of, self._store.objects()) if key in moved]
         for key in (*there, *sorted(moved.difference(there))):
-            self._queue.add(key)
+            self._queue.add_edit(key)
         self._version, self._newest, self._told = version, int(version), 0
         self.synced = True
         self._heard()
@@ -271,11 +271,11 @@ class Informer:
             return
         if kind == "DELETED":
             self._store.remove(obj)
-            self._queue.add(key_of(obj))
+            self._queue.wake(key_of(obj))
             return
         moved = self._store.put(obj)  # nothing by our own report: to look again would undo every wait
         if moved == "object":
-            self._queue.add(key_of(obj))
+            self._queue.add_edit(key_of(obj))
         elif moved == "status":
             self._queue.add_seldom(key_of(obj), *FALSE_STATUS_SECONDS)
 

@@ -60,6 +60,7 @@ T = TypeVar("T")
 STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
 LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
 LONG_DELETING = timedelta(minutes=45)
+NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
 
 
@@ -281,9 +282,10 @@ class Case:
     @cached_property
     def objections(self) -> list[Objection]:
         """What AWS would have against the profile that is to be made, as far as the facts are known."""
-        if not (self.spec and self.facts):
+        facts = self.facts if self.view.found else NO_FACTS
+        if not (self.spec and facts):
             return []
-        return [each for check in OBJECTIONS for each in check(self.home, self.view.found, self.spec, self.facts)]
+        return [each for check in OBJECTIONS for each in check(self.home, self.view.found, self.spec, facts)]
 
 
 def case_of(
@@ -481,11 +483,10 @@ def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
         message = " ".join(f"{each.reason}: {each.message}" for each in objections)
     if c.serving:
         message += f" Profile {c.serving.name} serves as it is."
-    about = WHOLE_CLUSTER if "ClusterNotFound" in reasons else None
     if not set(reasons) <= TIME_MAY_MEND.keys():
-        return refuse(reasons[0], message, about)
+        return refuse(reasons[0], message)
     until = c.now + timedelta(seconds=POLL_MOST_SECONDS)
-    return Report(Phase.RECONCILING, reasons[0], message, until, about)
+    return Report(Phase.RECONCILING, reasons[0], message, until)
 
 
 def name_taken(c: Case, holder: Profile) -> Report:
@@ -675,7 +676,7 @@ _ROWS = (
     Row("none owned, to adopt", lambda c: c.adoptable,
         lambda c, profile: TagProfile(profile, c.owner_tags, "taken over as it is", "Adopted")),
     Row("to be made, not allowed", lambda c: c.forbidden, refuse_all),
-    Row("to be made, facts unknown", lambda c: c.spec if c.facts is None else None,
+    Row("to be made, facts unknown", lambda c: c.spec if c.facts is None and c.view.found else None,
         lambda _, spec: NeedFacts(spec)),
     Row("to be made, preflight objects", lambda c: c.objections, refuse_all),
     Row("to be made, the name is taken", lambda c: c.name_holder, name_taken),

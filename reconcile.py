@@ -16,10 +16,11 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
-from clusters import Cluster, Clusters, Reading, Tally, View, describe
+from clusters import NO_SECONDS, Cluster, Clusters, Reading, Tally, View, describe
+from informer import Store
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from patterns import readable
@@ -51,6 +52,10 @@ from spec import (
 )
 from status import (
     EVENTS,
+    LOGGED_ACTION,
+    LOGGED_ERROR,
+    LOGGED_ORPHAN,
+    LOGGED_SURVEY,
     ROOM_FOR_REPLACE,
     SHOWN,
     Blocked,
@@ -68,35 +73,24 @@ from status import (
     report_of,
     shown_of,
     since_of,
+    told_before,
     undone,
     wait_behind,
+    wait_or_stall,
     wait_while_busy,
+    waits_in_vain,
     what_to_do,
     write_refused,
     written,
 )
-from workqueue import Since
+from workqueue import Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
 
 CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
-OCCUPIED_SECONDS = 1.0
+OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
-NO_SECONDS = 10.0  # for which a fact that speaks against a create is believed: it is waited for 15 s
 LEAST_SECONDS = 0.1  # to the next look at what is due already
-
-
-class Requeue(NamedTuple):
-    """Look again after so many seconds (None: at the resync), by the queue's backoff, or never
-    (`gone`).
-
-    `skipped`: the object was not looked at, so that its backoff stays as it is.
-    """
-
-    after: float | None = None
-    retry: bool = False
-    skipped: bool = False
-    gone: bool = False
 
 
 @dataclass
@@ -116,6 +110,9 @@ class Pass:
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
     seen: bool = False  # enough to decide on
+    asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
+    look_in: float = 0.0  # seconds to that look, where it can't be had now
+    useful: bool = False  # it led to a change, or is the way to one
 
     @property
     def status(self) -> Object:
@@ -129,13 +126,23 @@ class Pass:
     def look_is_requested(self) -> bool:
         return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
 
+    @property
+    def edited(self) -> bool:
+        return self.who.generation != self.memory.observed_generation
+
+    @property
+    def payer(self) -> tuple[str, bool]:
+        """Who pays for calls that change nothing: the namespace, and edits apart from what is looked at anyway."""
+        return self.who.namespace, self.edited and self.memory.observed_generation >= 0
+
 
 class Reconciler:
     """Carries out the plan, one key at a time and one pass at a time per EKS cluster.
 
-    Safe to call from many threads. `wake` is called with keys that have reason to look again, `now`
-    gives an aware wall clock, `monotonic` seconds. `ready_after` is told, of each object that
-    becomes Ready, for how many seconds it was not; `posted` the reason of each event.
+    Safe to call from many threads. `wake` is called with keys that have reason to look again,
+    `readmit` with one that was turned away and can be let in; `now` gives an aware wall clock,
+    `monotonic` seconds. `ready_after` is told, of each object that becomes Ready, for how many
+    seconds it was not; `posted` the reason of each event.
     """
 
     def __init__(
@@ -149,11 +156,13 @@ class Reconciler:
         monotonic: Callable[[], float],
         ready_after: Callable[[float], None] = lambda _seconds: None,
         posted: Callable[[str], None] = lambda _reason: None,
+        readmit: Callable[[Key], None] | None = None,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters = Clusters(wake)
+        self._clusters = Clusters(readmit or wake)
+        self._thrift = Thrift()
         # For a reason, with the mark of a create, for what time may mend.
         self._stalled, self._marks, self._waits = Since(), Since(), Since()
         self._changes: dict[Key, Change] = {}  # made by the pass before
@@ -175,8 +184,9 @@ class Reconciler:
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits):
+        for times in (self._stalled, self._marks, self._waits, self._thrift.asked):
             times.forget(key)
+        self._clusters.leave(key)
         self._changes.pop(key, None)
         self._silenced.pop(key, None)
 
@@ -184,7 +194,10 @@ class Reconciler:
         p = Pass(key, obj, who, memory, cluster, shown={})
         p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
         p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
-        ended = False
+        owed = self._thrift.owes(p.payer, self._monotonic())
+        if owed and waits_in_vain(p.conditions) and not p.who.deleting:
+            return Requeue(owed, skipped=True)
+        ended, sent = False, self._aws.calls
         try:
             requeue = self._step(p)
             self._silenced.pop(key, None)
@@ -195,7 +208,9 @@ class Reconciler:
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
                 cluster.leave(key)
-        return requeue
+            if not p.useful:
+                self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
+        return requeue.within(p.look_in) if p.look_in else requeue
 
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
@@ -214,8 +229,11 @@ class Reconciler:
             p.cluster.leave(p.key)
             report = blocked.report
         if report is None:
-            return Requeue(0.0)
+            p.useful = True
+            return Requeue(0.0, urgent=None)
         report = self._or_stall(p, report)
+        p.useful |= report.phase is not Phase.STALLED and not (p.edited or p.look_is_requested)
+        p.useful &= report.reason not in TIME_MAY_MEND
         self._report(p, report)
         return self._look_again(p, report)
 
@@ -235,21 +253,32 @@ class Reconciler:
 
     def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
-        cluster = p.cluster
-        if self._is_old(cluster) or p.look_is_requested:
+        cluster, asked = p.cluster, self._may_have_its_look(p)
+        if asked or self._is_old(cluster, told_before(p.conditions, p.who) == "ClusterNotFound"):
             view, described = self._read(home.cluster, cluster)
             p.looked |= described
             if all(name in described for name in view.names if p.who.may_name(name)):
                 p.looked.add(WHOLE_CLUSTER)
             return
         due = cluster.due(self._monotonic(), self._settings.poll_seconds)
-        if p.who.generation != p.memory.observed_generation and p.memory.profile_name:
+        if p.edited and p.memory.profile_name and not self._thrift.owes(p.payer, self._monotonic()):
             due.add(p.memory.profile_name)
         for name in due:
             self._look_at(p, home, name)
 
-    def _is_old(self, cluster: Cluster) -> bool:
-        return cluster.is_old(self._monotonic(), VIEW_LIFE * self._settings.resync_seconds)
+    def _is_old(self, cluster: Cluster, told_missing: bool = False) -> bool:
+        return cluster.is_old(self._monotonic(), VIEW_LIFE * self._settings.resync_seconds, told_missing)
+
+    def _may_have_its_look(self, p: Pass) -> bool:
+        """Say whether the object asks for a look at all that was seen before it asked, and may have that now."""
+        if not p.look_is_requested:
+            return False
+        now, seen_at = self._monotonic(), p.cluster.view.at if p.cluster.view else float("-inf")
+        p.asked_at = self._thrift.asked.when(p.key, p.who.requested_at, now)
+        if seen_at >= p.asked_at:
+            return False  # whoever looked since did it for this one too
+        p.look_in = self._thrift.look(p.key, p.payer, now)
+        return not p.look_in
 
     def _read(self, name: str, cluster: Cluster) -> tuple[View, set[str]]:
         """Begin, or go on with, a look at all profiles; return the view and the names described just now.
@@ -313,7 +342,9 @@ class Reconciler:
 
     def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, 0.0 if p.look_is_requested else FACTS_SECONDS
+        cluster, age = case.home.cluster, FACTS_SECONDS
+        if p.asked_at is not None and not p.look_in:
+            age = min(age, self._monotonic() - p.asked_at)
         case = replace(case, facts=self._aws.facts(cluster, need.spec, age))
         if case.objections:
             case = replace(case, facts=self._aws.facts(cluster, need.spec, NO_SECONDS))
@@ -351,7 +382,7 @@ class Reconciler:
         p.memory, p.seen = remember(case), True
         if not case.hidden:  # else it is as it was seen last
             p.shown = shown_of(case.serving)
-        if p.who.requested_at:
+        if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
         p.overlapping = overlaps(case)
         p.overlap = overlap_message(case, p.overlapping)
@@ -486,6 +517,9 @@ class Reconciler:
         """Take what EKS has answered to a change into the view; return the case as it is then."""
         p.cluster.leave(p.key)
         view = case.view.showing(profile.name, None if gone else profile)
+        if gone or profile.in_flight:
+            p.cluster.took_turn(p.key, self._monotonic())
+        p.useful = True
         self._take_view(p.cluster, view, {profile.name})
         after = replace(case, view=view, memory=p.memory, looked=frozenset())
         p.memory, p.shown = remember(after), shown_of(after.serving)
@@ -515,11 +549,10 @@ class Reconciler:
             return report
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
-        # Another process, or this one before it was started anew, has waited for long enough.
+        # Another process, or this one before it was started anew, may have waited for long enough.
         told = is_current(stalled, p.who) and stalled.get("message") == report.message
-        if timedelta(seconds=now - since) < patience and not told:
-            return report
-        return replace(report, phase=Phase.STALLED, until=None)
+        waited = patience if told else timedelta(seconds=now - since)
+        return wait_or_stall(report, waited, patience, self._now())
 
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
@@ -586,7 +619,8 @@ class Reconciler:
         """Log what was done or found, and post it as an event."""
         self._log_action(p, action, note)
         self._posted(action)
-        self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
+        if self._thrift.posts(p.key, self._monotonic()):  # else it is one of many, and the log has them all
+            self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
         warns = action in EVENTS and EVENTS[action].kind == "Warning"
@@ -607,7 +641,8 @@ class Reconciler:
             return Requeue(self._stall(p, report.reason, now))
         if report.phase is Phase.RECONCILING or p.memory.profile_name in p.cluster.flights:
             rests = (each.until_look(now, poll) for each in p.cluster.flights.values())
-            return Requeue(max(LEAST_SECONDS, min(rests, default=poll)))
+            own = p.memory.profile_name in p.cluster.flights
+            return Requeue(max(LEAST_SECONDS, min(rests, default=poll)), urgent=own)
         return Requeue()
 
     def _stall(self, p: Pass, reason: str, now: float) -> float:
@@ -619,9 +654,9 @@ class Reconciler:
     # The clusters
 
     def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
-        """Work if no other pass is in that cluster; else come back in a second, or once it is free."""
+        """Work if no other pass is in that cluster; else come back in its turn, once it is free."""
         requeue = self._clusters.alone_in(name, key, work)
-        return Requeue(OCCUPIED_SECONDS, skipped=True) if requeue is None else requeue
+        return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
@@ -654,12 +689,8 @@ class Reconciler:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
         controller = self._self[2] if self._self else ""
         ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
-        orphans = {each.name: why for each in ours if (why := self._why_orphan(each))}
-        for profile in orphans.keys() - cluster.orphans:
-            fields = {"cluster": name, "profile": profile, "message": orphans[profile]}
-            log.warning(LOGGED_ORPHAN, fields)
-        # What can't be seen keeps its last verdict.
-        cluster.orphans = set(orphans) | cluster.orphans & view.hidden.keys()
+        for profile, why in cluster.new_orphans({each.name: self._why_orphan(each) for each in ours}).items():
+            log.warning(LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
 
     def _why_orphan(self, profile: Profile) -> str:
         """Say why a profile with our tags is no object's, "" if it is one's."""
@@ -671,14 +702,6 @@ class Reconciler:
             return f"its owner {owner} does not exist; delete it by hand if nobody needs it" if gone else ""
         who = Identity.parse(obj, Memory.parse(obj), self._settings.cluster)
         return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
-
-
-# One line an action or error; the fields are a mapping, so that a JSON line has each on its own.
-_WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
-LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
-LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
-LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
-LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
 
 
 def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
@@ -698,13 +721,3 @@ class Kube(Protocol):
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None: ...
-
-
-class Store(Protocol):
-    """The cache of objects; `put` takes the answer to a write of ours that was sent in that `epoch`."""
-
-    @property
-    def epoch(self) -> int: ...
-    def sending(self, obj: Object, status: Object) -> int: ...
-    def get(self, key: Key) -> Object | None: ...
-    def put(self, obj: Object, sent: int) -> object: ...

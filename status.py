@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import InFlight, View
+from clusters import MISSING_SECONDS, InFlight, View
 from kube import Key, Object
 from patterns import steady
 from plan import Case, failed_before, plan, unusually_long
@@ -24,6 +24,7 @@ from spec import (
     BOOKKEEPING,
     FINALIZER,
     OURS,
+    TIME_MAY_MEND,
     AddFinalizer,
     Change,
     CreateProfile,
@@ -263,6 +264,31 @@ def write_refused(what: str) -> Report:
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
 
 
+def told_before(listed: Sequence[Object], who: Identity) -> str:
+    """Return the reason that is told of this generation already, "" for none."""
+    ready = find_condition("Ready", listed)
+    return str(ready.get("reason", "")) if is_current(ready, who) else ""
+
+
+def waits_in_vain(listed: Sequence[Object]) -> bool:
+    """Say whether something speaks against the object, or spoke against it before its last edit."""
+    stalled = find_condition("Stalled", listed).get("status") == "True"
+    return stalled or find_condition("Ready", listed).get("reason") in TIME_MAY_MEND
+
+
+def wait_or_stall(report: Report, waited: timedelta, patience: timedelta, now: datetime) -> Report:
+    """Return what is said of what time may mend, once it was waited for so long.
+
+    What is not there is looked for less and less often.
+    """
+    if waited >= patience:
+        return replace(report, phase=Phase.STALLED, until=None)
+    if report.reason != "ClusterNotFound":
+        return report
+    least, most = (timedelta(seconds=each) for each in MISSING_SECONDS)
+    return replace(report, until=now + min(max(waited, least), most, patience - waited))
+
+
 def undone(what: str, stalls: bool = True) -> Report:
     """`stalls`: somebody else changes it back; otherwise it may only be slow to show."""
     cause = "a webhook or a policy changes what the operator writes; let it leave the operator's writes alone"
@@ -400,6 +426,14 @@ def after(case: Case, change: Change) -> View:
             rest = {key: value for key, value in profile.tags.items() if key not in keys}
             return case.view.showing(profile.name, replace(profile, tags=rest))
     return case.view
+
+
+# One line an action or error; the fields are a mapping, so that a JSON line has each on its own.
+_OBJECT = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
+LOGGED_ACTION = f'done action=%(reason)s {_OBJECT} message="%(message)s"'
+LOGGED_ERROR = f'failed {_OBJECT} reason=%(reason)s message="%(message)s"'
+LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
+LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
 
 
 # The tables

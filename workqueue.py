@@ -1,18 +1,32 @@
 """Keys that are due now or later, each handed to one worker at a time, and the backoff of those
 that fail.
 
-What it is not: what a key means, who works on it, and why it is due.
+The picture: a key is added to one of two lines, `urgent` or `routine`; once it is due it stands
+behind the others of its namespace, and the namespaces take turns. What it is not: what a key means,
+who works on it, and why it is due.
 """
 
 from __future__ import annotations
 
 import heapq
 import itertools
+import math
 import threading
+from collections import Counter, OrderedDict
 from collections.abc import Callable
+from typing import NamedTuple
 
 from kube import Key
 from metrics import Metrics
+
+URGENT_IN_A_ROW = 3  # before routine, if there is some, gets its look
+EDIT_SECONDS = 1.0  # between two looks that edits of an object ask for
+URGENT_EDIT_SECONDS = 10.0  # between two of them that are urgent
+# Of a namespace, for edits and for what is looked at anyway each; together 1 a second.
+CALLS_AT_ONCE, CALLS_PER_SECOND = 20.0, 0.5
+ASKED_LOOK_SECONDS = 10.0  # between two looks that an object asks for
+EVENTS_AT_ONCE, EVENT_SECONDS = 25.0, 300.0  # of an object, as client-go's spam filter has it
+PACED_LEAST = 1000  # so many are remembered before those of long ago are looked for
 
 
 class Backoff:
@@ -33,53 +47,152 @@ class Backoff:
         self._failures.pop(key, None)
 
 
+class Requeue(NamedTuple):
+    """When to look at a key again: after so many seconds (None: at the resync), by the queue's
+    backoff, or never (`gone`).
+
+    `skipped`: it was not looked at, so that its backoff stays as it is. `urgent` None: as this look was.
+    """
+
+    after: float | None = None
+    retry: bool = False
+    skipped: bool = False
+    gone: bool = False
+    urgent: bool | None = False
+
+    def within(self, seconds: float) -> Requeue:
+        return self._replace(after=seconds if self.after is None else min(self.after, seconds))
+
+
+class Line:
+    """Keys that wait: those due later by time; those due now by namespace, and the namespaces take turns."""
+
+    def __init__(self) -> None:
+        self.due: dict[Key, float] = {}
+        self._later: list[tuple[float, int, Key]] = []
+        self._ordinal = itertools.count()
+        self._now: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
+
+    def add(self, key: Key, due: float) -> bool:
+        """Say whether the key did not wait for this time or an earlier one already."""
+        if self.due.get(key, math.inf) <= due:
+            return False
+        self.due[key] = due
+        heapq.heappush(self._later, (due, next(self._ordinal), key))
+        return True
+
+    def put_first(self, key: Key, now: float) -> None:
+        """Have the key looked at before the others of its namespace."""
+        self.drop(key)
+        self.due[key] = now
+        keys = self._now.setdefault(key[0], OrderedDict())
+        keys[key] = None
+        keys.move_to_end(key, last=False)
+
+    def first(self, now: float, may: Callable[[str], bool]) -> Key | None:
+        """Return the first key that is due, of the first namespace that may have a look now."""
+        while self._later and self._later[0][0] <= now:
+            due, _, key = heapq.heappop(self._later)
+            if self.due.get(key) == due:
+                self._now.setdefault(key[0], OrderedDict()).setdefault(key, None)
+        namespace = next(filter(may, self._now), None)
+        return None if namespace is None else next(iter(self._now[namespace]))
+
+    def next_later(self) -> float:
+        return self._later[0][0] if self._later else math.inf
+
+    def take(self, key: Key) -> None:
+        """Drop the key that got its look, and let the other namespaces go before its own."""
+        if key[0] in self._now:
+            self._now.move_to_end(key[0])
+        self.drop(key)
+
+    def drop(self, key: Key) -> None:
+        self.due.pop(key, None)
+        keys = self._now.get(key[0], OrderedDict())
+        keys.pop(key, None)
+        if not keys:
+            self._now.pop(key[0], None)
+
+
+class InWork(NamedTuple):
+    """A key in a worker's hands: since when, and from which line it came."""
+
+    since: float
+    urgent: bool
+
+
 class WorkQueue:
     """Keys that are due now or later, each handed to one worker at a time; the invariants are
     client-go's workqueue's.
 
-    - A key waits at most once: adding it again only moves it earlier, never later.
-    - A key in work is not handed out; if it was added meanwhile, `done` puts it back: no change is lost.
-    - The earliest due comes first, whoever added it; of those due at once the one that was added first.
-    - One lock, one heap, no helper thread: a waiting `get` promotes what is due, so that tests step a clock and never
-      sleep.
+    - A key waits at most once in a line: adding it again only moves it earlier, never later.
+    - A key in work is not handed out; if it was added meanwhile, `done` puts it at the end: no change is lost.
+    - Urgent keys go before routine, which gets at least one look in four. In each line namespaces take turns, and of
+      one namespace the earliest due comes first.
+    - Neither one namespace nor routine ever has all of the `workers`.
+    - One lock, no helper thread: a waiting `get` promotes what is due, so that tests step a clock and never sleep.
     """
 
-    def __init__(self, monotonic: Callable[[], float], metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, monotonic: Callable[[], float], metrics: Metrics | None = None, workers: float = math.inf
+    ) -> None:
         self._monotonic, self._metrics = monotonic, metrics or Metrics()
         self._metrics["workqueue_depth"].set_function(self._depth)
+        self._most = max(1, workers - 1)
         self._changed = threading.Condition()
-        self._due: dict[Key, float] = {}
-        self._heap: list[tuple[float, int, Key]] = []
-        self._ordinal = itertools.count()
-        self._seldom: dict[Key, float] = {}  # when last due by `add_seldom`
-        self._in_work: dict[Key, float] = {}  # since when
+        self._urgent, self._routine = Line(), Line()
+        self._in_a_row = 0  # urgent ones handed out since the last of routine
+        self._in_work: dict[Key, InWork] = {}
+        self._again: dict[tuple[Key, bool], float] = {}  # when those in work are due again, in which line
+        self._paced: dict[tuple[Key, float], float] = {}  # when last due by `_pace`
+        self._forget_at = PACED_LEAST
         self._closed = False
 
-    def add(self, key: Key, after: float = 0.0) -> None:
-        """Have the key looked at in `after` seconds, or earlier if it waits already."""
-        due = self._monotonic() + after
+    def add(self, key: Key, after: float = 0.0, *, urgent: bool | None = False) -> None:
+        """Have the key looked at in `after` seconds, or earlier if it waits already.
+
+        `urgent` None: of one that is in work, as urgent as that look is.
+        """
         with self._changed:
-            if self._closed or self._due.get(key, float("inf")) <= due:
-                return
-            self._due[key] = due
-            self._metrics["workqueue_adds_total"].inc()
-            if key not in self._in_work:
-                self._push(due, key)
+            if urgent is None:
+                urgent = self._in_work[key].urgent
+            self._add(key, self._monotonic() + after, urgent)
+
+    def wake(self, key: Key) -> None:
+        """Have the key looked at: what it waited for has come."""
+        self.add(key, urgent=True)
+
+    def add_edit(self, key: Key) -> None:
+        """Have an edit looked at, at once if it is not one of many: whoever edits without end does
+        not buy the looks of others.
+        """
+        with self._changed:
+            due = self._pace(key, 0.0, EDIT_SECONDS)
+            urgent = self._paced.get((key, URGENT_EDIT_SECONDS), -math.inf) + URGENT_EDIT_SECONDS <= due
+            if urgent:
+                self._paced[key, URGENT_EDIT_SECONDS] = due
+            self._add(key, due, urgent)
 
     def add_seldom(self, key: Key, after: float, apart: float) -> None:
         """Add the key for `after` seconds later, or `apart` seconds after it last came by this."""
-        now = self._monotonic()
+        with self._changed:
+            self._add(key, self._pace(key, after, apart), urgent=False)
+
+    def readmit(self, key: Key) -> None:
+        """Put a key that waits until later before the others of its namespace, in the line in which it waits."""
         with self._changed:
             if self._closed:
                 return
-            self._seldom = {each: due for each, due in self._seldom.items() if due + apart > now}
-            last = self._seldom.get(key, now - apart)
-            due = last if last > now else max(now + after, last + apart)
-            self._seldom[key] = due
-            self.add(key, due - now)
+            if key in self._in_work:
+                self._add(key, self._monotonic(), self._in_work[key].urgent)
+            for line in (self._urgent, self._routine):
+                if key in line.due:
+                    line.put_first(key, self._monotonic())
+            self._changed.notify()
 
     def get(self, wait: float = 0.0) -> Key | None:
-        """Take the earliest key that is due, waiting up to `wait` seconds for one; None for none, and when closed."""
+        """Take a key that is due, waiting up to `wait` seconds for one; None for none, and when closed."""
         deadline = self._monotonic() + wait
         with self._changed:
             while not self._closed:
@@ -88,16 +201,19 @@ class WorkQueue:
                 now = self._monotonic()
                 if now >= deadline:
                     return None
-                next_due = self._heap[0][0] if self._heap else deadline
-                self._changed.wait(max(0.0, min(next_due, deadline) - now))
+                next_due = min(self._urgent.next_later(), self._routine.next_later(), deadline)
+                self._changed.wait(max(0.0, next_due - now))
             return None
 
     def done(self, key: Key) -> None:
-        """End the work on a key; one that was added meanwhile waits again."""
+        """End the work on a key; one that was added meanwhile waits again, behind those that wait already."""
         with self._changed:
-            self._metrics["workqueue_work_duration_seconds"].observe(self._monotonic() - self._in_work.pop(key))
-            if key in self._due:
-                self._push(self._due[key], key)
+            now = self._monotonic()
+            self._metrics["workqueue_work_duration_seconds"].observe(now - self._in_work.pop(key).since)
+            for urgent in (True, False):
+                if (due := self._again.pop((key, urgent), None)) is not None:
+                    self._line(urgent).add(key, max(due, now))
+            self._changed.notify_all()  # one more worker is free, and its namespace has one look less
 
     def close(self) -> None:
         """Hand out nothing, and take nothing in, until `open`."""
@@ -112,27 +228,118 @@ class WorkQueue:
     def next_due(self) -> float | None:
         """Return when the earliest key is due, None without any."""
         with self._changed:
-            return min((due for key, due in self._due.items() if key not in self._in_work), default=None)
+            return min((due for line in (self._urgent, self._routine) for due in line.due.values()), default=None)
 
     def _depth(self) -> int:
         now = self._monotonic()
         with self._changed:
-            return sum(due <= now for key, due in self._due.items() if key not in self._in_work)
+            lines = (self._urgent, self._routine)
+            return len({key for line in lines for key, due in line.due.items() if due <= now})
 
-    def _push(self, due: float, key: Key) -> None:
-        heapq.heappush(self._heap, (due, next(self._ordinal), key))
-        self._changed.notify()
+    def _line(self, urgent: bool) -> Line:
+        return self._urgent if urgent else self._routine
+
+    def _add(self, key: Key, due: float, urgent: bool) -> None:
+        if self._closed:
+            return
+        if key in self._in_work:
+            if self._again.get((key, urgent), math.inf) > due:
+                self._again[key, urgent] = due
+                self._metrics["workqueue_adds_total"].inc()
+        elif self._line(urgent).add(key, due):
+            self._metrics["workqueue_adds_total"].inc()
+            self._changed.notify()
+
+    def _pace(self, key: Key, after: float, apart: float) -> float:
+        """Return when the key is due that is to come `after` seconds from now, but not within `apart` of its last."""
+        now = self._monotonic()
+        if len(self._paced) > self._forget_at:
+            self._paced = {each: due for each, due in self._paced.items() if due + each[1] > now}
+            self._forget_at = PACED_LEAST + 2 * len(self._paced)
+        last = self._paced.get((key, apart), -math.inf)
+        due = last if last > now else max(now + after, last + apart)
+        self._paced[key, apart] = due
+        return due
 
     def _pop(self) -> Key | None:
+        """Take the next key, if any is due that its namespace and its line may have."""
         now = self._monotonic()
-        while self._heap and self._heap[0][0] <= now:
-            due, _, key = heapq.heappop(self._heap)
-            if self._due.get(key) == due and key not in self._in_work:
-                del self._due[key]
-                self._in_work[key] = now
-                self._metrics["workqueue_queue_duration_seconds"].observe(now - due)
-                return key
-        return None
+        namespaces = Counter(key[0] for key in self._in_work)
+        routine = sum(not each.urgent for each in self._in_work.values())
+
+        def may(namespace: str) -> bool:
+            return namespaces[namespace] < self._most
+
+        ready = {True: self._urgent.first(now, may)}
+        ready[False] = self._routine.first(now, may) if routine < self._most else None
+        urgent = bool(ready[True]) and not (ready[False] and self._in_a_row >= URGENT_IN_A_ROW)
+        key = ready[urgent]
+        if key is None:
+            return None
+        self._in_a_row = self._in_a_row + 1 if urgent else 0
+        due = min(line.due[key] for line in (self._urgent, self._routine) if key in line.due)
+        self._line(urgent).take(key)
+        self._line(not urgent).drop(key)
+        self._in_work[key] = InWork(now, urgent)
+        self._metrics["workqueue_queue_duration_seconds"].observe(now - due)
+        return key
+
+
+class Allowance:
+    """How much each of many may have: `burst` at once, and so much a second; what one takes beyond that it owes."""
+
+    def __init__(self, burst: float, per_second: float, most_owed: float = 0.0) -> None:
+        self._burst, self._per_second, self._most_owed = burst, per_second, most_owed
+        self._lock = threading.Lock()
+        self._known: dict[object, tuple[float, float]] = {}  # what each had left, and when
+        self._forget_at = PACED_LEAST
+
+    def left(self, who: object, now: float) -> float:
+        left, at = self._known.get(who, (self._burst, now))
+        return min(self._burst, left + (now - at) * self._per_second)
+
+    def until(self, who: object, least: float, now: float) -> float:
+        """Return in how many seconds so much is left."""
+        return max(0.0, (least - self.left(who, now)) / self._per_second)
+
+    def spend(self, who: object, amount: float, now: float) -> None:
+        with self._lock:
+            self._known[who] = max(self.left(who, now) - amount, -self._most_owed), now
+            if len(self._known) > self._forget_at:
+                self._known = {each: it for each, it in self._known.items() if self.left(each, now) < self._burst}
+                self._forget_at = PACED_LEAST + 2 * len(self._known)
+
+
+class Thrift:
+    """What looks may cost that change nothing: AWS's calls of a namespace, looks that an object asks for, events.
+
+    Since whoever may edit an object can ask for them without end, and all share one AWS account.
+    """
+
+    def __init__(self) -> None:
+        self.asked = Since()
+        # A namespace owes no more than the longest rest of what is stalled.
+        self.calls = Allowance(CALLS_AT_ONCE, CALLS_PER_SECOND, 600 * CALLS_PER_SECOND)
+        self._looks = Allowance(1.0, 1 / ASKED_LOOK_SECONDS)
+        self._events = Allowance(EVENTS_AT_ONCE, 1 / EVENT_SECONDS)
+
+    def owes(self, payer: object, now: float) -> float:
+        """Return the seconds until its next look that may change nothing, 0 for now."""
+        return self.calls.until(payer, 0.0, now)
+
+    def look(self, key: Key, payer: object, now: float) -> float:
+        """Return the seconds until the object may have the look that it asks for; 0: it has it now."""
+        wait = max(self._looks.until(key, 1.0, now), self.owes(payer, now))
+        if not wait:
+            self._looks.spend(key, 1.0, now)
+        return wait
+
+    def posts(self, key: Key, now: float) -> bool:
+        """Say whether an event of the object is posted."""
+        if self._events.left(key, now) < 1:
+            return False
+        self._events.spend(key, 1.0, now)
+        return True
 
 
 class Since:

@@ -152,9 +152,9 @@ class Bench:
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
         edge = Aws(tripped, self.world.region, self.clock.monotonic, self._ready)
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, self.settings, self.queue.add, self.now, self.clock.monotonic,
+            self.store, self.kube, edge, self.settings, self.queue.wake, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
-            lambda reason: self.metrics["fargate_events_total"].labels(reason).inc(),
+            lambda reason: self.metrics["fargate_events_total"].labels(reason).inc(), self.queue.readmit,
         )  # fmt: skip
         self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))

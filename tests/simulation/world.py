@@ -33,7 +33,7 @@ from informer import Informer, Store, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics
-from reconcile import Reconciler, Requeue
+from reconcile import Reconciler
 from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
@@ -41,7 +41,7 @@ from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
 from tests.simulation import oracle
 from tests.simulation.checker import ADOPTION_IN, ANOTHERS_FINALIZER, CONTROLLER, LIMITS, PLURAL, Checker, Violation
-from workqueue import Backoff, WorkQueue
+from workqueue import Backoff, Requeue, WorkQueue
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -140,8 +140,8 @@ class Process:
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS
         )  # fmt: skip
         reconciler = Reconciler(
-            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, self.wall_clock,
-            clock.monotonic,
+            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,
+            clock.monotonic, readmit=self.queue.readmit,
         )  # fmt: skip
         self._reconcile, self.tally = reconciler.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None)

@@ -11,6 +11,7 @@ from clusters import (
     BLIND_TURN_SECONDS,
     HIDDEN_SECONDS,
     HOLD_SECONDS,
+    MOST_MISSING,
     PLACE_SECONDS,
     POLL_MOST_SECONDS,
     Cluster,
@@ -337,7 +338,8 @@ def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
         Cluster(line={WEB: 0.0}),
         Cluster(name_wanted={WEB: "web"}),
         Cluster(orphans={"web"}),
-        Cluster(outside={WEB: None}),
+        Cluster(outside={"default": {WEB: None}}),
+        Cluster(occupied=True),
         Cluster(reading=Reading(0.0, {"web": Busy("ClusterBusy", "at it")})),
     ],
 )
@@ -350,17 +352,127 @@ def test_a_cluster_that_is_not_there_is_forgotten(known: Cluster) -> None:
     assert known.forgettable
 
 
-def test_who_finds_a_cluster_occupied_is_woken_in_the_order_in_which_it_came() -> None:
-    woken: list[Key] = []
-    clusters = Clusters(woken.append)
-    keys = [("default", name) for name in ("z2", "z6", "a", "z2")]
+# Who is in, and who waits outside
 
-    def work(cluster: Cluster) -> None:
-        cluster.view = view(profile())
-        for key in keys:
-            assert clusters.alone_in("demo", key, lambda _: "in") is None
 
-    clusters.alone_in("demo", ("default", "z1"), work)
-    for _ in range(4):
-        clusters.alone_in("demo", woken[-1], lambda _: None)
-    assert woken == keys[:3]
+class Door:
+    """Clusters, and the keys that were let in, in order."""
+
+    def __init__(self) -> None:
+        self.let_in: list[Key] = []
+        self.clusters = Clusters(self.let_in.append)
+
+    def come(self, key: Key, name: str = "demo", *outside: Key) -> bool:
+        """Say whether the key gets in; while it is in, those come that are `outside`."""
+
+        def work(cluster: Cluster) -> bool:
+            cluster.view = view(profile())
+            for each in outside:
+                assert not self.come(each, name)
+            return True
+
+        return self.clusters.alone_in(name, key, work) or False
+
+
+def keys_of(namespace: str, *names: str) -> list[Key]:
+    return [(namespace, name) for name in names]
+
+
+def test_who_finds_a_cluster_occupied_is_let_in_in_the_order_in_which_it_came() -> None:
+    door, keys = Door(), keys_of("default", "z2", "z6", "a", "z2")
+    assert door.come(("default", "z1"), "demo", *keys)
+    for number in range(3):
+        assert door.come(door.let_in[number])
+    assert door.let_in == keys[:3]
+
+
+def test_of_those_outside_the_namespaces_take_turns() -> None:
+    door = Door()
+    many, one = keys_of("many", "a", "b", "c"), ("one", "x")
+    door.come(("many", "in"), "demo", *many, one)
+    for number in range(4):
+        door.come(door.let_in[number])
+    assert door.let_in == [many[0], one, many[1], many[2]]
+
+
+def test_who_was_let_in_goes_before_who_comes_new() -> None:
+    door, waits, new = Door(), ("one", "waits"), ("many", "new")
+    door.come(("many", "in"), "demo", waits)
+    assert not door.come(new), "the cluster is kept"
+    assert door.come(waits)
+    assert door.let_in == [waits, new]
+
+
+def test_one_that_has_gone_or_names_another_cluster_keeps_none_for_itself() -> None:
+    door, gone, moved, last = Door(), ("one", "gone"), ("one", "moved"), ("one", "last")
+    door.come(("many", "in"), "demo", gone, moved, last)
+    door.clusters.leave(gone)
+    assert door.let_in == [gone, moved]
+    assert door.come(moved, "other")
+    assert door.let_in == [gone, moved, last]
+    assert door.come(last)
+    assert door.come(("many", "in"))
+
+
+def test_clusters_that_are_not_there_are_remembered_but_not_without_end() -> None:
+    clusters = Clusters(lambda _key: None)
+
+    def look(cluster: Cluster) -> bool:
+        seen = cluster.view is not None
+        cluster.view = View(False, {}, 0.0)
+        return seen
+
+    for number in range(MOST_MISSING):
+        assert not clusters.alone_in(f"missing-{number}", WEB, look)
+    assert clusters.alone_in("missing-0", WEB, look)
+    assert not clusters.alone_in("one-more", WEB, look)
+    assert not clusters.alone_in("missing-0", WEB, look), "all of these are forgotten at once"
+
+
+# Whose turn it is
+
+
+def test_in_the_line_for_a_turn_namespaces_take_turns_and_of_one_who_came_first_is_first() -> None:
+    many, one, cluster = keys_of("many", "a", "b"), ("one", "x"), Cluster()
+    cluster.line = dict.fromkeys([*many, one], 0.0)
+    order = []
+    for now in (1.0, 2.0, 3.0):
+        first = cluster.first(now)
+        assert first
+        order.append(first)
+        cluster.leave(first)
+        cluster.took_turn(first, now)
+    assert order == [many[0], one, many[1]]
+
+
+def test_who_comes_again_and_again_does_not_go_before_one_that_waits() -> None:
+    cluster = Cluster()
+    cluster.line[("other", "waits")] = 0.0
+    cluster.took_turn(("other", "before"), 0.5)
+    cluster.took_turn(("greedy", "before"), 1.0)
+    cluster.line[("greedy", "again")] = 2.0
+    assert cluster.first(3.0) == ("other", "waits")
+
+
+# A cluster that is not there
+
+
+def test_that_a_cluster_is_missing_is_believed_for_a_moment_and_by_who_was_told_for_as_long_again() -> None:
+    cluster = Cluster()
+    cluster.saw(View(False, {}, 100.0), [], 100.0)
+    assert not cluster.is_old(109.9, 480.0)
+    assert cluster.is_old(110.0, 480.0)
+    assert not cluster.is_old(114.9, 480.0, told_missing=True)
+    assert cluster.is_old(115.0, 480.0, told_missing=True)
+    cluster.saw(View(False, {}, 160.0), [], 160.0)
+    assert not cluster.is_old(219.9, 480.0, told_missing=True)
+    assert cluster.is_old(220.0, 480.0, told_missing=True)
+    cluster.saw(View(False, {}, 5000.0), [], 5000.0)
+    assert cluster.is_old(5300.0, 480.0, told_missing=True)
+
+
+def test_a_cluster_that_has_come_is_an_ordinary_one() -> None:
+    cluster = Cluster()
+    cluster.saw(View(False, {}, 100.0), [], 100.0)
+    cluster.saw(view(profile()), [], 100.0)
+    assert cluster.missing_since is None

@@ -17,14 +17,15 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
-from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OCCUPIED_SECONDS, VIEW_LIFE, Reconciler, Requeue
+from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
 from spec import Settings, timestamp
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
+from workqueue import Requeue
 
 SOON = 20.0  # seconds for other threads, which on a busy machine may be a long time
-AT_ONCE = Requeue(0.0)
+AT_ONCE = Requeue(0.0, urgent=None)
 PATIENCE = 30  # passes: more than any object needs to come to rest
 
 
@@ -149,7 +150,7 @@ def test_who_finds_its_cluster_occupied_comes_back_when_it_is_free(b: Bench) -> 
 
     b.manners.on_call = meanwhile
     b.reconciler.reconcile(("default", "one"))
-    assert inside == [Requeue(OCCUPIED_SECONDS, skipped=True)]
+    assert inside == [Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None)]
     assert b.manners.count("ListFargateProfiles") == 1
     assert b.queue.next_due() == b.clock.monotonic()
 
@@ -167,7 +168,7 @@ def test_of_two_threads_in_one_cluster_one_waits_outside_and_is_woken_when_the_o
     worker.start()
     assert inside.wait(SOON)
     calls = len(desk.calls)
-    assert desk.look(db) == Requeue(OCCUPIED_SECONDS, skipped=True)
+    assert desk.look(db) == Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None)
     assert (len(desk.calls), desk.woken) == (calls, []), "it asked nobody and woke nobody"
     leave.set()
     worker.join(SOON)
@@ -285,10 +286,10 @@ def test_an_object_that_is_not_there_is_done_with(desk: Desk) -> None:
 
 def test_what_is_in_flight_comes_back_at_the_poll_and_then_after_a_tenth_of_its_time(desk: Desk) -> None:
     web = desk.apply()
-    assert desk.rest(web) == Requeue(5.0)
+    assert desk.rest(web) == Requeue(5.0, urgent=True)
     desk.world.manners.creating_seconds = 1000
     desk.clock.elapsed += 3
-    assert desk.look(web) == Requeue(2.0), "the look before counts"
+    assert desk.look(web) == Requeue(2.0, urgent=True), "the look before counts"
 
 
 def test_who_waits_for_its_turn_comes_back_with_what_is_in_flight(desk: Desk) -> None:
