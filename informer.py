@@ -246,8 +246,10 @@ class Informer:
             self._say_set_back(version)
         moved = self._store.replace(objects, version, self._namespace)
         there = [key for key in map(key_of, self._store.objects()) if key in moved]
-        for key in (*there, *sorted(moved.difference(there))):
+        for key in there:
             self._queue.add_edit(key)
+        for key in sorted(moved.difference(there)):
+            self._queue.wake(key)
         self._version, self._newest, self._told = version, int(version), 0
         self.synced = True
         self._heard()

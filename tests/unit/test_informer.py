@@ -20,7 +20,7 @@ from kube import Key
 from tests.fakes.apiserver import ApiServer, Expired, Obj
 from tests.harness import Clock
 from tests.unit.test_controller import Stop, backoff
-from workqueue import WorkQueue
+from workqueue import EDIT_SECONDS, WorkQueue
 
 WEB, DB = ("default", "web"), ("default", "db")
 
@@ -291,6 +291,8 @@ class Worlds:
         )
 
     def queued(self) -> set[Key]:
+        """Return what is to be looked at; of one object's edits a second look comes a second later."""
+        self.clock.elapsed += EDIT_SECONDS
         keys = set()
         for key in islice(iter(self.queue.get, None), 1000):
             keys.add(key)
