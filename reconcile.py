@@ -232,7 +232,7 @@ class Reconciler:
             p.useful = True
             return Requeue(0.0, urgent=None)
         report = self._or_stall(p, report)
-        p.useful |= report.phase is not Phase.STALLED and not (p.edited or p.look_is_requested)
+        p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
         p.useful &= report.reason not in TIME_MAY_MEND
         self._report(p, report)
         return self._look_again(p, report)

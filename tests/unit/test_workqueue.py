@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from kube import Key
 from tests.harness import Clock
-from workqueue import Backoff, WorkQueue
+from workqueue import Allowance, Backoff, WorkQueue
 
 A, B, C = ("default", "a"), ("default", "b"), ("other", "a")
 
@@ -273,6 +273,140 @@ def test_next_due_is_the_earliest_that_waits_and_knows_nothing_of_what_is_in_wor
     queue.get()
     queue.add(B)
     assert queue.next_due() == clock.monotonic() + 2
+
+
+# Who goes first
+
+
+def test_what_is_urgent_goes_first_and_routine_has_every_fourth_look(queue: WorkQueue) -> None:
+    routine = [("default", f"routine-{number}") for number in range(3)]
+    urgent = [("default", f"urgent-{number}") for number in range(7)]
+    for key in (*routine, *urgent):
+        queue.add(key, urgent=key in urgent)
+    expected = [*urgent[:3], routine[0], *urgent[3:6], routine[1], urgent[6], routine[2]]
+    assert drain(queue) == expected
+
+
+def test_a_key_of_both_kinds_is_looked_at_once_and_as_the_urgent_one(queue: WorkQueue) -> None:
+    queue.add(B)
+    queue.add(A)
+    queue.wake(A)
+    assert drain(queue) == [A, B]
+
+
+def test_namespaces_take_turns_however_many_keys_one_of_them_has(queue: WorkQueue) -> None:
+    many = [("many", str(number)) for number in range(4)]
+    for key in (*many, A, B):
+        queue.add(key)
+    assert drain(queue) == [many[0], A, many[1], B, many[2], many[3]]
+
+
+def test_a_key_that_is_added_again_and_again_while_in_work_waits_behind_the_others(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    queue.add(A)
+    queue.get()
+    clock.elapsed = 1
+    queue.add(A)
+    clock.elapsed = 2
+    queue.add(B)
+    clock.elapsed = 3
+    queue.done(A)
+    assert drain(queue) == [B, A]
+
+
+def test_neither_one_namespace_nor_routine_has_all_of_the_workers(clock: Clock) -> None:
+    queue = WorkQueue(clock.monotonic, workers=3)
+    for name in ("a", "b", "c"):
+        queue.wake(("many", name))
+    queue.add(("many", "routine"))
+    assert [queue.get(), queue.get(), queue.get()] == [("many", "a"), ("many", "b"), None]
+    queue.wake(C)
+    assert queue.get() == C
+    for key in (("many", "a"), ("many", "b"), C):
+        queue.done(key)
+    queue.close()
+    queue = WorkQueue(clock.monotonic, workers=3)
+    for namespace in ("one", "two", "three"):
+        queue.add((namespace, "settled"))
+    assert [queue.get(), queue.get(), queue.get()] == [("one", "settled"), ("two", "settled"), None]
+    queue.wake(A)
+    assert queue.get() == A
+
+
+def test_an_only_worker_may_do_everything(clock: Clock) -> None:
+    queue = WorkQueue(clock.monotonic, workers=1)
+    queue.add(A)
+    queue.wake(B)
+    assert drain(queue) == [B, A]
+
+
+def test_edits_of_one_key_come_once_a_second_and_are_urgent_once_in_ten(queue: WorkQueue, clock: Clock) -> None:
+    came: list[float] = []
+    went_first: list[float] = []  # before one of routine that is due for longer
+    for tick in range(120):
+        clock.elapsed = tick / 4
+        taken = drain(queue)
+        came += [clock.elapsed] * taken.count(A)
+        went_first += [clock.elapsed] * (taken == [A, B])
+        queue.add_edit(A)
+        queue.add(B, 0.2)
+    assert came == [0.25, *(float(second) for second in range(1, 30))]
+    assert went_first == [0.25, 10.0, 20.0]
+
+
+def test_one_that_is_let_in_goes_before_the_others_of_its_namespace_in_its_own_line(
+    queue: WorkQueue, clock: Clock
+) -> None:
+    queue.wake(C)
+    queue.add(A)
+    queue.add(B, 30)
+    queue.readmit(B)
+    assert drain(queue) == [C, B, A]
+    assert queue.next_due() is None
+    queue.readmit(B)
+    assert queue.next_due() is None, "it does not wait"
+    clock.elapsed = 60
+    assert drain(queue) == []
+
+
+def test_one_that_is_let_in_while_it_is_yet_in_work_is_looked_at_again(queue: WorkQueue) -> None:
+    queue.wake(A)
+    assert queue.get() == A
+    queue.readmit(A)
+    queue.add(A, 30, urgent=None)
+    queue.done(A)
+    assert drain(queue) == [A]
+
+
+def test_keys_that_were_edited_long_ago_are_forgotten(queue: WorkQueue, clock: Clock) -> None:
+    for number in range(5000):
+        clock.elapsed = float(number)
+        queue.add_edit(("default", str(number)))
+        drain(queue)
+    assert len(queue._paced) < 3000
+
+
+# Allowance
+
+
+def test_an_allowance_is_had_at_once_then_by_the_second_and_what_is_owed_has_its_bound() -> None:
+    allowance = Allowance(10.0, 0.5, 100.0)
+    allowance.spend("a", 10, 0.0)
+    assert allowance.left("a", 0.0) == 0
+    assert allowance.until("a", 1.0, 0.0) == 2.0
+    assert allowance.left("a", 4.0) == 2
+    allowance.spend("a", 1000, 4.0)
+    assert allowance.until("a", 0.0, 4.0) == 200.0
+    assert allowance.left("b", 4.0) == 10
+    assert allowance.left("a", 1e6) == 10
+
+
+def test_whoever_has_all_of_it_again_is_forgotten() -> None:
+    allowance = Allowance(1.0, 1.0)
+    for number in range(10_000):
+        allowance.spend(number, 1.0, float(number))
+    assert len(allowance._known) < 2100
 
 
 # WorkQueue against a model that is obviously right
