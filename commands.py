@@ -28,7 +28,7 @@ import yaml
 
 import aws
 import kube
-from clusters import Reading, View
+from clusters import Home, Reading, View
 from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
@@ -42,7 +42,6 @@ from spec import (
     CreateProfile,
     DeleteProfile,
     Finding,
-    Home,
     Identity,
     InvalidSpec,
     Memory,

@@ -17,19 +17,16 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aws import AwsError, Facts, Profile, ProfileSpec, Refused
-from clusters import POLL_MOST_SECONDS, View
+from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, warnings
 from kube import Object
 from patterns import steady
 from spec import (
     CONTROLLER_KEY,
-    OBJECTIONS,
     OWNER_KEY,
-    TIME_MAY_MEND,
     Action,
     AddFinalizer,
     CreateProfile,
     DeleteProfile,
-    Home,
     Identity,
     InvalidSpec,
     Memory,
@@ -43,23 +40,21 @@ from spec import (
     TagProfile,
     UntagProfile,
     UpdatePolicy,
+    backoff,
     controlled_by,
     differs,
     fingerprint,
     refuse,
+    same_cluster,
     same_tag,
+    tagged,
     timestamp,
     told_issues,
-    warnings,
+    unusually_long,
 )
 
 T = TypeVar("T")
 
-# The world outside may have been mended: what is stalled is looked at again, less and less often,
-# and a profile in a failed state is tried again as seldom.
-STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
-LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
-LONG_DELETING = timedelta(minutes=45)
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
 
 
@@ -283,7 +278,15 @@ class Case:
         """What AWS would have against the profile that is to be made, as far as the facts are known."""
         if not (self.spec and self.facts):
             return []
-        return [each for check in OBJECTIONS for each in check(self.home, self.view.found, self.spec, self.facts)]
+        pairs = (check(self.home, self.view.found, self.spec, self.facts) for check in OBJECTIONS)
+        return [Objection(*each) for several in pairs for each in several]
+
+    @property
+    def warnings(self) -> tuple[Objection, ...]:
+        """What is unusual about the profile that is to be made, but may be meant."""
+        authority = self.settings.authority_of(self.home.cluster)
+        pairs = warnings(self.home, authority, self.spec, self.facts) if self.spec else ()
+        return tuple(Objection(*each) for each in pairs)
 
 
 def case_of(
@@ -298,17 +301,6 @@ def case_of(
     return Case(
         who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
     )  # fmt: skip
-
-
-def tagged(profile: Profile) -> bool:
-    """Say whether the profile carries a tag of an owner, whoever that is."""
-    return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
-
-
-def backoff(failures: int) -> timedelta:
-    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
-    least, most = FAILED_SECONDS
-    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
@@ -379,11 +371,6 @@ def by_other_id(c: Case, profile: Profile) -> str:
     return f"tagged for this object by controller id {there}, and this controller's is {here}"
 
 
-def same_cluster(profile: Profile) -> str:
-    there = profile.tags[CONTROLLER_KEY]
-    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
-
-
 def wrong_controller(c: Case, profile: Profile) -> Report:
     what = f"The deletion waits, because profile {profile.name} is {by_other_id(c, profile)}"
     mend = f"{same_cluster(profile)}; set spec.deletionPolicy: Retain to let the object go and the profile stay"
@@ -407,15 +394,6 @@ def flight(c: Case, profile: Profile) -> Report:
         return Report(Phase.RECONCILING, reason, f"{swap(c, c.serving, profile)} {message}")
     again = " Then it is made again." if profile.status == "DELETING" else edit_to_be_refused(c, profile)
     return Report(Phase.RECONCILING, reason, f"{message}{again}{failed_before(c)}")
-
-
-def unusually_long(status: str, lasts: timedelta) -> str:
-    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
-    if status == "CREATING" and lasts > LONG_CREATING:
-        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if status == "DELETING" and lasts > LONG_DELETING:
-        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return ""
 
 
 def failed_before(c: Case) -> str:
@@ -682,7 +660,7 @@ _ROWS = (
     Row("owned, not as wanted, Recreate", lambda c: not_as_wanted(c, "Recreate"),
         lambda _, old: DeleteProfile(old, "to be made anew as the spec says (updatePolicy: Recreate)")),
     Row("to be made", lambda c: c.spec,
-        lambda c, spec: CreateProfile(c.target, spec, tuple(warnings(c.home, c.settings, spec, c.facts)))),
+        lambda c, spec: CreateProfile(c.target, spec, c.warnings)),
 )  # fmt: skip
 PLAN: tuple[Row[Any], ...] = _ROWS  # whose rows have been checked one by one, each with its own type
 

@@ -19,20 +19,19 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
-from clusters import Cluster, Clusters, Reading, Tally, View, describe
+from clusters import TIME_MAY_MEND, Cluster, Clusters, Home, Reading, Tally, View, describe, elsewhere, no_such
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from patterns import readable
-from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
+from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
     OWNER_KEY,
-    TIME_MAY_MEND,
+    STALLED_SECONDS,
     AddFinalizer,
     Change,
     CreateProfile,
     DeleteProfile,
-    Home,
     Identity,
     Memory,
     NeedFacts,
@@ -43,10 +42,8 @@ from spec import (
     TagProfile,
     UntagProfile,
     controlled_by,
-    elsewhere,
     is_guarded,
     mapping,
-    no_such,
     owner_of,
 )
 from status import (
@@ -641,7 +638,8 @@ class Reconciler:
     def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
-            text = elsewhere(home, self._settings, self._aws.cluster(home.cluster))
+            authority = self._settings.authority_of(home.cluster)
+            text = elsewhere(home, authority, self._aws.cluster(home.cluster))
             self.elsewhere = bool(text)
             if text:
                 log.warning(LOGGED_SURVEY, {"cluster": home.cluster, "reason": "ClusterElsewhere", "message": text})

@@ -1,10 +1,10 @@
-"""What a FargateProfile object says, and what is held against it before a profile is made.
+"""What a FargateProfile object says, what those who run the controller let it ask for, and what
+may be done about it.
 
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
-(what earlier passes wrote into status). At the end of the file what may speak against a valid spec
-where it is to be carried out: `Limits`, set by those who run the controller, and preflight, by what
-AWS says.
+(what earlier passes wrote into status). Then `Limits` and `Settings`, which may speak against a
+valid spec, and at the end of the file the actions that the plan chooses from.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -15,7 +15,6 @@ import hashlib
 import json
 import re
 import textwrap
-from base64 import b64decode
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -26,18 +25,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from aws import (
-    FARGATE_POLICY,
-    FARGATE_PRINCIPAL,
-    ClusterFact,
-    Facts,
-    Profile,
-    ProfileSpec,
-    SubnetFact,
-    selector,
-)
+from aws import Profile, ProfileSpec, selector
 from kube import Key, Object
-from patterns import lets_assume, steady
+from patterns import steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -374,6 +364,16 @@ def controlled_by(profile: Profile, controller: str) -> bool:
     return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
+def tagged(profile: Profile) -> bool:
+    """Say whether the profile carries a tag of an owner, whoever that is."""
+    return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
+
+
+def same_cluster(profile: Profile) -> str:
+    there = profile.tags[CONTROLLER_KEY]
+    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
+
+
 def is_guarded(finalizers: Iterable[str]) -> bool:
     """Say whether one of these is ours."""
     return not OUR_FINALIZERS.isdisjoint(finalizers)
@@ -386,21 +386,6 @@ def owner_of(profile: Profile) -> Key | None:
 
 
 # What is held against a valid spec where it is to be carried out.
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
-
-    partition: str
-    region: str
-    account: str
-    cluster: str
-    controller: str
-
-    @property
-    def cluster_arn(self) -> str:
-        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
 
 
 class Objection(NamedTuple):
@@ -472,6 +457,10 @@ class Settings:
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
 
+    def authority_of(self, cluster: str) -> str:
+        """Return the certificates by which that cluster should be known, "" where nothing says so."""
+        return self.authority if cluster == self.cluster else ""
+
     def wrong_account(self, cluster: str, account: str) -> str:
         """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
         if cluster != self.cluster or self.account in {"", account}:
@@ -482,108 +471,28 @@ class Settings:
         return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
 
 
-# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
-# and no objection.
+# For how long.
+
+# The world outside may have been mended: what is stalled is looked at again, less and less often,
+# and a profile in a failed state is tried again as seldom.
+STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
 
 
-def no_such(home: Home) -> str:
-    where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
-    return f"{where}: {mend} with another spec.clusterName."
+def backoff(failures: int) -> timedelta:
+    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
+    least, most = FAILED_SECONDS
+    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
-def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    if not found or (facts.cluster and not facts.cluster.found):
-        yield Objection("ClusterNotFound", no_such(home))
-    elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
-        yield Objection("ClusterNotActive", text)
-
-
-def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    vpc = facts.cluster.vpc if facts.cluster else ""
-    for name, subnet in facts.subnets.items():
-        where = f"spec.subnets: {name}"
-        if subnet and not subnet.found:
-            text = f"{where} does not exist in {home.region}: correct or remove it."
-            yield Objection("SubnetNotFound", text)
-        elif subnet:
-            yield from wrong_subnet(home, where, subnet, vpc)
-
-
-def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterator[Objection]:
-    if vpc and subnet.vpc != vpc:
-        text = f"{where} is in {subnet.vpc}, the cluster in {vpc}: take a subnet of the cluster's VPC."
-        yield Objection("SubnetOfOtherVpc", text)
-    if subnet.public:
-        mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
-        yield Objection("SubnetPublic", f"{where} routes to an internet gateway: {mend}.")
-    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer
-    # names.
-    if subnet.outpost or subnet.zone[:-1] != home.region:
-        place = subnet.outpost or f"zone {subnet.zone}"
-        mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
-        yield Objection("SubnetUnsupportedZone", f"{where} is in {place}: {mend}.")
-
-
-def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
-    if not role:
-        return
-    if not role.found or role.arn != spec.role:
-        there = f" (the role of that name is {role.arn})" if role.found else ""
-        ours = spec.role.split(":")[4] == home.account
-        way = "make the role or" if ours else "EKS takes roles of its own account only;"
-        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
-        yield Objection("RoleNotFound", text)
-        return
-    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
-        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
-        yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
-    if role.policies is not None and not role.policies:
-        yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
-
-
-OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
-# For how long these are waited for; an upgrade of a cluster may take that.
-TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
-
-
-def warnings(home: Home, settings: Settings, spec: ProfileSpec, facts: Facts | None) -> Iterator[Objection]:
-    """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
-    if text := elsewhere(home, settings, facts.cluster if facts else None):
-        yield Objection("ClusterElsewhere", text)
-    policies = facts.role.policies if facts and facts.role else None
-    if policies and FARGATE_POLICY not in policies:
-        mend = "pods start only if its other policies let them pull images"
-        yield Objection("RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}.")
-
-
-def elsewhere(home: Home, settings: Settings, cluster: ClusterFact | None) -> str:
-    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
-
-    "" where the two have a certificate in common, and where nothing is known of one of them.
-    """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(settings.authority) if home.cluster == settings.cluster else frozenset()
-    if not theirs or not ours or theirs & ours:
-        return ""
-    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
-    why = "EKS names another certificate authority for it than the API server has"
-    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
-    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
-    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
-
-
-CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
-
-
-def certificates(bundle: str) -> frozenset[bytes]:
-    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
-    try:
-        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
-    except ValueError:
-        return frozenset()
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
 
 
 # What may be done, or said.

@@ -19,7 +19,7 @@ from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import InFlight, View
 from kube import Key, Object
 from patterns import steady
-from plan import Case, failed_before, plan, unusually_long
+from plan import Case, failed_before, plan
 from spec import (
     BOOKKEEPING,
     FINALIZER,
@@ -39,6 +39,7 @@ from spec import (
     mapping,
     refuse,
     timestamp,
+    unusually_long,
 )
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it

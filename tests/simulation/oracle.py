@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from spec import CONTROLLER_KEY, OWNER_KEY, TIME_MAY_MEND
+from clusters import TIME_MAY_MEND
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import crd_schema
 from tests.fakes.eks_rules import ROLES
 from tests.simulation.checker import (

@@ -20,8 +20,7 @@ from controller import Census, Health
 from informer import Store
 from kube import Command
 from metrics import Metrics
-from plan import LONG_DELETING
-from spec import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, LONG_DELETING, OWNER_KEY
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
-from clusters import View
-from plan import PLAN, Case, backoff, must_see, plan
+from clusters import Home, View
+from plan import PLAN, Case, must_see, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
@@ -22,7 +22,6 @@ from spec import (
     CreateProfile,
     DeleteProfile,
     Finding,
-    Home,
     Identity,
     InvalidSpec,
     Limits,
@@ -35,6 +34,7 @@ from spec import (
     Settings,
     TagProfile,
     UntagProfile,
+    backoff,
 )
 from status import remember
 
