@@ -45,6 +45,7 @@ class Config:
     lease_namespace: str
     lease_name: str
     allow_adoption_in: frozenset[str]
+    take_over_from_kopf_in: frozenset[str]
     namespace: frozenset[str]
     selector: str
     allowed_roles: frozenset[str]
@@ -286,6 +287,8 @@ FLAGS = (
     Flag("lease-name", "LEASE_NAME", object_name, "fargate-operator", "of the Lease, the same for all replicas"),
     Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", namespaces, "",
          "namespaces, separated by commas, whose objects may take over profiles without an owner; * for all"),
+    Flag("take-over-from-kopf-in", "TAKE_OVER_FROM_KOPF_IN", namespaces, "",
+         "namespaces, by commas, whose objects may take over what the kopf operator made for them; * for all"),
     Flag("namespace", "WATCH_NAMESPACE", namespaces, "", "whose objects to serve, may be given again; else, or *, all"),
     Flag("selector", "WATCH_SELECTOR", selector, "", "labels of the objects to serve, as kubectl takes them; else all"),
     Flag("allowed-roles", "ALLOWED_ROLES", roles, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
@@ -507,8 +510,9 @@ def no_credentials() -> str:
 def settings(config: Config) -> Settings:
     return Settings(
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
-        adoption_in=config.allow_adoption_in, limits=limits(config, config.cluster_name), account=config.account,
-        aws_profile=config.aws_profile, authority=config.authority,
+        adoption_in=config.allow_adoption_in, kopf_in=config.take_over_from_kopf_in,
+        limits=limits(config, config.cluster_name), account=config.account, aws_profile=config.aws_profile,
+        authority=config.authority,
     )  # fmt: skip
 
 

@@ -16,10 +16,9 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import AwsError, Facts, Profile, ProfileSpec, Refused
+from aws import AwsError, Facts, Profile, ProfileSpec
 from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, warnings
 from kube import Object
-from patterns import steady
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
@@ -42,15 +41,17 @@ from spec import (
     UpdatePolicy,
     backoff,
     controlled_by,
+    deletion_suspended,
     differs,
     fingerprint,
+    lost_answer,
     refuse,
+    resting,
     same_cluster,
     same_tag,
     tagged,
-    timestamp,
-    told_issues,
     unusually_long,
+    wait_to_see,
 )
 
 T = TypeVar("T")
@@ -173,12 +174,17 @@ class Case:
     # The profiles of nobody and of others
 
     @cached_property
-    def made_by_kopf(self) -> Profile | None:
-        """The profile that kopf's operator made for this object: untagged, as wanted, not older than the object."""
+    def as_made_by_kopf(self) -> Profile | None:
+        """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
         if found is None or tagged(found) or self.who.created_at > found.created_at:
             return None
         return found if self.meets(found) and not self.forbidden else None
+
+    @property
+    def made_by_kopf(self) -> Profile | None:
+        """The same where it is let be taken over: who plants kopf's finalizer can make another's profile look so."""
+        return self.as_made_by_kopf if self.settings.may_take_over_from_kopf(self.who.namespace) else None
 
     @property
     def target(self) -> str:
@@ -321,12 +327,6 @@ def wrong_home(c: Case, _found: bool) -> Report:
     return refuse("WrongHome", text)
 
 
-def deletion_suspended(_c: Case, profile: Profile) -> Report:
-    mend = f"unset it to delete profile {profile.name}, or set spec.deletionPolicy: Retain to keep it"
-    text = f"The deletion waits because spec.suspend is true: {mend}."
-    return Report(Phase.IDLE, "Suspended", text)
-
-
 def suspended(c: Case, _found: bool) -> Report:
     shown = "there is no profile"
     if c.serving:
@@ -337,26 +337,15 @@ def suspended(c: Case, _found: bool) -> Report:
     return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
 
 
-def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
-    name, error = found
-    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
-    if isinstance(error, Refused):
-        return refuse(error.reason, text, about=name)
-    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
-
-
-def lost_answer(_c: Case, until: datetime) -> Report:
-    asked = "A create was sent whose answer may have been lost"
-    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
-    return Report(Phase.RECONCILING, "Deleting", text, until)
-
-
 def let_go(c: Case, _found: bool) -> RemoveFinalizer:
     left = c.name_holder if c.who.from_kopf else None
     where = f"EKS cluster {c.who.cluster}"
     if others := c.estranged or c.recorded:
         text = f"Profile {others.name} stays in {where}: it is {whose(c, others)}"
         return RemoveFinalizer("ProfileLeft", f"{text}. Delete it by hand if nobody needs it.")
+    if c.as_made_by_kopf:  # and it is to be kept, or it would not be let go
+        text = f"Profile {c.as_made_by_kopf.name} stays in {where} as it is, without an owner."
+        return RemoveFinalizer("Retained", text)
     if left:
         why = "it is not shown to be this object's (other fields, other tags, or older)"
         text = f"Profile {left.name} stays in {where}: {why}; delete it by hand if it is."
@@ -439,18 +428,6 @@ def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
 
 
-def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
-    profile, until = found
-    reason, again = "DeleteFailed", "its deletion is asked for again"
-    if profile.status == "CREATE_FAILED":
-        reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(told_issues(profile))
-    mend = f"Mend the cause; {again} at {timestamp(until)}."
-    failed = f"Profile {profile.name} is {profile.status}."
-    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
-    return Report(Phase.STALLED, reason, message, until)
-
-
 def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
     """Say all at once; what time may mend is waited for at the pace of the poll."""
     reasons = [each.reason for each in objections]
@@ -480,6 +457,21 @@ def name_taken(c: Case, holder: Profile) -> Report:
         return refuse("NameTaken", f"{message}: {same_cluster(holder)}, {other}.{stays}", about=holder.name)
     mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
     return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
+
+
+def not_taken_over(c: Case, profile: Profile) -> Report:
+    """Keep kopf's finalizer, so that the profile can still be taken over."""
+    if profile.status == "DELETING":
+        return name_taken(c, profile)
+    allow = f"start the controller with --take-over-from-kopf-in={c.who.namespace}"
+    made = "if the kopf operator made it for this object"
+    if c.going:
+        what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
+        mend = f"{made}, {allow} to delete both; or set spec.deletionPolicy: Retain to leave the profile as it is"
+        return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
+    what = f"Cluster {c.who.cluster} has a profile {profile.name} already, without an owner"
+    mend = f"{made}, {allow} to take it over; else delete it, or make a new object with another spec.profileName"
+    return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
 
 
 def whose(c: Case, profile: Profile) -> str:
@@ -567,6 +559,11 @@ def handed_over(c: Case) -> Profile | None:
     return None if c.owned else c.made_by_kopf
 
 
+def held_back(c: Case) -> Profile | None:
+    """What would be handed over by kopf if the controller were started so."""
+    return None if c.owned or c.made_by_kopf else c.as_made_by_kopf
+
+
 def if_in_flight(profile: Profile | None) -> Profile | None:
     return profile if profile and profile.in_flight else None
 
@@ -611,11 +608,15 @@ _ROWS = (
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
-    Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
+    Row("deleting, suspended", deletion_held_by_suspend,
+        lambda _, profile: deletion_suspended(profile)),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden, wait_to_see),
-    Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
+    Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None, not_taken_over),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden,
+        lambda _, found: wait_to_see(*found)),
+    Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for,
+        lambda _, until: lost_answer(until)),
     Row("deleting, Retain, its own by another controller id", kept_estranged, keep_estranged),
     Row("deleting, its own by another controller id", recorded_and_estranged, wrong_controller),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
@@ -626,10 +627,11 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("what may be its own is not to be seen", lambda c: c.hidden, wait_to_see),
+    Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c), not_taken_over),
+    Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
-    Row("owned, failed, resting", failed_and_resting, resting),
+    Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from aws import Profile, ProfileSpec, selector
+from aws import AwsError, Profile, ProfileSpec, Refused, selector
 from kube import Key, Object
 from patterns import steady
 
@@ -438,8 +438,9 @@ class Settings:
     """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace
     kube-system.
 
-    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
-    all. `account` is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
+    `adoption_in`: the namespaces whose objects may take over profiles without an owner, `kopf_in`
+    those whose objects may take over what the kopf operator made for them; "*" for all. `account`
+    is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
     `authority`: the certificates of the API server, as `aws.ClusterFact` has those of `cluster`.
     """
 
@@ -449,6 +450,7 @@ class Settings:
     poll_seconds: float = 5.0
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
+    kopf_in: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     account: str = ""
     aws_profile: str = ""
@@ -456,6 +458,9 @@ class Settings:
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
+
+    def may_take_over_from_kopf(self, namespace: str) -> bool:
+        return not self.kopf_in.isdisjoint({"*", namespace})
 
     def authority_of(self, cluster: str) -> str:
         """Return the certificates by which that cluster should be known, "" where nothing says so."""
@@ -587,3 +592,36 @@ Action = Report | NeedFacts | Change
 
 def refuse(reason: str, message: str, about: str | None = None) -> Report:
     return Report(Phase.STALLED, reason, message, about=about)
+
+
+# What is said where nothing is changed, of a profile alone; plan has what more must be known for.
+
+
+def deletion_suspended(profile: Profile) -> Report:
+    mend = f"unset it to delete profile {profile.name}, or set spec.deletionPolicy: Retain to keep it"
+    text = f"The deletion waits because spec.suspend is true: {mend}."
+    return Report(Phase.IDLE, "Suspended", text)
+
+
+def wait_to_see(name: str, error: AwsError) -> Report:
+    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
+    if isinstance(error, Refused):
+        return refuse(error.reason, text, about=name)
+    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
+
+
+def lost_answer(until: datetime) -> Report:
+    asked = "A create was sent whose answer may have been lost"
+    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
+    return Report(Phase.RECONCILING, "Deleting", text, until)
+
+
+def resting(profile: Profile, until: datetime) -> Report:
+    reason, again = "DeleteFailed", "its deletion is asked for again"
+    if profile.status == "CREATE_FAILED":
+        reason, again = "CreateFailed", "it is deleted and made again"
+    issues = " ".join(told_issues(profile))
+    mend = f"Mend the cause; {again} at {timestamp(until)}."
+    failed = f"Profile {profile.name} is {profile.status}."
+    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
+    return Report(Phase.STALLED, reason, message, until)

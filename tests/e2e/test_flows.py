@@ -282,6 +282,7 @@ def test_a_profile_of_the_kopf_operator_is_handed_over_as_it_is(
     manifest["metadata"]["finalizers"] = [finalizer]
     assert user.kubectl("apply", "-f", "-", stdin=json.dumps(manifest)).returncode == 0  # it warns of the finalizer
     made = aws.add_profile(aws.cluster, "web", ROLE, [{"namespace": "web"}], SUBNETS, {"team": "a"})
+    operator.environ["TAKE_OVER_FROM_KOPF_IN"] = user.namespace
     operator.start()
     user.wait_ready()
     profile = profiles(aws)["web"]

@@ -29,7 +29,7 @@ Key = tuple[str, str]
 PLURAL = "fargateprofiles"
 CONTROLLER = "sim"
 ANOTHERS_FINALIZER = "another.example/finalizer"
-ADOPTION_IN = frozenset({"default"})
+ADOPTION_IN = KOPF_IN = frozenset({"default"})
 LIMITS = Limits(roles=("*:role/fargate-*",))
 WRITES = {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"}
 SLEPT = "slept before a create"
@@ -464,6 +464,11 @@ def adopts(obj: Object, profile: Object) -> bool:
 
 
 def hands_over(obj: Object, profile: Object) -> bool:
+    """Say whether this profile may be taken over from kopf's operator."""
+    return obj["metadata"]["namespace"] in KOPF_IN and as_made_by_kopf(obj, profile)
+
+
+def as_made_by_kopf(obj: Object, profile: Object) -> bool:
     """Say whether kopf's operator made this profile for this object, as far as that can be seen."""
     meta = obj["metadata"]
     made_at = profile["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -207,6 +207,21 @@ def kopf_profile_in_flight(world: World) -> None:
 
 
 @story
+def kopf_finalizer_planted(world: World) -> None:
+    """In a namespace that may take nothing over: an early object, and a profile that somebody makes by hand."""
+    world.apply(namespace="team", suspend=True)
+    world.run(5)
+    if world.object(namespace="team"):
+        world.note("user", "plants kopf's finalizer in team/web")
+        world.api.edit(PLURAL, "team", "web", {"metadata": {"finalizers": [*KOPF]}})
+    world.account.add_profile("demo", "web", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.edit(namespace="team", suspend=False)
+    world.run(20)
+    world.delete(namespace="team")
+    world.run(20)
+
+
+@story
 def kopf_deleted_one_that_is_not_its_own(world: World) -> None:
     world.apply(finalizers=KOPF)
     world.account.add_profile("demo", "web", world.account.roles["good"], [{"namespace": "theirs"}])

@@ -30,6 +30,7 @@ FLAGS = [
     ("--lease-namespace", "LEASE_NAMESPACE", "none"),
     ("--lease-name", "LEASE_NAME", "fargate-operator"),
     ("--allow-adoption-in", "ALLOW_ADOPTION_IN", "none"),
+    ("--take-over-from-kopf-in", "TAKE_OVER_FROM_KOPF_IN", "none"),
     ("--namespace", "WATCH_NAMESPACE", "none"),
     ("--selector", "WATCH_SELECTOR", "none"),
     ("--allowed-roles", "ALLOWED_ROLES", "*"),
@@ -72,6 +73,7 @@ def test_what_nobody_set_has_its_default() -> None:
         lease_namespace="default",
         lease_name="fargate-operator",
         allow_adoption_in=frozenset(),
+        take_over_from_kopf_in=frozenset(),
         namespace=frozenset(),
         selector="",
         allowed_roles=frozenset("*"),
@@ -291,7 +293,7 @@ WRONG = [
     *[("lease-name", text, "a name") for text in ("Lease", "a_b", "a b", "a..b", "a" * 254, "a/b", "a\nb", "-")],
     *[
         (flag, text, "* or namespaces between commas")
-        for flag in ("namespace", "allow-adoption-in")
+        for flag in ("namespace", "allow-adoption-in", "take-over-from-kopf-in")
         for text in ("Shop", "a,b c", "a;b", "team-*", "a_b", "a.b", "a" * 64, "a,-b", "a\nb")
     ],
     *[
@@ -342,6 +344,7 @@ BLANKS = [
     ("lease_namespace", "LEASE_NAMESPACE", "ops", "ops"),
     ("lease_name", "LEASE_NAME", "a.b-c", "a.b-c"),
     ("allow_adoption_in", "ALLOW_ADOPTION_IN", "* , a", {"*", "a"}),
+    ("take_over_from_kopf_in", "TAKE_OVER_FROM_KOPF_IN", "a,b,", {"a", "b"}),
     ("namespace", "WATCH_NAMESPACE", "a , b", {"a", "b"}),
     ("selector", "WATCH_SELECTOR", "a in (b)", "a in (b)"),
     ("allowed_roles", "ALLOWED_ROLES", "arn:aws:iam::*:role/a , *b", {"arn:aws:iam::*:role/a", "*b"}),

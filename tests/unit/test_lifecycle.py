@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -681,6 +682,12 @@ def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Ben
 # What kopf's operator left
 
 
+def upgrade(b: Bench, *namespaces: str) -> None:
+    """Start the controller for the time of the upgrade."""
+    b.settings = replace(b.settings, kopf_in=frozenset(namespaces or {"*"}))
+    b.start()
+
+
 def kopf_object(b: Bench, finalizer: str = KOPF, **spec: Any) -> None:
     manifest = b.manifest(**spec)
     manifest["metadata"]["finalizers"] = [finalizer]
@@ -694,6 +701,7 @@ def kopf_profile(b: Bench, **change: Any) -> None:
 
 @pytest.mark.parametrize("finalizer", [KOPF, "kopf.zalando.org/KopfFinalizerMarker"])
 def test_a_profile_of_the_original_is_taken_over_without_being_made_again(b: Bench, finalizer: str) -> None:
+    upgrade(b)
     kopf_object(b, finalizer, tags={"red": "black"})
     b.clock.elapsed += 60
     kopf_profile(b)
@@ -706,6 +714,7 @@ def test_a_profile_of_the_original_is_taken_over_without_being_made_again(b: Ben
 
 
 def test_a_profile_older_than_the_object_does_not_hand_over(b: Bench) -> None:
+    upgrade(b)
     kopf_profile(b)
     b.clock.elapsed += 60
     kopf_object(b)
@@ -715,6 +724,7 @@ def test_a_profile_older_than_the_object_does_not_hand_over(b: Bench) -> None:
 
 
 def test_a_deleting_object_of_the_original_takes_its_profile_with_it(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.clock.elapsed += 60
     kopf_profile(b)
@@ -725,6 +735,7 @@ def test_a_deleting_object_of_the_original_takes_its_profile_with_it(b: Bench) -
 
 
 def test_a_deleting_object_of_the_original_leaves_what_is_not_its_own_and_names_it(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.clock.elapsed += 60
     kopf_profile(b, selectors=[{"namespace": "elsewhere"}])
@@ -737,10 +748,52 @@ def test_a_deleting_object_of_the_original_leaves_what_is_not_its_own_and_names_
 
 
 def test_a_kopf_object_without_a_profile_just_gets_one(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.run(90)
     assert b.ready()
     assert b.get()["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_an_upgrade_that_began_without_its_flag_takes_all_over_once_it_is_set(b: Bench) -> None:
+    for name in ("one", "two"):
+        manifest = b.manifest(name)
+        manifest["metadata"]["finalizers"] = [KOPF]
+        b.api.apply(manifest)
+        selectors, subnets = [{"namespace": name}], [*b.world.private_subnets]
+        b.world.add_profile("demo", name, b.world.roles["good"], selectors, subnets=subnets)
+    b.run(1500)
+    b.start()
+    b.run(1500)
+    for name in ("one", "two"):
+        assert b.stalled(name)
+        assert b.reason(name) == "NameTaken"
+        assert "--take-over-from-kopf-in=default" in b.message(name)
+        assert b.get(name)["metadata"]["finalizers"] == [KOPF]
+        assert b.profiles()[name]["tags"] == {}
+    upgrade(b, "default")
+    b.run(30)
+    for name in ("one", "two"):
+        assert b.ready(name)
+        assert b.get(name)["metadata"]["finalizers"] == [FINALIZER]
+        assert b.profiles()[name]["tags"][OWNER_KEY] == f"default/{name}"
+    assert {call.operation for call in b.manners.writes()} == {"TagResource"}
+
+
+def test_an_object_of_the_original_that_goes_waits_for_the_flag_or_for_retain(b: Bench) -> None:
+    kopf_object(b)
+    kopf_profile(b)
+    b.delete()
+    b.run(1500)
+    assert b.reason() == "NameTaken"
+    assert b.message().startswith("The deletion waits, because profile web")
+    assert "--take-over-from-kopf-in=default" in b.message()
+    assert b.events("Warning") == ["Refused"]
+    b.edit(deletionPolicy="Retain")
+    b.run(5)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {}
+    assert b.events()[-1] == "Retained"
 
 
 # Restarts

@@ -108,6 +108,7 @@ UNTAGGED: dict[str, Any] = {"tags": {}}
 OLD = profile(role=ROLE + "-old")
 ADOPTION = Settings("demo", adoption_in=frozenset({"default"}))
 NO_ROLES = Settings("demo", limits=Limits(roles=("none",)))
+FROM_KOPF = Settings("demo", kopf_in=frozenset({"default"}))
 ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
 
 # By the row's own words: a case in which it is the first that fits, and what it answers.
@@ -117,10 +118,17 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
     "deleting, handed over by kopf, in flight": (
-        case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF), settings=FROM_KOPF),
         Report,
     ),
-    "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
+    "deleting, handed over by kopf": (
+        case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF), settings=FROM_KOPF),
+        TagProfile,
+    ),
+    "deleting, handed over by kopf, not allowed": (
+        case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        Report,
+    ),
     "deleting, what may be its own is not to be seen": (case(view=DENIED, who=GOING), Report),
     "deleting, none owned, an answer may be lost": (case(who=GOING, **LOST), Report),
     "deleting, Retain, its own by another controller id": (case(ESTRANGED, who=KEPT), RemoveFinalizer),
@@ -133,8 +141,12 @@ ROWS: dict[str, tuple[Case, Any]] = {
         Report,
     ),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
-    "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Report),
-    "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
+    "handed over by kopf, in flight": (
+        case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF),
+        Report,
+    ),
+    "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF), TagProfile),
+    "handed over by kopf, not allowed": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), Report),
     "what may be its own is not to be seen": (case(view=DENIED), Report),
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
     "owned, in flight": (case(profile(status="CREATING")), Report),
@@ -216,8 +228,31 @@ def test_a_profile_that_names_another_owner_is_not_ours_whatever_status_says() -
 def test_a_profile_as_old_as_the_object_hands_over_and_an_older_one_does_not() -> None:
     kopf = who(finalizers=KOPF)
     same, older = kopf.created_at, kopf.created_at - timedelta(seconds=1)
-    assert case(profile(created_at=same, **UNTAGGED), who=kopf).made_by_kopf
-    assert not case(profile(created_at=older, **UNTAGGED), who=kopf).made_by_kopf
+    assert case(profile(created_at=same, **UNTAGGED), who=kopf, settings=FROM_KOPF).made_by_kopf
+    assert not case(profile(created_at=older, **UNTAGGED), who=kopf, settings=FROM_KOPF).made_by_kopf
+
+
+@pytest.mark.parametrize("by", [who(finalizers=KOPF), replace(GOING, finalizers=KOPF)])
+def test_what_would_be_handed_over_but_for_the_flag_is_named_with_the_flag_and_looked_at_anew(by: Identity) -> None:
+    answer = plan(case(profile(**UNTAGGED), who=by))
+    assert isinstance(answer, Report)
+    assert answer.reason == "NameTaken"
+    assert "--take-over-from-kopf-in=default" in answer.message
+    assert must_see(answer) == ("web",)
+    going = plan(case(profile(status="DELETING", **UNTAGGED), who=by))
+    assert isinstance(going, Report)
+    assert going.reason == "WaitingForName"
+
+
+def test_retain_lets_an_object_go_that_waits_for_the_flag_and_says_what_stays() -> None:
+    answer = plan(case(profile(**UNTAGGED), who=replace(KEPT, finalizers=KOPF)))
+    assert isinstance(answer, RemoveFinalizer)
+    assert (answer.event, "web stays" in answer.message) == ("Retained", True)
+
+
+def test_an_object_that_may_adopt_needs_no_other_flag() -> None:
+    kopf = who(finalizers=KOPF)
+    assert isinstance(plan(case(profile(**UNTAGGED), who=kopf, **ADOPTING)), AddFinalizer)
 
 
 def test_a_retained_profile_with_one_owner_tag_left_gets_both_before_it_loses_both() -> None:
@@ -434,7 +469,7 @@ cases = st.builds(
     resource=resources,
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
-    settings=st.sampled_from([Settings("demo"), ADOPTION]),
+    settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF]),
 )
 
 

@@ -405,8 +405,11 @@ def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "may"), [([], False), (["default"], True), (["*"], True), (["def*"], False)])
-def test_only_objects_of_the_namespaces_that_are_named_may_adopt(allowed: list[str], may: bool) -> None:
+def test_only_objects_of_the_namespaces_that_are_named_may_adopt_or_take_over_from_kopf(
+    allowed: list[str], may: bool
+) -> None:
     assert Settings("demo", adoption_in=frozenset(allowed)).may_adopt("default") == may
+    assert Settings("demo", kopf_in=frozenset(allowed)).may_take_over_from_kopf("default") == may
 
 
 @pytest.mark.parametrize(

@@ -138,7 +138,39 @@ def test_5_owner_tags_in_the_spec(b: Bench) -> None:
     assert writes(b) == []
 
 
+@pytest.mark.parametrize("namespace", ["team-b", "team-a"])
+def test_6_kopf_s_finalizer_planted_before_an_admin_makes_that_very_profile_wins_nothing(
+    b: Bench, namespace: str
+) -> None:
+    """Lie in wait with a suspended object, plant the finalizer, and let somebody make that profile by hand."""
+    b.settings = replace(b.settings, kopf_in=frozenset({"team-a"} - {namespace}))
+    b.start()
+    b.apply("late", namespace, suspend=True)
+    b.run(60)
+    b.api.edit("fargateprofiles", namespace, "late", {"metadata": {"finalizers": KOPF[:1]}})
+    subnets = [*b.world.private_subnets]
+    b.world.add_profile("demo", "late", b.world.roles["good"], [{"namespace": "late"}], subnets=subnets)
+    writes(b)
+    for suspended in (True, False):
+        b.edit("late", namespace, suspend=suspended)
+        b.run(700)
+        b.start()
+        b.run(700)
+    assert b.reason("late", namespace) == "NameTaken"
+    b.delete("late", namespace)
+    b.run(1500)
+    assert not b.gone("late", namespace)
+    assert b.message("late", namespace).startswith("The deletion waits")
+    b.edit("late", namespace, deletionPolicy="Retain")
+    b.run(700)
+    assert b.gone("late", namespace)
+    assert writes(b) == []
+    assert b.profiles()["late"]["tags"] == {}
+
+
 def test_6_kopf_s_finalizer_wins_nothing_that_is_older_or_other_or_tagged(b: Bench) -> None:
+    b.settings = replace(b.settings, kopf_in=frozenset({"*"}))
+    b.start()
     b.world.add_profile("demo", "older", b.world.roles["good"], [{"namespace": "older"}])
     b.run(10)
     for name, spec in {"older": {}, "mine": {"profileName": "web"}, "other": {}}.items():
@@ -161,6 +193,7 @@ def test_6_kopf_s_finalizer_wins_nothing_that_the_flags_forbid(
     b: Bench, limits: dict[str, Any], suspended: bool
 ) -> None:
     """Lie in wait with an object for a profile that somebody else is about to make, with all fields as theirs."""
+    b.settings = replace(b.settings, kopf_in=frozenset({"*"}))
     limit(b, **limits)
     b.apply("unused", "team-b", suspend=True)
     manifest = b.manifest("late", "team-b", selectors=[{"namespace": "shop"}], suspend=suspended)
