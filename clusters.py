@@ -266,10 +266,11 @@ class Cluster:
 
 
 class Tally(NamedTuple):
-    """How many profiles of an EKS cluster are in which state, and how many are orphans."""
+    """How many profiles of an EKS cluster are in which state, how many are orphans, how many retained."""
 
     states: Mapping[str, int]
     orphans: int
+    retained: int = 0
 
 
 class Clusters:
@@ -309,15 +310,17 @@ class Clusters:
         if waiting:
             self._wake(waiting)
 
-    def tally(self) -> dict[str, Tally]:
-        """Return what is counted of each cluster that was seen."""
+    def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
+        """Return what is counted of each cluster that was seen; `retained` tells which profiles are."""
         with self._lock:
             seen = {name: (each.view, len(each.orphans)) for name, each in self._known.items()}
-        return {
-            name: Tally(dict.fromkeys(STATUSES, 0) | Counter(each.status for each in view.profiles.values()), orphans)
-            for name, (view, orphans) in seen.items()
-            if view and view.found
-        }
+        told = {}
+        for name, (view, orphans) in seen.items():
+            if view and view.found:
+                profiles = view.profiles.values()
+                states = dict.fromkeys(STATUSES, 0) | Counter(each.status for each in profiles)
+                told[name] = Tally(states, orphans, sum(map(retained, profiles)))
+        return told
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from kube import Object
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
+    RESERVED_KEYS,
+    RETAINED_KEY,
     Action,
     AddFinalizer,
     CreateProfile,
@@ -44,9 +46,13 @@ from spec import (
     deletion_suspended,
     differs,
     fingerprint,
+    give_up,
+    has_room,
+    kept,
     lost_answer,
     refuse,
     resting,
+    retain_not_allowed,
     same_cluster,
     same_tag,
     tagged,
@@ -98,6 +104,10 @@ class Case:
     @property
     def may_adopt(self) -> bool:
         return self.settings.may_adopt(self.who.namespace)
+
+    @property
+    def may_retain(self) -> bool:
+        return self.settings.may_retain(self.who.namespace)
 
     @property
     def going(self) -> bool:
@@ -177,7 +187,7 @@ class Case:
     def as_made_by_kopf(self) -> Profile | None:
         """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
-        if found is None or tagged(found) or self.who.created_at > found.created_at:
+        if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
             return None
         return found if self.meets(found) and not self.forbidden else None
 
@@ -581,6 +591,14 @@ def retained_and_tagged(c: Case) -> Profile | None:
     return c.serving if c.retaining and c.serving and tagged(c.serving) else None
 
 
+def retained_and_not_marked(c: Case) -> Profile | None:
+    """A profile to be kept that can be told from where it comes: not without its owner tags, the policy of IAM says."""
+    profile = retained_and_tagged(c)
+    if profile is None or profile.tags.get(RETAINED_KEY) == c.who.owner:
+        return None
+    return profile if RETAINED_KEY in profile.tags or has_room(profile) else None
+
+
 def not_as_wanted(c: Case, policy: UpdatePolicy) -> Profile | None:
     """The serving profile, where the object says what is to become of one that can't be changed."""
     return c.serving if c.update_policy == policy else None
@@ -609,7 +627,9 @@ _ROWS = (
         lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
     Row("deleting, suspended", deletion_held_by_suspend,
-        lambda _, profile: deletion_suspended(profile)),
+        lambda c, profile: deletion_suspended(profile, c.may_retain)),
+    Row("deleting, Retain, not allowed", lambda c: None if c.may_retain or not c.retaining else c.serving,
+        lambda c, profile: retain_not_allowed(c.who, profile)),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
     Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None, not_taken_over),
@@ -635,14 +655,16 @@ _ROWS = (
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
-    Row("deleting, Retain, tagged", retained_and_tagged,
-        lambda c, kept: UntagProfile(kept, frozenset(c.owner_tags), "kept without an owner")),
-    Row("deleting, Retain, untagged", lambda c: c.retaining and c.serving,
-        lambda _, kept: RemoveFinalizer("Retained", f"Profile {kept.name} is kept in EKS, without an owner.")),
+    Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
+        lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),
+    Row("deleting, Retain, tagged", retained_and_tagged, lambda _, profile: give_up(profile)),
+    Row("deleting, Retain, untagged", lambda c: c.retaining and c.serving, lambda _, profile: kept(profile)),
     Row("deleting, owned", lambda c: c.who.deleting and (c.surplus or c.serving),
         lambda _, profile: DeleteProfile(profile, "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
     Row("several owned", lambda c: c.surplus, delete_surplus),
+    Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
+        lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, Protocol, assert_never
+from typing import Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import TIME_MAY_MEND, Cluster, Clusters, Home, Reading, Tally, View, describe, elsewhere, no_such
@@ -27,6 +27,8 @@ from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
     OWNER_KEY,
+    RESERVED_KEYS,
+    RETAINED_KEY,
     STALLED_SECONDS,
     AddFinalizer,
     Change,
@@ -42,9 +44,12 @@ from spec import (
     TagProfile,
     UntagProfile,
     controlled_by,
+    give_up,
     is_guarded,
+    is_retained,
     mapping,
     owner_of,
+    with_note,
 )
 from status import (
     EVENTS,
@@ -56,6 +61,7 @@ from status import (
     event_of,
     find_condition,
     is_current,
+    is_news,
     lost_before,
     marked,
     must_see_for_tags,
@@ -72,7 +78,7 @@ from status import (
     write_refused,
     written,
 )
-from workqueue import Since
+from workqueue import Requeue, Since
 
 log = logging.getLogger("fargate")
 
@@ -81,19 +87,6 @@ OCCUPIED_SECONDS = 1.0
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 NO_SECONDS = 10.0  # for which a fact that speaks against a create is believed: it is waited for 15 s
 LEAST_SECONDS = 0.1  # to the next look at what is due already
-
-
-class Requeue(NamedTuple):
-    """Look again after so many seconds (None: at the resync), by the queue's backoff, or never
-    (`gone`).
-
-    `skipped`: the object was not looked at, so that its backoff stays as it is.
-    """
-
-    after: float | None = None
-    retry: bool = False
-    skipped: bool = False
-    gone: bool = False
 
 
 @dataclass
@@ -459,9 +452,15 @@ class Reconciler:
     def _tag(self, p: Pass, case: Case, tag: TagProfile) -> None:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
-        p.memory = p.memory.with_tag_keys(tags.keys() - case.owner_tags.keys())
+        p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
         self._write_current(p)
-        self._aws.tag(profile.arn, tags)
+        try:
+            self._aws.tag(profile.arn, tags)
+        except Refused as error:
+            if RETAINED_KEY not in tags:
+                raise
+            self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag
+            return
         self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
         self._done(p, tag.event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {tag.why}.")
 
@@ -513,7 +512,7 @@ class Reconciler:
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, has waited for long enough.
-        told = is_current(stalled, p.who) and stalled.get("message") == report.message
+        told = is_current(stalled, p.who) and str(stalled.get("message")).startswith(report.message)
         if timedelta(seconds=now - since) < patience and not told:
             return report
         return replace(report, phase=Phase.STALLED, until=None)
@@ -525,6 +524,7 @@ class Reconciler:
         if passing and is_current(find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
+        report = with_note(report, p.who, self._settings)
         new = conditions(old, p.who, report, p.overlap, self._now())
         self._write(p, new)
         self._tell_of_overlap(p, find_condition("Overlapping", old))
@@ -571,6 +571,8 @@ class Reconciler:
     def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = find_condition("Ready", old)
+        if is_news(report.note, old, new):
+            self._done(p, "RetainNotAllowed", report.note.strip())
         if told := event_of(report, old, new):
             self._done(p, *told)
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
@@ -646,7 +648,7 @@ class Reconciler:
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each EKS cluster that was seen."""
-        return self._clusters.tally()
+        return self._clusters.tally(is_retained)
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""

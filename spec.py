@@ -16,7 +16,7 @@ import json
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -35,6 +35,9 @@ OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
+RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was
+RESERVED_KEYS = frozenset({OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY})
+TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
 # account; quotas are not among them, because they can be raised.
@@ -50,7 +53,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*
 _DNS = r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?"
 LabelKey = Annotated[str, Field(pattern=rf"^((?=[^/]{{1,253}}/){_DNS}(\.{_DNS})*/)?{_WORD}\Z")]
 LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
-TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONTROLLER_KEY})\Z).{{1,128}}\Z")]
+TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({'|'.join(sorted(RESERVED_KEYS))})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
@@ -369,6 +372,16 @@ def tagged(profile: Profile) -> bool:
     return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
 
 
+def is_retained(profile: Profile) -> bool:
+    """Say whether the profile was kept when its object went, and nobody has taken it over since."""
+    return RETAINED_KEY in profile.tags and not tagged(profile)
+
+
+def has_room(profile: Profile) -> bool:
+    """Say whether the profile can take one tag more."""
+    return sum(not key.lower().startswith("aws:") for key in profile.tags) < TAGS_LIMIT
+
+
 def same_cluster(profile: Profile) -> str:
     there = profile.tags[CONTROLLER_KEY]
     return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
@@ -439,7 +452,8 @@ class Settings:
     kube-system.
 
     `adoption_in`: the namespaces whose objects may take over profiles without an owner, `kopf_in`
-    those whose objects may take over what the kopf operator made for them; "*" for all. `account`
+    those whose objects may take over what the kopf operator made for them, `retain_in` those whose
+    objects may leave their profile when they go; "*" for all. `account`
     is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
     `authority`: the certificates of the API server, as `aws.ClusterFact` has those of `cluster`.
     """
@@ -451,6 +465,7 @@ class Settings:
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
     kopf_in: frozenset[str] = frozenset()
+    retain_in: frozenset[str] = frozenset({"*"})
     limits: Limits = field(default_factory=Limits)
     account: str = ""
     aws_profile: str = ""
@@ -461,6 +476,9 @@ class Settings:
 
     def may_take_over_from_kopf(self, namespace: str) -> bool:
         return not self.kopf_in.isdisjoint({"*", namespace})
+
+    def may_retain(self, namespace: str) -> bool:
+        return not self.retain_in.isdisjoint({"*", namespace})
 
     def authority_of(self, cluster: str) -> str:
         """Return the certificates by which that cluster should be known, "" where nothing says so."""
@@ -517,7 +535,8 @@ class Report:
 
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
     the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen.
+    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen. `note`:
+    what is true of the object beside it, and follows the message.
     """
 
     phase: Phase
@@ -527,6 +546,7 @@ class Report:
     about: str | None = None
     retry: bool = False
     blind: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -597,10 +617,42 @@ def refuse(reason: str, message: str, about: str | None = None) -> Report:
 # What is said where nothing is changed, of a profile alone; plan has what more must be known for.
 
 
-def deletion_suspended(profile: Profile) -> Report:
-    mend = f"unset it to delete profile {profile.name}, or set spec.deletionPolicy: Retain to keep it"
+def deletion_suspended(profile: Profile, may_retain: bool) -> Report:
+    keep = ", or set spec.deletionPolicy: Retain to keep it" if may_retain else ""
+    mend = f"unset it to delete profile {profile.name}{keep}"
     text = f"The deletion waits because spec.suspend is true: {mend}."
     return Report(Phase.IDLE, "Suspended", text)
+
+
+def retain_not_allowed(who: Identity, profile: Profile) -> Report:
+    what = f"The deletion waits, because objects of namespace {who.namespace} may not leave their profile"
+    allow = f"start the controller with --allow-retain-in={who.namespace} to keep it"
+    mend = f"set spec.deletionPolicy: Delete to delete profile {profile.name}, or {allow}"
+    return refuse("RetainNotAllowed", f"{what}: {mend}.")
+
+
+def with_note(report: Report, who: Identity, settings: Settings) -> Report:
+    """Say of a living object too that its deletion would wait; one whose profile is out of reach may always go."""
+    if who.deleting or not who.retain or settings.may_retain(who.namespace) or report.reason == "WrongHome":
+        return report
+    what = f"RetainNotAllowed: objects of namespace {who.namespace} may not leave their profile, so a deletion waits"
+    mend = f"set spec.deletionPolicy: Delete, or start the controller with --allow-retain-in={who.namespace}"
+    return replace(report, note=f" {what}: {mend}.")
+
+
+def kept(profile: Profile) -> RemoveFinalizer:
+    text = f"Profile {profile.name} is kept in EKS, without an owner"
+    if RETAINED_KEY not in profile.tags:
+        text += f", and without the tag {RETAINED_KEY}, which could not be set: nothing counts it"
+    return RemoveFinalizer("Retained", f"{text}.")
+
+
+def give_up(profile: Profile, refused: str = "") -> UntagProfile:
+    """Return what takes the owner tags off a profile that is kept; `refused`: what AWS has against its new tag."""
+    why = "kept without an owner"
+    if RETAINED_KEY not in profile.tags:
+        why += f", and without the tag {RETAINED_KEY}: {refused or f'it has {TAGS_LIMIT} tags already.'}"
+    return UntagProfile(profile, frozenset({OWNER_KEY, CONTROLLER_KEY}), why.removesuffix("."))
 
 
 def wait_to_see(name: str, error: AwsError) -> Report:

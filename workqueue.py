@@ -10,9 +10,23 @@ import heapq
 import itertools
 import threading
 from collections.abc import Callable
+from typing import NamedTuple
 
 from kube import Key
 from metrics import Metrics
+
+
+class Requeue(NamedTuple):
+    """Look again after so many seconds (None: at the resync), by the queue's backoff, or never
+    (`gone`).
+
+    `skipped`: the object was not looked at, so that its backoff stays as it is.
+    """
+
+    after: float | None = None
+    retry: bool = False
+    skipped: bool = False
+    gone: bool = False
 
 
 class Backoff:

@@ -254,7 +254,8 @@ def test_retain_keeps_the_profile_and_takes_only_our_tags_off(user: User, aws: W
     user.delete()
     user.wait_gone()
     assert profiles(aws)["web"]["status"] == "ACTIVE"
-    assert profiles(aws)["web"]["tags"] == {"team": "a"}
+    came_from = {"fargateprofiles.jicomusic.com/retained-from": f"{user.namespace}/web"}
+    assert profiles(aws)["web"]["tags"] == {"team": "a"} | came_from
     assert aws.manners.count("DeleteFargateProfile") == 0
 
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from clusters import TIME_MAY_MEND
-from spec import CONTROLLER_KEY, OWNER_KEY
+from spec import RESERVED_KEYS, RETAINED_KEY
 from tests.fakes.apiserver import crd_schema
 from tests.fakes.eks_rules import ROLES
 from tests.simulation.checker import (
     ADOPTION_IN,
     KOPF_IN,
     PLURAL,
+    RETAIN_IN,
     SET_BACK,
     WRITES,
     Violation,
@@ -158,7 +159,7 @@ def expected(world: World, obj: Object) -> set[str]:
 def _holds(world: World, obj: Object, own: list[Stored]) -> set[str]:
     """Return the reason for which an object that is deleted waits for somebody, if it does."""
     if retains(obj.get("spec")):
-        return set()
+        return {"RetainNotAllowed"} if own and obj["metadata"]["namespace"] not in RETAIN_IN else set()
     if obj["spec"].get("suspend") is True and (own or _from_kopf(world, obj, KOPF_IN)):
         return {"Suspended"}
     return {"NameTaken"} if not own and _held_back(world, obj) else set()
@@ -224,7 +225,7 @@ def _wrong_profile(world: World, obj: Object) -> str:
     wanted = foreign | obj["spec"].get("tags", {}) | owner_tags(key)
     has = own[0].body["tags"]
     if own[0].body["fargateProfileArn"] in world.checker.forgotten:
-        has = {name: value for name, value in has.items() if name in wanted}
+        has = {name: value for name, value in has.items() if name in wanted or name == RETAINED_KEY}
     return "" if has == wanted else f"its tags are {has}, wanted are {wanted}"
 
 
@@ -294,7 +295,7 @@ def valid(obj: Object) -> bool:
         re.fullmatch(r"(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}", profile) is not None
         and all(1 <= len(key) <= 128 for key in tags)
         and not any(word.lower().startswith("aws:") for word in words)
-        and not {OWNER_KEY, CONTROLLER_KEY} & tags.keys()
+        and not RESERVED_KEYS & tags.keys()
         and all(re.fullmatch(LABEL_KEY, key) for each in spec["selectors"] for key in each.get("labels", {}))
         and re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_-]*)?", spec.get("clusterName", "")) is not None
     )

@@ -243,6 +243,23 @@ def retain(world: World) -> None:
 
 
 @story
+def retain_where_that_is_not_allowed(world: World) -> None:
+    world.apply(namespace="team", deletionPolicy="Retain")
+    world.run(20)
+    world.delete(namespace="team")
+    world.run(20)
+
+
+@story
+def retain_and_adopt(world: World) -> None:
+    made(world, deletionPolicy="Retain", adoptionPolicy="Adopt")
+    world.delete()
+    world.run(20)
+    world.apply(deletionPolicy="Retain", adoptionPolicy="Adopt", tags={"b": "y"})
+    world.run(20)
+
+
+@story
 def retain_with_a_spare_one(world: World) -> None:
     made(world, deletionPolicy="Retain")
     spare(world)

@@ -33,7 +33,7 @@ from informer import Informer, Store, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics
-from reconcile import Reconciler, Requeue
+from reconcile import Reconciler
 from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
@@ -47,10 +47,11 @@ from tests.simulation.checker import (
     KOPF_IN,
     LIMITS,
     PLURAL,
+    RETAIN_IN,
     Checker,
     Violation,
 )
-from workqueue import Backoff, WorkQueue
+from workqueue import Backoff, Requeue, WorkQueue
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -147,7 +148,7 @@ class Process:
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
-            kopf_in=KOPF_IN, limits=LIMITS,
+            kopf_in=KOPF_IN, retain_in=RETAIN_IN, limits=LIMITS,
         )  # fmt: skip
         reconciler = Reconciler(
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.add, self.wall_clock,

@@ -40,11 +40,11 @@ from clusters import (
     warnings,
 )
 from kube import Key
-from spec import Settings
+from spec import RETAINED_KEY, Settings, is_retained
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Clock
-from tests.unit.test_plan import GOOD, HOME, ROLE, SPEC, profile
+from tests.unit.test_plan import GOOD, HOME, OURS, ROLE, SPEC, profile
 
 WEB, DB, API = ("default", "web"), ("default", "db"), ("default", "api")
 DENIED = Refused("AccessDenied", "no")
@@ -383,6 +383,18 @@ def test_who_finds_a_cluster_occupied_is_woken_in_the_order_in_which_it_came() -
     for _ in range(4):
         clusters.alone_in("demo", woken[-1], lambda _: None)
     assert woken == keys[:3]
+
+
+# What is counted
+
+
+def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
+    clusters = Clusters(lambda _: None)
+    mark = {RETAINED_KEY: "default/web"}
+    seen = profile("web", tags=OURS | mark), profile("db", tags=mark), profile("api", "CREATING", tags={})
+    clusters.alone_in("demo", WEB, lambda cluster: cluster.saw(view(*seen), (), 0.0))
+    told = clusters.tally(is_retained)["demo"]
+    assert (told.retained, told.states["ACTIVE"], told.states["CREATING"]) == (1, 2, 1)
 
 
 # Preflight: what AWS has against a profile

@@ -18,9 +18,8 @@ import kube
 from config import Missing
 from controller import CONFLICT_SECONDS, RESYNC_JITTER, RETRY_SECONDS, STUCK_SECONDS, Controller, Health, loop
 from kube import Key
-from reconcile import Requeue
 from tests.harness import Clock
-from workqueue import Backoff, WorkQueue
+from workqueue import Backoff, Requeue, WorkQueue
 
 WEB, DB = ("default", "web"), ("default", "db")
 

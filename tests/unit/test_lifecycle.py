@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY
+from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY, RETAINED_KEY
 from tests.fakes import aws as fake
 from tests.harness import Bench
 
@@ -585,8 +585,66 @@ def test_retain_keeps_the_profile_without_an_owner(b: Bench) -> None:
     b.run(30)
     assert b.gone()
     assert b.profiles()["web"]["status"] == "ACTIVE"
-    assert b.profiles()["web"]["tags"] == {"team": "a"}
-    assert "Retained" in b.events()
+    assert b.profiles()["web"]["tags"] == {"team": "a", RETAINED_KEY: "default/web"}
+    assert b.events()[-3:] == ["Tagged", "Untagged", "Retained"]
+    assert "Profile web is kept in EKS, without an owner." in b.notes()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidParameterException", "SomethingNew"])
+def test_a_deletion_waits_for_no_tag_that_aws_refuses_and_says_so(b: Bench, code: str) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.manners.fail("TagResource", fake.error(code, 403 if "Denied" in code else 400, "no"), times=10**6)
+    b.delete()
+    b.run(5)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {}
+    assert b.manners.count("DeleteFargateProfile") == 0
+    assert any(note.startswith(f"Profile web has lost {CONTROLLER_KEY}, {OWNER_KEY}: kept") for note in b.notes())
+    assert f"without an owner, and without the tag {RETAINED_KEY}" in b.notes()[-1]
+
+
+def test_a_profile_without_room_for_one_tag_more_is_kept_all_the_same(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain", tags={f"t{number}": "x" for number in range(48)})
+    b.delete()
+    b.run(5)
+    assert b.gone()
+    assert len(b.profiles()["web"]["tags"]) == 48
+    assert f"without an owner, and without the tag {RETAINED_KEY}" in b.notes()[-1]
+
+
+def test_a_throttled_tag_is_waited_for_as_the_untagging_would_be(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.manners.fail("TagResource", fake.error("ThrottlingException", 400, "slow"), times=2)
+    b.delete()
+    b.run(30)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {RETAINED_KEY: "default/web"}
+
+
+def test_a_retained_profile_that_is_adopted_loses_its_mark(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.delete()
+    b.run(30)
+    b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
+    b.start()
+    b.apply(adoptionPolicy="Adopt", tags={"team": "a"})
+    b.run(30)
+    assert b.ready()
+    assert b.profiles()["web"]["tags"].keys() == {"team", OWNER_KEY, CONTROLLER_KEY}
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_crash_after_the_mark_ends_as_the_object_then_says(b: Bench, policy: str) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.delete()
+    b.step_until("the mark is set", lambda: RETAINED_KEY in b.profiles()["web"]["tags"])
+    b.start()
+    b.edit(deletionPolicy=policy)
+    b.run(120)
+    assert b.gone()
+    assert {name: each["tags"] for name, each in b.profiles().items()} == (
+        {} if policy == "Delete" else {"web": {RETAINED_KEY: "default/web"}}
+    )
 
 
 def test_a_suspended_object_makes_nothing_and_says_so(b: Bench) -> None:

@@ -18,6 +18,8 @@ from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
+    RETAINED_KEY,
+    TAGS_LIMIT,
     AddFinalizer,
     CreateProfile,
     DeleteProfile,
@@ -104,10 +106,12 @@ COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=pr
 LOST: dict[str, Any] = {"memory": Memory(create_started_at=NOW), "lost_for": timedelta(seconds=90)}
 DENIED = View(True, {}, 0.0, {"web": Refused("AccessDenied", "DescribeFargateProfile answered no.")})
 UNTAGGED: dict[str, Any] = {"tags": {}}
+MARKED = OURS | {RETAINED_KEY: "default/web"}
 
 OLD = profile(role=ROLE + "-old")
 ADOPTION = Settings("demo", adoption_in=frozenset({"default"}))
 NO_ROLES = Settings("demo", limits=Limits(roles=("none",)))
+NO_RETAIN = Settings("demo", retain_in=frozenset({"shop"}))
 FROM_KOPF = Settings("demo", kopf_in=frozenset({"default"}))
 ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
 
@@ -117,6 +121,7 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
+    "deleting, Retain, not allowed": (case(profile(), who=KEPT, settings=NO_RETAIN), Report),
     "deleting, handed over by kopf, in flight": (
         case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF), settings=FROM_KOPF),
         Report,
@@ -153,11 +158,13 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Report),
     "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
-    "deleting, Retain, tagged": (case(profile(), who=KEPT), UntagProfile),
+    "deleting, Retain, tagged, not marked": (case(profile(), who=KEPT), TagProfile),
+    "deleting, Retain, tagged": (case(profile(tags=MARKED), who=KEPT), UntagProfile),
     "deleting, Retain, untagged": (case(STRIPPED, who=KEPT, memory=KNOWN), RemoveFinalizer),
     "deleting, owned": (case(profile(), who=GOING), DeleteProfile),
     "owned, failed": (case(profile(status="CREATE_FAILED"), memory=COUNTED), DeleteProfile),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
+    "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
     "owned, a tag too many": (
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
@@ -259,6 +266,43 @@ def test_a_retained_profile_with_one_owner_tag_left_gets_both_before_it_loses_bo
     """The controller's IAM policy lets it untag only what carries the owner tag."""
     half = profile(tags={CONTROLLER_KEY: "uid-1"})
     assert isinstance(plan(case(half, who=KEPT, memory=KNOWN)), TagProfile)
+
+
+def test_a_profile_is_marked_as_retained_while_its_owner_tags_are_on_and_only_where_it_has_room() -> None:
+    full = {f"t{number}": "x" for number in range(TAGS_LIMIT - 2)}
+    assert plan(case(profile(), who=KEPT)) == TagProfile(
+        profile(), {RETAINED_KEY: "default/web"}, "kept without its object"
+    )
+    assert row_of(case(profile(tags=OURS | full), who=KEPT)) == "deleting, Retain, tagged"
+    others = full | {"aws:cloudformation:stack-name": "x"}
+    del others["t0"]
+    assert row_of(case(profile(tags=OURS | others), who=KEPT)) == "deleting, Retain, tagged, not marked"
+    old = profile(tags=MARKED | full | {RETAINED_KEY: "shop/old"})
+    assert row_of(case(old, who=KEPT)) == "deleting, Retain, tagged, not marked", "a new value takes no room"
+
+
+def test_a_profile_is_let_go_with_or_without_its_mark_and_the_event_says_which() -> None:
+    with_mark = profile(tags={RETAINED_KEY: "default/web"})
+    for seen, said in ((with_mark, "without an owner."), (STRIPPED, "which could not be set: nothing counts it.")):
+        answer = plan(case(seen, who=KEPT, memory=KNOWN))
+        assert isinstance(answer, RemoveFinalizer)
+        assert (answer.event, answer.message.endswith(said)) == ("Retained", True)
+
+
+def test_a_retained_profile_is_not_kopf_s() -> None:
+    assert not case(profile(tags={RETAINED_KEY: "shop/old"}), who=who(finalizers=KOPF), settings=FROM_KOPF).made_by_kopf
+
+
+def test_an_object_whose_profile_is_out_of_reach_goes_with_retain_wherever_it_is() -> None:
+    assert isinstance(plan(case(who=KEPT, memory=ELSEWHERE, settings=NO_RETAIN)), RemoveFinalizer)
+
+
+def test_who_may_not_retain_is_not_told_to() -> None:
+    held = case(profile(), who=replace(GOING, suspended=True))
+    for seen, told in ((held, True), (replace(held, settings=NO_RETAIN), False)):
+        answer = plan(seen)
+        assert isinstance(answer, Report)
+        assert ("Retain" in answer.message) is told
 
 
 def test_a_failed_profile_rests_longer_each_time_and_at_most_ten_minutes() -> None:
@@ -428,6 +472,7 @@ def test_a_profile_with_an_owner_is_never_adopted(tags: dict[str, str]) -> None:
 
 STATUSES = ["CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED", "NEW_WORD"]
 TAGS = [OURS, {}, {OWNER_KEY: "default/web"}, OTHER_OWNER, OURS | {"team": "a"}, OURS | {CONTROLLER_KEY: "uid-2"}]
+TAGS += [MARKED, {RETAINED_KEY: "shop/old"}]
 moments = st.sampled_from([NOW - timedelta(hours=3), NOW - timedelta(seconds=20), NOW])
 profiles = st.builds(
     profile,
@@ -469,7 +514,7 @@ cases = st.builds(
     resource=resources,
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
-    settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF]),
+    settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF, NO_RETAIN]),
 )
 
 
@@ -492,7 +537,8 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
-            assert c.who.deleting and kept, "S3: nothing is let go while something of it is there"
+            may = c.may_retain or not c.owned or c.elsewhere
+            assert c.who.deleting and kept and may, "S3: nothing is let go while something of it is there"
         case Report(phase=Phase.READY):
             assert c.serving and c.serving.active and c.meets(c.serving), "S7"
         case AddFinalizer():

@@ -17,11 +17,12 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
-from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OCCUPIED_SECONDS, VIEW_LIFE, Reconciler, Requeue
+from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OCCUPIED_SECONDS, VIEW_LIFE, Reconciler
 from spec import Settings, timestamp
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
+from workqueue import Requeue
 
 SOON = 20.0  # seconds for other threads, which on a busy machine may be a long time
 AT_ONCE = Requeue(0.0)

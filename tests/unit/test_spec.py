@@ -405,11 +405,12 @@ def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "may"), [([], False), (["default"], True), (["*"], True), (["def*"], False)])
-def test_only_objects_of_the_namespaces_that_are_named_may_adopt_or_take_over_from_kopf(
+def test_only_objects_of_the_namespaces_that_are_named_may_adopt_take_over_or_leave(
     allowed: list[str], may: bool
 ) -> None:
     assert Settings("demo", adoption_in=frozenset(allowed)).may_adopt("default") == may
     assert Settings("demo", kopf_in=frozenset(allowed)).may_take_over_from_kopf("default") == may
+    assert Settings("demo", retain_in=frozenset(allowed)).may_retain("default") == may
 
 
 @pytest.mark.parametrize(

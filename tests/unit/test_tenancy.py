@@ -13,7 +13,7 @@ import yaml
 
 from aws import FACTS_KEPT, ProfileSpec
 from config import Lines
-from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
+from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, RETAINED_KEY, Limits
 from tests.docs import ROOT, section
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
@@ -109,6 +109,40 @@ def test_3_by_default_selectors_reach_everywhere_as_in_the_original(b: Bench) ->
     assert b.ready("mine", "team-b")
 
 
+def test_3_profiles_without_end_that_nobody_counts(b: Bench) -> None:
+    """A quota bounds objects; whoever may leave profiles behind makes as many as EKS takes."""
+    own(b)
+    b.settings = replace(b.settings, retain_in=frozenset({"team-a"}))
+    b.start()
+    for number in range(3):
+        name = f"mine-{number}"
+        b.apply(name, "team-b", selectors=[{"namespace": "team-b"}], deletionPolicy="Retain")
+        b.run(300)
+        assert b.ready(name, "team-b")
+        assert "--allow-retain-in=team-b" in b.message(name, "team-b")
+        assert b.events("Warning", name).count("RetainNotAllowed") == 1
+        b.delete(name, "team-b")
+    writes(b)
+    b.run(1500)
+    for number in range(3):
+        name = f"mine-{number}"
+        assert b.reason(name, "team-b") == "RetainNotAllowed"
+        assert b.stalled(name, "team-b")
+        assert f"to delete profile {name}" in b.message(name, "team-b")
+    assert writes(b) == []
+    b.edit("mine-0", "team-b", deletionPolicy="Delete")
+    b.run(300)
+    assert b.gone("mine-0", "team-b")
+    assert "mine-0" not in b.profiles()
+    b.edit("web", "team-a", deletionPolicy="Retain")
+    b.run(60)
+    assert "RetainNotAllowed" not in b.message("web", "team-a")
+    b.delete("web", "team-a")
+    b.run(60)
+    assert b.gone("web", "team-a")
+    assert b.profiles()["web"]["tags"] == {RETAINED_KEY: "team-a/web"}
+
+
 @pytest.mark.parametrize("role", ["good", "missing"])
 def test_4_a_role_with_more_rights(b: Bench, role: str) -> None:
     limit(b, roles=(f"{ROLES}team-b-*", f"{ROLES}shared"))
@@ -131,7 +165,7 @@ def test_4_a_role_that_matches_may_be_passed(b: Bench) -> None:
 
 def test_5_owner_tags_in_the_spec(b: Bench) -> None:
     writes(b)
-    for key, value in ((OWNER_KEY, "team-a/web"), (CONTROLLER_KEY, "x")):
+    for key, value in ((OWNER_KEY, "team-a/web"), (CONTROLLER_KEY, "x"), (RETAINED_KEY, "team-a/web")):
         b.apply("mine", "team-b", tags={key: value})
         b.run(60)
         assert b.reason("mine", "team-b") == "InvalidSpec"
