@@ -22,6 +22,7 @@ from kube import Object
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
+    REPLACEMENT_NAMES,
     RESERVED_KEYS,
     RETAINED_KEY,
     Action,
@@ -45,12 +46,12 @@ from spec import (
     controlled_by,
     deletion_suspended,
     differs,
-    fingerprint,
     give_up,
     has_room,
     kept,
     lost_answer,
     refuse,
+    replacement_names,
     resting,
     retain_not_allowed,
     same_cluster,
@@ -196,13 +197,17 @@ class Case:
         """The same where it is let be taken over: who plants kopf's finalizer can make another's profile look so."""
         return self.as_made_by_kopf if self.settings.may_take_over_from_kopf(self.who.namespace) else None
 
-    @property
+    @cached_property
     def target(self) -> str:
         """The name of the profile that is to be made: base, but for a replacement where base is taken."""
         replaces = self.serving and self.update_policy == "Replace"
-        if self.spec and replaces and self.who.base in self.view.profiles:
-            return f"{self.who.base}-{fingerprint(self.who, self.spec)}"
-        return self.who.base
+        if not (self.spec and replaces and self.who.base in self.view.profiles):
+            return self.who.base
+        names = [*replacement_names(self.who, self.spec)]
+        # A create whose answer is open is asked for again by its own name: under another there could be two.
+        open_one = {self.memory.create_name} - {self.who.base} if self.memory.create_started_at else set()
+        tried = [*filter(self.who.may_name, open_one), *names]
+        return next((name for name in tried if name not in self.view.names), names[0])
 
     @property
     def name_holder(self) -> Profile | None:
@@ -466,6 +471,8 @@ def name_taken(c: Case, holder: Profile) -> Report:
         other = "else make a new object with another spec.profileName"
         return refuse("NameTaken", f"{message}: {same_cluster(holder)}, {other}.{stays}", about=holder.name)
     mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
+    if holder.name != c.who.base:
+        mend = f"it has all {REPLACEMENT_NAMES} names that a replacement may have; {mend}"
     return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
 
 

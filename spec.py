@@ -338,11 +338,20 @@ def bracketed(words: Iterable[str]) -> str:
     return "[" + ", ".join(sorted(words)) + "]"
 
 
-def fingerprint(who: Identity, spec: ProfileSpec) -> str:
-    """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
+REPLACEMENT_NAMES = 16  # of a replacement; who takes them all has used up the quota of a cluster
+
+
+def replacement_names(who: Identity, spec: ProfileSpec) -> Iterator[str]:
+    """Yield the names that a replacement may have, in order: the first can be foretold, and so be taken."""
+    for number in range(REPLACEMENT_NAMES):
+        yield f"{who.base}-{fingerprint(who, spec, number)}"
+
+
+def fingerprint(who: Identity, spec: ProfileSpec, number: int) -> str:
+    """Return 8 hex digits that tell a replacement from those of other objects, other specs, and other numbers."""
     selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
     subnets = sorted(spec.subnets or ())
-    told = [who.namespace, who.name, who.base, spec.role, selectors, subnets]
+    told = [who.namespace, who.name, who.base, spec.role, selectors, subnets, *([number] if number else [])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
 

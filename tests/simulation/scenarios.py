@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from spec import Identity, Memory, Resource, replacement_names
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
 from tests.simulation.world import Deed, Place, Script, World, nothing
@@ -427,6 +428,22 @@ def asked_for_a_look(world: World) -> None:
     note = {"fargateprofiles.jicomusic.com/reconcile-requested-at": "now"}
     world.api.edit(PLURAL, "default", "web", {"metadata": {"annotations": note}})
     world.run(10)
+
+
+@story
+def replaced_where_its_names_are_taken(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    if obj := world.object():
+        spec = Resource.parse(obj | {"spec": obj["spec"] | {"selectors": [{"namespace": "elsewhere"}]}})
+        names = [*replacement_names(Identity.parse(obj, Memory(), "demo"), spec.profile)]
+        world.note("outsider", f"takes the names {names[0]} and {names[1]}")
+        for name in names[:2]:
+            place = ("demo", name, world.account.roles["good"], [{"namespace": "theirs"}])
+            world.account.add_profile(*place, world.account.private_subnets)
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(40)
+    world.delete()
+    world.run(20)
 
 
 @story

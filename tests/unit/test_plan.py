@@ -37,6 +37,7 @@ from spec import (
     TagProfile,
     UntagProfile,
     backoff,
+    replacement_names,
 )
 from status import remember
 
@@ -366,6 +367,51 @@ def test_the_name_of_a_replacement_depends_on_object_and_spec_and_on_nothing_els
     theirs = who(namespace="shop")
     owned = replace(OLD, tags=OURS | {OWNER_KEY: "shop/web"})
     assert created(case(owned, who=theirs, resource=REPLACE)) != name
+
+
+NAMES = [*replacement_names(who(), SPEC)]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 15])
+def test_a_replacement_takes_the_first_of_its_names_that_no_profile_has_whosever_that_is(taken: int) -> None:
+    tags = [OTHER_OWNER, {}, ESTRANGED.tags]
+    squatters = [profile(name, tags=tags[number % 3]) for number, name in enumerate(NAMES[:taken])]
+    seen = case(OLD, *squatters, resource=REPLACE, memory=KNOWN)
+    assert created(seen) == NAMES[taken]
+    assert created(replace(seen, memory=Memory())) == NAMES[taken], "nothing but the view says which"
+    hidden = View(True, seen.view.profiles, 0.0, {NAMES[taken]: Refused("AccessDenied", "no")})
+    assert plan(replace(seen, view=hidden)) != plan(seen), "what can't be seen is not asked for"
+
+
+def test_a_name_that_an_own_profile_has_is_taken_too_and_no_profile_more_is_made() -> None:
+    own = replace(OLD, name=NAMES[0])
+    taken = profile(tags=OTHER_OWNER)
+    assert created(case(taken, own, resource=REPLACE, memory=KNOWN)) == NAMES[1]
+    new = profile(NAMES[1])
+    action = plan(case(taken, own, new, resource=REPLACE, memory=KNOWN))
+    assert isinstance(action, DeleteProfile)
+    assert (action.profile, action.heir) == (own, new)
+    assert row_of(case(taken, new, resource=REPLACE, memory=KNOWN)) == "owned, as wanted"
+
+
+def test_a_create_whose_answer_is_open_is_asked_for_again_by_its_own_name_as_long_as_that_is_free() -> None:
+    for name in (NAMES[3], "web-0123abcd"):
+        marked = KNOWN.with_mark(NOW, name, "")
+        seen = case(OLD, resource=REPLACE, memory=marked)
+        assert created(seen) == name
+        squatted = case(OLD, profile(name, tags=OTHER_OWNER), resource=REPLACE, memory=marked)
+        assert created(squatted) == NAMES[0]
+    assert created(case(OLD, resource=REPLACE, memory=KNOWN.with_mark(NOW, "web", ""))) == NAMES[0]
+    assert created(case(OLD, resource=REPLACE, memory=KNOWN.with_mark(NOW, "shop", ""))) == NAMES[0]
+
+
+def test_where_all_names_of_a_replacement_are_taken_that_is_told_and_the_old_profile_serves() -> None:
+    squatters = [profile(name, tags=OTHER_OWNER) for name in NAMES]
+    answer = plan(case(OLD, *squatters, resource=REPLACE, memory=KNOWN))
+    assert isinstance(answer, Report)
+    assert answer.reason == "NameTaken"
+    assert "all 16 names that a replacement may have" in answer.message
+    assert "Profile web serves as it is." in answer.message
 
 
 def test_the_old_profile_serves_until_the_new_one_is_active_and_then_goes() -> None:

@@ -19,6 +19,7 @@ from spec import (
     LONGEST_WHY,
     MENDS,
     OWNER_KEY,
+    REPLACEMENT_NAMES,
     REQUESTED_AT,
     Identity,
     InvalidSpec,
@@ -30,6 +31,7 @@ from spec import (
     differs,
     fingerprint,
     owner_of,
+    replacement_names,
     same_tag,
     timestamp,
 )
@@ -290,8 +292,11 @@ def test_a_profile_may_be_an_object_s_by_its_name_alone_or_with_eight_hex_digits
 
 
 def test_a_fingerprint_is_eight_hex_digits_that_never_change() -> None:
-    assert re.fullmatch("[0-9a-f]{8}", fingerprint(who(), SPEC))
-    assert fingerprint(who(), SPEC) == "ba04ceee", "replacements that are on their way are found by it"
+    assert fingerprint(who(), SPEC, 0) == "ba04ceee", "replacements that are on their way are found by it"
+    names = [*replacement_names(who(), SPEC)]
+    assert len({*names}) == REPLACEMENT_NAMES == 16
+    assert names[0] == "web-ba04ceee"
+    assert all(re.fullmatch("web-[0-9a-f]{8}", each) and who().may_name(each) for each in names)
 
 
 @pytest.mark.parametrize(
@@ -306,7 +311,10 @@ def test_a_fingerprint_is_eight_hex_digits_that_never_change() -> None:
     ],
 )
 def test_a_fingerprint_tells_objects_and_specs_apart(owner: Identity, spec: ProfileSpec) -> None:
-    assert fingerprint(owner, spec) != fingerprint(who(), SPEC)
+    theirs, ours = (
+        {fingerprint(*each, number) for number in range(REPLACEMENT_NAMES)} for each in ((owner, spec), (who(), SPEC))
+    )
+    assert theirs.isdisjoint(ours)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,17 @@ import yaml
 
 from aws import FACTS_KEPT, ProfileSpec
 from config import Lines
-from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, RETAINED_KEY, Limits
+from spec import (
+    CONTROLLER_KEY,
+    KOPF_FINALIZERS,
+    OWNER_KEY,
+    RETAINED_KEY,
+    Identity,
+    Limits,
+    Memory,
+    Resource,
+    replacement_names,
+)
 from tests.docs import ROOT, section
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
@@ -71,6 +81,24 @@ def test_1_another_s_profile_name(b: Bench) -> None:
     assert writes(b) == []
     leave(b, "mine")
     assert untouched(b)
+
+
+def test_1_the_name_that_another_s_replacement_will_have(b: Bench) -> None:
+    """It can be computed by who reads the object, and it may be an edit like any other."""
+    edited = b.manifest("web", "team-a", selectors=[{"namespace": "edited"}], updatePolicy="Replace")
+    of = Identity.parse(b.get("web", "team-a"), Memory(), "demo")
+    for number, name in enumerate([*replacement_names(of, Resource.parse(edited).profile)][:2]):
+        b.apply(f"squatter-{number}", "team-b", profileName=name)
+        b.run(200)
+    assert len(b.profiles()) == 3
+    b.edit("web", "team-a", **edited["spec"])
+    b.run(300)
+    assert b.ready("web", "team-a")
+    assert len(b.profiles()) == 3
+    assert b.profiles()[b.get("web", "team-a")["status"]["profileName"]]["tags"][OWNER_KEY] == "team-a/web"
+    b.delete("web", "team-a")
+    b.run(300)
+    assert len(b.profiles()) == 2
 
 
 def test_2_another_cluster(b: Bench) -> None:
