@@ -1,4 +1,5 @@
-"""What this process knows of one EKS cluster: its view and how that is read, what is in flight, who waits.
+"""What this process knows of one EKS cluster: its view and how that is read, what is in flight, who waits;
+and what AWS has against a profile that is to be made in it.
 
 The picture: `Reading` (list, then a description a profile; over as many passes as it takes) -> `View`
 -> `Cluster.saw`, which says who has reason to look again. One pass at a time is in a cluster.
@@ -9,15 +10,29 @@ what to do.
 
 from __future__ import annotations
 
+import re
 import threading
+from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from aws import Aws, AwsError, Profile, Refused
+from aws import (
+    FARGATE_POLICY,
+    FARGATE_PRINCIPAL,
+    Aws,
+    AwsError,
+    ClusterFact,
+    Facts,
+    Profile,
+    ProfileSpec,
+    Refused,
+    SubnetFact,
+)
 from kube import Key
+from patterns import lets_assume
 
 T = TypeVar("T")
 
@@ -299,10 +314,11 @@ class Cluster:
 
 
 class Tally(NamedTuple):
-    """How many profiles of an EKS cluster are in which state, and how many are orphans."""
+    """How many profiles of an EKS cluster are in which state, how many are orphans, how many retained."""
 
     states: Mapping[str, int]
     orphans: int
+    retained: int = 0
 
 
 class Clusters:
@@ -361,12 +377,134 @@ class Clusters:
         if cluster.let_in:
             self._readmit(cluster.let_in)
 
-    def tally(self) -> dict[str, Tally]:
-        """Return what is counted of each cluster that was seen."""
+    def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
+        """Return what is counted of each cluster that was seen; `retained` tells which profiles are."""
         with self._lock:
             seen = {name: (each.view, len(each.orphans)) for name, each in self._known.items()}
-        return {
-            name: Tally(dict.fromkeys(STATUSES, 0) | Counter(each.status for each in view.profiles.values()), orphans)
-            for name, (view, orphans) in seen.items()
-            if view and view.found
-        }
+        told = {}
+        for name, (view, orphans) in seen.items():
+            if view and view.found:
+                profiles = view.profiles.values()
+                states = dict.fromkeys(STATUSES, 0) | Counter(each.status for each in profiles)
+                told[name] = Tally(states, orphans, sum(map(retained, profiles)))
+        return told
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
+
+    partition: str
+    region: str
+    account: str
+    cluster: str
+    controller: str
+
+    @property
+    def cluster_arn(self) -> str:
+        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
+
+
+# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
+# and no objection. Each check yields pairs of a reason for the condition, and what is wrong and mends it.
+
+
+def no_such(home: Home) -> str:
+    where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
+    mend = "make it, correct the controller's cluster or region, or make a new object"
+    return f"{where}: {mend} with another spec.clusterName."
+
+
+def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+    if not found or (facts.cluster and not facts.cluster.found):
+        yield "ClusterNotFound", no_such(home)
+    elif facts.cluster and facts.cluster.status != "ACTIVE":
+        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
+        yield "ClusterNotActive", text
+
+
+def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+    vpc = facts.cluster.vpc if facts.cluster else ""
+    for name, subnet in facts.subnets.items():
+        where = f"spec.subnets: {name}"
+        if subnet and not subnet.found:
+            text = f"{where} does not exist in {home.region}: correct or remove it."
+            yield "SubnetNotFound", text
+        elif subnet:
+            yield from wrong_subnet(home, where, subnet, vpc)
+
+
+def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterator[tuple[str, str]]:
+    if vpc and subnet.vpc != vpc:
+        text = f"{where} is in {subnet.vpc}, the cluster in {vpc}: take a subnet of the cluster's VPC."
+        yield "SubnetOfOtherVpc", text
+    if subnet.public:
+        mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
+        yield "SubnetPublic", f"{where} routes to an internet gateway: {mend}."
+    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer
+    # names.
+    if subnet.outpost or subnet.zone[:-1] != home.region:
+        place = subnet.outpost or f"zone {subnet.zone}"
+        mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
+        yield "SubnetUnsupportedZone", f"{where} is in {place}: {mend}."
+
+
+def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
+    if not role:
+        return
+    if not role.found or role.arn != spec.role:
+        there = f" (the role of that name is {role.arn})" if role.found else ""
+        ours = spec.role.split(":")[4] == home.account
+        way = "make the role or" if ours else "EKS takes roles of its own account only;"
+        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
+        yield "RoleNotFound", text
+        return
+    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
+        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
+        yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}."
+    if role.policies is not None and not role.policies:
+        yield "RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}."
+
+
+OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
+# For how long these are waited for; an upgrade of a cluster may take that.
+TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
+
+
+def warnings(home: Home, authority: str, spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]]:
+    """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
+    if text := elsewhere(home, authority, facts.cluster if facts else None):
+        yield "ClusterElsewhere", text
+    policies = facts.role.policies if facts and facts.role else None
+    if policies and FARGATE_POLICY not in policies:
+        mend = "pods start only if its other policies let them pull images"
+        yield "RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
+
+
+def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
+    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
+
+    `authority` is that of the objects' API server. "" where the two have a certificate in common,
+    and where nothing is known of one of them.
+    """
+    theirs = certificates(cluster.authority) if cluster else frozenset()
+    ours = certificates(authority)
+    if not theirs or not ours or theirs & ours:
+        return ""
+    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
+    why = "EKS names another certificate authority for it than the API server has"
+    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
+    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
+    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
+
+
+CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
+
+
+def certificates(bundle: str) -> frozenset[bytes]:
+    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
+    try:
+        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
+    except ValueError:
+        return frozenset()

@@ -28,21 +28,19 @@ import yaml
 
 import aws
 import kube
-from clusters import Reading, View
+from clusters import Home, Reading, View
 from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import readable
 from plan import Case, case_of
 from spec import (
-    CONTROLLER_KEY,
     FINALIZER,
-    OWNER_KEY,
+    RESERVED_KEYS,
     Change,
     CreateProfile,
     DeleteProfile,
     Finding,
-    Home,
     Identity,
     InvalidSpec,
     Memory,
@@ -54,7 +52,9 @@ from spec import (
     is_guarded,
     mapping,
     owner_of,
+    tagged,
     timestamp,
+    with_note,
 )
 from status import foresee
 
@@ -443,8 +443,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 _Dumper.add_representer(str, _text)
 
 
-OWNER_TAGS = {OWNER_KEY, CONTROLLER_KEY}
-RESERVED = re.compile(rf"(?i:aws:)|({OWNER_KEY}|{CONTROLLER_KEY})\Z")
+RESERVED = re.compile(rf"(?i:aws:)|({'|'.join(RESERVED_KEYS)})\Z")
 
 
 def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
@@ -458,7 +457,7 @@ def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: boo
     objects: dict[Key, Object] = {}
     left_out: list[str] = []
     for profile in sorted(view.profiles.values(), key=lambda each: each.name):
-        if everything or OWNER_TAGS.isdisjoint(profile.tags):
+        if everything or not tagged(profile):
             key = owner_of(profile) or free_name(profile.name, namespace, view)
             obj = manifest(cluster, profile, key)
             if why := "its owner has another, which is here" if key in objects else unfit(profile, obj):
@@ -521,7 +520,7 @@ def unfit(profile: aws.Profile, obj: Object) -> str:
     """Say why an object can't stand for the profile, "" if it can."""
     if not profile.active:
         return f"it is {profile.status}; export it once it is ACTIVE"
-    if not (OWNER_TAGS.isdisjoint(profile.tags) or owner_of(profile)):
+    if tagged(profile) and not owner_of(profile):
         return "its tags name no owner, and yet they are the controller's"
     return "; ".join(map(str, [*head(obj), *spec(obj)]))
 
@@ -659,9 +658,10 @@ class Forecast:
         yield from self._changed(changes)
         if changes and end.reason == "Deleted":
             return
-        if not changes or end.phase is not Phase.READY:
+        end = with_note(end, last.who, self.settings)
+        if not changes or end.phase is not Phase.READY or end.note:
             reason = "" if end.message.startswith(end.reason) else f"{end.reason}: "
-            yield Step(WORDS[end.phase], reason + end.message)
+            yield Step(WORDS[end.phase], reason + end.message + end.note)
         overlap = overlap_message(last, overlaps(last))
         if overlap not in {"", overlap_message(case, overlaps(case))}:
             yield Step("overlap", overlap)

@@ -45,6 +45,8 @@ class Config:
     lease_namespace: str
     lease_name: str
     allow_adoption_in: frozenset[str]
+    take_over_from_kopf_in: frozenset[str]
+    allow_retain_in: frozenset[str] | None
     namespace: frozenset[str]
     selector: str
     allowed_roles: frozenset[str]
@@ -286,6 +288,11 @@ FLAGS = (
     Flag("lease-name", "LEASE_NAME", object_name, "fargate-operator", "of the Lease, the same for all replicas"),
     Flag("allow-adoption-in", "ALLOW_ADOPTION_IN", namespaces, "",
          "namespaces, separated by commas, whose objects may take over profiles without an owner; * for all"),
+    Flag("take-over-from-kopf-in", "TAKE_OVER_FROM_KOPF_IN", namespaces, "",
+         "namespaces, by commas, whose objects may take over what the kopf operator made for them; * for all"),
+    Flag("allow-retain-in", "ALLOW_RETAIN_IN", namespaces, None,
+         "namespaces, by commas, whose objects may leave their profile (Retain), * for all; else all, or none where "
+         "selectors are held to their own namespace"),
     Flag("namespace", "WATCH_NAMESPACE", namespaces, "", "whose objects to serve, may be given again; else, or *, all"),
     Flag("selector", "WATCH_SELECTOR", selector, "", "labels of the objects to serve, as kubectl takes them; else all"),
     Flag("allowed-roles", "ALLOWED_ROLES", roles, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
@@ -507,9 +514,17 @@ def no_credentials() -> str:
 def settings(config: Config) -> Settings:
     return Settings(
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
-        adoption_in=config.allow_adoption_in, limits=limits(config, config.cluster_name), account=config.account,
-        aws_profile=config.aws_profile, authority=config.authority,
+        adoption_in=config.allow_adoption_in, kopf_in=config.take_over_from_kopf_in, retain_in=retain_in(config),
+        limits=limits(config, config.cluster_name), account=config.account, aws_profile=config.aws_profile,
+        authority=config.authority,
     )  # fmt: skip
+
+
+def retain_in(config: Config) -> frozenset[str]:
+    """Return whose profiles may outlive their objects: where a namespace is held to itself, nobody's unless named."""
+    if config.allow_retain_in is None:
+        return frozenset() if config.selector_namespaces == "own" else frozenset({"*"})
+    return config.allow_retain_in
 
 
 def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:

@@ -452,12 +452,14 @@ class Census:
         clusters = self.tally()
         states = {(name, state): n for name, each in clusters.items() for state, n in each.states.items()}
         orphans = {(name,): each.orphans for name, each in clusters.items()}
+        retained = {(name,): each.retained for name, each in clusters.items()}
         yield gauges(
             "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
         )
         yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
         yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
         yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")
+        yield gauges("fargate_profiles_retained", "cluster", retained, "Profiles that were kept as their objects went.")
 
 
 def utc_now() -> datetime:

@@ -16,20 +16,19 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import AwsError, Facts, Profile, ProfileSpec, Refused
-from clusters import POLL_MOST_SECONDS, View
+from aws import AwsError, Facts, Profile, ProfileSpec
+from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, warnings
 from kube import Object
-from patterns import steady
 from spec import (
     CONTROLLER_KEY,
-    OBJECTIONS,
     OWNER_KEY,
-    TIME_MAY_MEND,
+    REPLACEMENT_NAMES,
+    RESERVED_KEYS,
+    RETAINED_KEY,
     Action,
     AddFinalizer,
     CreateProfile,
     DeleteProfile,
-    Home,
     Identity,
     InvalidSpec,
     Memory,
@@ -43,23 +42,27 @@ from spec import (
     TagProfile,
     UntagProfile,
     UpdatePolicy,
+    backoff,
     controlled_by,
+    deletion_suspended,
     differs,
-    fingerprint,
+    give_up,
+    has_room,
+    kept,
+    lost_answer,
     refuse,
+    replacement_names,
+    resting,
+    retain_not_allowed,
+    same_cluster,
     same_tag,
-    timestamp,
-    told_issues,
-    warnings,
+    tagged,
+    unusually_long,
+    wait_to_see,
 )
 
 T = TypeVar("T")
 
-# The world outside may have been mended: what is stalled is looked at again, less and less often,
-# and a profile in a failed state is tried again as seldom.
-STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
-LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
-LONG_DELETING = timedelta(minutes=45)
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
 
@@ -103,6 +106,10 @@ class Case:
     @property
     def may_adopt(self) -> bool:
         return self.settings.may_adopt(self.who.namespace)
+
+    @property
+    def may_retain(self) -> bool:
+        return self.settings.may_retain(self.who.namespace)
 
     @property
     def going(self) -> bool:
@@ -179,20 +186,29 @@ class Case:
     # The profiles of nobody and of others
 
     @cached_property
-    def made_by_kopf(self) -> Profile | None:
-        """The profile that kopf's operator made for this object: untagged, as wanted, not older than the object."""
+    def as_made_by_kopf(self) -> Profile | None:
+        """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
-        if found is None or tagged(found) or self.who.created_at > found.created_at:
+        if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
             return None
         return found if self.meets(found) and not self.forbidden else None
 
     @property
+    def made_by_kopf(self) -> Profile | None:
+        """The same where it is let be taken over: who plants kopf's finalizer can make another's profile look so."""
+        return self.as_made_by_kopf if self.settings.may_take_over_from_kopf(self.who.namespace) else None
+
+    @cached_property
     def target(self) -> str:
         """The name of the profile that is to be made: base, but for a replacement where base is taken."""
         replaces = self.serving and self.update_policy == "Replace"
-        if self.spec and replaces and self.who.base in self.view.profiles:
-            return f"{self.who.base}-{fingerprint(self.who, self.spec)}"
-        return self.who.base
+        if not (self.spec and replaces and self.who.base in self.view.profiles):
+            return self.who.base
+        names = [*replacement_names(self.who, self.spec)]
+        # A create whose answer is open is asked for again by its own name: under another there could be two.
+        open_one = {self.memory.create_name} - {self.who.base} if self.memory.create_started_at else set()
+        tried = [*filter(self.who.may_name, open_one), *names]
+        return next((name for name in tried if name not in self.view.names), names[0])
 
     @property
     def name_holder(self) -> Profile | None:
@@ -285,7 +301,15 @@ class Case:
         facts = self.facts if self.view.found else NO_FACTS
         if not (self.spec and facts):
             return []
-        return [each for check in OBJECTIONS for each in check(self.home, self.view.found, self.spec, facts)]
+        pairs = (check(self.home, self.view.found, self.spec, facts) for check in OBJECTIONS)
+        return [Objection(*each) for several in pairs for each in several]
+
+    @property
+    def warnings(self) -> tuple[Objection, ...]:
+        """What is unusual about the profile that is to be made, but may be meant."""
+        authority = self.settings.authority_of(self.home.cluster)
+        pairs = warnings(self.home, authority, self.spec, self.facts) if self.spec else ()
+        return tuple(Objection(*each) for each in pairs)
 
 
 def case_of(
@@ -300,17 +324,6 @@ def case_of(
     return Case(
         who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
     )  # fmt: skip
-
-
-def tagged(profile: Profile) -> bool:
-    """Say whether the profile carries a tag of an owner, whoever that is."""
-    return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
-
-
-def backoff(failures: int) -> timedelta:
-    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
-    least, most = FAILED_SECONDS
-    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
@@ -331,12 +344,6 @@ def wrong_home(c: Case, _found: bool) -> Report:
     return refuse("WrongHome", text)
 
 
-def deletion_suspended(_c: Case, profile: Profile) -> Report:
-    mend = f"unset it to delete profile {profile.name}, or set spec.deletionPolicy: Retain to keep it"
-    text = f"The deletion waits because spec.suspend is true: {mend}."
-    return Report(Phase.IDLE, "Suspended", text)
-
-
 def suspended(c: Case, _found: bool) -> Report:
     shown = "there is no profile"
     if c.serving:
@@ -347,26 +354,15 @@ def suspended(c: Case, _found: bool) -> Report:
     return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
 
 
-def wait_to_see(_c: Case, found: tuple[str, AwsError]) -> Report:
-    name, error = found
-    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
-    if isinstance(error, Refused):
-        return refuse(error.reason, text, about=name)
-    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
-
-
-def lost_answer(_c: Case, until: datetime) -> Report:
-    asked = "A create was sent whose answer may have been lost"
-    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
-    return Report(Phase.RECONCILING, "Deleting", text, until)
-
-
 def let_go(c: Case, _found: bool) -> RemoveFinalizer:
     left = c.name_holder if c.who.from_kopf else None
     where = f"EKS cluster {c.who.cluster}"
     if others := c.estranged or c.recorded:
         text = f"Profile {others.name} stays in {where}: it is {whose(c, others)}"
         return RemoveFinalizer("ProfileLeft", f"{text}. Delete it by hand if nobody needs it.")
+    if c.as_made_by_kopf:  # and it is to be kept, or it would not be let go
+        text = f"Profile {c.as_made_by_kopf.name} stays in {where} as it is, without an owner."
+        return RemoveFinalizer("Retained", text)
     if left:
         why = "it is not shown to be this object's (other fields, other tags, or older)"
         text = f"Profile {left.name} stays in {where}: {why}; delete it by hand if it is."
@@ -379,11 +375,6 @@ def let_go(c: Case, _found: bool) -> RemoveFinalizer:
 def by_other_id(c: Case, profile: Profile) -> str:
     there, here = profile.tags[CONTROLLER_KEY], c.home.controller
     return f"tagged for this object by controller id {there}, and this controller's is {here}"
-
-
-def same_cluster(profile: Profile) -> str:
-    there = profile.tags[CONTROLLER_KEY]
-    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
 
 
 def wrong_controller(c: Case, profile: Profile) -> Report:
@@ -409,15 +400,6 @@ def flight(c: Case, profile: Profile) -> Report:
         return Report(Phase.RECONCILING, reason, f"{swap(c, c.serving, profile)} {message}")
     again = " Then it is made again." if profile.status == "DELETING" else edit_to_be_refused(c, profile)
     return Report(Phase.RECONCILING, reason, f"{message}{again}{failed_before(c)}")
-
-
-def unusually_long(status: str, lasts: timedelta) -> str:
-    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
-    if status == "CREATING" and lasts > LONG_CREATING:
-        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if status == "DELETING" and lasts > LONG_DELETING:
-        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return ""
 
 
 def failed_before(c: Case) -> str:
@@ -463,18 +445,6 @@ def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
 
 
-def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
-    profile, until = found
-    reason, again = "DeleteFailed", "its deletion is asked for again"
-    if profile.status == "CREATE_FAILED":
-        reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(told_issues(profile))
-    mend = f"Mend the cause; {again} at {timestamp(until)}."
-    failed = f"Profile {profile.name} is {profile.status}."
-    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
-    return Report(Phase.STALLED, reason, message, until)
-
-
 def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
     """Say all at once; what time may mend is waited for at the pace of the poll."""
     reasons = [each.reason for each in objections]
@@ -502,7 +472,24 @@ def name_taken(c: Case, holder: Profile) -> Report:
         other = "else make a new object with another spec.profileName"
         return refuse("NameTaken", f"{message}: {same_cluster(holder)}, {other}.{stays}", about=holder.name)
     mend = f"{way_to_get(c, holder)}, or make a new object with another spec.profileName"
+    if holder.name != c.who.base:
+        mend = f"it has all {REPLACEMENT_NAMES} names that a replacement may have; {mend}"
     return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
+
+
+def not_taken_over(c: Case, profile: Profile) -> Report:
+    """Keep kopf's finalizer, so that the profile can still be taken over."""
+    if profile.status == "DELETING":
+        return name_taken(c, profile)
+    allow = f"start the controller with --take-over-from-kopf-in={c.who.namespace}"
+    made = "if the kopf operator made it for this object"
+    if c.going:
+        what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
+        mend = f"{made}, {allow} to delete both; or set spec.deletionPolicy: Retain to leave the profile as it is"
+        return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
+    what = f"Cluster {c.who.cluster} has a profile {profile.name} already, without an owner"
+    mend = f"{made}, {allow} to take it over; else delete it, or make a new object with another spec.profileName"
+    return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
 
 
 def whose(c: Case, profile: Profile) -> str:
@@ -590,6 +577,11 @@ def handed_over(c: Case) -> Profile | None:
     return None if c.owned else c.made_by_kopf
 
 
+def held_back(c: Case) -> Profile | None:
+    """What would be handed over by kopf if the controller were started so."""
+    return None if c.owned or c.made_by_kopf else c.as_made_by_kopf
+
+
 def if_in_flight(profile: Profile | None) -> Profile | None:
     return profile if profile and profile.in_flight else None
 
@@ -605,6 +597,14 @@ def failed_and_resting(c: Case) -> tuple[Profile, datetime] | None:
 
 def retained_and_tagged(c: Case) -> Profile | None:
     return c.serving if c.retaining and c.serving and tagged(c.serving) else None
+
+
+def retained_and_not_marked(c: Case) -> Profile | None:
+    """A profile to be kept that can be told from where it comes: not without its owner tags, the policy of IAM says."""
+    profile = retained_and_tagged(c)
+    if profile is None or profile.tags.get(RETAINED_KEY) == c.who.owner:
+        return None
+    return profile if RETAINED_KEY in profile.tags or has_room(profile) else None
 
 
 def not_as_wanted(c: Case, policy: UpdatePolicy) -> Profile | None:
@@ -634,11 +634,17 @@ _ROWS = (
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
-    Row("deleting, suspended", deletion_held_by_suspend, deletion_suspended),
+    Row("deleting, suspended", deletion_held_by_suspend,
+        lambda c, profile: deletion_suspended(profile, c.may_retain)),
+    Row("deleting, Retain, not allowed", lambda c: None if c.may_retain or not c.retaining else c.serving,
+        lambda c, profile: retain_not_allowed(c.who, profile)),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden, wait_to_see),
-    Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for, lost_answer),
+    Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None, not_taken_over),
+    Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden,
+        lambda _, found: wait_to_see(*found)),
+    Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for,
+        lambda _, until: lost_answer(until)),
     Row("deleting, Retain, its own by another controller id", kept_estranged, keep_estranged),
     Row("deleting, its own by another controller id", recorded_and_estranged, wrong_controller),
     Row("deleting, none owned", lambda c: c.who.deleting and not c.owned, let_go),
@@ -649,21 +655,24 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("what may be its own is not to be seen", lambda c: c.hidden, wait_to_see),
+    Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c), not_taken_over),
+    Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
-    Row("owned, failed, resting", failed_and_resting, resting),
+    Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
-    Row("deleting, Retain, tagged", retained_and_tagged,
-        lambda c, kept: UntagProfile(kept, frozenset(c.owner_tags), "kept without an owner")),
-    Row("deleting, Retain, untagged", lambda c: c.retaining and c.serving,
-        lambda _, kept: RemoveFinalizer("Retained", f"Profile {kept.name} is kept in EKS, without an owner.")),
+    Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
+        lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),
+    Row("deleting, Retain, tagged", retained_and_tagged, lambda _, profile: give_up(profile)),
+    Row("deleting, Retain, untagged", lambda c: c.retaining and c.serving, lambda _, profile: kept(profile)),
     Row("deleting, owned", lambda c: c.who.deleting and (c.surplus or c.serving),
         lambda _, profile: DeleteProfile(profile, "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
     Row("several owned", lambda c: c.surplus, delete_surplus),
+    Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
+        lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
@@ -683,7 +692,7 @@ _ROWS = (
     Row("owned, not as wanted, Recreate", lambda c: not_as_wanted(c, "Recreate"),
         lambda _, old: DeleteProfile(old, "to be made anew as the spec says (updatePolicy: Recreate)")),
     Row("to be made", lambda c: c.spec,
-        lambda c, spec: CreateProfile(c.target, spec, tuple(warnings(c.home, c.settings, spec, c.facts)))),
+        lambda c, spec: CreateProfile(c.target, spec, c.warnings)),
 )  # fmt: skip
 PLAN: tuple[Row[Any], ...] = _ROWS  # whose rows have been checked one by one, each with its own type
 

@@ -19,21 +19,34 @@ from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
-from clusters import NO_SECONDS, Cluster, Clusters, Reading, Tally, View, describe
+from clusters import (
+    NO_SECONDS,
+    TIME_MAY_MEND,
+    Cluster,
+    Clusters,
+    Home,
+    Reading,
+    Tally,
+    View,
+    describe,
+    elsewhere,
+    no_such,
+)
 from informer import Store
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from patterns import readable
-from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
+from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
     OWNER_KEY,
-    TIME_MAY_MEND,
+    RESERVED_KEYS,
+    RETAINED_KEY,
+    STALLED_SECONDS,
     AddFinalizer,
     Change,
     CreateProfile,
     DeleteProfile,
-    Home,
     Identity,
     Memory,
     NeedFacts,
@@ -44,11 +57,12 @@ from spec import (
     TagProfile,
     UntagProfile,
     controlled_by,
-    elsewhere,
+    give_up,
     is_guarded,
+    is_retained,
     mapping,
-    no_such,
     owner_of,
+    with_note,
 )
 from status import (
     EVENTS,
@@ -64,6 +78,7 @@ from status import (
     event_of,
     find_condition,
     is_current,
+    is_news,
     lost_before,
     marked,
     must_see_for_tags,
@@ -493,9 +508,15 @@ class Reconciler:
     def _tag(self, p: Pass, case: Case, tag: TagProfile) -> None:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
-        p.memory = p.memory.with_tag_keys(tags.keys() - case.owner_tags.keys())
+        p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
         self._write_current(p)
-        self._aws.tag(profile.arn, tags)
+        try:
+            self._aws.tag(profile.arn, tags)
+        except Refused as error:
+            if RETAINED_KEY not in tags:
+                raise
+            self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag
+            return
         self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
         self._done(p, tag.event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {tag.why}.")
 
@@ -550,7 +571,7 @@ class Reconciler:
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, may have waited for long enough.
-        told = is_current(stalled, p.who) and stalled.get("message") == report.message
+        told = is_current(stalled, p.who) and str(stalled.get("message")).startswith(report.message)
         waited = patience if told else timedelta(seconds=now - since)
         return wait_or_stall(report, waited, patience, self._now())
 
@@ -561,6 +582,7 @@ class Reconciler:
         if passing and is_current(find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
+        report = with_note(report, p.who, self._settings)
         new = conditions(old, p.who, report, p.overlap, self._now())
         self._write(p, new)
         self._tell_of_overlap(p, find_condition("Overlapping", old))
@@ -607,6 +629,8 @@ class Reconciler:
     def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = find_condition("Ready", old)
+        if is_news(report.note, old, new):
+            self._done(p, "RetainNotAllowed", report.note.strip())
         if told := event_of(report, old, new):
             self._done(p, *told)
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
@@ -676,14 +700,15 @@ class Reconciler:
     def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
-            text = elsewhere(home, self._settings, self._aws.cluster(home.cluster))
+            authority = self._settings.authority_of(home.cluster)
+            text = elsewhere(home, authority, self._aws.cluster(home.cluster))
             self.elsewhere = bool(text)
             if text:
                 log.warning(LOGGED_SURVEY, {"cluster": home.cluster, "reason": "ClusterElsewhere", "message": text})
 
     def tally(self) -> dict[str, Tally]:
         """Return what is counted of each EKS cluster that was seen."""
-        return self._clusters.tally()
+        return self._clusters.tally(is_retained)
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""

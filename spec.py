@@ -1,10 +1,10 @@
-"""What a FargateProfile object says, and what is held against it before a profile is made.
+"""What a FargateProfile object says, what those who run the controller let it ask for, and what
+may be done about it.
 
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
-(what earlier passes wrote into status). At the end of the file what may speak against a valid spec
-where it is to be carried out: `Limits`, set by those who run the controller, and preflight, by what
-AWS says.
+(what earlier passes wrote into status). Then `Limits` and `Settings`, which may speak against a
+valid spec, and at the end of the file the actions that the plan chooses from.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -15,9 +15,8 @@ import hashlib
 import json
 import re
 import textwrap
-from base64 import b64decode
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
@@ -26,18 +25,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from aws import (
-    FARGATE_POLICY,
-    FARGATE_PRINCIPAL,
-    ClusterFact,
-    Facts,
-    Profile,
-    ProfileSpec,
-    SubnetFact,
-    selector,
-)
+from aws import AwsError, Profile, ProfileSpec, Refused, selector
 from kube import Key, Object
-from patterns import lets_assume, steady
+from patterns import steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -45,6 +35,9 @@ OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
+RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was
+RESERVED_KEYS = frozenset({OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY})
+TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
 # account; quotas are not among them, because they can be raised.
@@ -60,7 +53,7 @@ Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*
 _DNS = r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?"
 LabelKey = Annotated[str, Field(pattern=rf"^((?=[^/]{{1,253}}/){_DNS}(\.{_DNS})*/)?{_WORD}\Z")]
 LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
-TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({OWNER_KEY}|{CONTROLLER_KEY})\Z).{{1,128}}\Z")]
+TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({'|'.join(sorted(RESERVED_KEYS))})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
@@ -345,11 +338,20 @@ def bracketed(words: Iterable[str]) -> str:
     return "[" + ", ".join(sorted(words)) + "]"
 
 
-def fingerprint(who: Identity, spec: ProfileSpec) -> str:
-    """Return 8 hex digits that tell a replacement from those of other objects and other specs."""
+REPLACEMENT_NAMES = 16  # of a replacement; who takes them all has used up the quota of a cluster
+
+
+def replacement_names(who: Identity, spec: ProfileSpec) -> Iterator[str]:
+    """Yield the names that a replacement may have, in order: the first can be foretold, and so be taken."""
+    for number in range(REPLACEMENT_NAMES):
+        yield f"{who.base}-{fingerprint(who, spec, number)}"
+
+
+def fingerprint(who: Identity, spec: ProfileSpec, number: int) -> str:
+    """Return 8 hex digits that tell a replacement from those of other objects, other specs, and other numbers."""
     selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
     subnets = sorted(spec.subnets or ())
-    told = [who.namespace, who.name, who.base, spec.role, selectors, subnets]
+    told = [who.namespace, who.name, who.base, spec.role, selectors, subnets, *([number] if number else [])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 
 
@@ -374,6 +376,26 @@ def controlled_by(profile: Profile, controller: str) -> bool:
     return same_tag(CONTROLLER_KEY, profile.tags.get(CONTROLLER_KEY), controller)
 
 
+def tagged(profile: Profile) -> bool:
+    """Say whether the profile carries a tag of an owner, whoever that is."""
+    return not profile.tags.keys().isdisjoint({OWNER_KEY, CONTROLLER_KEY})
+
+
+def is_retained(profile: Profile) -> bool:
+    """Say whether the profile was kept when its object went, and nobody has taken it over since."""
+    return RETAINED_KEY in profile.tags and not tagged(profile)
+
+
+def has_room(profile: Profile) -> bool:
+    """Say whether the profile can take one tag more."""
+    return sum(not key.lower().startswith("aws:") for key in profile.tags) < TAGS_LIMIT
+
+
+def same_cluster(profile: Profile) -> str:
+    there = profile.tags[CONTROLLER_KEY]
+    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
+
+
 def is_guarded(finalizers: Iterable[str]) -> bool:
     """Say whether one of these is ours."""
     return not OUR_FINALIZERS.isdisjoint(finalizers)
@@ -386,21 +408,6 @@ def owner_of(profile: Profile) -> Key | None:
 
 
 # What is held against a valid spec where it is to be carried out.
-
-
-@dataclass(frozen=True)
-class Home:
-    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
-
-    partition: str
-    region: str
-    account: str
-    cluster: str
-    controller: str
-
-    @property
-    def cluster_arn(self) -> str:
-        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
 
 
 class Objection(NamedTuple):
@@ -453,8 +460,10 @@ class Settings:
     """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace
     kube-system.
 
-    `adoption_in`: the namespaces whose objects may take over profiles without an owner, "*" for
-    all. `account` is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
+    `adoption_in`: the namespaces whose objects may take over profiles without an owner, `kopf_in`
+    those whose objects may take over what the kopf operator made for them, `retain_in` those whose
+    objects may leave their profile when they go; "*" for all. `account`
+    is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
     `authority`: the certificates of the API server, as `aws.ClusterFact` has those of `cluster`.
     """
 
@@ -464,6 +473,8 @@ class Settings:
     poll_seconds: float = 5.0
     lost_create: timedelta = LOST_CREATE
     adoption_in: frozenset[str] = frozenset()
+    kopf_in: frozenset[str] = frozenset()
+    retain_in: frozenset[str] = frozenset({"*"})
     limits: Limits = field(default_factory=Limits)
     account: str = ""
     aws_profile: str = ""
@@ -471,6 +482,16 @@ class Settings:
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
+
+    def may_take_over_from_kopf(self, namespace: str) -> bool:
+        return not self.kopf_in.isdisjoint({"*", namespace})
+
+    def may_retain(self, namespace: str) -> bool:
+        return not self.retain_in.isdisjoint({"*", namespace})
+
+    def authority_of(self, cluster: str) -> str:
+        """Return the certificates by which that cluster should be known, "" where nothing says so."""
+        return self.authority if cluster == self.cluster else ""
 
     def wrong_account(self, cluster: str, account: str) -> str:
         """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
@@ -482,108 +503,28 @@ class Settings:
         return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
 
 
-# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
-# and no objection.
+# For how long.
+
+# The world outside may have been mended: what is stalled is looked at again, less and less often,
+# and a profile in a failed state is tried again as seldom.
+STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
 
 
-def no_such(home: Home) -> str:
-    where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
-    return f"{where}: {mend} with another spec.clusterName."
+def backoff(failures: int) -> timedelta:
+    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
+    least, most = FAILED_SECONDS
+    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
-def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    if not found or (facts.cluster and not facts.cluster.found):
-        yield Objection("ClusterNotFound", no_such(home))
-    elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
-        yield Objection("ClusterNotActive", text)
-
-
-def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    vpc = facts.cluster.vpc if facts.cluster else ""
-    for name, subnet in facts.subnets.items():
-        where = f"spec.subnets: {name}"
-        if subnet and not subnet.found:
-            text = f"{where} does not exist in {home.region}: correct or remove it."
-            yield Objection("SubnetNotFound", text)
-        elif subnet:
-            yield from wrong_subnet(home, where, subnet, vpc)
-
-
-def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterator[Objection]:
-    if vpc and subnet.vpc != vpc:
-        text = f"{where} is in {subnet.vpc}, the cluster in {vpc}: take a subnet of the cluster's VPC."
-        yield Objection("SubnetOfOtherVpc", text)
-    if subnet.public:
-        mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
-        yield Objection("SubnetPublic", f"{where} routes to an internet gateway: {mend}.")
-    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer
-    # names.
-    if subnet.outpost or subnet.zone[:-1] != home.region:
-        place = subnet.outpost or f"zone {subnet.zone}"
-        mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
-        yield Objection("SubnetUnsupportedZone", f"{where} is in {place}: {mend}.")
-
-
-def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Iterator[Objection]:
-    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
-    if not role:
-        return
-    if not role.found or role.arn != spec.role:
-        there = f" (the role of that name is {role.arn})" if role.found else ""
-        ours = spec.role.split(":")[4] == home.account
-        way = "make the role or" if ours else "EKS takes roles of its own account only;"
-        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
-        yield Objection("RoleNotFound", text)
-        return
-    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
-        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
-        yield Objection("RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}.")
-    if role.policies is not None and not role.policies:
-        yield Objection("RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}.")
-
-
-OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
-# For how long these are waited for; an upgrade of a cluster may take that.
-TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
-
-
-def warnings(home: Home, settings: Settings, spec: ProfileSpec, facts: Facts | None) -> Iterator[Objection]:
-    """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
-    if text := elsewhere(home, settings, facts.cluster if facts else None):
-        yield Objection("ClusterElsewhere", text)
-    policies = facts.role.policies if facts and facts.role else None
-    if policies and FARGATE_POLICY not in policies:
-        mend = "pods start only if its other policies let them pull images"
-        yield Objection("RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}.")
-
-
-def elsewhere(home: Home, settings: Settings, cluster: ClusterFact | None) -> str:
-    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
-
-    "" where the two have a certificate in common, and where nothing is known of one of them.
-    """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(settings.authority) if home.cluster == settings.cluster else frozenset()
-    if not theirs or not ours or theirs & ours:
-        return ""
-    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
-    why = "EKS names another certificate authority for it than the API server has"
-    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
-    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
-    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
-
-
-CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
-
-
-def certificates(bundle: str) -> frozenset[bytes]:
-    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
-    try:
-        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
-    except ValueError:
-        return frozenset()
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
 
 
 # What may be done, or said.
@@ -603,7 +544,8 @@ class Report:
 
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
     the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen.
+    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen. `note`:
+    what is true of the object beside it, and follows the message.
     """
 
     phase: Phase
@@ -613,6 +555,7 @@ class Report:
     about: str | None = None
     retry: bool = False
     blind: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -678,3 +621,68 @@ Action = Report | NeedFacts | Change
 
 def refuse(reason: str, message: str, about: str | None = None) -> Report:
     return Report(Phase.STALLED, reason, message, about=about)
+
+
+# What is said where nothing is changed, of a profile alone; plan has what more must be known for.
+
+
+def deletion_suspended(profile: Profile, may_retain: bool) -> Report:
+    keep = ", or set spec.deletionPolicy: Retain to keep it" if may_retain else ""
+    mend = f"unset it to delete profile {profile.name}{keep}"
+    text = f"The deletion waits because spec.suspend is true: {mend}."
+    return Report(Phase.IDLE, "Suspended", text)
+
+
+def retain_not_allowed(who: Identity, profile: Profile) -> Report:
+    what = f"The deletion waits, because objects of namespace {who.namespace} may not leave their profile"
+    allow = f"start the controller with --allow-retain-in={who.namespace} to keep it"
+    mend = f"set spec.deletionPolicy: Delete to delete profile {profile.name}, or {allow}"
+    return refuse("RetainNotAllowed", f"{what}: {mend}.")
+
+
+def with_note(report: Report, who: Identity, settings: Settings) -> Report:
+    """Say of a living object too that its deletion would wait; one whose profile is out of reach may always go."""
+    if who.deleting or not who.retain or settings.may_retain(who.namespace) or report.reason == "WrongHome":
+        return report
+    what = f"RetainNotAllowed: objects of namespace {who.namespace} may not leave their profile, so a deletion waits"
+    mend = f"set spec.deletionPolicy: Delete, or start the controller with --allow-retain-in={who.namespace}"
+    return replace(report, note=f" {what}: {mend}.")
+
+
+def kept(profile: Profile) -> RemoveFinalizer:
+    text = f"Profile {profile.name} is kept in EKS, without an owner"
+    if RETAINED_KEY not in profile.tags:
+        text += f", and without the tag {RETAINED_KEY}, which could not be set: nothing counts it"
+    return RemoveFinalizer("Retained", f"{text}.")
+
+
+def give_up(profile: Profile, refused: str = "") -> UntagProfile:
+    """Return what takes the owner tags off a profile that is kept; `refused`: what AWS has against its new tag."""
+    why = "kept without an owner"
+    if RETAINED_KEY not in profile.tags:
+        why += f", and without the tag {RETAINED_KEY}: {refused or f'it has {TAGS_LIMIT} tags already.'}"
+    return UntagProfile(profile, frozenset({OWNER_KEY, CONTROLLER_KEY}), why.removesuffix("."))
+
+
+def wait_to_see(name: str, error: AwsError) -> Report:
+    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
+    if isinstance(error, Refused):
+        return refuse(error.reason, text, about=name)
+    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
+
+
+def lost_answer(until: datetime) -> Report:
+    asked = "A create was sent whose answer may have been lost"
+    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
+    return Report(Phase.RECONCILING, "Deleting", text, until)
+
+
+def resting(profile: Profile, until: datetime) -> Report:
+    reason, again = "DeleteFailed", "its deletion is asked for again"
+    if profile.status == "CREATE_FAILED":
+        reason, again = "CreateFailed", "it is deleted and made again"
+    issues = " ".join(told_issues(profile))
+    mend = f"Mend the cause; {again} at {timestamp(until)}."
+    failed = f"Profile {profile.name} is {profile.status}."
+    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
+    return Report(Phase.STALLED, reason, message, until)

@@ -16,15 +16,14 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import MISSING_SECONDS, InFlight, View
+from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View
 from kube import Key, Object
 from patterns import steady
-from plan import Case, failed_before, plan, unusually_long
+from plan import Case, failed_before, plan
 from spec import (
     BOOKKEEPING,
     FINALIZER,
     OURS,
-    TIME_MAY_MEND,
     AddFinalizer,
     Change,
     CreateProfile,
@@ -40,6 +39,7 @@ from spec import (
     mapping,
     refuse,
     timestamp,
+    unusually_long,
 )
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
@@ -75,7 +75,7 @@ def condition(
     """Return one condition; its time is that of the last change of its status."""
     was, status, message = before.get(kind, {}), str(holds), report.message
     # A note that came with a change is still true while EKS is at work on it.
-    noted = str(was.get("message", ""))
+    noted = str(was.get("message", "")).removesuffix(report.note)
     same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
     if same and report.reason in ON_THE_WAY and noted.startswith(message):
         message = noted
@@ -84,7 +84,7 @@ def condition(
         "type": kind,
         "status": status,
         "reason": report.reason,
-        "message": message,
+        "message": message + report.note,
         "observedGeneration": who.generation,
         "lastTransitionTime": since or timestamp(now),
     }
@@ -147,6 +147,12 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
     if report.phase is Phase.IDLE and before.get("reason") != report.reason:
         return REASONS[report.reason].event, report.message
     return None
+
+
+def is_news(note: str, old: Sequence[Object], new: Sequence[Object]) -> bool:
+    """Say whether a note stands in the conditions for the first time."""
+    was, now = (str(find_condition("Ready", each).get("message", "")) for each in (old, new))
+    return bool(note) and note in now and note not in was
 
 
 BECAME_READY = {"Creating": "Created", "Replacing": "Replaced", "RollingBack": "RolledBack"}  # by what was under way
@@ -517,6 +523,9 @@ REASONS: Mapping[str, Reason] = {
     "WrongController": stalls(
         "the object is deleted, and its profile is tagged for it by another controller id; the message names both"
     ),
+    "RetainNotAllowed": stalls(
+        "the object is deleted with deletionPolicy: Retain, which its namespace may not (--allow-retain-in)"
+    ),
     "RoleNotAllowed": stalls("objects may not pass this role here (--allowed-roles)"),
     "SelectorNotAllowed": stalls(
         "a selector reaches into another namespace than the object's own (--selector-namespaces=own)"
@@ -563,6 +572,7 @@ EVENTS: Mapping[str, Event] = {
     "Deleting": Event("Normal", "EKS has taken the request to delete the profile"),
     "Deleted": Event("Normal", "EKS has no profile of the object any more, and the object goes"),
     "Retained": Event("Normal", "the object goes, the profile is kept"),
+    "RetainNotAllowed": Event("Warning", "as the reason of that name, said of an object that is not deleted yet"),
     "Suspended": Event("Normal", "as the reason of that name"),
     "Released": Event("Normal", "as the reason of that name"),
     "Refused": Event("Warning", "the object is stalled; the note starts with the reason"),

@@ -254,7 +254,8 @@ def test_retain_keeps_the_profile_and_takes_only_our_tags_off(user: User, aws: W
     user.delete()
     user.wait_gone()
     assert profiles(aws)["web"]["status"] == "ACTIVE"
-    assert profiles(aws)["web"]["tags"] == {"team": "a"}
+    came_from = {"fargateprofiles.jicomusic.com/retained-from": f"{user.namespace}/web"}
+    assert profiles(aws)["web"]["tags"] == {"team": "a"} | came_from
     assert aws.manners.count("DeleteFargateProfile") == 0
 
 
@@ -282,6 +283,7 @@ def test_a_profile_of_the_kopf_operator_is_handed_over_as_it_is(
     manifest["metadata"]["finalizers"] = [finalizer]
     assert user.kubectl("apply", "-f", "-", stdin=json.dumps(manifest)).returncode == 0  # it warns of the finalizer
     made = aws.add_profile(aws.cluster, "web", ROLE, [{"namespace": "web"}], SUBNETS, {"team": "a"})
+    operator.environ["TAKE_OVER_FROM_KOPF_IN"] = user.namespace
     operator.start()
     user.wait_ready()
     profile = profiles(aws)["web"]

@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.contract.client import UNSEEN
 from tests.e2e.support import ROOT, User, ok, profiles, token_of
+from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_manifests import namespaced_variant
-from tests.unit.test_spec import ONE, bundle
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:

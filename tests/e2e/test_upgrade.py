@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 import time
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.docs import ROOT, section
 from tests.e2e.controlplane import ControlPlane
 from tests.e2e.support import (
     AFTER_A_WHILE,
@@ -162,6 +164,8 @@ class Record:
     again: str = ""  # what kubectl says of crd.yaml at another time
     crd: Object = field(default_factory=dict)
     profiles_before: dict[str, Object] = field(default_factory=dict)
+    without_the_flag: dict[str, Object | None] = field(default_factory=dict)
+    profiles_without: dict[str, Object] = field(default_factory=dict)
     upgraded: dict[str, Object | None] = field(default_factory=dict)
     events: dict[str, list[str]] = field(default_factory=dict)
     profiles_after: dict[str, Object] = field(default_factory=dict)
@@ -194,6 +198,10 @@ def record(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Record]:
         config = write_kubeconfig(folder / "config", control_plane, token_of(control_plane, IDENTITY))
         operator = Operator(environment(world, KUBECONFIG=str(config)), folder / "operator.log")
         try:
+            operator.start()
+            too_early(user, world, seen)
+            operator.stop()
+            operator.environ["TAKE_OVER_FROM_KOPF_IN"] = deployed_flag(seen)
             operator.start()
             upgrade(user, world, seen)
             release(user, world, seen)
@@ -258,6 +266,24 @@ def store_the_old_objects(user: User, world: fake_aws.World) -> None:
             namespace = "web" if old.profile == "made" else "other"
             selectors = [{"namespace": namespace, "labels": {"foo": "bar"}}]
             world.add_profile(world.cluster, name, ROLE, selectors, SUBNETS, {"red": "black"})
+
+
+HANDED_OVER = ("served", "served-domain", "going")
+
+
+def too_early(user: User, world: fake_aws.World, seen: Record) -> None:
+    """Let the operator run without the flag of the upgrade."""
+    for name in HANDED_OVER:
+        wait_for(lambda name=name: user.reason(name) == "NameTaken", AFTER_A_WHILE, f"{name} is refused")  # type: ignore[misc]
+    seen.without_the_flag = {name: user.get(name) for name in HANDED_OVER}
+    seen.profiles_without = profiles(world)
+
+
+def deployed_flag(seen: Record) -> str:
+    """Return the value of the flag in the line of deployment.yaml that step 4 has uncommented."""
+    assert "--take-over-from-kopf-in=*" in section("docs/operate.md", "## Upgrading", "## Uninstall")
+    (value,) = re.findall(r"^ +# - --take-over-from-kopf-in=(\S+) ", (ROOT / "deployment.yaml").read_text(), re.M)
+    return str(value)
 
 
 def upgrade(user: User, world: fake_aws.World, seen: Record) -> None:
@@ -343,6 +369,15 @@ def test_the_originals_profiles_are_taken_over_without_being_made_again(record: 
         before, after = record.profiles_before[name], record.profiles_after[name]
         assert after["fargateProfileArn"] == before["fargateProfileArn"]
         assert after["tags"]["fargateprofiles.jicomusic.com/owner"] == f"default/{name}"
+
+
+def test_without_the_flag_of_the_upgrade_nothing_is_taken_over_and_nothing_is_lost(record: Record) -> None:
+    for name in HANDED_OVER:
+        obj = record.without_the_flag[name]
+        assert obj
+        assert obj["metadata"]["finalizers"] == [OBJECTS[name].finalizer]
+        assert "--take-over-from-kopf-in=default" in obj["status"]["conditions"][0]["message"]
+        assert record.profiles_without[name] == record.profiles_before[name]
 
 
 def test_profiles_of_others_are_never_touched(record: Record) -> None:

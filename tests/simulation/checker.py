@@ -29,7 +29,7 @@ Key = tuple[str, str]
 PLURAL = "fargateprofiles"
 CONTROLLER = "sim"
 ANOTHERS_FINALIZER = "another.example/finalizer"
-ADOPTION_IN = frozenset({"default"})
+ADOPTION_IN = KOPF_IN = RETAIN_IN = frozenset({"default"})
 LIMITS = Limits(roles=("*:role/fargate-*",))
 WRITES = {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"}
 SLEPT = "slept before a create"
@@ -304,7 +304,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
         made = checker.made.get(stored.body["fargateProfileArn"])
         if made is None or made.uid != meta["uid"]:
             continue
-        if retains(change.before.get("spec")):
+        if may_leave(change.before, stored.body):
             made.kept = True
             checker.forgotten.add(stored.body["fargateProfileArn"])  # who adopts it can't tell whose tags it has
         elif made.excuse:
@@ -434,6 +434,19 @@ def retains(spec: Any) -> bool:
     return not isinstance(spec, dict) or spec.get("deletionPolicy", "Delete") != "Delete"
 
 
+def may_leave(obj: Object, profile: Object) -> bool:
+    """Say whether an object may go without its profile; where that is out of reach, whatever the controller allows."""
+    here = obj["metadata"]["namespace"] in RETAIN_IN
+    return retains(obj.get("spec")) and (here or not _seen_from(obj, profile))
+
+
+def _seen_from(obj: Object, profile: Object) -> bool:
+    """Say whether the controller looks for the object's profile in the cluster that this one is in."""
+    spec = obj.get("spec")
+    named = spec.get("clusterName") if isinstance(spec, dict) else None
+    return bool((named or "demo") == profile["clusterName"])
+
+
 def owner_tags(key: Key) -> dict[str, str]:
     return {OWNER_KEY: "/".join(key), CONTROLLER_KEY: CONTROLLER}
 
@@ -464,6 +477,11 @@ def adopts(obj: Object, profile: Object) -> bool:
 
 
 def hands_over(obj: Object, profile: Object) -> bool:
+    """Say whether this profile may be taken over from kopf's operator."""
+    return obj["metadata"]["namespace"] in KOPF_IN and as_made_by_kopf(obj, profile)
+
+
+def as_made_by_kopf(obj: Object, profile: Object) -> bool:
     """Say whether kopf's operator made this profile for this object, as far as that can be seen."""
     meta = obj["metadata"]
     made_at = profile["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,17 +12,20 @@ from typing import TYPE_CHECKING, Any
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from spec import CONTROLLER_KEY, OWNER_KEY, TIME_MAY_MEND
+from clusters import TIME_MAY_MEND
+from spec import RESERVED_KEYS, RETAINED_KEY
 from tests.fakes.apiserver import crd_schema
 from tests.fakes.eks_rules import ROLES
 from tests.simulation.checker import (
     ADOPTION_IN,
+    KOPF_IN,
     PLURAL,
+    RETAIN_IN,
     SET_BACK,
     WRITES,
     Violation,
+    as_made_by_kopf,
     base_of,
-    hands_over,
     meets,
     owner_tags,
     ready_of,
@@ -30,6 +33,8 @@ from tests.simulation.checker import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.fakes.eks_rules import Stored
     from tests.simulation.checker import Checker
     from tests.simulation.world import World
@@ -132,14 +137,13 @@ def expected(world: World, obj: Object) -> set[str]:
     if _elsewhere(world, obj):
         return {"WrongHome"}
     if "deletionTimestamp" in obj["metadata"]:
-        held = fields.get("suspend") is True and (own or _from_kopf(world, obj)) and not retains(spec)
-        return {"Suspended"} if held else set()
+        return _holds(world, obj, own)
     if fields.get("suspend") is True:
         return {"Suspended"}
     if not valid(obj):
         return {"InvalidSpec"}
-    if not own and not _allowed(fields):
-        return {"RoleNotAllowed"}
+    if not own and (wrong := _denied(world, obj)):
+        return {wrong}
     taken, against = _taken(world, obj), objections(world, fields)
     if any(meets(fields, each.body) for each in own):
         return {"Active"}
@@ -150,6 +154,22 @@ def expected(world: World, obj: Object) -> set[str]:
     if taken and fields["podExecutionRoleArn"] == world.account.roles["other-source"]:
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
+
+
+def _holds(world: World, obj: Object, own: list[Stored]) -> set[str]:
+    """Return the reason for which an object that is deleted waits for somebody, if it does."""
+    if retains(obj.get("spec")):
+        return {"RetainNotAllowed"} if own and obj["metadata"]["namespace"] not in RETAIN_IN else set()
+    if obj["spec"].get("suspend") is True and (own or _from_kopf(world, obj, KOPF_IN)):
+        return {"Suspended"}
+    return {"NameTaken"} if not own and _held_back(world, obj) else set()
+
+
+def _denied(world: World, obj: Object) -> str:
+    """Return what keeps those who run the controller from letting an object have a profile, "" for nothing."""
+    if not _allowed(obj["spec"]):
+        return "RoleNotAllowed"
+    return "NameTaken" if _held_back(world, obj) else ""
 
 
 def _own(world: World, obj: Object) -> list[Stored]:
@@ -182,11 +202,18 @@ def _may_adopt(obj: Object, profile: Object) -> bool:
     return asked and not owner_tags(("", "")).keys() & profile["tags"].keys() and "FAILED" not in profile["status"]
 
 
-def _from_kopf(world: World, obj: Object) -> bool:
+def _held_back(world: World, obj: Object) -> bool:
+    """Say whether kopf's operator may have made its profile, and nobody lets it be taken over."""
+    return obj["metadata"]["namespace"] not in KOPF_IN and _from_kopf(world, obj, {obj["metadata"]["namespace"]})
+
+
+def _from_kopf(world: World, obj: Object, namespaces: Collection[str]) -> bool:
     taken = _taken(world, obj)
+    if obj["metadata"]["namespace"] not in namespaces:
+        return False
     if taken is None or owner_tags(("", "")).keys() & taken.body["tags"].keys():
         return False
-    return valid(obj) and _allowed(obj["spec"]) and hands_over(obj, taken.body)
+    return valid(obj) and _allowed(obj["spec"]) and as_made_by_kopf(obj, taken.body)
 
 
 def _wrong_profile(world: World, obj: Object) -> str:
@@ -198,7 +225,7 @@ def _wrong_profile(world: World, obj: Object) -> str:
     wanted = foreign | obj["spec"].get("tags", {}) | owner_tags(key)
     has = own[0].body["tags"]
     if own[0].body["fargateProfileArn"] in world.checker.forgotten:
-        has = {name: value for name, value in has.items() if name in wanted}
+        has = {name: value for name, value in has.items() if name in wanted or name == RETAINED_KEY}
     return "" if has == wanted else f"its tags are {has}, wanted are {wanted}"
 
 
@@ -268,7 +295,7 @@ def valid(obj: Object) -> bool:
         re.fullmatch(r"(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}", profile) is not None
         and all(1 <= len(key) <= 128 for key in tags)
         and not any(word.lower().startswith("aws:") for word in words)
-        and not {OWNER_KEY, CONTROLLER_KEY} & tags.keys()
+        and not RESERVED_KEYS & tags.keys()
         and all(re.fullmatch(LABEL_KEY, key) for each in spec["selectors"] for key in each.get("labels", {}))
         and re.fullmatch(r"([A-Za-z0-9][A-Za-z0-9_-]*)?", spec.get("clusterName", "")) is not None
     )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from spec import Identity, Memory, Resource, replacement_names
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
 from tests.simulation.world import Deed, Place, Script, World, nothing
@@ -207,6 +208,21 @@ def kopf_profile_in_flight(world: World) -> None:
 
 
 @story
+def kopf_finalizer_planted(world: World) -> None:
+    """In a namespace that may take nothing over: an early object, and a profile that somebody makes by hand."""
+    world.apply(namespace="team", suspend=True)
+    world.run(5)
+    if world.object(namespace="team"):
+        world.note("user", "plants kopf's finalizer in team/web")
+        world.api.edit(PLURAL, "team", "web", {"metadata": {"finalizers": [*KOPF]}})
+    world.account.add_profile("demo", "web", world.account.roles["good"], SELECTORS, world.account.private_subnets)
+    world.edit(namespace="team", suspend=False)
+    world.run(20)
+    world.delete(namespace="team")
+    world.run(20)
+
+
+@story
 def kopf_deleted_one_that_is_not_its_own(world: World) -> None:
     world.apply(finalizers=KOPF)
     world.account.add_profile("demo", "web", world.account.roles["good"], [{"namespace": "theirs"}])
@@ -224,6 +240,23 @@ def kopf_finalizer_swapped(world: World) -> None:
 def retain(world: World) -> None:
     made(world, deletionPolicy="Retain", tags={"a": "x"})
     world.delete()
+    world.run(20)
+
+
+@story
+def retain_where_that_is_not_allowed(world: World) -> None:
+    world.apply(namespace="team", deletionPolicy="Retain")
+    world.run(20)
+    world.delete(namespace="team")
+    world.run(20)
+
+
+@story
+def retain_and_adopt(world: World) -> None:
+    made(world, deletionPolicy="Retain", adoptionPolicy="Adopt")
+    world.delete()
+    world.run(20)
+    world.apply(deletionPolicy="Retain", adoptionPolicy="Adopt", tags={"b": "y"})
     world.run(20)
 
 
@@ -395,6 +428,22 @@ def asked_for_a_look(world: World) -> None:
     note = {"fargateprofiles.jicomusic.com/reconcile-requested-at": "now"}
     world.api.edit(PLURAL, "default", "web", {"metadata": {"annotations": note}})
     world.run(10)
+
+
+@story
+def replaced_where_its_names_are_taken(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    if obj := world.object():
+        spec = Resource.parse(obj | {"spec": obj["spec"] | {"selectors": [{"namespace": "elsewhere"}]}})
+        names = [*replacement_names(Identity.parse(obj, Memory(), "demo"), spec.profile)]
+        world.note("outsider", f"takes the names {names[0]} and {names[1]}")
+        for name in names[:2]:
+            place = ("demo", name, world.account.roles["good"], [{"namespace": "theirs"}])
+            world.account.add_profile(*place, world.account.private_subnets)
+    world.edit(selectors=[{"namespace": "elsewhere"}])
+    world.run(40)
+    world.delete()
+    world.run(20)
 
 
 @story

@@ -40,7 +40,17 @@ from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refu
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock
 from tests.simulation import oracle
-from tests.simulation.checker import ADOPTION_IN, ANOTHERS_FINALIZER, CONTROLLER, LIMITS, PLURAL, Checker, Violation
+from tests.simulation.checker import (
+    ADOPTION_IN,
+    ANOTHERS_FINALIZER,
+    CONTROLLER,
+    KOPF_IN,
+    LIMITS,
+    PLURAL,
+    RETAIN_IN,
+    Checker,
+    Violation,
+)
 from workqueue import Backoff, Requeue, WorkQueue
 
 Object = dict[str, Any]
@@ -137,7 +147,8 @@ class Process:
         edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
-            cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN, limits=LIMITS
+            cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
+            kopf_in=KOPF_IN, retain_in=RETAIN_IN, limits=LIMITS,
         )  # fmt: skip
         reconciler = Reconciler(
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,

@@ -331,6 +331,7 @@ def test_a_profile_of_another_object_is_given_back_by_retaining_it(b: Bench) -> 
     assert b.gone()
     b.run(600)
     assert b.ready("web", "shop")
+    assert b.profiles()["web"]["tags"].keys() == {OWNER_KEY, CONTROLLER_KEY}
     assert b.profiles()["web"]["tags"][OWNER_KEY] == "shop/web"
 
 

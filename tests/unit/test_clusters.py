@@ -2,31 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from base64 import b64encode
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import pytest
 
-from aws import SERVICES, Aws, AwsError, Busy, Profile, Refused, Retryable
+from aws import (
+    FARGATE_POLICY,
+    SERVICES,
+    Aws,
+    AwsError,
+    Busy,
+    ClusterFact,
+    Facts,
+    Profile,
+    ProfileSpec,
+    Refused,
+    Retryable,
+    SubnetFact,
+)
 from clusters import (
     BLIND_TURN_SECONDS,
     HIDDEN_SECONDS,
     HOLD_SECONDS,
     MOST_MISSING,
+    OBJECTIONS,
     PLACE_SECONDS,
     POLL_MOST_SECONDS,
     Cluster,
     Clusters,
     Flight,
+    Home,
     Reading,
     Stirred,
     View,
     describe,
+    warnings,
 )
 from kube import Key
+from spec import RETAINED_KEY, Settings, is_retained
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Clock
-from tests.unit.test_plan import profile
+from tests.unit.test_plan import GOOD, HOME, OURS, ROLE, SPEC, profile
 
 WEB, DB, API = ("default", "web"), ("default", "db"), ("default", "api")
 DENIED = Refused("AccessDenied", "no")
@@ -476,3 +495,146 @@ def test_a_cluster_that_has_come_is_an_ordinary_one() -> None:
     cluster.saw(View(False, {}, 100.0), [], 100.0)
     cluster.saw(view(profile()), [], 100.0)
     assert cluster.missing_since is None
+
+
+# What is counted
+
+
+def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
+    clusters = Clusters(lambda _: None)
+    mark = {RETAINED_KEY: "default/web"}
+    seen = profile("web", tags=OURS | mark), profile("db", tags=mark), profile("api", "CREATING", tags={})
+    clusters.alone_in("demo", WEB, lambda cluster: cluster.saw(view(*seen), (), 0.0))
+    told = clusters.tally(is_retained)["demo"]
+    assert (told.retained, told.states["ACTIVE"], told.states["CREATING"]) == (1, 2, 1)
+
+
+# Preflight: what AWS has against a profile
+
+
+def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC, home: Home = HOME) -> list[str]:
+    told = [each for check in OBJECTIONS for each in check(home, found, spec, facts)]
+    assert all(message.endswith(".") for _, message in told)
+    return [reason for reason, _ in told]
+
+
+def role(**change: Any) -> Facts:
+    assert GOOD.role
+    return replace(GOOD, role=replace(GOOD.role, **change))
+
+
+def subnet(**change: Any) -> Facts:
+    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
+    return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
+
+
+def cluster(**change: Any) -> Facts:
+    return replace(GOOD, cluster=replace(ClusterFact(status="ACTIVE", vpc="vpc-1"), **change))
+
+
+@pytest.mark.parametrize(
+    ("facts", "reasons"),
+    [
+        (GOOD, []),
+        (cluster(found=False), ["ClusterNotFound"]),
+        (cluster(status="UPDATING"), ["ClusterNotActive"]),
+        (subnet(found=False), ["SubnetNotFound"]),
+        (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
+        (subnet(public=True), ["SubnetPublic"]),
+        (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
+        (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
+        (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
+        (
+            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
+            ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
+        ),
+        (role(found=False), ["RoleNotFound"]),
+        (role(arn=ROLE.replace("123456789012", "999999999999")), ["RoleNotFound"]),
+        (role(trust={"Statement": []}), ["RoleNotTrusted"]),
+        (role(policies=frozenset()), ["RoleWithoutPolicy"]),
+        (role(policies=frozenset({"other"})), []),
+    ],
+)
+def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str]) -> None:
+    assert objections(facts) == reasons
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        Facts(None, {}, None),
+        replace(GOOD, cluster=None),
+        replace(GOOD, role=None),
+        replace(GOOD, subnets={"subnet-1": None}),
+        subnet(public=None),
+        role(policies=None),
+        role(trust=None),
+    ],
+)
+def test_what_may_not_be_read_is_no_objection(facts: Facts) -> None:
+    assert objections(facts) == []
+
+
+def test_a_cluster_that_is_not_listed_is_missing_even_if_nothing_more_is_known_of_it() -> None:
+    assert objections(Facts(None, {}, None), found=False) == ["ClusterNotFound"]
+
+
+def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> None:
+    def said(account: str) -> str:
+        spec = replace(SPEC, role=ROLE.replace("123456789012", account))
+        ((_, message),) = (each for check in OBJECTIONS for each in check(HOME, True, spec, role(found=False)))
+        return message
+
+    assert "make the role" in said("123456789012")
+    assert "roles of its own account only" in said("999999999999")
+
+
+@pytest.mark.parametrize(
+    ("policies", "warns"), [(None, False), ([], False), ([FARGATE_POLICY, "x"], False), (["ecr"], True)]
+)
+def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[str] | None, warns: bool) -> None:
+    known = None if policies is None else frozenset(policies)
+    assert warned(role(policies=known)) == ["RolePolicyMissing"] * warns
+
+
+def test_nobody_is_warned_of_what_is_not_known() -> None:
+    assert warned(None) == warned(replace(GOOD, role=None)) == []
+
+
+ONE, TWO, THREE = (b64encode(bytes([number]) * 50).decode() for number in (1, 2, 3))
+
+
+def bundle(*certificates: str, before: str = "", end: str = "\n") -> str:
+    """Return a bundle as EKS and kubeconfigs have it."""
+    texts = [f"-----BEGIN CERTIFICATE-----{end}{each}{end}-----END CERTIFICATE-----{end}" for each in certificates]
+    return b64encode((before + "".join(texts)).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "warns"),
+    [
+        (bundle(ONE), bundle(ONE), False),
+        (bundle(ONE), bundle(TWO), True),
+        (bundle(ONE, TWO), bundle(TWO, THREE), False),
+        (bundle(ONE), bundle(ONE[:20] + "\n" + ONE[20:], before="subject=kubernetes\n", end="\r\n"), False),
+        ("", bundle(TWO), False),
+        (bundle(ONE), "", False),
+        (bundle(ONE), bundle(), False),
+        (bundle(ONE), "no base64", False),
+        (bundle(ONE), bundle("abc"), False),
+        ("\u00e9", bundle(TWO), False),
+    ],
+)
+def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_no_certificate(
+    ours: str, theirs: str, warns: bool
+) -> None:
+    facts = replace(GOOD, cluster=replace(GOOD.cluster or ClusterFact(), authority=theirs))
+    own = Settings("demo", authority=ours)
+    assert warned(facts, own) == ["ClusterElsewhere"] * warns
+    assert warned(facts, replace(own, cluster="main")) == [], "only the one that the controller was started for"
+    assert warned(replace(facts, cluster=None), own) == []
+
+
+def warned(facts: Facts | None, own: Settings | None = None) -> list[str]:
+    authority = (own or Settings("demo")).authority_of(HOME.cluster)
+    return [event for event, _ in warnings(HOME, authority, SPEC, facts)]

@@ -19,7 +19,7 @@ import commands
 from config import COMMANDS, command_line
 from controller import main
 from plan import Case
-from spec import CONTROLLER_KEY, OWNER_KEY, Memory, Phase, UntagProfile
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory, Phase, TagProfile, UntagProfile
 from status import foresee
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
@@ -612,6 +612,7 @@ def test_an_exported_manifest_is_one_that_a_person_would_write(run: Any, b: Benc
     selectors: list[dict[str, Any]] = [{"namespace": "b"}, {"namespace": "a", "labels": {"z": "1", "app": "web"}}]
     subnets = sorted(b.world.private_subnets)
     b.world.add_profile("demo", "Web", b.world.roles["good"], selectors, reversed(subnets), {"team": "shop"} | AWS_OWN)
+    b.world.set_tags("demo", "Web", {RETAINED_KEY: "shop/web"})
     assert export(run, b)[2] == (
         f"""\
 # 1 ownerless profile of EKS cluster demo in {b.world.region} of account {b.world.account}.
@@ -888,7 +889,11 @@ def refused(b: Bench) -> None:
 # What was there before, what plan --delete says, what the controller then asks of AWS.
 DELETIONS: dict[str, tuple[Callable[[Bench], None], list[str], list[str]]] = {
     "an object that is there": (Bench.settle, ["delete"], [DELETE]),
-    "an object that keeps its profile": (lambda b: b.settle(deletionPolicy="Retain"), ["untag", "nothing"], [UNTAG]),
+    "an object that keeps its profile": (
+        lambda b: b.settle(deletionPolicy="Retain"),
+        ["tag", "untag", "nothing"],
+        [TAG, UNTAG],
+    ),
     "a suspended object": (suspended, ["nothing"], []),
     "an object in the place of somebody else's profile": (refused, ["nothing"], []),
     "a profile that is being made": (under_way, ["wait"], [DELETE]),
@@ -1016,8 +1021,21 @@ def test_what_becomes_of_an_object_that_goes_is_foretold_to_its_end(b: Bench, pl
     b.settle(deletionPolicy="Retain")
     b.delete()
     code, out, _ = plan(b.manifest(deletionPolicy="Retain"))
-    assert (code, words(out)) == (0, [["untag", "default/web"], ["nothing", "default/web"]])
+    steps = ["tag", "untag", "nothing"]
+    assert (code, words(out)) == (0, [[step, "default/web"] for step in steps])
     assert "Retained: Profile web is kept in EKS, without an owner." in out
+
+
+def test_what_a_namespace_may_not_leave_is_told_before_it_is_deleted(b: Bench, plan: Any) -> None:
+    retain, forbid = b.manifest(deletionPolicy="Retain"), ("--allow-retain-in", "shop")
+    code, out, _ = plan(retain, flags=forbid)
+    assert (code, words(out)) == (0, [["create", "default/web"], ["nothing", "default/web"]])
+    assert "RetainNotAllowed: objects of namespace default may not leave their profile" in out
+    assert "RetainNotAllowed" not in plan(retain)[1]
+    b.settle(deletionPolicy="Retain")
+    code, out, _ = plan(retain, flags=(*forbid, "--delete"))
+    assert (code, words(out)) == (1, [["refuse", "default/web"]])
+    assert "--allow-retain-in=default" in out
 
 
 def test_objects_are_planned_one_after_the_other_each_on_what_the_ones_before_leave(b: Bench, plan: Any) -> None:
@@ -1068,7 +1086,7 @@ def test_what_can_t_be_read_or_asked_ends_plan_with_2(
 def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
     going = who(deleted_at=NOW, retain=True)
     changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
-    assert ([type(each) for each in changes], end.reason) == ([UntagProfile], "Retained")
+    assert ([type(each) for each in changes], end.reason) == ([TagProfile, UntagProfile], "Retained")
 
 
 @given(cases)

@@ -30,6 +30,8 @@ FLAGS = [
     ("--lease-namespace", "LEASE_NAMESPACE", "none"),
     ("--lease-name", "LEASE_NAME", "fargate-operator"),
     ("--allow-adoption-in", "ALLOW_ADOPTION_IN", "none"),
+    ("--take-over-from-kopf-in", "TAKE_OVER_FROM_KOPF_IN", "none"),
+    ("--allow-retain-in", "ALLOW_RETAIN_IN", "none"),
     ("--namespace", "WATCH_NAMESPACE", "none"),
     ("--selector", "WATCH_SELECTOR", "none"),
     ("--allowed-roles", "ALLOWED_ROLES", "*"),
@@ -57,6 +59,23 @@ def eks_kubeconfig(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 # Who wins
 
 
+@pytest.mark.parametrize(
+    ("given", "may"),
+    [
+        ([], {"*"}),
+        (["--selector-namespaces=own"], set()),
+        (["--selector-namespaces=own", "--allow-retain-in=a"], {"a"}),
+        (["--selector-namespaces=own", "--allow-retain-in=*"], {"*"}),
+        (["--allow-retain-in=a,b"], {"a", "b"}),
+        (["--allow-retain-in="], set()),
+    ],
+)
+def test_profiles_may_be_left_everywhere_but_where_a_namespace_is_held_to_itself_or_as_is_said(
+    given: list[str], may: set[str]
+) -> None:
+    assert config.settings(configure(given, HOME)).retain_in == may
+
+
 def test_what_nobody_set_has_its_default() -> None:
     config = configure([], HOME)
     assert config == Config(
@@ -72,6 +91,8 @@ def test_what_nobody_set_has_its_default() -> None:
         lease_namespace="default",
         lease_name="fargate-operator",
         allow_adoption_in=frozenset(),
+        take_over_from_kopf_in=frozenset(),
+        allow_retain_in=None,
         namespace=frozenset(),
         selector="",
         allowed_roles=frozenset("*"),
@@ -291,7 +312,7 @@ WRONG = [
     *[("lease-name", text, "a name") for text in ("Lease", "a_b", "a b", "a..b", "a" * 254, "a/b", "a\nb", "-")],
     *[
         (flag, text, "* or namespaces between commas")
-        for flag in ("namespace", "allow-adoption-in")
+        for flag in ("namespace", "allow-adoption-in", "take-over-from-kopf-in", "allow-retain-in")
         for text in ("Shop", "a,b c", "a;b", "team-*", "a_b", "a.b", "a" * 64, "a,-b", "a\nb")
     ],
     *[
@@ -342,6 +363,8 @@ BLANKS = [
     ("lease_namespace", "LEASE_NAMESPACE", "ops", "ops"),
     ("lease_name", "LEASE_NAME", "a.b-c", "a.b-c"),
     ("allow_adoption_in", "ALLOW_ADOPTION_IN", "* , a", {"*", "a"}),
+    ("take_over_from_kopf_in", "TAKE_OVER_FROM_KOPF_IN", "a,b,", {"a", "b"}),
+    ("allow_retain_in", "ALLOW_RETAIN_IN", "a", {"a"}),
     ("namespace", "WATCH_NAMESPACE", "a , b", {"a", "b"}),
     ("selector", "WATCH_SELECTOR", "a in (b)", "a in (b)"),
     ("allowed_roles", "ALLOWED_ROLES", "arn:aws:iam::*:role/a , *b", {"arn:aws:iam::*:role/a", "*b"}),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY
+from spec import CONTROLLER_KEY, FINALIZER, OWNER_KEY, RETAINED_KEY
 from tests.fakes import aws as fake
 from tests.harness import Bench
 
@@ -584,8 +585,66 @@ def test_retain_keeps_the_profile_without_an_owner(b: Bench) -> None:
     b.run(30)
     assert b.gone()
     assert b.profiles()["web"]["status"] == "ACTIVE"
-    assert b.profiles()["web"]["tags"] == {"team": "a"}
-    assert "Retained" in b.events()
+    assert b.profiles()["web"]["tags"] == {"team": "a", RETAINED_KEY: "default/web"}
+    assert b.events()[-3:] == ["Tagged", "Untagged", "Retained"]
+    assert "Profile web is kept in EKS, without an owner." in b.notes()
+
+
+@pytest.mark.parametrize("code", ["AccessDeniedException", "InvalidParameterException", "SomethingNew"])
+def test_a_deletion_waits_for_no_tag_that_aws_refuses_and_says_so(b: Bench, code: str) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.manners.fail("TagResource", fake.error(code, 403 if "Denied" in code else 400, "no"), times=10**6)
+    b.delete()
+    b.run(5)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {}
+    assert b.manners.count("DeleteFargateProfile") == 0
+    assert any(note.startswith(f"Profile web has lost {CONTROLLER_KEY}, {OWNER_KEY}: kept") for note in b.notes())
+    assert f"without an owner, and without the tag {RETAINED_KEY}" in b.notes()[-1]
+
+
+def test_a_profile_without_room_for_one_tag_more_is_kept_all_the_same(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain", tags={f"t{number}": "x" for number in range(48)})
+    b.delete()
+    b.run(5)
+    assert b.gone()
+    assert len(b.profiles()["web"]["tags"]) == 48
+    assert f"without an owner, and without the tag {RETAINED_KEY}" in b.notes()[-1]
+
+
+def test_a_throttled_tag_is_waited_for_as_the_untagging_would_be(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.manners.fail("TagResource", fake.error("ThrottlingException", 400, "slow"), times=2)
+    b.delete()
+    b.run(30)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {RETAINED_KEY: "default/web"}
+
+
+def test_a_retained_profile_that_is_adopted_loses_its_mark(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.delete()
+    b.run(30)
+    b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
+    b.start()
+    b.apply(adoptionPolicy="Adopt", tags={"team": "a"})
+    b.run(30)
+    assert b.ready()
+    assert b.profiles()["web"]["tags"].keys() == {"team", OWNER_KEY, CONTROLLER_KEY}
+
+
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_a_crash_after_the_mark_ends_as_the_object_then_says(b: Bench, policy: str) -> None:
+    b.settle(deletionPolicy="Retain")
+    b.delete()
+    b.step_until("the mark is set", lambda: RETAINED_KEY in b.profiles()["web"]["tags"])
+    b.start()
+    b.edit(deletionPolicy=policy)
+    b.run(120)
+    assert b.gone()
+    assert {name: each["tags"] for name, each in b.profiles().items()} == (
+        {} if policy == "Delete" else {"web": {RETAINED_KEY: "default/web"}}
+    )
 
 
 def test_a_suspended_object_makes_nothing_and_says_so(b: Bench) -> None:
@@ -681,6 +740,12 @@ def test_an_object_from_another_cluster_is_refused_and_never_deleted_here(b: Ben
 # What kopf's operator left
 
 
+def upgrade(b: Bench, *namespaces: str) -> None:
+    """Start the controller for the time of the upgrade."""
+    b.settings = replace(b.settings, kopf_in=frozenset(namespaces or {"*"}))
+    b.start()
+
+
 def kopf_object(b: Bench, finalizer: str = KOPF, **spec: Any) -> None:
     manifest = b.manifest(**spec)
     manifest["metadata"]["finalizers"] = [finalizer]
@@ -694,6 +759,7 @@ def kopf_profile(b: Bench, **change: Any) -> None:
 
 @pytest.mark.parametrize("finalizer", [KOPF, "kopf.zalando.org/KopfFinalizerMarker"])
 def test_a_profile_of_the_original_is_taken_over_without_being_made_again(b: Bench, finalizer: str) -> None:
+    upgrade(b)
     kopf_object(b, finalizer, tags={"red": "black"})
     b.clock.elapsed += 60
     kopf_profile(b)
@@ -706,6 +772,7 @@ def test_a_profile_of_the_original_is_taken_over_without_being_made_again(b: Ben
 
 
 def test_a_profile_older_than_the_object_does_not_hand_over(b: Bench) -> None:
+    upgrade(b)
     kopf_profile(b)
     b.clock.elapsed += 60
     kopf_object(b)
@@ -715,6 +782,7 @@ def test_a_profile_older_than_the_object_does_not_hand_over(b: Bench) -> None:
 
 
 def test_a_deleting_object_of_the_original_takes_its_profile_with_it(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.clock.elapsed += 60
     kopf_profile(b)
@@ -725,6 +793,7 @@ def test_a_deleting_object_of_the_original_takes_its_profile_with_it(b: Bench) -
 
 
 def test_a_deleting_object_of_the_original_leaves_what_is_not_its_own_and_names_it(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.clock.elapsed += 60
     kopf_profile(b, selectors=[{"namespace": "elsewhere"}])
@@ -737,10 +806,52 @@ def test_a_deleting_object_of_the_original_leaves_what_is_not_its_own_and_names_
 
 
 def test_a_kopf_object_without_a_profile_just_gets_one(b: Bench) -> None:
+    upgrade(b)
     kopf_object(b)
     b.run(90)
     assert b.ready()
     assert b.get()["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_an_upgrade_that_began_without_its_flag_takes_all_over_once_it_is_set(b: Bench) -> None:
+    for name in ("one", "two"):
+        manifest = b.manifest(name)
+        manifest["metadata"]["finalizers"] = [KOPF]
+        b.api.apply(manifest)
+        selectors, subnets = [{"namespace": name}], [*b.world.private_subnets]
+        b.world.add_profile("demo", name, b.world.roles["good"], selectors, subnets=subnets)
+    b.run(1500)
+    b.start()
+    b.run(1500)
+    for name in ("one", "two"):
+        assert b.stalled(name)
+        assert b.reason(name) == "NameTaken"
+        assert "--take-over-from-kopf-in=default" in b.message(name)
+        assert b.get(name)["metadata"]["finalizers"] == [KOPF]
+        assert b.profiles()[name]["tags"] == {}
+    upgrade(b, "default")
+    b.run(30)
+    for name in ("one", "two"):
+        assert b.ready(name)
+        assert b.get(name)["metadata"]["finalizers"] == [FINALIZER]
+        assert b.profiles()[name]["tags"][OWNER_KEY] == f"default/{name}"
+    assert {call.operation for call in b.manners.writes()} == {"TagResource"}
+
+
+def test_an_object_of_the_original_that_goes_waits_for_the_flag_or_for_retain(b: Bench) -> None:
+    kopf_object(b)
+    kopf_profile(b)
+    b.delete()
+    b.run(1500)
+    assert b.reason() == "NameTaken"
+    assert b.message().startswith("The deletion waits, because profile web")
+    assert "--take-over-from-kopf-in=default" in b.message()
+    assert b.events("Warning") == ["Refused"]
+    b.edit(deletionPolicy="Retain")
+    b.run(5)
+    assert b.gone()
+    assert b.profiles()["web"]["tags"] == {}
+    assert b.events()[-1] == "Retained"
 
 
 # Restarts

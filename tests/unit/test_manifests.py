@@ -22,7 +22,7 @@ import controller
 import kube
 import spec
 from leader import LeaderElector
-from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Phase, Resource
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
@@ -180,7 +180,7 @@ TEXTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # good ones, bad 
                 ("", "subnet-", "subnet-075aa287882d7170", "subnet-075AA287882D71709", "vpc-0123abcd",
                  "subnet-0123abcd\n", "xsubnet-0123abcd", "subnet-0123abcg")),
     "tag key": (("a", "a b", "ä", "a" * 128, "x:y/z", "aws", "xaws:", "\n", "fargateprofiles.jicomusic.com/owners"),
-                ("", "a" * 129, "aws:x", "AWS:x", "aWs:", OWNER_KEY, CONTROLLER_KEY)),
+                ("", "a" * 129, "aws:x", "AWS:x", "aWs:", OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY)),
     "tag value": (("", "a", "ä b", "x" * 256, "aws", "see aws:x", "a\nb"), ("x" * 257, "aws:x", "AWS:x")),
     "clusterName": (("demo", "A_b-c", "1", "a" * 100, "eks-x"), ("", "-a", "_a", "a.b", "a" * 101, "a b", "a\n", "ä")),
     "profileName": NAMES,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 import urllib.request
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,7 @@ from controller import Census, Health
 from informer import Store
 from kube import Command
 from metrics import Metrics
-from plan import LONG_DELETING
-from spec import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, LONG_DELETING, OWNER_KEY
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock
@@ -152,6 +152,20 @@ def test_orphans_are_counted(b: Bench) -> None:
     b.apply()
     b.run(5)
     assert value(scrape(b.metrics.registry), "fargate_profiles_orphaned", cluster="demo") == 1
+
+
+def test_profiles_that_were_kept_are_counted_until_somebody_has_them_again(b: Bench) -> None:
+    b.settle(deletionPolicy="Retain")
+    retained = ("fargate_profiles_retained",)
+    assert value(scrape(b.metrics.registry), *retained, cluster="demo") == 0
+    b.delete()
+    b.run(30)
+    assert value(scrape(b.metrics.registry), *retained, cluster="demo") == 1
+    b.settings = replace(b.settings, adoption_in=frozenset({"*"}))
+    b.start()
+    b.apply(adoptionPolicy="Adopt")
+    b.run(30)
+    assert value(scrape(b.metrics.registry), *retained, cluster="demo") == 0
 
 
 def test_clusters_that_objects_only_name_make_no_series(b: Bench) -> None:
@@ -298,6 +312,7 @@ def test_the_documents_list_every_metric_and_no_other(b: Bench) -> None:
         "fargate_events_total",
         "fargate_profiles",
         "fargate_profiles_orphaned",
+        "fargate_profiles_retained",
         "fargate_watch_heard_timestamp_seconds",
     }
     assert listed == known | labelled | dynamic

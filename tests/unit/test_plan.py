@@ -12,17 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
-from clusters import View
-from plan import PLAN, Case, backoff, must_see, plan
+from clusters import Home, View
+from plan import PLAN, Case, must_see, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
     OWNER_KEY,
+    RETAINED_KEY,
+    TAGS_LIMIT,
     AddFinalizer,
     CreateProfile,
     DeleteProfile,
     Finding,
-    Home,
     Identity,
     InvalidSpec,
     Limits,
@@ -35,6 +36,8 @@ from spec import (
     Settings,
     TagProfile,
     UntagProfile,
+    backoff,
+    replacement_names,
 )
 from status import remember
 
@@ -104,10 +107,13 @@ COUNTED = Memory(failures=1, failed_at=NOW - timedelta(minutes=1), failed_arn=pr
 LOST: dict[str, Any] = {"memory": Memory(create_started_at=NOW), "lost_for": timedelta(seconds=90)}
 DENIED = View(True, {}, 0.0, {"web": Refused("AccessDenied", "DescribeFargateProfile answered no.")})
 UNTAGGED: dict[str, Any] = {"tags": {}}
+MARKED = OURS | {RETAINED_KEY: "default/web"}
 
 OLD = profile(role=ROLE + "-old")
 ADOPTION = Settings("demo", adoption_in=frozenset({"default"}))
 NO_ROLES = Settings("demo", limits=Limits(roles=("none",)))
+NO_RETAIN = Settings("demo", retain_in=frozenset({"shop"}))
+FROM_KOPF = Settings("demo", kopf_in=frozenset({"default"}))
 ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
 
 # By the row's own words: a case in which it is the first that fits, and what it answers.
@@ -116,11 +122,19 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
+    "deleting, Retain, not allowed": (case(profile(), who=KEPT, settings=NO_RETAIN), Report),
     "deleting, handed over by kopf, in flight": (
-        case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        case(profile(status="CREATING", **UNTAGGED), who=replace(GOING, finalizers=KOPF), settings=FROM_KOPF),
         Report,
     ),
-    "deleting, handed over by kopf": (case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)), TagProfile),
+    "deleting, handed over by kopf": (
+        case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF), settings=FROM_KOPF),
+        TagProfile,
+    ),
+    "deleting, handed over by kopf, not allowed": (
+        case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        Report,
+    ),
     "deleting, what may be its own is not to be seen": (case(view=DENIED, who=GOING), Report),
     "deleting, none owned, an answer may be lost": (case(who=GOING, **LOST), Report),
     "deleting, Retain, its own by another controller id": (case(ESTRANGED, who=KEPT), RemoveFinalizer),
@@ -133,19 +147,25 @@ ROWS: dict[str, tuple[Case, Any]] = {
         Report,
     ),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
-    "handed over by kopf, in flight": (case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF)), Report),
-    "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), TagProfile),
+    "handed over by kopf, in flight": (
+        case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF),
+        Report,
+    ),
+    "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF), TagProfile),
+    "handed over by kopf, not allowed": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), Report),
     "what may be its own is not to be seen": (case(view=DENIED), Report),
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
     "owned, in flight": (case(profile(status="CREATING")), Report),
     "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Report),
     "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
-    "deleting, Retain, tagged": (case(profile(), who=KEPT), UntagProfile),
+    "deleting, Retain, tagged, not marked": (case(profile(), who=KEPT), TagProfile),
+    "deleting, Retain, tagged": (case(profile(tags=MARKED), who=KEPT), UntagProfile),
     "deleting, Retain, untagged": (case(STRIPPED, who=KEPT, memory=KNOWN), RemoveFinalizer),
     "deleting, owned": (case(profile(), who=GOING), DeleteProfile),
     "owned, failed": (case(profile(status="CREATE_FAILED"), memory=COUNTED), DeleteProfile),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
+    "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
     "owned, a tag too many": (
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
@@ -216,14 +236,74 @@ def test_a_profile_that_names_another_owner_is_not_ours_whatever_status_says() -
 def test_a_profile_as_old_as_the_object_hands_over_and_an_older_one_does_not() -> None:
     kopf = who(finalizers=KOPF)
     same, older = kopf.created_at, kopf.created_at - timedelta(seconds=1)
-    assert case(profile(created_at=same, **UNTAGGED), who=kopf).made_by_kopf
-    assert not case(profile(created_at=older, **UNTAGGED), who=kopf).made_by_kopf
+    assert case(profile(created_at=same, **UNTAGGED), who=kopf, settings=FROM_KOPF).made_by_kopf
+    assert not case(profile(created_at=older, **UNTAGGED), who=kopf, settings=FROM_KOPF).made_by_kopf
+
+
+@pytest.mark.parametrize("by", [who(finalizers=KOPF), replace(GOING, finalizers=KOPF)])
+def test_what_would_be_handed_over_but_for_the_flag_is_named_with_the_flag_and_looked_at_anew(by: Identity) -> None:
+    answer = plan(case(profile(**UNTAGGED), who=by))
+    assert isinstance(answer, Report)
+    assert answer.reason == "NameTaken"
+    assert "--take-over-from-kopf-in=default" in answer.message
+    assert must_see(answer) == ("web",)
+    going = plan(case(profile(status="DELETING", **UNTAGGED), who=by))
+    assert isinstance(going, Report)
+    assert going.reason == "WaitingForName"
+
+
+def test_retain_lets_an_object_go_that_waits_for_the_flag_and_says_what_stays() -> None:
+    answer = plan(case(profile(**UNTAGGED), who=replace(KEPT, finalizers=KOPF)))
+    assert isinstance(answer, RemoveFinalizer)
+    assert (answer.event, "web stays" in answer.message) == ("Retained", True)
+
+
+def test_an_object_that_may_adopt_needs_no_other_flag() -> None:
+    kopf = who(finalizers=KOPF)
+    assert isinstance(plan(case(profile(**UNTAGGED), who=kopf, **ADOPTING)), AddFinalizer)
 
 
 def test_a_retained_profile_with_one_owner_tag_left_gets_both_before_it_loses_both() -> None:
     """The controller's IAM policy lets it untag only what carries the owner tag."""
     half = profile(tags={CONTROLLER_KEY: "uid-1"})
     assert isinstance(plan(case(half, who=KEPT, memory=KNOWN)), TagProfile)
+
+
+def test_a_profile_is_marked_as_retained_while_its_owner_tags_are_on_and_only_where_it_has_room() -> None:
+    full = {f"t{number}": "x" for number in range(TAGS_LIMIT - 2)}
+    assert plan(case(profile(), who=KEPT)) == TagProfile(
+        profile(), {RETAINED_KEY: "default/web"}, "kept without its object"
+    )
+    assert row_of(case(profile(tags=OURS | full), who=KEPT)) == "deleting, Retain, tagged"
+    others = full | {"aws:cloudformation:stack-name": "x"}
+    del others["t0"]
+    assert row_of(case(profile(tags=OURS | others), who=KEPT)) == "deleting, Retain, tagged, not marked"
+    old = profile(tags=MARKED | full | {RETAINED_KEY: "shop/old"})
+    assert row_of(case(old, who=KEPT)) == "deleting, Retain, tagged, not marked", "a new value takes no room"
+
+
+def test_a_profile_is_let_go_with_or_without_its_mark_and_the_event_says_which() -> None:
+    with_mark = profile(tags={RETAINED_KEY: "default/web"})
+    for seen, said in ((with_mark, "without an owner."), (STRIPPED, "which could not be set: nothing counts it.")):
+        answer = plan(case(seen, who=KEPT, memory=KNOWN))
+        assert isinstance(answer, RemoveFinalizer)
+        assert (answer.event, answer.message.endswith(said)) == ("Retained", True)
+
+
+def test_a_retained_profile_is_not_kopf_s() -> None:
+    assert not case(profile(tags={RETAINED_KEY: "shop/old"}), who=who(finalizers=KOPF), settings=FROM_KOPF).made_by_kopf
+
+
+def test_an_object_whose_profile_is_out_of_reach_goes_with_retain_wherever_it_is() -> None:
+    assert isinstance(plan(case(who=KEPT, memory=ELSEWHERE, settings=NO_RETAIN)), RemoveFinalizer)
+
+
+def test_who_may_not_retain_is_not_told_to() -> None:
+    held = case(profile(), who=replace(GOING, suspended=True))
+    for seen, told in ((held, True), (replace(held, settings=NO_RETAIN), False)):
+        answer = plan(seen)
+        assert isinstance(answer, Report)
+        assert ("Retain" in answer.message) is told
 
 
 def test_a_failed_profile_rests_longer_each_time_and_at_most_ten_minutes() -> None:
@@ -287,6 +367,51 @@ def test_the_name_of_a_replacement_depends_on_object_and_spec_and_on_nothing_els
     theirs = who(namespace="shop")
     owned = replace(OLD, tags=OURS | {OWNER_KEY: "shop/web"})
     assert created(case(owned, who=theirs, resource=REPLACE)) != name
+
+
+NAMES = [*replacement_names(who(), SPEC)]
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 15])
+def test_a_replacement_takes_the_first_of_its_names_that_no_profile_has_whosever_that_is(taken: int) -> None:
+    tags = [OTHER_OWNER, {}, ESTRANGED.tags]
+    squatters = [profile(name, tags=tags[number % 3]) for number, name in enumerate(NAMES[:taken])]
+    seen = case(OLD, *squatters, resource=REPLACE, memory=KNOWN)
+    assert created(seen) == NAMES[taken]
+    assert created(replace(seen, memory=Memory())) == NAMES[taken], "nothing but the view says which"
+    hidden = View(True, seen.view.profiles, 0.0, {NAMES[taken]: Refused("AccessDenied", "no")})
+    assert plan(replace(seen, view=hidden)) != plan(seen), "what can't be seen is not asked for"
+
+
+def test_a_name_that_an_own_profile_has_is_taken_too_and_no_profile_more_is_made() -> None:
+    own = replace(OLD, name=NAMES[0])
+    taken = profile(tags=OTHER_OWNER)
+    assert created(case(taken, own, resource=REPLACE, memory=KNOWN)) == NAMES[1]
+    new = profile(NAMES[1])
+    action = plan(case(taken, own, new, resource=REPLACE, memory=KNOWN))
+    assert isinstance(action, DeleteProfile)
+    assert (action.profile, action.heir) == (own, new)
+    assert row_of(case(taken, new, resource=REPLACE, memory=KNOWN)) == "owned, as wanted"
+
+
+def test_a_create_whose_answer_is_open_is_asked_for_again_by_its_own_name_as_long_as_that_is_free() -> None:
+    for name in (NAMES[3], "web-0123abcd"):
+        marked = KNOWN.with_mark(NOW, name, "")
+        seen = case(OLD, resource=REPLACE, memory=marked)
+        assert created(seen) == name
+        squatted = case(OLD, profile(name, tags=OTHER_OWNER), resource=REPLACE, memory=marked)
+        assert created(squatted) == NAMES[0]
+    assert created(case(OLD, resource=REPLACE, memory=KNOWN.with_mark(NOW, "web", ""))) == NAMES[0]
+    assert created(case(OLD, resource=REPLACE, memory=KNOWN.with_mark(NOW, "shop", ""))) == NAMES[0]
+
+
+def test_where_all_names_of_a_replacement_are_taken_that_is_told_and_the_old_profile_serves() -> None:
+    squatters = [profile(name, tags=OTHER_OWNER) for name in NAMES]
+    answer = plan(case(OLD, *squatters, resource=REPLACE, memory=KNOWN))
+    assert isinstance(answer, Report)
+    assert answer.reason == "NameTaken"
+    assert "all 16 names that a replacement may have" in answer.message
+    assert "Profile web serves as it is." in answer.message
 
 
 def test_the_old_profile_serves_until_the_new_one_is_active_and_then_goes() -> None:
@@ -393,6 +518,7 @@ def test_a_profile_with_an_owner_is_never_adopted(tags: dict[str, str]) -> None:
 
 STATUSES = ["CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED", "NEW_WORD"]
 TAGS = [OURS, {}, {OWNER_KEY: "default/web"}, OTHER_OWNER, OURS | {"team": "a"}, OURS | {CONTROLLER_KEY: "uid-2"}]
+TAGS += [MARKED, {RETAINED_KEY: "shop/old"}]
 moments = st.sampled_from([NOW - timedelta(hours=3), NOW - timedelta(seconds=20), NOW])
 profiles = st.builds(
     profile,
@@ -434,7 +560,7 @@ cases = st.builds(
     resource=resources,
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
-    settings=st.sampled_from([Settings("demo"), ADOPTION]),
+    settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF, NO_RETAIN]),
 )
 
 
@@ -457,7 +583,8 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
-            assert c.who.deleting and kept, "S3: nothing is let go while something of it is there"
+            may = c.may_retain or not c.owned or c.elsewhere
+            assert c.who.deleting and kept and may, "S3: nothing is let go while something of it is there"
         case Report(phase=Phase.READY):
             assert c.serving and c.serving.active and c.meets(c.serving), "S7"
         case AddFinalizer():

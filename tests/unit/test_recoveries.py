@@ -189,7 +189,7 @@ def test_a_replacement_whose_create_may_have_been_lost_is_waited_for_before_the_
         assert not b.gone()
         b.run(600)
         assert b.gone()
-        owned = [name for name, profile in b.profiles().items() if any("jicomusic" in key for key in profile["tags"])]
+        owned = [name for name, profile in b.profiles().items() if OWNER_KEY in profile["tags"]]
         assert (len(b.profiles()), owned) == (1, [])
 
 

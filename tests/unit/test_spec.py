@@ -1,16 +1,15 @@
-"""What an object says, what its status remembers, and what is held against a create: pure values from raw objects."""
+"""What an object says, what its status remembers, and what it may ask for: pure values from raw objects."""
 
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, Facts, HealthIssue, ProfileSpec, SubnetFact, selector
+from aws import FARGATE_PRINCIPAL, HealthIssue, ProfileSpec, selector
 from kube import Object
 from patterns import lets_assume
 from spec import (
@@ -19,26 +18,24 @@ from spec import (
     KOPF_FINALIZERS,
     LONGEST_WHY,
     MENDS,
-    OBJECTIONS,
     OWNER_KEY,
+    REPLACEMENT_NAMES,
     REQUESTED_AT,
-    Home,
     Identity,
     InvalidSpec,
     Limits,
     Memory,
-    Objection,
     Resource,
     Settings,
     controlled_by,
     differs,
     fingerprint,
     owner_of,
+    replacement_names,
     same_tag,
     timestamp,
-    warnings,
 )
-from tests.unit.test_plan import GOOD, HOME, NOW, ROLE, SPEC, profile, who
+from tests.unit.test_plan import HOME, NOW, ROLE, SPEC, profile, who
 
 SUBNETS = [f"subnet-{number:017x}" for number in range(2)]
 CLUSTER_ARN, PROFILE_ARN = HOME.cluster_arn, profile().arn
@@ -295,8 +292,11 @@ def test_a_profile_may_be_an_object_s_by_its_name_alone_or_with_eight_hex_digits
 
 
 def test_a_fingerprint_is_eight_hex_digits_that_never_change() -> None:
-    assert re.fullmatch("[0-9a-f]{8}", fingerprint(who(), SPEC))
-    assert fingerprint(who(), SPEC) == "ba04ceee", "replacements that are on their way are found by it"
+    assert fingerprint(who(), SPEC, 0) == "ba04ceee", "replacements that are on their way are found by it"
+    names = [*replacement_names(who(), SPEC)]
+    assert len({*names}) == REPLACEMENT_NAMES == 16
+    assert names[0] == "web-ba04ceee"
+    assert all(re.fullmatch("web-[0-9a-f]{8}", each) and who().may_name(each) for each in names)
 
 
 @pytest.mark.parametrize(
@@ -311,7 +311,10 @@ def test_a_fingerprint_is_eight_hex_digits_that_never_change() -> None:
     ],
 )
 def test_a_fingerprint_tells_objects_and_specs_apart(owner: Identity, spec: ProfileSpec) -> None:
-    assert fingerprint(owner, spec) != fingerprint(who(), SPEC)
+    theirs, ours = (
+        {fingerprint(*each, number) for number in range(REPLACEMENT_NAMES)} for each in ((owner, spec), (who(), SPEC))
+    )
+    assert theirs.isdisjoint(ours)
 
 
 @pytest.mark.parametrize(
@@ -410,8 +413,12 @@ def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
 
 
 @pytest.mark.parametrize(("allowed", "may"), [([], False), (["default"], True), (["*"], True), (["def*"], False)])
-def test_only_objects_of_the_namespaces_that_are_named_may_adopt(allowed: list[str], may: bool) -> None:
+def test_only_objects_of_the_namespaces_that_are_named_may_adopt_take_over_or_leave(
+    allowed: list[str], may: bool
+) -> None:
     assert Settings("demo", adoption_in=frozenset(allowed)).may_adopt("default") == may
+    assert Settings("demo", kopf_in=frozenset(allowed)).may_take_over_from_kopf("default") == may
+    assert Settings("demo", retain_in=frozenset(allowed)).may_retain("default") == may
 
 
 @pytest.mark.parametrize(
@@ -432,137 +439,7 @@ def test_credentials_of_another_account_than_the_cluster_s_are_wrong_for_that_cl
     assert Settings("demo").wrong_account(cluster, account) == "", "it was not said whose the cluster is"
 
 
-# Preflight
-
-
-def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC, home: Home = HOME) -> list[str]:
-    told = [each for check in OBJECTIONS for each in check(home, found, spec, facts)]
-    assert all(each.message.endswith(".") for each in told)
-    return [each.reason for each in told]
-
-
-def role(**change: Any) -> Facts:
-    assert GOOD.role
-    return replace(GOOD, role=replace(GOOD.role, **change))
-
-
-def subnet(**change: Any) -> Facts:
-    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
-    return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
-
-
-def cluster(**change: Any) -> Facts:
-    return replace(GOOD, cluster=replace(ClusterFact(status="ACTIVE", vpc="vpc-1"), **change))
-
-
-@pytest.mark.parametrize(
-    ("facts", "reasons"),
-    [
-        (GOOD, []),
-        (cluster(found=False), ["ClusterNotFound"]),
-        (cluster(status="UPDATING"), ["ClusterNotActive"]),
-        (subnet(found=False), ["SubnetNotFound"]),
-        (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
-        (subnet(public=True), ["SubnetPublic"]),
-        (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
-        (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
-        (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
-        (
-            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
-            ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
-        ),
-        (role(found=False), ["RoleNotFound"]),
-        (role(arn=ROLE.replace("123456789012", "999999999999")), ["RoleNotFound"]),
-        (role(trust={"Statement": []}), ["RoleNotTrusted"]),
-        (role(policies=frozenset()), ["RoleWithoutPolicy"]),
-        (role(policies=frozenset({"other"})), []),
-    ],
-)
-def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str]) -> None:
-    assert objections(facts) == reasons
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [
-        Facts(None, {}, None),
-        replace(GOOD, cluster=None),
-        replace(GOOD, role=None),
-        replace(GOOD, subnets={"subnet-1": None}),
-        subnet(public=None),
-        role(policies=None),
-        role(trust=None),
-    ],
-)
-def test_what_may_not_be_read_is_no_objection(facts: Facts) -> None:
-    assert objections(facts) == []
-
-
-def test_a_cluster_that_is_not_listed_is_missing_even_if_nothing_more_is_known_of_it() -> None:
-    assert objections(Facts(None, {}, None), found=False) == ["ClusterNotFound"]
-
-
-def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> None:
-    def said(account: str) -> str:
-        spec = replace(SPEC, role=ROLE.replace("123456789012", account))
-        (told,) = (each for check in OBJECTIONS for each in check(HOME, True, spec, role(found=False)))
-        return told.message
-
-    assert "make the role" in said("123456789012")
-    assert "roles of its own account only" in said("999999999999")
-
-
-@pytest.mark.parametrize(
-    ("policies", "warns"), [(None, False), ([], False), ([FARGATE_POLICY, "x"], False), (["ecr"], True)]
-)
-def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[str] | None, warns: bool) -> None:
-    known = None if policies is None else frozenset(policies)
-    assert [each.reason for each in warned(role(policies=known))] == ["RolePolicyMissing"] * warns
-
-
-def test_nobody_is_warned_of_what_is_not_known() -> None:
-    assert warned(None) == warned(replace(GOOD, role=None)) == []
-
-
-ONE, TWO, THREE = (b64encode(bytes([number]) * 50).decode() for number in (1, 2, 3))
-
-
-def bundle(*certificates: str, before: str = "", end: str = "\n") -> str:
-    """Return a bundle as EKS and kubeconfigs have it."""
-    texts = [f"-----BEGIN CERTIFICATE-----{end}{each}{end}-----END CERTIFICATE-----{end}" for each in certificates]
-    return b64encode((before + "".join(texts)).encode()).decode()
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "warns"),
-    [
-        (bundle(ONE), bundle(ONE), False),
-        (bundle(ONE), bundle(TWO), True),
-        (bundle(ONE, TWO), bundle(TWO, THREE), False),
-        (bundle(ONE), bundle(ONE[:20] + "\n" + ONE[20:], before="subject=kubernetes\n", end="\r\n"), False),
-        ("", bundle(TWO), False),
-        (bundle(ONE), "", False),
-        (bundle(ONE), bundle(), False),
-        (bundle(ONE), "no base64", False),
-        (bundle(ONE), bundle("abc"), False),
-        ("\u00e9", bundle(TWO), False),
-    ],
-)
-def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_no_certificate(
-    ours: str, theirs: str, warns: bool
-) -> None:
-    facts = replace(GOOD, cluster=replace(GOOD.cluster or ClusterFact(), authority=theirs))
-    own = Settings("demo", authority=ours)
-    assert [each.reason for each in warned(facts, own)] == ["ClusterElsewhere"] * warns
-    assert warned(facts, replace(own, cluster="main")) == [], "only the one that the controller was started for"
-    assert warned(replace(facts, cluster=None), own) == []
-
-
-def warned(facts: Facts | None, own: Settings | None = None) -> list[Objection]:
-    return [*warnings(HOME, own or Settings("demo"), SPEC, facts)]
-
-
-# Preflight: whom a role trusts. A check is never stricter than AWS itself.
+# Whom a role trusts. A check is never stricter than AWS itself.
 
 SERVICE = {"Service": FARGATE_PRINCIPAL}
 

@@ -25,8 +25,8 @@ from spec import CONTROLLER_KEY
 from tests.fakes import aws as fake
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.harness import Bench
+from tests.unit.test_clusters import ONE, TWO, bundle
 from tests.unit.test_commands import GOOD
-from tests.unit.test_spec import ONE, TWO, bundle
 
 ARN = "arn:aws:eks:us-east-1:999999999999:cluster/demo"
 OURS = "123456789012"  # the account that the stand-in for AWS is

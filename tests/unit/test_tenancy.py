@@ -13,7 +13,17 @@ import yaml
 
 from aws import FACTS_KEPT, ProfileSpec
 from config import Lines
-from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, Limits
+from spec import (
+    CONTROLLER_KEY,
+    KOPF_FINALIZERS,
+    OWNER_KEY,
+    RETAINED_KEY,
+    Identity,
+    Limits,
+    Memory,
+    Resource,
+    replacement_names,
+)
 from tests.docs import ROOT, section
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
@@ -73,6 +83,24 @@ def test_1_another_s_profile_name(b: Bench) -> None:
     assert untouched(b)
 
 
+def test_1_the_name_that_another_s_replacement_will_have(b: Bench) -> None:
+    """It can be computed by who reads the object, and it may be an edit like any other."""
+    edited = b.manifest("web", "team-a", selectors=[{"namespace": "edited"}], updatePolicy="Replace")
+    of = Identity.parse(b.get("web", "team-a"), Memory(), "demo")
+    for number, name in enumerate([*replacement_names(of, Resource.parse(edited).profile)][:2]):
+        b.apply(f"squatter-{number}", "team-b", profileName=name)
+        b.run(200)
+    assert len(b.profiles()) == 3
+    b.edit("web", "team-a", **edited["spec"])
+    b.run(300)
+    assert b.ready("web", "team-a")
+    assert len(b.profiles()) == 3
+    assert b.profiles()[b.get("web", "team-a")["status"]["profileName"]]["tags"][OWNER_KEY] == "team-a/web"
+    b.delete("web", "team-a")
+    b.run(300)
+    assert len(b.profiles()) == 2
+
+
 def test_2_another_cluster(b: Bench) -> None:
     b.world.add_cluster("prod")
     b.world.add_profile("prod", "web", b.world.roles["good"], [{"namespace": "shop"}])
@@ -109,6 +137,40 @@ def test_3_by_default_selectors_reach_everywhere_as_in_the_original(b: Bench) ->
     assert b.ready("mine", "team-b")
 
 
+def test_3_profiles_without_end_that_nobody_counts(b: Bench) -> None:
+    """A quota bounds objects; whoever may leave profiles behind makes as many as EKS takes."""
+    own(b)
+    b.settings = replace(b.settings, retain_in=frozenset({"team-a"}))
+    b.start()
+    for number in range(3):
+        name = f"mine-{number}"
+        b.apply(name, "team-b", selectors=[{"namespace": "team-b"}], deletionPolicy="Retain")
+        b.run(300)
+        assert b.ready(name, "team-b")
+        assert "--allow-retain-in=team-b" in b.message(name, "team-b")
+        assert b.events("Warning", name).count("RetainNotAllowed") == 1
+        b.delete(name, "team-b")
+    writes(b)
+    b.run(1500)
+    for number in range(3):
+        name = f"mine-{number}"
+        assert b.reason(name, "team-b") == "RetainNotAllowed"
+        assert b.stalled(name, "team-b")
+        assert f"to delete profile {name}" in b.message(name, "team-b")
+    assert writes(b) == []
+    b.edit("mine-0", "team-b", deletionPolicy="Delete")
+    b.run(300)
+    assert b.gone("mine-0", "team-b")
+    assert "mine-0" not in b.profiles()
+    b.edit("web", "team-a", deletionPolicy="Retain")
+    b.run(60)
+    assert "RetainNotAllowed" not in b.message("web", "team-a")
+    b.delete("web", "team-a")
+    b.run(60)
+    assert b.gone("web", "team-a")
+    assert b.profiles()["web"]["tags"] == {RETAINED_KEY: "team-a/web"}
+
+
 @pytest.mark.parametrize("role", ["good", "missing"])
 def test_4_a_role_with_more_rights(b: Bench, role: str) -> None:
     limit(b, roles=(f"{ROLES}team-b-*", f"{ROLES}shared"))
@@ -131,14 +193,46 @@ def test_4_a_role_that_matches_may_be_passed(b: Bench) -> None:
 
 def test_5_owner_tags_in_the_spec(b: Bench) -> None:
     writes(b)
-    for key, value in ((OWNER_KEY, "team-a/web"), (CONTROLLER_KEY, "x")):
+    for key, value in ((OWNER_KEY, "team-a/web"), (CONTROLLER_KEY, "x"), (RETAINED_KEY, "team-a/web")):
         b.apply("mine", "team-b", tags={key: value})
         b.run(60)
         assert b.reason("mine", "team-b") == "InvalidSpec"
     assert writes(b) == []
 
 
+@pytest.mark.parametrize("namespace", ["team-b", "team-a"])
+def test_6_kopf_s_finalizer_planted_before_an_admin_makes_that_very_profile_wins_nothing(
+    b: Bench, namespace: str
+) -> None:
+    """Lie in wait with a suspended object, plant the finalizer, and let somebody make that profile by hand."""
+    b.settings = replace(b.settings, kopf_in=frozenset({"team-a"} - {namespace}))
+    b.start()
+    b.apply("late", namespace, suspend=True)
+    b.run(60)
+    b.api.edit("fargateprofiles", namespace, "late", {"metadata": {"finalizers": KOPF[:1]}})
+    subnets = [*b.world.private_subnets]
+    b.world.add_profile("demo", "late", b.world.roles["good"], [{"namespace": "late"}], subnets=subnets)
+    writes(b)
+    for suspended in (True, False):
+        b.edit("late", namespace, suspend=suspended)
+        b.run(700)
+        b.start()
+        b.run(700)
+    assert b.reason("late", namespace) == "NameTaken"
+    b.delete("late", namespace)
+    b.run(1500)
+    assert not b.gone("late", namespace)
+    assert b.message("late", namespace).startswith("The deletion waits")
+    b.edit("late", namespace, deletionPolicy="Retain")
+    b.run(700)
+    assert b.gone("late", namespace)
+    assert writes(b) == []
+    assert b.profiles()["late"]["tags"] == {}
+
+
 def test_6_kopf_s_finalizer_wins_nothing_that_is_older_or_other_or_tagged(b: Bench) -> None:
+    b.settings = replace(b.settings, kopf_in=frozenset({"*"}))
+    b.start()
     b.world.add_profile("demo", "older", b.world.roles["good"], [{"namespace": "older"}])
     b.run(10)
     for name, spec in {"older": {}, "mine": {"profileName": "web"}, "other": {}}.items():
@@ -161,6 +255,7 @@ def test_6_kopf_s_finalizer_wins_nothing_that_the_flags_forbid(
     b: Bench, limits: dict[str, Any], suspended: bool
 ) -> None:
     """Lie in wait with an object for a profile that somebody else is about to make, with all fields as theirs."""
+    b.settings = replace(b.settings, kopf_in=frozenset({"*"}))
     limit(b, **limits)
     b.apply("unused", "team-b", suspend=True)
     manifest = b.manifest("late", "team-b", selectors=[{"namespace": "shop"}], suspend=suspended)
