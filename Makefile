@@ -3,11 +3,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 FOR_DEMO := .venv/.installed-for-demo
 INSTALLED := .venv/.installed
-IMAGE ?= fargate-operator:$(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
+VERSION := $(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
+IMAGE ?= fargate-operator:$(VERSION)
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim mutants soak e2e monitoring sandbox image
+.PHONY: help demo test check sim mutants soak e2e monitoring sandbox lock sbom image
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -47,6 +48,26 @@ check: $(INSTALLED) ## Check format, lint and types.
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict *.py tests
 
+# What is pinned already stays as it is, unless UPGRADE says otherwise: --upgrade, or --upgrade-package botocore.
+lock: ## Write requirements.lock anew: all that runs in production, with the hashes of its files.
+	@$(call tools,lock)
+	.cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-build \
+	  --custom-compile-command 'make lock' $(UPGRADE) --output-file requirements.lock requirements.txt
+
+# The packages as the image has them, in an environment of their own, so that what lists them is not in the list.
+RUNS := .cache/runs
+sbom: ## Write sbom.json (CycloneDX): the packages that the image holds, their versions and licences.
+	@$(call tools,sbom)
+	@$(PYTHON) -m venv --clear --without-pip $(RUNS)
+	@.cache/sbom/bin/python -m pip --python $(RUNS)/bin/python install --quiet --no-compile --require-hashes \
+	  --only-binary :all: --requirement requirements.lock
+	@$(PYTHON) .ci/prune.py $(RUNS)/lib/python3*/site-packages
+	@printf '[project]\nname = "fargate-operator"\nversion = "$(VERSION)"\nlicense = "Apache-2.0"\ndependencies = [%s]\n' \
+	  "$$(sed -n 's/^[^#].*/"&",/p' requirements.txt)" > .cache/sbom.toml
+	@.cache/sbom/bin/cyclonedx-py environment --pyproject .cache/sbom.toml --output-reproducible \
+	  --output-file sbom.json $(RUNS)/bin/python
+	@echo "sbom.json lists what $(IMAGE) holds beside its base."
+
 image: ## Build the image IMAGE with docker, podman or buildah, whichever is there.
 	@for tool in docker podman buildah; do \
 	  if $$tool info > /dev/null 2>&1; then echo "$$tool build --tag $(IMAGE) ."; exec $$tool build --tag $(IMAGE) .; fi; \
@@ -55,19 +76,27 @@ image: ## Build the image IMAGE with docker, podman or buildah, whichever is the
 
 # Made anew when a pin changes, so that nothing of an older set stays in it. The stamps come last: an installation that
 # was interrupted is not taken for a whole one. The demo is for those who only look: it goes without the test tools.
-$(FOR_DEMO): requirements.txt tests/requirements-demo.txt
+$(FOR_DEMO): requirements.txt requirements.lock tests/requirements-demo.txt
 	@$(call install,tests/requirements-demo.txt)
 	@touch $@
 
-$(INSTALLED): requirements.txt tests/requirements-demo.txt tests/requirements.txt
+$(INSTALLED): requirements.txt requirements.lock tests/requirements-demo.txt tests/requirements.txt
 	@$(call install,tests/requirements.txt)
 	@touch $(FOR_DEMO) $@
 
-# What a start does not need is not compiled, and pip is heard only where it fails.
+# The lock first: what is tried here is what runs in production, to the version. What a start does not need is not
+# compiled, and pip is heard only where it fails.
+PIP = -m pip install --quiet --no-compile --disable-pip-version-check
 define install
 $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
   echo "Python 3.11 or newer is needed, $(PYTHON) is something else: make PYTHON=python3.11 ..." >&2; exit 1; }; \
 echo "Making .venv and installing the pinned packages of $(1); this takes a minute or less ..."; \
 $(PYTHON) -m venv --clear .venv && \
-$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check --requirement $(1)
+$(BIN)/python $(PIP) --require-hashes --requirement requirements.lock && \
+$(BIN)/python $(PIP) --requirement $(1)
+endef
+
+# A tool of the release in an environment of its own: tests and image never have it.
+define tools
+$(PYTHON) -m venv --clear .cache/$(1) && .cache/$(1)/bin/python $(PIP) --requirement .ci/$(1)-requirements.txt
 endef

@@ -24,6 +24,7 @@ case "$*" in
   *pip*) if [ -e broken ]; then echo "ERROR: no such package" >&2; exit 1; fi ;;
 esac
 """
+LOCK, DEMO = "requirements.lock", "tests/requirements-demo.txt"
 LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.modules)"
 
 
@@ -31,7 +32,7 @@ LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.module
 def clone(tmp_path: Path) -> Path:
     """Return a folder with the Makefile and the pins, and a Python and image builders that only say what they do."""
     (tmp_path / "tests").mkdir()
-    for name in ("Makefile", "config.py", "requirements.txt", "tests/requirements.txt", "tests/requirements-demo.txt"):
+    for name in ("Makefile", "config.py", "requirements.txt", LOCK, "tests/requirements.txt", DEMO):
         shutil.copy(ROOT / name, tmp_path / name)
     program(tmp_path / "python", PYTHON)
     return tmp_path
@@ -66,11 +67,11 @@ def test_the_demo_installs_what_it_needs_and_no_test_tools_and_only_once(clone: 
     done = make(clone, "demo")
     assert done.returncode == 0, done.stderr
     assert "\n" not in done.stdout.partition(".venv/bin/python -m tests.demo")[0].rstrip("\n")  # one line of progress
-    assert installed(clone) == ["tests/requirements-demo.txt"]
+    assert installed(clone) == [LOCK, DEMO]
     make(clone, "demo")
     assert installed(clone) == []
     make(clone, "soak")
-    assert installed(clone) == ["tests/requirements.txt"]
+    assert installed(clone) == [LOCK, "tests/requirements.txt"]
     make(clone, "demo", "soak")
     assert installed(clone) == []
 
@@ -79,7 +80,8 @@ def test_the_demo_installs_what_it_needs_and_no_test_tools_and_only_once(clone: 
     ("pins", "anew"),
     [
         ("requirements.txt", {"demo", "soak"}),
-        ("tests/requirements-demo.txt", {"demo", "soak"}),
+        (LOCK, {"demo", "soak"}),
+        (DEMO, {"demo", "soak"}),
         ("tests/requirements.txt", {"soak"}),
     ],
 )
@@ -108,7 +110,14 @@ def test_an_installation_that_fails_is_seen_and_tried_again(clone: Path, target:
     (clone / "broken").unlink()
     installed(clone)
     assert make(clone, target).returncode == 0
-    assert len(installed(clone)) == 1
+    assert len(installed(clone)) == 2
+
+
+def test_what_runs_in_production_is_installed_by_its_hashes_before_what_only_tests_need(clone: Path) -> None:
+    assert make(clone, "soak").returncode == 0
+    first, second = [line for line in (clone / "asked").read_text().splitlines() if " pip " in line]
+    assert first.endswith(f"--require-hashes --requirement {LOCK}")
+    assert "--require-hashes" not in second
 
 
 def test_the_demo_s_pins_bring_every_package_that_it_loads() -> None:
