@@ -68,9 +68,15 @@ sbom: ## Write sbom.json (CycloneDX): the packages that the image holds, their v
 	  --output-file sbom.json $(RUNS)/bin/python
 	@echo "sbom.json lists what $(IMAGE) holds beside its base."
 
+# Of the same commit and DIGEST (of the base) comes the same image, layer for layer: see SECURITY.md.
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 315532800)
 image: ## Build the image IMAGE with docker, podman or buildah, whichever is there.
 	@for tool in docker podman buildah; do \
-	  if $$tool info > /dev/null 2>&1; then echo "$$tool build --tag $(IMAGE) ."; exec $$tool build --tag $(IMAGE) .; fi; \
+	  if $$tool info > /dev/null 2>&1; then \
+	    set -- build --build-arg SOURCE_DATE_EPOCH=$(SOURCE_DATE_EPOCH) $(if $(DIGEST),--build-arg DIGEST=$(DIGEST)); \
+	    [ $$tool = docker ] || set -- "$$@" --timestamp $(SOURCE_DATE_EPOCH); \
+	    echo "$$tool $$* --tag $(IMAGE) ."; exec $$tool "$$@" --tag $(IMAGE) .; \
+	  fi; \
 	done; \
 	echo "An image is built by docker, podman or buildah, and none of them works here: install or start one." >&2; exit 1
 

@@ -97,7 +97,7 @@ def key(environ: Mapping[str, str], region: str) -> str:
 def endpoints(words: Words) -> object:
     """Return where each service is asked in every region, as such and by FIPS and by IPv6."""
     session, found = botocore.session.Session(), {}
-    variants = ({}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True})
+    variants: tuple[Words, ...] = ({}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True})
     for service, operation in words["services"].items():
         for region in sorted(aws.known_regions()):
             for variant in variants:
@@ -116,7 +116,7 @@ def endpoint(session: Any, service: str, operation: str, region: str, variant: W
         url, *_ = client._resolve_endpoint_ruleset(model, {}, context)
     except BotoCoreError as error:
         return [str(error)]
-    return [client.meta.endpoint_url, url, str(sorted(context["signing"].items()))]
+    return [client.meta.endpoint_url, url, str(sorted(signing.items()))]
 
 
 ASKED = {"calls": calls, "credentials": credentials, "endpoints": endpoints}

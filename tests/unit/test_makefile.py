@@ -155,10 +155,15 @@ def test_an_image_is_built_by_whichever_builder_works(clone: Path, there: list[s
         program(clone / "programs" / name, f'#!/bin/sh\n[ "$1" = info ] || echo "{name} $*"')
     if "podman" in there:
         program(clone / "programs" / "docker", "#!/bin/sh\nexit 1")  # installed, but its daemon is not there
-    done = make(clone, "image", "IMAGE=mine:1")
+    time = "1700000000"
+    done = make(clone, "image", "IMAGE=mine:1", f"SOURCE_DATE_EPOCH={time}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{there[-1]} build --tag mine:1 ."
-    assert make(clone, "image").stdout.splitlines()[-1] == f"{there[-1]} build --tag fargate-operator:{VERSION} ."
+    ours = f"{there[-1]} build --build-arg SOURCE_DATE_EPOCH={time}"
+    fixed = "" if there[-1] == "docker" else f" --timestamp {time}"
+    assert done.stdout.splitlines()[-1] == f"{ours}{fixed} --tag mine:1 ."
+    done = make(clone, "image", f"SOURCE_DATE_EPOCH={time}", "DIGEST=sha256:0123")
+    tag = f"--tag fargate-operator:{VERSION} ."
+    assert done.stdout.splitlines()[-1] == f"{ours} --build-arg DIGEST=sha256:0123{fixed} {tag}"
 
 
 def test_without_a_builder_one_sentence_says_so(clone: Path) -> None:

@@ -224,10 +224,8 @@ def logged_in(home: Path, name: str, token: str, hours: int) -> None:
     (folder / f"{hashlib.sha1(name.encode()).hexdigest()}.json").write_text(json.dumps(login))
 
 
-@pytest.fixture(scope="module")
-def found(trimmed: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    """Return the key that each way gives with the models of the image, all asked in one process."""
-    home = tmp_path_factory.mktemp("home")
+def keys_found(packages: Path, home: Path) -> Mapping[str, str]:
+    """Return the key that each way gives with a folder's packages, all asked in one process."""
     (home / "token").write_text("a-token")
     keys = {"Version": 1, "AccessKeyId": "ASIA-command", "SecretAccessKey": "b", "SessionToken": "t"}
     (home / "keys").write_text(json.dumps(keys))
@@ -240,8 +238,13 @@ def found(trimmed: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
             (home / f"config{number}").write_text(config.format(home=home))
             filled = {name: value.format(home=home, url=url) for name, value in variables.items()}
             ways[way] = filled | {"AWS_CONFIG_FILE": str(home / f"config{number}"), "AWS_ENDPOINT_URL": url}
-        asked: Mapping[str, str] = ask("credentials", {"region": "eu-west-1", "ways": ways}, home, trimmed)
+        asked: Mapping[str, str] = ask("credentials", {"region": "eu-west-1", "ways": ways}, home, packages)
     return asked
+
+
+@pytest.fixture(scope="module")
+def found(trimmed: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return keys_found(trimmed, tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.parametrize("way", WAYS)
