@@ -382,8 +382,7 @@ class Aws:
         return {each: self._facts["subnet", each][1] for each in ids}
 
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
-        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the
-        # others.
+        # A filter, not SubnetIds: that answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
         tables = _unless_forbidden(lambda: self._route_tables(vpcs)) if vpcs else []
@@ -646,10 +645,11 @@ def _translated(error: ClientError) -> Exception:
     if code in NOT_FOUND and rule is None:
         return _Absent()
     rule = rule or fallback(status)
-    said = f"{operation} answered {code}: {text.rstrip('. ')}. {rule.mend}"
+    said = f"{operation} answered {code}: {re.sub(RECITED, '', text).rstrip('. ')}. {rule.mend}"
     return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
 
 
+RECITED = r"(?is)\s*The Canonical String for this request.*"  # the request as AWS had it, its session token included
 UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
 BLAMED = Rule("", "", "", Refused, "AwsError", "Mend what AWS names here.")
 AGAIN = {408, 425, 428, 429}  # statuses of 4xx that ask for the same request again
