@@ -5,10 +5,11 @@ FOR_DEMO := .venv/.installed-for-demo
 INSTALLED := .venv/.installed
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
 IMAGE ?= fargate-operator:$(VERSION)
+FAST = tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE)
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check sim mutants soak e2e monitoring sandbox lock sbom image
+.PHONY: help demo test pythons check sim mutants soak e2e monitoring sandbox lock sbom image
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -18,7 +19,25 @@ demo: $(FOR_DEMO) ## Try the controller in a sandbox on this machine: no cluster
 	$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
-	$(BIN)/python -m pytest tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-loadscope-reorder $(WHOLE)
+	$(BIN)/python -m pytest $(FAST)
+
+# Each with an environment of its own in .cache; of those that are not there nothing is said to have passed.
+PYTHONS ?= python3.11 python3.12 python3.13 python3.14
+pythons: ## Run the fast tests on each of PYTHONS that is installed, beside the one that make test runs on.
+	@set -e; for python in $(PYTHONS); do \
+	  at=.cache/$$python; \
+	  if ! command -v $$python > /dev/null || ! $$python -c 'import ensurepip' 2> /dev/null; then \
+	    echo "$$python is not there"; continue; \
+	  fi; \
+	  if [ "$$($$python -V)" = "$$($(BIN)/python -V 2> /dev/null)" ]; then \
+	    echo "$$python is what make test runs on"; continue; \
+	  fi; \
+	  $$python -m venv --clear $$at; \
+	  $$at/bin/python $(PIP) --require-hashes --requirement requirements.lock; \
+	  $$at/bin/python $(PIP) --requirement tests/requirements.txt; \
+	  echo "with $$python:"; \
+	  $$at/bin/python -m pytest $(FAST); \
+	done
 
 SEEDS ?= 2000
 EVERY ?= 1

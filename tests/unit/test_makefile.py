@@ -24,6 +24,7 @@ case "$*" in
   *pip*) if [ -e broken ]; then echo "ERROR: no such package" >&2; exit 1; fi ;;
 esac
 """
+COPIES = 'mkdir -p "$4/bin" && cp "$0" "$4/bin/python"'
 LOCK, DEMO = "requirements.lock", "tests/requirements-demo.txt"
 LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.modules)"
 
@@ -146,6 +147,31 @@ def with_what_it_asks_for(package: str, found: set[str]) -> set[str]:
 
 def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_the_fast_tests_run_on_every_python_that_is_there_and_a_failure_on_one_is_seen(clone: Path) -> None:
+    (clone / "programs").mkdir()
+    for number, version in ((11, "3.11.9"), (13, "3.13.5")):
+        answers = f'case "$*" in -V) echo "Python {version}";; esac\n'
+        copies = PYTHON.replace("rm -rf .venv && mkdir -p .venv/bin && cp python .venv/bin/python", COPIES)
+        copies = copies.replace("*pip*)", '"-m pip"*)')
+        program(clone / "programs" / f"python3.{number}", copies + answers)
+    program(clone / "python", PYTHON + 'case "$*" in -V) echo "Python 3.11.9";; esac\n')
+    make(clone, "soak")
+    installed(clone)
+    done = make(clone, "pythons")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert [line for line in said if line.startswith(("python3", "with"))] == [
+        "python3.11 is what make test runs on",
+        "python3.12 is not there",
+        "with python3.13:",
+        "python3.14 is not there",
+    ]
+    assert "-m pytest tests/unit tests/contract tests/simulation" in (clone / "asked").read_text()
+    assert installed(clone) == [LOCK, "tests/requirements.txt"]
+    (clone / "broken").touch()
+    assert make(clone, "pythons").returncode != 0
 
 
 @pytest.mark.parametrize("there", [["docker"], ["podman"], ["buildah"], ["docker", "podman"]])
