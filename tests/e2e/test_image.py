@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from config import VERSION
 from tests.fakes.aws import Manners, over_http
 from tests.sandbox import sandbox
 from tests.unit.test_prune import WAYS, ask, keys_found, words_of
@@ -261,6 +262,28 @@ def test_the_image_can_ask_every_question_of_the_controller_and_finds_credential
     assert asked["answers"].keys() >= {"create", "delete", "describe", "facts", "tag", "untag"}
     (tmp_path / "home").mkdir()
     assert keys_found(image.packages, tmp_path / "home") == {way: key for way, (_, _, key) in WAYS.items()}
+
+
+def test_the_bill_of_materials_lists_what_the_image_holds_by_version_and_licence(image: Image, tmp_path: Path) -> None:
+    for name in ("Makefile", "config.py", "requirements.txt", "requirements.lock"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copytree(ROOT / ".ci", tmp_path / ".ci")
+    done = subprocess.run(
+        ["make", "sbom", f"PYTHON={sys.executable}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    listed = json.loads((tmp_path / "sbom.json").read_text())
+    assert listed["bomFormat"] == "CycloneDX"
+    ours = listed["metadata"]["component"]
+    assert (ours["name"], ours["version"]) == ("fargate-operator", VERSION)
+    held = {path.name.removesuffix(".dist-info").lower() for path in image.packages.glob("*.dist-info")}
+    assert {f"{each['name']}-{each['version']}".lower().replace("_", "-") for each in listed["components"]} == {
+        name.replace("_", "-") for name in held
+    }
+    assert [each["name"] for each in listed["components"] if not each.get("licenses")] == []
+    (by_us,) = (each["dependsOn"] for each in listed["dependencies"] if each["ref"] == ours["bom-ref"])
+    assert len(by_us) == len(re.findall(r"^[^#\n]", (ROOT / "requirements.txt").read_text(), re.M))
 
 
 def test_a_package_that_nobody_judged_ends_the_build(tmp_path: Path) -> None:
