@@ -1,19 +1,23 @@
-# The version of Python that the tests run on; both stages on the same, or compiled packages would not fit.
-FROM python:3.11-slim AS build
+# Both stages on the same version of Python, or compiled packages would not fit. With a digest (make image DIGEST=sha256:...)
+# the base is the same for ever and the image the same to the byte; SECURITY.md says where a digest is found.
+ARG TAG=3.13-slim
+ARG DIGEST=
+FROM python:${TAG}${DIGEST:+@$DIGEST} AS build
 WORKDIR /build
-COPY requirements.txt .ci/prune.py ./
-RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --target /packages -r requirements.txt
-RUN python prune.py /packages
-COPY *.py ./
-# Compiles what a start imports and nothing else: under a read-only root nobody could keep it later.
-RUN PYTHONPATH=/packages python controller.py --help > /dev/null
+COPY requirements.lock .ci/prune.py .ci/settle.py ./
+# Files of packages only, each with a hash that the lock has: nothing is built here, so nobody's build runs here.
+RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes --only-binary :all: \
+  --target /image/packages -r requirements.lock
+RUN python prune.py /image/packages
+COPY *.py /image/app/
+ARG SOURCE_DATE_EPOCH
+RUN python settle.py /image/packages /image/app
 
-FROM python:3.11-slim
+FROM python:${TAG}${DIGEST:+@$DIGEST}
 LABEL org.opencontainers.image.version=0.2.0
 ENV PYTHONPATH=/packages PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
-COPY --from=build /packages /packages
+COPY --from=build /image /
 WORKDIR /app
-COPY *.py ./
 # Writes no file, so that a read-only root will do. The number, not a name: runAsNonRoot can't judge a name.
 USER 65532:65532
 EXPOSE 8080

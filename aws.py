@@ -595,8 +595,7 @@ def _config(**more: Any) -> Config:
 
 def _check_proxy(url: str) -> None:
     """Raise `AwsError` over a proxy of the environment that botocore can't use: it would say so in each call only."""
-    scheme = url.partition(":")[0]
-    proxy = get_environ_proxies(url).get(scheme, "")
+    proxy = get_environ_proxies(url).get(scheme := url.partition(":")[0], "")
     if proxy and not PROXY.fullmatch(proxy):
         kind = f"a {known}:// proxy" if (known := proxy.rpartition("://")[0]) else "not understood"
         mend = "give http://host:port or https://host:port, or name AWS in NO_PROXY"
@@ -649,10 +648,11 @@ def _translated(error: ClientError) -> Exception:
     if code in NOT_FOUND and rule is None:
         return _Absent()
     rule = rule or fallback(status)
-    said = f"{operation} answered {code}: {text.rstrip('. ')}. {rule.mend}"
+    said = f"{operation} answered {code}: {re.sub(RECITED, '', text).rstrip('. ')}. {rule.mend}"
     return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
 
 
+RECITED = r"(?is)\s*The Canonical String for this request.*"  # the request as AWS had it, its session token included
 UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
 BLAMED = Rule("", "", "", Refused, "AwsError", "Mend what AWS names here.")
 AGAIN = {408, 425, 428, 429}  # statuses of 4xx that ask for the same request again

@@ -1,18 +1,37 @@
 """Remove from a folder of installed packages what the controller never uses: python .ci/prune.py FOLDER.
 
-For the image. It keeps botocore's descriptions of the four AWS services that we call, and the half of the
-kubernetes client that is not asyncio. A package that it does not know ends it: whoever adds one says here whether
-the image needs it.
+For the image. It keeps botocore's descriptions of the AWS calls that are made, and the half of the kubernetes client
+that is not asyncio. aiohttp, yarl and what comes with them are installed only to be removed here: the kubernetes
+client asks for them, and an installation that left them out could not be checked as a whole.
+
+A package that it does not know ends it: whoever adds one says here whether the image needs it. So does a call that
+botocore does not know.
 """
 
 from __future__ import annotations
 
+import gzip
+import json
 import shutil
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-SERVICES = {"eks", "ec2", "iam", "sts"}
-# What belongs to no service: endpoints, partitions, retries, defaults.
+# The calls of aws.py, and those by which botocore fetches credentials for it. (A profile of `aws login` would need
+# signin too, and before that a package that nothing here brings: botocore says so.)
+CALLS: Mapping[str, frozenset[str]] = {
+    "eks": frozenset({
+        "CreateFargateProfile", "DeleteFargateProfile", "DescribeCluster", "DescribeFargateProfile",
+        "ListFargateProfiles", "TagResource", "UntagResource",
+    }),
+    "ec2": frozenset({"DescribeRouteTables", "DescribeSubnets"}),
+    "iam": frozenset({"GetRole", "ListAttachedRolePolicies", "ListRolePolicies"}),
+    "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"}),
+    "sso": frozenset({"GetRoleCredentials"}),
+    "sso-oidc": frozenset({"CreateToken"}),
+}  # fmt: skip
+# What belongs to no service: partitions, retries, defaults; and the endpoints, which are cut to the services.
 COMMON = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 NEEDED = {
     "_yaml", "annotated_types", "boto3", "botocore", "certifi", "charset_normalizer", "dateutil", "durationpy", "idna",
@@ -27,6 +46,8 @@ UNUSED = {
 UNUSED_INSIDE = ("kubernetes/aio", "boto3/examples", "boto3/data")
 TESTS = {"__pycache__", "test", "tests"}
 
+Json = dict[str, Any]
+
 
 def prune(folder: Path) -> None:
     """Remove what is not needed; raise ValueError, nothing removed, if something in the folder is unknown."""
@@ -40,14 +61,109 @@ def prune(folder: Path) -> None:
             remove(path)
     for inside in UNUSED_INSIDE:
         remove(folder / inside)
-    for path in (folder / "botocore" / "data").iterdir():
-        if path.name not in SERVICES | COMMON:
-            remove(path)
+    trim(folder / "botocore" / "data")
     for path in sorted(folder.rglob("*")):
         if path.name in TESTS and path.is_dir():
             remove(path)
     for path in folder.glob("*.dist-info"):
         remove_record(path)
+
+
+def trim(models: Path) -> None:
+    """Leave of botocore's models the calls of `CALLS`, and what they reach."""
+    for path in models.iterdir():
+        if path.name not in CALLS.keys() | COMMON:
+            remove(path)
+    prefixes = {trim_service(models / service, calls) for service, calls in CALLS.items()}
+    endpoints = read(models / "endpoints.json")
+    for partition in endpoints["partitions"]:
+        partition["services"] = {name: at for name, at in partition["services"].items() if name in prefixes}
+    write(models / "endpoints.json", endpoints)
+
+
+def trim_service(service: Path, calls: frozenset[str]) -> str:
+    """Leave the newest version of a service with these calls; return its name among the endpoints."""
+    *older, version = sorted(service.iterdir())
+    for path in older:
+        remove(path)
+    model, pages = merged(version, "service-2"), merged(version, "paginators-1")
+    model["operations"] = only(model["operations"], calls, service.name)
+    shapes: Json = {}
+    for name in reached(model["operations"]):
+        keep(name, model["shapes"], shapes)
+    model["shapes"] = dict(sorted(shapes.items()))
+    pages["pagination"] = {name: page for name, page in pages.get("pagination", {}).items() if name in calls}
+    rules = merged(version, "endpoint-rule-set-1")
+    remove(version)
+    version.mkdir()
+    for kind, text in (("service-2", model), ("paginators-1", pages), ("endpoint-rule-set-1", rules)):
+        write(version / f"{kind}.json", text)
+    return str(model["metadata"]["endpointPrefix"])
+
+
+def only(operations: Json, calls: frozenset[str], service: str) -> Json:
+    """Return the operations that are called; raise ValueError where botocore lacks one."""
+    if missing := sorted(calls - operations.keys()):
+        raise ValueError(f"botocore's model of {service} knows no such call: {', '.join(missing)}")
+    return {name: without_documentation(operations[name]) for name in sorted(calls)}
+
+
+def keep(name: str, known: Json, kept: Json) -> None:
+    """Add a shape and all that it reaches."""
+    ahead = [name]
+    while ahead:
+        if (each := ahead.pop()) not in kept:
+            kept[each] = without_documentation(known[each])
+            ahead += reached(kept[each])
+
+
+def reached(part: Any) -> Iterator[str]:
+    """Yield the names of the shapes that a part of a model refers to."""
+    if isinstance(part, list):
+        for each in part:
+            yield from reached(each)
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if key == "shape" and isinstance(value, str):
+                yield value
+            else:
+                yield from reached(value)
+
+
+def without_documentation(part: Any) -> Any:
+    """Return a part of a model without its prose, which is read by nobody in a container."""
+    if isinstance(part, list):
+        return [without_documentation(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    prose = {key for key in ("documentation", "documentationUrl") if isinstance(part.get(key), str)}
+    return {key: without_documentation(value) for key, value in part.items() if key not in prose}
+
+
+def merged(version: Path, kind: str) -> Json:
+    """Return a file of a model with botocore's own additions to it, {} where there is none."""
+    found = read(version / f"{kind}.json")
+    merge(found, read(version / f"{kind}.sdk-extras.json").get("merge", {}))
+    return found
+
+
+def merge(into: Json, more: Json) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def read(path: Path) -> Json:
+    packed = path.with_name(f"{path.name}.gz")
+    text = gzip.decompress(packed.read_bytes()) if packed.exists() else b"{}"
+    found: Json = json.loads(path.read_bytes() if path.exists() else text)
+    return found
+
+
+def write(path: Path, text: Json) -> None:
+    path.write_text(json.dumps(text, separators=(",", ":")))
 
 
 def remove_record(info: Path) -> None:

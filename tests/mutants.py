@@ -51,6 +51,8 @@ MUTANTS = (
            "(*must_see(action), *must_see_for_tags(case), ", "(*must_see(action), ", "tests/unit/test_recoveries.py"),
     Mutant("a second create forgets the tags of the first", "spec.py",
            "sorted({*self.applied_tag_keys, *keys})", "sorted(keys)"),
+    Mutant("a request that AWS recites is told with its token", "aws.py", "re.sub(RECITED, '', text)", "text",
+           "tests/unit/test_secrets.py"),
     Mutant("finalizers without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',
            '{**({"resourceVersion": meta["resourceVersion"]} if subresource else {}), **metadata}'),
     Mutant("status without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',

@@ -24,6 +24,8 @@ case "$*" in
   *pip*) if [ -e broken ]; then echo "ERROR: no such package" >&2; exit 1; fi ;;
 esac
 """
+COPIES = 'mkdir -p "$4/bin" && cp "$0" "$4/bin/python"'
+LOCK, DEMO = "requirements.lock", "tests/requirements-demo.txt"
 LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.modules)"
 
 
@@ -31,7 +33,7 @@ LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.module
 def clone(tmp_path: Path) -> Path:
     """Return a folder with the Makefile and the pins, and a Python and image builders that only say what they do."""
     (tmp_path / "tests").mkdir()
-    for name in ("Makefile", "config.py", "requirements.txt", "tests/requirements.txt", "tests/requirements-demo.txt"):
+    for name in ("Makefile", "config.py", "requirements.txt", LOCK, "tests/requirements.txt", DEMO):
         shutil.copy(ROOT / name, tmp_path / name)
     program(tmp_path / "python", PYTHON)
     return tmp_path
@@ -66,11 +68,11 @@ def test_the_demo_installs_what_it_needs_and_no_test_tools_and_only_once(clone: 
     done = make(clone, "demo")
     assert done.returncode == 0, done.stderr
     assert "\n" not in done.stdout.partition(".venv/bin/python -m tests.demo")[0].rstrip("\n")  # one line of progress
-    assert installed(clone) == ["tests/requirements-demo.txt"]
+    assert installed(clone) == [LOCK, DEMO]
     make(clone, "demo")
     assert installed(clone) == []
     make(clone, "soak")
-    assert installed(clone) == ["tests/requirements.txt"]
+    assert installed(clone) == [LOCK, "tests/requirements.txt"]
     make(clone, "demo", "soak")
     assert installed(clone) == []
 
@@ -79,7 +81,8 @@ def test_the_demo_installs_what_it_needs_and_no_test_tools_and_only_once(clone: 
     ("pins", "anew"),
     [
         ("requirements.txt", {"demo", "soak"}),
-        ("tests/requirements-demo.txt", {"demo", "soak"}),
+        (LOCK, {"demo", "soak"}),
+        (DEMO, {"demo", "soak"}),
         ("tests/requirements.txt", {"soak"}),
     ],
 )
@@ -108,7 +111,14 @@ def test_an_installation_that_fails_is_seen_and_tried_again(clone: Path, target:
     (clone / "broken").unlink()
     installed(clone)
     assert make(clone, target).returncode == 0
-    assert len(installed(clone)) == 1
+    assert len(installed(clone)) == 2
+
+
+def test_what_runs_in_production_is_installed_by_its_hashes_before_what_only_tests_need(clone: Path) -> None:
+    assert make(clone, "soak").returncode == 0
+    first, second = [line for line in (clone / "asked").read_text().splitlines() if " pip " in line]
+    assert first.endswith(f"--require-hashes --requirement {LOCK}")
+    assert "--require-hashes" not in second
 
 
 def test_the_demo_s_pins_bring_every_package_that_it_loads() -> None:
@@ -139,6 +149,31 @@ def plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
+def test_the_fast_tests_run_on_every_python_that_is_there_and_a_failure_on_one_is_seen(clone: Path) -> None:
+    (clone / "programs").mkdir()
+    for number, version in ((11, "3.11.9"), (13, "3.13.5")):
+        answers = f'case "$*" in -V) echo "Python {version}";; esac\n'
+        copies = PYTHON.replace("rm -rf .venv && mkdir -p .venv/bin && cp python .venv/bin/python", COPIES)
+        copies = copies.replace("*pip*)", '"-m pip"*)')
+        program(clone / "programs" / f"python3.{number}", copies + answers)
+    program(clone / "python", PYTHON + 'case "$*" in -V) echo "Python 3.11.9";; esac\n')
+    make(clone, "soak")
+    installed(clone)
+    done = make(clone, "pythons")
+    assert done.returncode == 0, done.stderr
+    said = done.stdout.splitlines()
+    assert [line for line in said if line.startswith(("python3", "with"))] == [
+        "python3.11 is what make test runs on",
+        "python3.12 is not there",
+        "with python3.13:",
+        "python3.14 is not there",
+    ]
+    assert "-m pytest tests/unit tests/contract tests/simulation" in (clone / "asked").read_text()
+    assert installed(clone) == [LOCK, "tests/requirements.txt"]
+    (clone / "broken").touch()
+    assert make(clone, "pythons").returncode != 0
+
+
 @pytest.mark.parametrize("there", [["docker"], ["podman"], ["buildah"], ["docker", "podman"]])
 def test_an_image_is_built_by_whichever_builder_works(clone: Path, there: list[str]) -> None:
     (clone / "programs").mkdir()
@@ -146,10 +181,15 @@ def test_an_image_is_built_by_whichever_builder_works(clone: Path, there: list[s
         program(clone / "programs" / name, f'#!/bin/sh\n[ "$1" = info ] || echo "{name} $*"')
     if "podman" in there:
         program(clone / "programs" / "docker", "#!/bin/sh\nexit 1")  # installed, but its daemon is not there
-    done = make(clone, "image", "IMAGE=mine:1")
+    time = "1700000000"
+    done = make(clone, "image", "IMAGE=mine:1", f"SOURCE_DATE_EPOCH={time}")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == f"{there[-1]} build --tag mine:1 ."
-    assert make(clone, "image").stdout.splitlines()[-1] == f"{there[-1]} build --tag fargate-operator:{VERSION} ."
+    ours = f"{there[-1]} build --build-arg SOURCE_DATE_EPOCH={time}"
+    fixed = "" if there[-1] == "docker" else f" --timestamp {time}"
+    assert done.stdout.splitlines()[-1] == f"{ours}{fixed} --tag mine:1 ."
+    done = make(clone, "image", f"SOURCE_DATE_EPOCH={time}", "DIGEST=sha256:0123")
+    tag = f"--tag fargate-operator:{VERSION} ."
+    assert done.stdout.splitlines()[-1] == f"{ours} --build-arg DIGEST=sha256:0123{fixed} {tag}"
 
 
 def test_without_a_builder_one_sentence_says_so(clone: Path) -> None:
