@@ -99,6 +99,7 @@ PATH = re.compile(
 )
 NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
+MOST_INT32 = 2**31 - 1
 QUALIFIED_NAME = re.compile(r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
 SELECTOR_TERM = re.compile(r"([\w./-]+)==?([\w.-]*)")
 SYSTEM_METADATA = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"}
@@ -352,6 +353,15 @@ def check_micro_times(at: Target, obj: Obj) -> None:
             layout, kind = "2006-01-02T15:04:05.000000Z07:00", at.resource.kind
             wrong = f'parsing time "{text}" as "{layout}"'
             raise ApiError(400, f'{kind} in version "v1" cannot be handled as a {kind}: {wrong}')
+
+
+def check_numbers(at: Target, obj: Obj) -> None:
+    """Refuse a number of a Lease that is no int32: Go reads it into one."""
+    spec = obj.get("spec", {}) if at.resource.plural == "leases" else {}
+    for number in (spec.get("leaseTransitions"), spec.get("leaseDurationSeconds")):
+        if isinstance(number, int) and number > MOST_INT32:
+            wrong = f"json: cannot unmarshal number {number} into Go struct field LeaseSpec.spec of type int32"
+            raise ApiError(400, f'Lease in version "v1" cannot be handled as a Lease: {wrong}')
 
 
 def _finalizers(obj: Obj) -> list[str]:
@@ -911,6 +921,7 @@ class ApiServer:
         if sent["metadata"].get("namespace", at.namespace) != at.namespace:
             raise ApiError(400, "the namespace of the provided object does not match the namespace sent on the request")
         check_micro_times(at, sent)
+        check_numbers(at, sent)
         return sent
 
     def _default(self, at: Target, new: Obj) -> Obj:
