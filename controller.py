@@ -19,11 +19,12 @@ import time
 import uuid
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http.server import ThreadingHTTPServer
 from socketserver import TCPServer
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -54,7 +55,9 @@ ABSENT_SECONDS = 7.0  # at most, for the CRD to be looked for again
 CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
-PROBE_SECONDS = 10  # for a request to arrive
+PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
+CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
+HANG_UP_SECONDS = 1.0  # for the thread of a connection that was ended
 CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
@@ -395,7 +398,7 @@ class Health:
             return 503, "; ".join(filter(None, ("the objects are not listed yet", *self.unlisted.copy().values())))
         return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
-    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ProbeServer:
         """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
         health = self
 
@@ -422,17 +425,67 @@ class Health:
 
 
 class ProbeServer(ThreadingHTTPServer):
-    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
+    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other.
+
+    Serves `CONNECTIONS` at once; one more ends the oldest. So whoever opens connections and says
+    nothing ends only their own: they neither fill the process with threads nor keep the kubelet
+    waiting, whose request comes with its connection.
+    """
+
+    request_queue_size = 128  # connections that the system holds until they are accepted
 
     def __init__(self, address: str, port: int, handler: type[MetricsHandler]) -> None:
         dual = not address and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
+        self._room = threading.Condition()
+        self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
+        self._served = 0  # threads that have not ended
         super().__init__((address, port), handler)
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own once there is room for it."""
+        if self._admit(request):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def _admit(self, request: socket.socket) -> bool:
+        """Say whether there is room for a connection, for which the oldest may have to go."""
+        with self._room:
+            if self._served >= CONNECTIONS and self._open:
+                hang_up(self._open.pop(0))
+            if room := self._room.wait_for(lambda: self._served < CONNECTIONS, HANG_UP_SECONDS):
+                self._open.append(request)
+                self._served += 1
+            return room
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        super().process_request_thread(request, client_address)
+        with self._room:
+            self._served -= 1
+            self._room.notify_all()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection; before that it is forgotten, as its number may soon be that of another."""
+        with self._room:
+            self._open = [each for each in self._open if each is not request]
+        super().shutdown_request(request)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """Tell of a bug; that somebody has broken off, or was hung up on, is nobody's trouble."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a bug: a request of %s got no answer", client_address)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection, so that whoever reads from it or writes to it comes to its end at once."""
+    with suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 @dataclass(eq=False)  # the registry wants it hashable

@@ -170,6 +170,8 @@ MUTANTS = (
            "BotoCoreError, ClientError, ResponseParserError, ValueError,", "tests/unit/test_credentials.py"),
     Mutant("a command that hangs is waited for", "kube.py", "super().communicate(timeout=COMMAND_SECONDS)",
            "super().communicate()", "tests/unit/test_credentials.py"),
+    Mutant("who opens connections and says nothing keeps the kubelet out", "controller.py",
+           "if self._served >= CONNECTIONS and self._open:", "if False:", "tests/unit/test_controller.py"),
     Mutant("the Lease of another is believed for 68 years", "leader.py", "min(seconds, LEASE_SECONDS)", "seconds",
            "tests/unit/test_leader.py"),
     Mutant("a Lease that counts no further is never taken", "leader.py", ", MOST_TRANSITIONS)", ", 2**40)",
