@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.e2e.support import ROOT, User, ok
+from tests.unit.test_manifests import network_policy
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -61,6 +62,20 @@ def test_the_deployment_is_taken_without_a_warning(user: User, restricted: str) 
     said = ok(user.kubectl("apply", "--validate=strict", "-f", "-", stdin=moved, namespace=restricted))
     budget = "poddisruptionbudget.policy/fargate-operator"
     assert said == f"deployment.apps/fargate-operator created\n{budget} created\n"
+
+
+def test_the_optional_network_policy_is_taken_without_a_warning(user: User) -> None:
+    policy = network_policy()
+    del policy["metadata"]["namespace"]
+    said = ok(user.kubectl("create", "--validate=strict", "-f", "-", stdin=json.dumps(policy)))
+    assert said == "networkpolicy.networking.k8s.io/fargate-operator created\n"
+
+
+def test_the_optional_priority_is_let_in_any_namespace_where_no_quota_forbids_it(user: User, restricted: str) -> None:
+    chosen = pod()
+    chosen["spec"]["priorityClassName"] = "system-cluster-critical"
+    said = ok(user.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(chosen), namespace=restricted))
+    assert said == "pod/fargate-operator created (server dry run)\n"
 
 
 @pytest.fixture(scope="module")

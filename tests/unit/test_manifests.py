@@ -688,14 +688,96 @@ def test_the_variables_of_the_pod_are_ours_alone() -> None:
     assert POD["spec"]["enableServiceLinks"] is False
 
 
+def projected() -> dict[str, Object]:
+    """Return the files that the pod has of its ServiceAccount, each with what it comes from."""
+    (volume,), (mount,) = POD["spec"]["volumes"], CONTAINER["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": str(kube.SERVICE_ACCOUNT), "readOnly": True}
+    found: dict[str, Object] = {}
+    for source in volume["projected"]["sources"]:
+        ((kind, what),) = source.items()
+        for item in what.get("items", [what]):
+            found[item["path"]] = {kind: item | ({"name": what["name"]} if "name" in what else {})}
+    return found
+
+
 def test_the_pod_has_the_token_and_the_network_of_a_pod() -> None:
     """Without the token it is nobody to the API server; with the node's network its port may be taken."""
     account = the("ServiceAccount", "rbac.yaml")
     assert POD["spec"]["serviceAccountName"] == account["metadata"]["name"]
     assert account["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
-    for holder in (account, POD["spec"]):
-        assert holder.get("automountServiceAccountToken", True) is True
+    assert POD["spec"]["automountServiceAccountToken"] is False, "or there are two volumes for one path"
+    assert "automountServiceAccountToken" not in account, (
+        "it would take the token from pods of an older deployment.yaml"
+    )
+    assert {each: [*source] for each, source in projected().items()} == {
+        "token": ["serviceAccountToken"],
+        "ca.crt": ["configMap"],
+        "namespace": ["downwardAPI"],
+    }
+    assert projected()["ca.crt"]["configMap"] == {"key": "ca.crt", "path": "ca.crt", "name": "kube-root-ca.crt"}
+    assert projected()["namespace"]["downwardAPI"]["fieldRef"] == {
+        "apiVersion": "v1",
+        "fieldPath": "metadata.namespace",
+    }
     assert not {"hostNetwork", "hostPID", "hostIPC", "dnsPolicy"} & POD["spec"].keys()
+
+
+def test_the_token_of_the_pod_is_for_the_api_server_alone_and_good_for_an_hour() -> None:
+    token = projected()["token"]["serviceAccountToken"]
+    assert token == {"path": "token", "expirationSeconds": 3600}, (
+        "an audience would be another one than the API server's"
+    )
+
+
+def test_the_files_of_the_pod_are_what_the_controller_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"token": "secret", "ca.crt": "certificates", "namespace": "ops"}.items():
+        assert name in projected()
+        (tmp_path / name).write_text(text)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr("kube.SERVICE_ACCOUNT", tmp_path)
+    assert kube.own_namespace() == "ops"
+    client = kube.connect(1, tmp_path).configuration
+    assert client.ssl_ca_cert == str(tmp_path / "ca.crt")
+    assert [*client.api_key.values()] == ["bearer secret"]
+    assert config.configure(CONTAINER["args"], {}).lease_namespace == "ops"
+
+
+def test_the_pod_goes_where_it_can_run_and_a_sick_replica_holds_up_no_drain() -> None:
+    assert POD["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert the("PodDisruptionBudget", "deployment.yaml")["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_priority_of_the_pod_is_that_of_the_cluster_s_own_where_that_is_let() -> None:
+    """A quota can keep that class to kube-system: then no pod would be made at all."""
+    assert "priorityClassName" not in POD["spec"]
+    assert "\n      # priorityClassName: system-cluster-critical\n" in (ROOT / "deployment.yaml").read_text()
+
+
+def network_policy() -> Object:
+    """Return the NetworkPolicy that stands in the comments of deployment.yaml."""
+    lines = (ROOT / "deployment.yaml").read_text().partition("\n# ---\n")[2].splitlines()
+    policy: Object = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines))
+    return policy
+
+
+def test_the_optional_network_policy_lets_in_who_scrapes_and_out_what_the_operator_asks() -> None:
+    policy = network_policy()
+    assert policy["metadata"] == {key: DEPLOYMENT["metadata"][key] for key in ("name", "namespace")}
+    spec = policy["spec"]
+    assert spec["podSelector"]["matchLabels"] == POD["metadata"]["labels"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (into,) = spec["ingress"]
+    assert into["ports"] == [{"port": CONTAINER["ports"][0]["containerPort"]}]
+    assert into["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    names, servers, credentials = spec["egress"]
+    assert names["ports"] == [{"port": 53, "protocol": "UDP"}, {"port": 53}]
+    assert [each["ipBlock"]["cidr"] for each in servers["to"]] == ["0.0.0.0/0", "::/0"]
+    assert servers["ports"] == [{"port": 443}, {"port": 6443}]
+    agents = {each["ipBlock"]["cidr"].partition("/")[0] for each in credentials["to"]}
+    assert agents == {"169.254.170.23", "fd00:ec2::23", "169.254.169.254", "fd00:ec2::254"}
+    assert credentials["ports"] == [{"port": 80}]
 
 
 def quantity(text: object) -> float:
