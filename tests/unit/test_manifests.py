@@ -22,6 +22,7 @@ import controller
 import kube
 import spec
 from leader import LeaderElector
+from metrics import METRICS_PATH
 from reconcile import LOGGED_ORPHAN
 from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, REASONS
@@ -440,14 +441,34 @@ def asked(api: ApiServer) -> set[tuple[str, str, str]]:
 GRANTED_TO_ALL = {("create", "authorization.k8s.io:selfsubjectaccessreviews", "")}
 
 
-def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
+def optional(*resources: str) -> list[Object]:
+    """Return the rules in the comments of rbac.yaml that speak of these resources."""
     commented = re.findall(r"^# (- apiGroups:.*(?:\n#   .*)+)", (ROOT / "rbac.yaml").read_text(), re.M)
-    (rule,) = [rule for text in commented for rule in yaml.safe_load(text.replace("\n# ", "\n")) if "pods" in str(rule)]
-    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    rules = [rule for text in commented for rule in yaml.safe_load(text.replace("\n# ", "\n"))]
+    return [rule for rule in rules if {*rule["resources"]} & {*resources}]
+
+
+def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
+    assert optional("pods") == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     api = ApiServer()
     api.may_list_pods = True
     assert kube.Kube(InProcess(api, lambda: None), "test").running_pods("web") == 0
     assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
+
+
+def test_the_optional_permissions_are_what_asking_for_a_token_of_who_scrapes_takes() -> None:
+    rules = optional("tokenreviews", "subjectaccessreviews")
+    granted = {
+        (verb, f"{group}:{resource}", "")
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    api = ApiServer()
+    api.users["a"] = {"username": "prometheus"}
+    assert kube.Kube(InProcess(api, lambda: None), "test").may_get("a", "/metrics") == ("prometheus", False)
+    assert asked(api) == granted
 
 
 def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
@@ -473,8 +494,8 @@ def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
 def test_every_question_and_change_of_the_edges_is_met_in_that_life(life: Bench) -> None:
     """So what the API server and AWS were asked for in it is all that needs a permission."""
     missing = {f"{edge.__name__}.{name}" for edge in (kube.Kube, aws.Aws) for name in public(edge)} - CALLED
-    # The watch is the next test's; to stop asks nothing.
-    assert missing == {"Kube.stop", "Kube.watch"}
+    # The watch and who may read /metrics have tests of their own; to stop asks nothing.
+    assert missing == {"Kube.stop", "Kube.watch", "Kube.may_get"}
 
 
 def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
@@ -490,6 +511,24 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     assert role["namespace"] == binding["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
     assert POD["spec"]["serviceAccountName"] == account["name"]
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
+
+
+def account_of_who_scrapes() -> list[Object]:
+    """Return the four documents for --metrics-auth that stand in the comments of rbac.yaml."""
+    text = (ROOT / "rbac.yaml").read_text().partition("# With --metrics-auth: an account")[2]
+    lines = text.partition("\n# ---\n")[2].partition("\n#\n")[0].splitlines()
+    return list(yaml.safe_load_all("\n".join(line.removeprefix("# ") for line in lines)))
+
+
+def test_who_scrapes_may_get_metrics_and_nothing_else() -> None:
+    account, token, role, binding = account_of_who_scrapes()
+    named = account["metadata"]
+    assert token["type"] == "kubernetes.io/service-account-token"
+    assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": named["name"]}
+    assert token["metadata"]["namespace"] == named["namespace"] == DEPLOYMENT["metadata"]["namespace"]
+    assert role["rules"] == [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("ClusterRole", role["metadata"]["name"])
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **named}]
 
 
 def namespaced_variant() -> list[Object]:
@@ -815,6 +854,45 @@ def test_a_rollout_and_a_full_cluster_leave_a_replica_running() -> None:
     rolling = {"maxUnavailable", "maxSurge"} & DEPLOYMENT["spec"].get("strategy", {}).get("rollingUpdate", {}).keys()
     assert not rolling, "a quarter of two, which is none, goes before a new one is ready"
     assert not DEPLOYMENT["spec"].get("paused"), "or no pod would ever be made"
+
+
+def with_metrics_auth(name: str) -> list[Object]:
+    """Return the documents of a file with what is in their comments for --metrics-auth."""
+    commented = re.compile(r"^( +)# (- --metrics|- name: metrics|- port: metrics|  )", re.M)
+    return list(yaml.safe_load_all(commented.sub(r"\1\2", (ROOT / name).read_text())))
+
+
+def test_the_comments_for_metrics_auth_are_flags_a_port_and_the_files_that_these_name() -> None:
+    (deployment, _) = with_metrics_auth("deployment.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    configured = config.configure(container["args"], {})
+    assert configured.metrics_auth
+    assert container["ports"][1:] == [{"name": "metrics", "containerPort": configured.metrics_port}]
+    mount, volume = container["volumeMounts"][1], pod["volumes"][1]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    files = {configured.metrics_cert_file, configured.metrics_key_file}
+    assert files == {f"{mount['mountPath']}/{name}" for name in ("tls.crt", "tls.key")}
+    assert f"# - --metrics-cert-file={configured.metrics_cert_file}\n" in (ROOT / "deployment.yaml").read_text()
+    assert f"port: 8080 # {configured.metrics_port} with --metrics-auth" in (ROOT / "deployment.yaml").read_text()
+
+
+def test_who_scrapes_with_a_token_has_the_port_the_authority_and_the_secrets_of_the_other_files() -> None:
+    (deployment, _), (monitor, _) = with_metrics_auth("deployment.yaml"), with_metrics_auth("monitoring.yaml")
+    _, endpoint = monitor["spec"]["podMetricsEndpoints"]
+    pod = deployment["spec"]["template"]["spec"]
+    secret, token = pod["volumes"][1]["secret"]["secretName"], account_of_who_scrapes()[1]["metadata"]["name"]
+    assert endpoint == {
+        "port": pod["containers"][0]["ports"][1]["name"],
+        "path": METRICS_PATH,
+        "scheme": "https",
+        "tlsConfig": {"serverName": "fargate-operator", "ca": {"secret": {"name": secret, "key": "ca.crt"}}},
+        "authorization": {"credentials": {"name": token, "key": "token"}},
+    }
+    made = section("docs/operate.md", "openssl req", "```")
+    assert f"-addext subjectAltName=DNS:{endpoint['tlsConfig']['serverName']} " in made
+    assert f"kubectl create secret generic {secret} --from-file=tls.crt --from-file=tls.key" in made
+    assert "--from-file=ca.crt=tls.crt" in made
 
 
 def test_the_port_is_the_pod_s_own_and_the_image_is_pulled_where_a_node_lacks_it() -> None:
