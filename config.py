@@ -53,6 +53,10 @@ class Config:
     selector_namespaces: str
     log_format: str
     log_level: str
+    metrics_auth: bool
+    metrics_port: int
+    metrics_cert_file: str
+    metrics_key_file: str
     cluster_is_elsewhere: bool = False
     account: str = ""  # of the cluster, where something names it
     aws_profile: str = ""  # what the kubeconfig uses for that cluster
@@ -130,6 +134,7 @@ aws_region = like(r"([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})?")
 tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")
 object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
 namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")
+file_name = like(r"[^\0\r\n]*")
 scope, log_format, log_level = like("own|any"), like("text|json"), like("debug|info|warning|error")
 
 
@@ -204,6 +209,7 @@ MEANT: Mapping[object, str] = {
     namespaces: "* or namespaces between commas (lowercase letters, digits and -, at most 63 each)",
     roles: "ARNs of IAM roles between commas, with * and ? for what is left open",
     selector: "a selector of labels",
+    file_name: "the name of a file",
     scope: "own or any",
     log_format: "text or json",
     log_level: "debug, info, warning or error",
@@ -282,6 +288,12 @@ FLAGS = (
          "who this is in the tags of profiles; else the uid of kube-system"),
     Flag("health-port", "HEALTH_PORT", port, 8080, "port of /healthz, /readyz and /metrics"),
     Flag("health-address", "HEALTH_ADDRESS", address, "", "where these are served; without it on every address"),
+    Flag("metrics-auth", "METRICS_AUTH", truth, False,
+         "serve /metrics on a port of its own, over TLS, and only to those whom the API server lets get it"),
+    Flag("metrics-port", "METRICS_PORT", port, 8443, "that port"),
+    Flag("metrics-cert-file", "METRICS_CERT_FILE", file_name, "",
+         "certificate for it, with those that signed it, as PEM; taken anew when the file changes"),
+    Flag("metrics-key-file", "METRICS_KEY_FILE", file_name, "", "key of that certificate, as PEM"),
     Flag("no-leader-elect", "NO_LEADER_ELECT", truth, False, "act without a Lease: for one process alone"),
     Flag("lease-namespace", "LEASE_NAMESPACE", namespace, "",
          "of the Lease; without it the pod's own, elsewhere default"),
@@ -495,10 +507,16 @@ def tell_doubts(config: Config) -> None:
     """Log what is set and does not count, or may be wrong."""
     for sentence in config.ignored:
         log.warning("%s", sentence)
+    if not config.metrics_auth and (config.metrics_cert_file or config.metrics_key_file):
+        log.warning("%s", UNGUARDED)
     if config.region not in aws.known_regions():
         log.warning("%s", UNKNOWN_REGION.format(config.region))
 
 
+UNGUARDED = (
+    "--metrics-cert-file and --metrics-key-file count for nothing without --metrics-auth: "
+    "/metrics is served without TLS and to everybody"
+)
 UNKNOWN_REGION = (
     "the AWS library of this operator does not know a region {0}: correct --region or AWS_REGION; if {0} is newer than "
     "the library, all is well, it is asked there"

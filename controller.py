@@ -13,17 +13,22 @@ import os
 import random
 import signal
 import socket
+import ssl
 import sys
 import threading
 import time
 import uuid
 from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from http import HTTPStatus
 from http.server import ThreadingHTTPServer
+from pathlib import Path
 from socketserver import TCPServer
-from typing import Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -39,7 +44,7 @@ from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr,
 from informer import Informer, Store, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
-from metrics import Metrics, gauges
+from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, gauges
 from reconcile import Reconciler
 from spec import Phase
 from status import EVENTS, phase_of
@@ -54,7 +59,9 @@ ABSENT_SECONDS = 7.0  # at most, for the CRD to be looked for again
 CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_JITTER = 0.1
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
-PROBE_SECONDS = 10  # for a request to arrive
+PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
+CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
+HANG_UP_SECONDS = 1.0  # for the thread of a connection that was ended
 CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
@@ -67,7 +74,10 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
         stop_on_signals(process.stop)
-        process.health.serve(config.health_address, config.health_port, process.metrics.registry)
+        shown = process.metrics.registry
+        process.health.serve(config.health_address, config.health_port, None if config.metrics_auth else shown)
+        if config.metrics_auth:
+            serve_guarded(config, process.sources[0], shown)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
@@ -88,7 +98,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     namespaces = sorted(config.namespace) or [""]
-    api = kube.connect(config.workers + len(namespaces) + 4)
+    api = kube.connect(config.workers + len(namespaces) + 5)
     credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
@@ -397,44 +407,147 @@ class Health:
             return 503, "; ".join(filter(None, ("the objects are not listed yet", *self.unlisted.copy().values())))
         return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
-    def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
-        """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
-        health = self
+    def serve(self, address: str, port: int, registry: CollectorRegistry | None) -> ProbeServer:
+        """Answer GET /healthz and /readyz, and /metrics where it is given, in a thread of its own."""
 
-        class Probe(MetricsHandler):
-            timeout = PROBE_SECONDS
+        def answer(path: str, _: str) -> Answer | None:
+            return None if registry and path == METRICS_PATH else self.answer(path)
 
-            def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
-                path = self.path.partition("?")[0]
-                if path == "/metrics":
-                    return super().do_GET()
-                code, text = health.answer(path)
-                self.send_response(code)
-                self.end_headers()
-                self.wfile.write(f"{text}\n".encode())
-                return None
+        return serve("health", address, port, answer, registry or CollectorRegistry())
 
-        try:
-            server = ProbeServer(address, port, Probe.factory(registry))
-        except OSError as error:
-            where = f"port {port} of {address}" if address else f"port {port}"
-            raise Missing(f"set --health-port or HEALTH_PORT: {where} can't be had: {error}") from error
-        threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
-        return server
+
+def serve_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry) -> ProbeServer:
+    """Answer GET /metrics over TLS to those whom the API server lets get it, in a thread of its own."""
+    if not (config.metrics_cert_file and config.metrics_key_file):
+        raise Missing("set --metrics-cert-file and --metrics-key-file: with --metrics-auth tokens come, over TLS only")
+    try:
+        certificate = Certificate(Path(config.metrics_cert_file), Path(config.metrics_key_file))
+    except OSError as error:
+        raise Missing(f"--metrics-cert-file and --metrics-key-file are no certificate and its key: {error}") from error
+    guard = Guard(partial(may_get, source), time.monotonic)
+
+    def answer(path: str, authorization: str) -> Answer | None:
+        return guard.refusal(authorization) if path == METRICS_PATH else (404, "not found")
+
+    return serve("metrics", config.health_address, config.metrics_port, answer, registry, certificate)
+
+
+def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
+    try:
+        return source.may_get(token, path)
+    except kube.KubeError as error:
+        log.warning('failed %(path)s message="%(message)s"', {"path": path, "message": str(error)})
+        return None
+
+
+def serve(
+    name: str,
+    address: str,
+    port: int,
+    answer: Callable[[str, str], Answer | None],
+    registry: CollectorRegistry,
+    certificate: Certificate | None = None,
+) -> ProbeServer:
+    """Serve what `answer` says of a path and an Authorization header, the registry where it says None."""
+
+    class Face(MetricsHandler):
+        timeout = PROBE_SECONDS
+
+        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+            said = answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
+            if said is None:
+                return super().do_GET()
+            code, text = said
+            self.send_response(code)
+            if code == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", "Bearer")
+            self.end_headers()
+            self.wfile.write(f"{text}\n".encode())
+            return None
+
+    try:
+        server = ProbeServer(address, port, Face.factory(registry), certificate)
+    except OSError as error:
+        where = f"port {port} of {address}" if address else f"port {port}"
+        mend = f"set --{name}-port or {name.upper()}_PORT"
+        raise Missing(f"{mend}: {where} can't be had: {error}") from error
+    threading.Thread(target=server.serve_forever, name=f"{name} port", daemon=True).start()
+    return server
 
 
 class ProbeServer(ThreadingHTTPServer):
-    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other."""
+    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other.
 
-    def __init__(self, address: str, port: int, handler: type[MetricsHandler]) -> None:
+    Serves `CONNECTIONS` at once; one more ends the oldest. So whoever opens connections and says
+    nothing ends only their own: they neither fill the process with threads nor keep the kubelet
+    waiting, whose request comes with its connection.
+    """
+
+    request_queue_size = 128  # connections that the system holds until they are accepted
+
+    def __init__(
+        self, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
+    ) -> None:
         dual = not address and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
+        self._room = threading.Condition()
+        self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
+        self._served = 0  # threads that have not ended
+        self._certificate = certificate
         super().__init__((address, port), handler)
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:
             self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
         TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
+
+    def get_request(self) -> Any:
+        connection, client_address = super().get_request()
+        return self._certificate.wrap(connection) if self._certificate else connection, client_address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own once there is room for it."""
+        if self._admit(request):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def _admit(self, request: socket.socket) -> bool:
+        """Say whether there is room for a connection, for which the oldest may have to go."""
+        with self._room:
+            if self._served >= CONNECTIONS and self._open:
+                hang_up(self._open.pop(0))
+            if room := self._room.wait_for(lambda: self._served < CONNECTIONS, HANG_UP_SECONDS):
+                self._open.append(request)
+                self._served += 1
+            return room
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        super().process_request_thread(request, client_address)
+        with self._room:
+            self._served -= 1
+            self._room.notify_all()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection; before that it is forgotten, as its number may soon be that of another."""
+        with self._room:
+            self._open = [each for each in self._open if each is not request]
+        if isinstance(request, ssl.SSLSocket):
+            with suppress(OSError, ValueError):
+                request.settimeout(0)
+                request.unwrap()  # sends the end of TLS, without which an answer counts as cut off; waits for nothing
+        super().shutdown_request(request)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """Tell of a bug; that somebody has broken off, or was hung up on, is nobody's trouble."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a bug: a request of %s got no answer", client_address)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection, so that whoever reads from it or writes to it comes to its end at once."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS would take its state from the thread
 
 
 @dataclass(eq=False)  # the registry wants it hashable

@@ -270,11 +270,7 @@ class Kube:
 
     def running_pods(self, profile: str) -> int | None:
         """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-        ask = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SelfSubjectAccessReview",
-            "spec": {"resourceAttributes": {"verb": "list", "resource": "pods"}},
-        }
+        ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
         query = {
             "labelSelector": f"eks.amazonaws.com/fargate-profile={profile}",
             "fieldSelector": "status.phase=Running",
@@ -282,12 +278,33 @@ class Kube:
         try:
             # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in
             # the audit log is not.
-            may = self._call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body=ask)
-            return len(self._pages("/api/v1/pods", query)[0]) if may.get("status", {}).get("allowed") else None
+            may = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed")
+            return len(self._pages("/api/v1/pods", query)[0]) if may else None
         except KubeError as error:
             fields = {"profile": profile, "message": str(error)}
             log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
             return None
+
+    def may_get(self, token: str, path: str) -> tuple[str, bool]:
+        """Return who has a token, "" for nobody, and whether they may get a path that is no resource's.
+
+        It is asked for as controller-runtime does for its own /metrics: by a TokenReview, then a
+        SubjectAccessReview.
+        """
+        known = self._review("authentication.k8s.io/v1", "TokenReview", {"token": token})
+        user = known.get("user") or {}
+        if not (known.get("authenticated") and user.get("username")):
+            return "", False
+        ask = {"user": user["username"], "nonResourceAttributes": {"path": path, "verb": "get"}}
+        ask |= {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
+        may = self._review("authorization.k8s.io/v1", "SubjectAccessReview", ask).get("allowed")
+        return user["username"], may is True
+
+    def _review(self, api: str, kind: str, ask: Object) -> Object:
+        """Have the API server judge something; return what it says of it."""
+        body = {"apiVersion": api, "kind": kind, "spec": ask}
+        answer = self._call("POST", f"/apis/{api}/{kind.lower()}s", body=body)
+        return answer.get("status") or {}
 
     def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:
         items: Objects = []

@@ -22,6 +22,7 @@ T = TypeVar("T")
 # client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder
 # itself stops acting before that, counted from before it asked; and how often either looks.
 LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
+MOST_TRANSITIONS = 2**31 - 1  # an int32 of the API: one more is refused, and nobody would ever lead
 
 
 class Leases(Protocol):
@@ -36,9 +37,10 @@ class LostLease(Exception):
 class LeaderElector:
     """Holds the Lease, so that one replica acts and the others stand by.
 
-    Another's claim lapses when its record has not changed for as long as it says itself, by this
-    process's own clock and since this process saw it change: no clock is compared with that of
-    another machine. Our own lapses earlier.
+    Another's claim lapses when its record has not changed for as long as it says itself, but for
+    LEASE_SECONDS at most, which is what every holder of this program writes: whoever may write the
+    Lease could hold it for 68 years otherwise. That is by this process's own clock and since this
+    process saw it change: no clock is compared with that of another machine. Our own lapses earlier.
 
     `check` fences: each call of a pass asks it first (`fenced`), so nothing is sent later than
     HOLD_SECONDS after the last renewal was asked for, 5 s before another may start. Not fenced is
@@ -118,7 +120,7 @@ class LeaderElector:
 
     def _lapsed(self) -> bool:
         seconds = (self._record or {}).get("leaseDurationSeconds") or LEASE_SECONDS
-        return self._monotonic() >= self._changed_at + seconds
+        return self._monotonic() >= self._changed_at + min(seconds, LEASE_SECONDS)
 
     def _acquire(self) -> None:
         lease, self._lease = self._lease, {}  # should the write fail, the next step reads first
@@ -129,7 +131,7 @@ class LeaderElector:
             "leaseDurationSeconds": LEASE_SECONDS,
             "acquireTime": old.get("acquireTime", now) if ours else now,
             "renewTime": now,
-            "leaseTransitions": old.get("leaseTransitions", 0) + bool(lease and not ours),
+            "leaseTransitions": min(old.get("leaseTransitions", 0) + bool(lease and not ours), MOST_TRANSITIONS),
         }
         self._lease = self._leases.write_lease(*self._key, lease, old | record)
         self._renewed_at = sent

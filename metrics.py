@@ -1,12 +1,19 @@
-"""What /metrics shows: the families and their labels.
+"""What /metrics shows, the families and their labels; and who may read it, where that is asked.
 
 What it is not: the counting of objects at a scrape, and the server, which are the controller's.
 """
 
 from __future__ import annotations
 
+import logging
+import re
+import socket
+import ssl
+import threading
 import time
 from collections.abc import Callable, Mapping
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from prometheus_client import (
@@ -19,6 +26,7 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily
 
+log = logging.getLogger("fargate.metrics")
 CONTROLLER, RESULTS = "fargateprofile", ("success", "requeue", "requeue_after", "error")
 SECONDS = (0.01, 0.1, 1, 5, 10, 30, 60, 120, 180, 300, 600, 1200, 3600)  # from a call to a profile that waits long
 
@@ -108,3 +116,101 @@ def gauges(name: str, labels: str, values: Mapping[Any, float], what: str) -> Me
     for key, value in values.items():
         family.add_metric(key, value)
     return family
+
+
+# Who may read it
+
+
+METRICS_PATH = "/metrics"
+Answer = tuple[int, str]  # HTTP's code and a text
+BEARER = re.compile(r"(?i:bearer) +([A-Za-z0-9._~+/-]+=*) *")
+ALLOWED, NOBODY = (200, ""), (401, "send a token that the API server knows: Authorization: Bearer ...")
+UNKNOWN = (503, "the API server does not say who may read this; the operator's log says why")
+# For how long an answer of the API server holds: a minute, as client-go has it for tokens, and less where somebody may
+# be mending a role; and for how long it is left alone where it gives none.
+ALLOWED_SECONDS, REFUSED_SECONDS, UNKNOWN_SECONDS = 60.0, 10.0, 1.0
+MOST_KNOWN = 100  # tokens; of more the one that was asked about first is forgotten
+
+
+class Guard:
+    """Lets those read /metrics whom the API server knows by their token and lets get it.
+
+    `ask` returns who has a token ("" for nobody) and whether they may get a path, None where the
+    API server does not say. It is asked one question at a time, so that somebody who sends many
+    tokens takes no more of it than that: it is there for the operator's own calls too.
+    """
+
+    def __init__(self, ask: Callable[[str, str], tuple[str, bool] | None], monotonic: Callable[[], float]) -> None:
+        self._ask, self._monotonic = ask, monotonic
+        self._asking = threading.Lock()
+        self._known: dict[bytes, tuple[float, Answer]] = {}  # by a hash of the token: until when, and what
+        self._rests_until = float("-inf")
+
+    def refusal(self, authorization: str) -> Answer | None:
+        """Return what to answer to who sends this header, None for those who may read."""
+        sent = BEARER.fullmatch(authorization)
+        if not sent:
+            return NOBODY
+        key = sha256(sent[1].encode()).digest()
+        answer = self._remembered(key)
+        if answer is None:
+            with self._asking:
+                answer = self._remembered(key) or self._judged(key, sent[1])
+        return None if answer == ALLOWED else answer
+
+    def _remembered(self, key: bytes) -> Answer | None:
+        until, answer = self._known.get(key, (float("-inf"), UNKNOWN))
+        return answer if self._monotonic() < until else None
+
+    def _judged(self, key: bytes, token: str) -> Answer:
+        if self._monotonic() < self._rests_until:
+            return UNKNOWN
+        said = self._ask(token, METRICS_PATH)
+        now = self._monotonic()
+        if said is None:
+            self._rests_until = now + UNKNOWN_SECONDS
+            return UNKNOWN
+        who, may = said
+        answer = ALLOWED if may else NOBODY
+        if who and not may:
+            answer = 403, f"{who} may not get {METRICS_PATH}: bind a ClusterRole with that nonResourceURL"
+        self._known.pop(key, None)  # so that it counts as asked now
+        self._known[key] = now + (ALLOWED_SECONDS if may else REFUSED_SECONDS), answer
+        if len(self._known) > MOST_KNOWN:
+            del self._known[next(iter(self._known))]
+        return answer
+
+
+class Certificate:
+    """The certificate of /metrics and its key, taken anew once their files have changed.
+
+    Raises OSError where they can't be taken at the start.
+    """
+
+    def __init__(self, certificate: Path, key: Path) -> None:
+        self._files = certificate, key
+        self._seen = self._stamps()
+        self._context = self._loaded()
+
+    def wrap(self, connection: socket.socket) -> ssl.SSLSocket:
+        """Return a connection over TLS; hands are shaken at its first read, by whoever reads."""
+        self._renew()
+        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+    def _renew(self) -> None:
+        """Take what is in the files now; keep what there was where that is no certificate and its key."""
+        try:
+            if (seen := self._stamps()) != self._seen:
+                self._seen = seen
+                self._context = self._loaded()
+        except OSError as error:
+            log.warning("the certificate of /metrics has changed and can't be taken, the old one stays: %s", error)
+
+    def _stamps(self) -> list[tuple[int, int, int]]:
+        found = [each.stat() for each in self._files]
+        return [(each.st_ino, each.st_mtime_ns, each.st_size) for each in found]
+
+    def _loaded(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*self._files, password="")  # or it would ask for one at the terminal
+        return context

@@ -35,6 +35,10 @@ class ServerUnderTest(Protocol):
     def kubeconfig(self) -> Path: ...
 
     @property
+    def token(self) -> str:
+        """The token of the user `admin`, who may get everything."""
+
+    @property
     def bookmarked_seconds(self) -> int:
         """The shortest watch that has its last bookmark surely."""
 
@@ -49,9 +53,12 @@ class InMemory:
     """The fake behind HTTP."""
 
     bookmarked_seconds = 1
+    token = "of-admin"
 
     def __init__(self, api: ApiServer, server: Server, folder: Path) -> None:
         self._api = api
+        api.users[self.token] = {"username": "admin", "uid": "admin", "groups": ["system:masters"]}
+        api.readers.add(("system:masters", "/metrics"))
         self.url = server.url
         self.headers: dict[str, str] = {}
         self.ca = None
@@ -72,6 +79,7 @@ class Real:
     def __init__(self, plane: ControlPlane, crd: Path) -> None:
         self._plane = plane
         self.url, self.ca, self.kubeconfig = plane.url, str(plane.ca), plane.kubeconfig
+        self.token = plane.token
         self.headers = {"Authorization": f"Bearer {plane.token}"}
         self._pool = urllib3.PoolManager(retries=False, timeout=10, ca_certs=self.ca, headers=self.headers)
         applied = plane.kubectl("apply", "-f", str(crd))

@@ -636,6 +636,14 @@ def test_a_lease_that_was_deleted_is_not_brought_back_by_its_uid(client: Client)
     assert client.call("PUT", client.lease("leader"), lease).refusal == (409, "Conflict")
 
 
+@pytest.mark.parametrize("field", ["leaseTransitions", "leaseDurationSeconds"])
+def test_a_lease_counts_as_far_as_an_int32_does(client: Client, field: str) -> None:
+    most = merged(lease_of("a"), {"spec": {field: 2**31 - 1}})
+    assert client.call("PUT", client.lease("leader"), most).status == 201
+    beyond = merged(lease_of("a"), {"metadata": {"name": "other"}, "spec": {field: 2**31}})
+    assert client.call("PUT", client.lease("other"), beyond).refusal == (400, "BadRequest")
+
+
 @pytest.mark.parametrize("text", ["2026-11-22T10:00:00Z", "2026-11-22T10:00:00.000Z", "2026-11-22 10:00:00.000000Z"])
 def test_a_micro_time_has_exactly_six_decimals(client: Client, text: str) -> None:
     assert client.call("PUT", client.lease("leader"), lease_of("a", text)).refusal == (400, "BadRequest")

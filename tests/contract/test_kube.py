@@ -295,3 +295,11 @@ def test_a_lease_in_a_namespace_that_is_not_there_is_not_found(edge: Kube, clien
     assert edge.read_lease("nowhere", "operator") == {}
     with pytest.raises(NotFound):
         edge.write_lease("nowhere", "operator", {}, lease_spec("one"))
+
+
+# Who has a token
+
+
+def test_the_server_says_who_has_a_token_and_what_they_may_get(edge: Kube, server: ServerUnderTest) -> None:
+    assert edge.may_get(server.token, "/metrics") == ("admin", True)
+    assert edge.may_get("nobody-s", "/metrics") == ("", False)

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.e2e.support import ROOT, User, ok
+from tests.unit.test_manifests import account_of_who_scrapes, network_policy, with_metrics_auth
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -61,6 +62,29 @@ def test_the_deployment_is_taken_without_a_warning(user: User, restricted: str) 
     said = ok(user.kubectl("apply", "--validate=strict", "-f", "-", stdin=moved, namespace=restricted))
     budget = "poddisruptionbudget.policy/fargate-operator"
     assert said == f"deployment.apps/fargate-operator created\n{budget} created\n"
+
+
+def test_the_optional_network_policy_is_taken_without_a_warning(user: User) -> None:
+    policy = network_policy()
+    del policy["metadata"]["namespace"]
+    said = ok(user.kubectl("create", "--validate=strict", "-f", "-", stdin=json.dumps(policy)))
+    assert said == "networkpolicy.networking.k8s.io/fargate-operator created\n"
+
+
+def test_the_optional_priority_is_let_in_any_namespace_where_no_quota_forbids_it(user: User, restricted: str) -> None:
+    chosen = pod()
+    chosen["spec"]["priorityClassName"] = "system-cluster-critical"
+    said = ok(user.kubectl("create", "--dry-run=server", "-f", "-", stdin=json.dumps(chosen), namespace=restricted))
+    assert said == "pod/fargate-operator created (server dry run)\n"
+
+
+def test_what_metrics_auth_takes_of_the_comments_is_taken_without_a_warning(user: User, restricted: str) -> None:
+    deployment, _ = with_metrics_auth("deployment.yaml")
+    for each in (deployment, *account_of_who_scrapes()):
+        each["metadata"].pop("namespace", None)
+        create = ("create", "--validate=strict", "--dry-run=server", "-f", "-")
+        said = ok(user.kubectl(*create, stdin=json.dumps(each), namespace=restricted))
+        assert said.endswith(" created (server dry run)\n")
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,10 @@ import base64
 import json
 import re
 import socket
+import ssl
 import urllib.error
 import urllib.request
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -17,15 +18,21 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.contract.client import UNSEEN
 from tests.e2e.support import ROOT, User, ok, profiles, token_of
 from tests.unit.test_clusters import ONE, bundle
-from tests.unit.test_manifests import namespaced_variant
+from tests.unit.test_kube import self_signed
+from tests.unit.test_manifests import account_of_who_scrapes, namespaced_variant, optional
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
     from tests.e2e.conftest import NewOperator
     from tests.e2e.controlplane import ControlPlane
     from tests.e2e.support import Operator
     from tests.fakes.aws import World
 
+Object = dict[str, Any]
+ACCOUNT = {"namespace": "default", "name": "fargate"}  # of the operator, by rbac.yaml
 OWNER = "fargateprofiles.jicomusic.com/owner"
 
 
@@ -151,6 +158,74 @@ def test_probes_and_metrics_are_served_where_told_and_nowhere_else(
     for alert in rule["spec"]["groups"][0]["rules"]:
         expression = re.sub(r'"[^"]*"|\[\w+\]|\{[^}]*\}', "", alert["expr"])
         assert set(re.findall(r"\b[a-z_]{8,}\b(?!\()", expression)) <= known, alert["alert"]
+
+
+@pytest.fixture
+def to_scrape(control_plane: ControlPlane, user: User) -> Iterator[Callable[[str], None]]:
+    """Return what applies a part of rbac.yaml's comments for --metrics-auth, in the user's namespace; it goes after."""
+    account, _, role, binding = account_of_who_scrapes()
+    name, rbac = f"{user.namespace}-reviews", "rbac.authorization.k8s.io"
+    head: Object = {"apiVersion": f"{rbac}/v1", "metadata": {"name": name}}
+    ask = {**head, "kind": "ClusterRole", "rules": optional("tokenreviews", "subjectaccessreviews")}
+    to_role = {"apiGroup": rbac, "kind": "ClusterRole", "name": name}
+    subjects = [{"kind": "ServiceAccount", **ACCOUNT}]
+    bound = {**head, "kind": "ClusterRoleBinding", "roleRef": to_role, "subjects": subjects}
+    account["metadata"]["namespace"] = binding["subjects"][0]["namespace"] = user.namespace
+    parts = {"account": [account], "right to ask": [ask, bound], "right to read": [role, binding]}
+
+    def apply(part: str) -> None:
+        listed = {"apiVersion": "v1", "kind": "List", "items": parts[part]}
+        ok(control_plane.kubectl("apply", "-f", "-", input=json.dumps(listed)))
+
+    yield apply
+    for each in (*parts["right to ask"], *parts["right to read"]):
+        control_plane.kubectl("delete", "--ignore-not-found", each["kind"], each["metadata"]["name"])
+
+
+def test_metrics_are_read_over_tls_by_whom_the_api_server_lets_get_them_and_probes_stay_open(
+    control_plane: ControlPlane,
+    user: User,
+    new_operator: NewOperator,
+    to_scrape: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as two:
+        health, port = one.getsockname()[1], two.getsockname()[1]
+    file = self_signed(tmp_path / "tls.pem")
+    operator = new_operator(
+        HEALTH_ADDRESS="127.0.0.1",
+        HEALTH_PORT=str(health),
+        METRICS_AUTH="true",
+        METRICS_PORT=str(port),
+        METRICS_CERT_FILE=str(file),
+        METRICS_KEY_FILE=str(file),
+    )
+    operator.start()
+    context = ssl.create_default_context(cafile=str(file))
+
+    def ask(token: str, url: str = f"https://127.0.0.1:{port}/metrics") -> tuple[int, str]:
+        request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
+        try:
+            with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    to_scrape("account")
+    token = token_of(control_plane, f"{user.namespace}:{account_of_who_scrapes()[0]['metadata']['name']}")
+    assert ask(token)[0] == 503
+    assert "tokenreviews.authentication.k8s.io is forbidden" in operator.said()
+    to_scrape("right to ask")
+    wait_for(lambda: ask(token)[0] == 403, SOON, "the operator may ask")
+    assert ask("nobody-s")[0] == 401
+    assert ask(token_of(control_plane, ":".join(ACCOUNT.values()), "--audience=sts.amazonaws.com"))[0] == 401
+    to_scrape("right to read")
+    wait_for(lambda: ask(token)[0] == 200, SOON, "a refusal is forgotten")
+    assert "workqueue_depth" in ask(token)[1]
+    plain = f"http://127.0.0.1:{health}"
+    assert [ask("", plain + path)[0] for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 404]
+    assert token not in operator.said()
 
 
 def test_users_with_the_built_in_roles_see_and_edit_objects_and_write_no_status(

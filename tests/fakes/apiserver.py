@@ -91,6 +91,8 @@ RESOURCES = {
         Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
         Resource("v1", "pods", "Pod"),
         Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False),
+        Resource("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False),
+        Resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", namespaced=False),
     )
 }
 PATH = re.compile(
@@ -99,6 +101,7 @@ PATH = re.compile(
 )
 NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
+MOST_INT32 = 2**31 - 1
 QUALIFIED_NAME = re.compile(r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
 SELECTOR_TERM = re.compile(r"([\w./-]+)==?([\w.-]*)")
 SYSTEM_METADATA = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"}
@@ -354,6 +357,15 @@ def check_micro_times(at: Target, obj: Obj) -> None:
             raise ApiError(400, f'{kind} in version "v1" cannot be handled as a {kind}: {wrong}')
 
 
+def check_numbers(at: Target, obj: Obj) -> None:
+    """Refuse a number of a Lease that is no int32: Go reads it into one."""
+    spec = obj.get("spec", {}) if at.resource.plural == "leases" else {}
+    for number in (spec.get("leaseTransitions"), spec.get("leaseDurationSeconds")):
+        if isinstance(number, int) and number > MOST_INT32:
+            wrong = f"json: cannot unmarshal number {number} into Go struct field LeaseSpec.spec of type int32"
+            raise ApiError(400, f'Lease in version "v1" cannot be handled as a Lease: {wrong}')
+
+
 def _finalizers(obj: Obj) -> list[str]:
     """Return what holds the object when it is deleted; a namespace is held by its spec as well."""
     held: list[str] = obj["metadata"].get("finalizers", [])
@@ -405,7 +417,8 @@ class ApiServer:
     """The server without a wire: thread-safe, one lock; every object that it hands out is a copy.
 
     `crd_defaults` is whether crd.yaml fills in and drops fields (False: an old CRD). `may_list_pods` is what it answers
-    who asks for that permission. `rand` makes uids and generated names, so that a seeded simulation repeats.
+    who asks for that permission, `users` whom it knows by their tokens, `readers` who may get which path that is no
+    resource's: (a user or group, the path). `rand` makes uids and generated names, so that a seeded simulation repeats.
     """
 
     def __init__(
@@ -413,6 +426,8 @@ class ApiServer:
     ) -> None:
         self.crd_defaults = True
         self.may_list_pods = False
+        self.users: dict[str, Obj] = {}
+        self.readers: set[tuple[str, str]] = set()
         self.cached: int | None = None  # at which version a list that asks for "0" is answered; None: the latest
         self.admit: Admission | None = None  # is shown every update; it may change or refuse what was sent
         self.log: list[Request] = []
@@ -524,7 +539,7 @@ class ApiServer:
 
     def writes(self) -> list[Request]:
         """Return the logged requests that were meant to change something."""
-        asked = "selfsubjectaccessreviews"  # a question, though it is a POST
+        asked = "reviews"  # questions, though each is a POST
         return [request for request in self.log if request.method != "GET" and not request.path.endswith(asked)]
 
     def clear_log(self) -> None:
@@ -627,10 +642,10 @@ class ApiServer:
                 return Response(200, wire(self._found(at)))
             case "GET", False, _ if not wants_watch(query):
                 return self._list(at, query)
-            case "POST", False, _ if at.resource.plural == "selfsubjectaccessreviews":
-                asked = body["spec"]["resourceAttributes"]
-                allowed = self.may_list_pods and (asked["verb"], asked["resource"]) == ("list", "pods")
-                return Response(201, {**body, "metadata": {}, "status": {"allowed": allowed}})
+            case "POST", False, _ if at.resource.kind.endswith("Review"):
+                judge = {"TokenReview": self._known, "SubjectAccessReview": self._readable}
+                said = judge.get(at.resource.kind, self._permitted)(body["spec"])
+                return Response(201, {**body, "metadata": {}, "status": said})
             case "POST", False, _ if at.namespace or not at.resource.namespaced:
                 return self._create(at, body)
             case "PUT", True, _:
@@ -640,6 +655,19 @@ class ApiServer:
             case "DELETE", True, "":
                 return self._delete(at, body)
         raise about(at, 405, "the server does not allow this method on the requested resource")
+
+    def _known(self, asked: Obj) -> Obj:
+        user = self.users.get(asked["token"])
+        return {"authenticated": True, "user": user} if user else {"user": {}, "error": "invalid bearer token"}
+
+    def _readable(self, asked: Obj) -> Obj:
+        path, verb = asked["nonResourceAttributes"]["path"], asked["nonResourceAttributes"]["verb"]
+        names = {asked["user"], *asked.get("groups", [])}
+        return {"allowed": verb == "get" and any((name, path) in self.readers for name in names)}
+
+    def _permitted(self, asked: Obj) -> Obj:
+        what = asked["resourceAttributes"]
+        return {"allowed": self.may_list_pods and (what["verb"], what["resource"]) == ("list", "pods")}
 
     def _found(self, at: Target) -> Obj:
         obj = self._objects[at.resource.plural].get(at.key)
@@ -911,6 +939,7 @@ class ApiServer:
         if sent["metadata"].get("namespace", at.namespace) != at.namespace:
             raise ApiError(400, "the namespace of the provided object does not match the namespace sent on the request")
         check_micro_times(at, sent)
+        check_numbers(at, sent)
         return sent
 
     def _default(self, at: Target, new: Obj) -> Obj:

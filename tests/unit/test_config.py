@@ -26,6 +26,10 @@ FLAGS = [
     ("--controller-id", "CONTROLLER_ID", "none"),
     ("--health-port", "HEALTH_PORT", "8080"),
     ("--health-address", "HEALTH_ADDRESS", "none"),
+    ("--metrics-auth", "METRICS_AUTH", "false"),
+    ("--metrics-port", "METRICS_PORT", "8443"),
+    ("--metrics-cert-file", "METRICS_CERT_FILE", "none"),
+    ("--metrics-key-file", "METRICS_KEY_FILE", "none"),
     ("--no-leader-elect", "NO_LEADER_ELECT", "false"),
     ("--lease-namespace", "LEASE_NAMESPACE", "none"),
     ("--lease-name", "LEASE_NAME", "fargate-operator"),
@@ -87,6 +91,10 @@ def test_what_nobody_set_has_its_default() -> None:
         controller_id="",
         health_port=8080,
         health_address="",
+        metrics_auth=False,
+        metrics_port=8443,
+        metrics_cert_file="",
+        metrics_key_file="",
         no_leader_elect=False,
         lease_namespace="default",
         lease_name="fargate-operator",
@@ -116,6 +124,10 @@ SETTINGS = [
     ("controller_id", "--controller-id", "CONTROLLER_ID", "me", "you"),
     ("health_port", "--health-port", "HEALTH_PORT", 8081, 8082),
     ("health_address", "--health-address", "HEALTH_ADDRESS", "127.0.0.1", "::1"),
+    ("metrics_auth", "--metrics-auth", "METRICS_AUTH", True, False),
+    ("metrics_port", "--metrics-port", "METRICS_PORT", 8444, 8445),
+    ("metrics_cert_file", "--metrics-cert-file", "METRICS_CERT_FILE", "/tls/tls.crt", "of mine/tls.crt"),
+    ("metrics_key_file", "--metrics-key-file", "METRICS_KEY_FILE", "/tls/tls.key", "tls.key"),
     ("no_leader_elect", "--no-leader-elect", "NO_LEADER_ELECT", True, False),
     ("lease_namespace", "--lease-namespace", "LEASE_NAMESPACE", "ops", "infra"),
     ("lease_name", "--lease-name", "LEASE_NAME", "shard-a", "shard-b"),
@@ -288,6 +300,9 @@ WRONG = [
     *[("log-level", text, "debug, info, warning or error") for text in ("INFO", "trace")],
     *[("no-leader-elect", text, "true or false") for text in ("yes", "1", "True")],
     *[("health-port", text, "a port number") for text in ("-1", "65536", "http", "80.5")],
+    *[("metrics-port", text, "a port number") for text in ("-1", "65536", "https")],
+    *[("metrics-auth", text, "true or false") for text in ("yes", "1")],
+    *[(f"metrics-{each}-file", "/tls/a\nb", "the name of a file") for each in ("cert", "key")],
     *[("cluster-is-elsewhere", text, "true or false") for text in ("yes", "0", "TRUE")],
     *[
         ("cluster-name", text, "the name or the ARN of an EKS cluster")
@@ -488,6 +503,15 @@ def test_a_region_that_botocore_does_not_know_is_a_warning_at_the_start_as_it_ma
     tell_doubts(configure(["--region", region], HOME))
     said = [record.getMessage() for record in caplog.records]
     assert [region in sentence and "correct --region or AWS_REGION" in sentence for sentence in said] == [True][known:]
+
+
+def test_files_that_protect_nothing_are_a_warning_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    files = ["--metrics-cert-file=tls.crt", "--metrics-key-file=tls.key"]
+    tell_doubts(configure([*files, "--metrics-auth"], HOME))
+    assert caplog.records == []
+    tell_doubts(configure(files, HOME))
+    (said,) = (record.getMessage() for record in caplog.records)
+    assert "count for nothing without --metrics-auth" in said
 
 
 def test_an_unknown_flag_is_refused(capfd: pytest.CaptureFixture[str]) -> None:

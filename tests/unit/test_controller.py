@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import struct
 import threading
 import time
 import urllib.error
@@ -12,13 +13,23 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
 
 import kube
 from config import Missing
-from controller import CONFLICT_SECONDS, RESYNC_JITTER, RETRY_SECONDS, STUCK_SECONDS, Controller, Health, loop
+from controller import (
+    CONFLICT_SECONDS,
+    CONNECTIONS,
+    RESYNC_JITTER,
+    RETRY_SECONDS,
+    STUCK_SECONDS,
+    Controller,
+    Health,
+    loop,
+)
 from kube import Key
 from tests.harness import Clock
+from tests.waiting import SOON, wait_for
 from workqueue import Backoff, Requeue, WorkQueue
 
 WEB, DB = ("default", "web"), ("default", "db")
@@ -360,6 +371,92 @@ def test_a_probe_may_come_by_ipv6_because_pods_of_an_ipv6_cluster_have_nothing_e
 def test_a_probe_that_says_nothing_does_not_hold_up_the_next_one(probed: tuple[Clock, int]) -> None:
     with socket.create_connection(("127.0.0.1", probed[1])):
         assert ask(probed[1], "/healthz")[0] == 200
+
+
+@pytest.fixture
+def crowd(probed: tuple[Clock, int]) -> Iterator[Callable[[int], list[socket.socket]]]:
+    """Return what opens connections that never say what they want; they are closed after the test."""
+    came: list[socket.socket] = []
+
+    def come(number: int, says: bytes = b"") -> list[socket.socket]:
+        for _ in range(number):
+            came.append(socket.create_connection(("127.0.0.1", probed[1]), timeout=3))
+            came[-1].sendall(says)
+        return came
+
+    yield come
+    for each in came:
+        each.close()
+
+
+def serving() -> int:
+    """Return how many threads serve a connection."""
+    return sum("process_request_thread" in each.name for each in threading.enumerate())
+
+
+@pytest.mark.parametrize("says", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
+def test_who_opens_hundreds_of_connections_neither_fills_the_process_with_threads_nor_keeps_the_kubelet_waiting(
+    probed: tuple[Clock, int], crowd: Callable[..., list[socket.socket]], says: bytes
+) -> None:
+    most = 0
+    for _ in range(10):
+        crowd(60, says)
+        started = time.monotonic()
+        assert ask(probed[1], "/healthz") == (200, "ok\n")
+        assert time.monotonic() - started < 1
+        most = max(most, serving())
+    assert 1 < most <= CONNECTIONS
+
+
+def test_of_many_connections_it_is_the_oldest_that_goes(
+    probed: tuple[Clock, int], crowd: Callable[..., list[socket.socket]]
+) -> None:
+    came = crowd(2 * CONNECTIONS)
+    assert [each.recv(1) for each in came[:CONNECTIONS]] == [b""] * CONNECTIONS
+    came[-1].sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+    assert came[-1].recv(100).startswith(b"HTTP/1.0 200")
+
+
+def test_who_takes_no_answer_keeps_nobody_waiting_either(
+    probed: tuple[Clock, int], crowd: Callable[..., list[socket.socket]], capfd: pytest.CaptureFixture[str]
+) -> None:
+    crowd(3 * CONNECTIONS, b"GET /metrics HTTP/1.0\r\n\r\n")
+    assert ask(probed[1], "/healthz") == (200, "ok\n")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_who_breaks_off_leaves_no_thread_and_no_line_in_the_log(
+    probed: tuple[Clock, int], capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3 * CONNECTIONS):
+        with socket.create_connection(("127.0.0.1", probed[1])) as connection:
+            connection.sendall(b"GET /healthz HTTP/1.0\r\n")
+            # Closed by a reset, which is an error to whoever reads.
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    assert ask(probed[1], "/healthz") == (200, "ok\n")
+    wait_for(lambda: serving() == 0, SOON, "their threads end")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_bug_in_what_metrics_shows_is_told_and_the_next_request_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Broken(CollectorRegistry):
+        def collect(self) -> Iterator[Metric]:
+            raise ZeroDivisionError("oh")
+
+    server = Health(time.monotonic).serve("127.0.0.1", 0, Broken())
+    port = server.server_address[1]
+    try:
+        with pytest.raises(OSError, match=r"closed|end"):
+            ask(port, "/metrics")
+        assert ask(port, "/healthz") == (200, "ok\n")
+    finally:
+        server.shutdown()
+        server.server_close()
+    (told,) = caplog.records
+    assert told.exc_info
+    assert "a bug" in told.getMessage()
 
 
 def test_probes_leave_no_line_in_the_log(probed: tuple[Clock, int], capfd: pytest.CaptureFixture[str]) -> None:

@@ -772,9 +772,8 @@ def test_credentials_that_vanish_between_two_calls_are_a_kube_error(pod: Pod) ->
 # connect
 
 
-@pytest.fixture(scope="session")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a file with a key and its self-signed certificate for 127.0.0.1."""
+def self_signed(path: Path) -> Path:
+    """Write a key and its self-signed certificate for 127.0.0.1 into one file; return it."""
     key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
     now = datetime.now(UTC)
     built = (
@@ -788,9 +787,13 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     pem = serialization.Encoding.PEM
     text = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
     path.write_bytes(text + built.public_bytes(pem))
     return path
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return self_signed(tmp_path_factory.mktemp("tls") / "server.pem")
 
 
 @dataclass

@@ -222,14 +222,43 @@ def test_a_wall_clock_that_jumps_costs_nobody_the_lease(pair: Pair) -> None:
         assert (pair.one.leads, pair.two.leads) == (True, False)
 
 
-def test_a_claim_is_believed_for_as_long_as_it_says_itself(pair: Pair) -> None:
-    spec = {"holderIdentity": "old", "leaseDurationSeconds": 40, "renewTime": "2000-01-01T00:00:00.000000Z"}
+def claimed_by_another(pair: Pair, **more: Any) -> None:
+    spec = {"holderIdentity": "old", "renewTime": "2000-01-01T00:00:00.000000Z", **more}
     meta = {"namespace": KEY[0], "name": KEY[1]}
     pair.api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
-    pair.run(40)
+
+
+def test_a_claim_that_is_shorter_than_ours_is_believed_for_as_long_as_it_says_itself(pair: Pair) -> None:
+    claimed_by_another(pair, leaseDurationSeconds=6)
+    pair.run(6)
     assert not (pair.one.leads or pair.two.leads)
     pair.run(4)
     assert pair.one.leads or pair.two.leads
+
+
+@pytest.mark.parametrize("seconds", [16, 40, 2**31 - 1])
+def test_nobody_who_may_write_the_lease_holds_it_for_68_years_by_one_write(pair: Pair, seconds: int) -> None:
+    claimed_by_another(pair, leaseDurationSeconds=seconds)
+    pair.run(LEASE_SECONDS - 1)
+    assert not (pair.one.leads or pair.two.leads), "a holder of our own kind might still act"
+    pair.run_until("one leads", lambda: pair.one.leads or pair.two.leads)
+    assert pair.spec["leaseDurationSeconds"] == LEASE_SECONDS
+
+
+def test_a_claim_that_is_renewed_is_left_to_its_holder_whatever_it_says(pair: Pair) -> None:
+    claimed_by_another(pair, leaseDurationSeconds=2**31 - 1)
+    for minute in range(10):
+        pair.api.edit("leases", *KEY, {"spec": {"renewTime": f"2000-01-01T00:00:{minute:02}.000000Z"}})
+        pair.run(LEASE_SECONDS - 3)
+        assert not (pair.one.leads or pair.two.leads)
+
+
+def test_a_lease_that_somebody_has_made_to_count_no_further_is_taken_all_the_same(pair: Pair) -> None:
+    """One transition more than an int32 holds is refused by the API server."""
+    claimed_by_another(pair, leaseDurationSeconds=6, leaseTransitions=2**31 - 1)
+    pair.run(10)
+    assert pair.one.leads or pair.two.leads
+    assert pair.spec["leaseTransitions"] == 2**31 - 1
 
 
 def test_a_leader_that_slept_while_another_took_over_acts_no_more_and_ends(pair: Pair) -> None:

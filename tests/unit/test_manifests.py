@@ -22,6 +22,7 @@ import controller
 import kube
 import spec
 from leader import LeaderElector
+from metrics import METRICS_PATH
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
@@ -439,14 +440,34 @@ def asked(api: ApiServer) -> set[tuple[str, str, str]]:
 GRANTED_TO_ALL = {("create", "authorization.k8s.io:selfsubjectaccessreviews", "")}
 
 
-def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
+def optional(*resources: str) -> list[Object]:
+    """Return the rules in the comments of rbac.yaml that speak of these resources."""
     commented = re.findall(r"^# (- apiGroups:.*(?:\n#   .*)+)", (ROOT / "rbac.yaml").read_text(), re.M)
-    (rule,) = [rule for text in commented for rule in yaml.safe_load(text.replace("\n# ", "\n")) if "pods" in str(rule)]
-    assert rule == {"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}
+    rules = [rule for text in commented for rule in yaml.safe_load(text.replace("\n# ", "\n"))]
+    return [rule for rule in rules if {*rule["resources"]} & {*resources}]
+
+
+def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
+    assert optional("pods") == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     api = ApiServer()
     api.may_list_pods = True
     assert kube.Kube(InProcess(api, lambda: None), "test").running_pods("web") == 0
     assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
+
+
+def test_the_optional_permissions_are_what_asking_for_a_token_of_who_scrapes_takes() -> None:
+    rules = optional("tokenreviews", "subjectaccessreviews")
+    granted = {
+        (verb, f"{group}:{resource}", "")
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    api = ApiServer()
+    api.users["a"] = {"username": "prometheus"}
+    assert kube.Kube(InProcess(api, lambda: None), "test").may_get("a", "/metrics") == ("prometheus", False)
+    assert asked(api) == granted
 
 
 def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
@@ -472,8 +493,8 @@ def test_rbac_grants_what_the_controller_asks_for_and_nothing_else(
 def test_every_question_and_change_of_the_edges_is_met_in_that_life(life: Bench) -> None:
     """So what the API server and AWS were asked for in it is all that needs a permission."""
     missing = {f"{edge.__name__}.{name}" for edge in (kube.Kube, aws.Aws) for name in public(edge)} - CALLED
-    # The watch is the next test's; to stop asks nothing.
-    assert missing == {"Kube.stop", "Kube.watch"}
+    # The watch and who may read /metrics have tests of their own; to stop asks nothing.
+    assert missing == {"Kube.stop", "Kube.watch", "Kube.may_get"}
 
 
 def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
@@ -489,6 +510,24 @@ def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
     assert role["namespace"] == binding["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
     assert POD["spec"]["serviceAccountName"] == account["name"]
     assert DEPLOYMENT["metadata"]["namespace"] == account["namespace"]
+
+
+def account_of_who_scrapes() -> list[Object]:
+    """Return the four documents for --metrics-auth that stand in the comments of rbac.yaml."""
+    text = (ROOT / "rbac.yaml").read_text().partition("# With --metrics-auth: an account")[2]
+    lines = text.partition("\n# ---\n")[2].partition("\n#\n")[0].splitlines()
+    return list(yaml.safe_load_all("\n".join(line.removeprefix("# ") for line in lines)))
+
+
+def test_who_scrapes_may_get_metrics_and_nothing_else() -> None:
+    account, token, role, binding = account_of_who_scrapes()
+    named = account["metadata"]
+    assert token["type"] == "kubernetes.io/service-account-token"
+    assert token["metadata"]["annotations"] == {"kubernetes.io/service-account.name": named["name"]}
+    assert token["metadata"]["namespace"] == named["namespace"] == DEPLOYMENT["metadata"]["namespace"]
+    assert role["rules"] == [{"nonResourceURLs": [METRICS_PATH], "verbs": ["get"]}]
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("ClusterRole", role["metadata"]["name"])
+    assert binding["subjects"] == [{"kind": "ServiceAccount", **named}]
 
 
 def namespaced_variant() -> list[Object]:
@@ -687,14 +726,96 @@ def test_the_variables_of_the_pod_are_ours_alone() -> None:
     assert POD["spec"]["enableServiceLinks"] is False
 
 
+def projected() -> dict[str, Object]:
+    """Return the files that the pod has of its ServiceAccount, each with what it comes from."""
+    (volume,), (mount,) = POD["spec"]["volumes"], CONTAINER["volumeMounts"]
+    assert mount == {"name": volume["name"], "mountPath": str(kube.SERVICE_ACCOUNT), "readOnly": True}
+    found: dict[str, Object] = {}
+    for source in volume["projected"]["sources"]:
+        ((kind, what),) = source.items()
+        for item in what.get("items", [what]):
+            found[item["path"]] = {kind: item | ({"name": what["name"]} if "name" in what else {})}
+    return found
+
+
 def test_the_pod_has_the_token_and_the_network_of_a_pod() -> None:
     """Without the token it is nobody to the API server; with the node's network its port may be taken."""
     account = the("ServiceAccount", "rbac.yaml")
     assert POD["spec"]["serviceAccountName"] == account["metadata"]["name"]
     assert account["metadata"]["namespace"] == DEPLOYMENT["metadata"]["namespace"]
-    for holder in (account, POD["spec"]):
-        assert holder.get("automountServiceAccountToken", True) is True
+    assert POD["spec"]["automountServiceAccountToken"] is False, "or there are two volumes for one path"
+    assert "automountServiceAccountToken" not in account, (
+        "it would take the token from pods of an older deployment.yaml"
+    )
+    assert {each: [*source] for each, source in projected().items()} == {
+        "token": ["serviceAccountToken"],
+        "ca.crt": ["configMap"],
+        "namespace": ["downwardAPI"],
+    }
+    assert projected()["ca.crt"]["configMap"] == {"key": "ca.crt", "path": "ca.crt", "name": "kube-root-ca.crt"}
+    assert projected()["namespace"]["downwardAPI"]["fieldRef"] == {
+        "apiVersion": "v1",
+        "fieldPath": "metadata.namespace",
+    }
     assert not {"hostNetwork", "hostPID", "hostIPC", "dnsPolicy"} & POD["spec"].keys()
+
+
+def test_the_token_of_the_pod_is_for_the_api_server_alone_and_good_for_an_hour() -> None:
+    token = projected()["token"]["serviceAccountToken"]
+    assert token == {"path": "token", "expirationSeconds": 3600}, (
+        "an audience would be another one than the API server's"
+    )
+
+
+def test_the_files_of_the_pod_are_what_the_controller_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {"token": "secret", "ca.crt": "certificates", "namespace": "ops"}.items():
+        assert name in projected()
+        (tmp_path / name).write_text(text)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
+    monkeypatch.setattr("kube.SERVICE_ACCOUNT", tmp_path)
+    assert kube.own_namespace() == "ops"
+    client = kube.connect(1, tmp_path).configuration
+    assert client.ssl_ca_cert == str(tmp_path / "ca.crt")
+    assert [*client.api_key.values()] == ["bearer secret"]
+    assert config.configure(CONTAINER["args"], {}).lease_namespace == "ops"
+
+
+def test_the_pod_goes_where_it_can_run_and_a_sick_replica_holds_up_no_drain() -> None:
+    assert POD["spec"]["nodeSelector"] == {"kubernetes.io/os": "linux"}
+    assert the("PodDisruptionBudget", "deployment.yaml")["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_the_priority_of_the_pod_is_that_of_the_cluster_s_own_where_that_is_let() -> None:
+    """A quota can keep that class to kube-system: then no pod would be made at all."""
+    assert "priorityClassName" not in POD["spec"]
+    assert "\n      # priorityClassName: system-cluster-critical\n" in (ROOT / "deployment.yaml").read_text()
+
+
+def network_policy() -> Object:
+    """Return the NetworkPolicy that stands in the comments of deployment.yaml."""
+    lines = (ROOT / "deployment.yaml").read_text().partition("\n# ---\n")[2].splitlines()
+    policy: Object = yaml.safe_load("\n".join(line.removeprefix("# ") for line in lines))
+    return policy
+
+
+def test_the_optional_network_policy_lets_in_who_scrapes_and_out_what_the_operator_asks() -> None:
+    policy = network_policy()
+    assert policy["metadata"] == {key: DEPLOYMENT["metadata"][key] for key in ("name", "namespace")}
+    spec = policy["spec"]
+    assert spec["podSelector"]["matchLabels"] == POD["metadata"]["labels"]
+    assert spec["policyTypes"] == ["Ingress", "Egress"]
+    (into,) = spec["ingress"]
+    assert into["ports"] == [{"port": CONTAINER["ports"][0]["containerPort"]}]
+    assert into["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+    names, servers, credentials = spec["egress"]
+    assert names["ports"] == [{"port": 53, "protocol": "UDP"}, {"port": 53}]
+    assert [each["ipBlock"]["cidr"] for each in servers["to"]] == ["0.0.0.0/0", "::/0"]
+    assert servers["ports"] == [{"port": 443}, {"port": 6443}]
+    agents = {each["ipBlock"]["cidr"].partition("/")[0] for each in credentials["to"]}
+    assert agents == {"169.254.170.23", "fd00:ec2::23", "169.254.169.254", "fd00:ec2::254"}
+    assert credentials["ports"] == [{"port": 80}]
 
 
 def quantity(text: object) -> float:
@@ -732,6 +853,45 @@ def test_a_rollout_and_a_full_cluster_leave_a_replica_running() -> None:
     rolling = {"maxUnavailable", "maxSurge"} & DEPLOYMENT["spec"].get("strategy", {}).get("rollingUpdate", {}).keys()
     assert not rolling, "a quarter of two, which is none, goes before a new one is ready"
     assert not DEPLOYMENT["spec"].get("paused"), "or no pod would ever be made"
+
+
+def with_metrics_auth(name: str) -> list[Object]:
+    """Return the documents of a file with what is in their comments for --metrics-auth."""
+    commented = re.compile(r"^( +)# (- --metrics|- name: metrics|- port: metrics|  )", re.M)
+    return list(yaml.safe_load_all(commented.sub(r"\1\2", (ROOT / name).read_text())))
+
+
+def test_the_comments_for_metrics_auth_are_flags_a_port_and_the_files_that_these_name() -> None:
+    (deployment, _) = with_metrics_auth("deployment.yaml")
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    configured = config.configure(container["args"], {})
+    assert configured.metrics_auth
+    assert container["ports"][1:] == [{"name": "metrics", "containerPort": configured.metrics_port}]
+    mount, volume = container["volumeMounts"][1], pod["volumes"][1]
+    assert (mount["name"], mount["readOnly"]) == (volume["name"], True)
+    files = {configured.metrics_cert_file, configured.metrics_key_file}
+    assert files == {f"{mount['mountPath']}/{name}" for name in ("tls.crt", "tls.key")}
+    assert f"# - --metrics-cert-file={configured.metrics_cert_file}\n" in (ROOT / "deployment.yaml").read_text()
+    assert f"port: 8080 # {configured.metrics_port} with --metrics-auth" in (ROOT / "deployment.yaml").read_text()
+
+
+def test_who_scrapes_with_a_token_has_the_port_the_authority_and_the_secrets_of_the_other_files() -> None:
+    (deployment, _), (monitor, _) = with_metrics_auth("deployment.yaml"), with_metrics_auth("monitoring.yaml")
+    _, endpoint = monitor["spec"]["podMetricsEndpoints"]
+    pod = deployment["spec"]["template"]["spec"]
+    secret, token = pod["volumes"][1]["secret"]["secretName"], account_of_who_scrapes()[1]["metadata"]["name"]
+    assert endpoint == {
+        "port": pod["containers"][0]["ports"][1]["name"],
+        "path": METRICS_PATH,
+        "scheme": "https",
+        "tlsConfig": {"serverName": "fargate-operator", "ca": {"secret": {"name": secret, "key": "ca.crt"}}},
+        "authorization": {"credentials": {"name": token, "key": "token"}},
+    }
+    made = section("docs/operate.md", "openssl req", "```")
+    assert f"-addext subjectAltName=DNS:{endpoint['tlsConfig']['serverName']} " in made
+    assert f"kubectl create secret generic {secret} --from-file=tls.crt --from-file=tls.key" in made
+    assert "--from-file=ca.crt=tls.crt" in made
 
 
 def test_the_port_is_the_pod_s_own_and_the_image_is_pulled_where_a_node_lacks_it() -> None:

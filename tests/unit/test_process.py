@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import socketserver
+import ssl
 import subprocess
 import sys
 import threading
@@ -17,16 +18,19 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+import kube
 from config import VERSION, configure
 from controller import GRACE_SECONDS, build
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Call, Manners
 from tests.sandbox import sandbox
 from tests.unit.test_config import HOME
+from tests.unit.test_kube import self_signed
 from tests.waiting import SOON, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -246,11 +250,16 @@ def test_a_process_that_stands_by_watches_and_asks_nothing_else(tmp_path: Path) 
     api = ApiServer()
     apply(api)
     meta = {"namespace": "default", "name": "fargate-operator"}
-    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 600}
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 15}
     api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
+
+    def looked_thrice() -> bool:
+        api.edit("leases", "default", "fargate-operator", {"spec": {"renewTime": kube.micro_time(datetime.now(UTC))}})
+        return sum("leases" in request.path for request in api.log) >= 3
+
     with serve(api) as server, controller(tmp_path, server.url) as running:
         running.wait_watches(api)
-        running.wait_for(lambda: sum("leases" in request.path for request in api.log) >= 3, "it has looked thrice")
+        running.wait_for(looked_thrice, "it has looked thrice")
         waits = "standing by: lease default/fargate-operator is held by somebody; this process changes nothing"
         assert running.log.read_text().count(waits) == 1
         assert running.health("/readyz").startswith(f"ok; {waits}")
@@ -348,3 +357,27 @@ def test_what_is_ignored_is_logged_by_the_controller_and_told_by_the_commands(
     )
     assert told.returncode == 2
     assert told.stderr.startswith("WORKERS is 'tcp://10.0.0.1:80', as the kubelet sets it for a Service")
+
+
+def test_with_metrics_auth_metrics_are_read_with_a_token_at_their_own_port_alone(tmp_path: Path) -> None:
+    api, port, file = ApiServer(), free_port(), self_signed(tmp_path / "tls.pem")
+    api.users["prometheus-s"] = {"username": "prometheus"}
+    api.readers.add(("prometheus", "/metrics"))
+    files = {"METRICS_CERT_FILE": str(file), "METRICS_KEY_FILE": str(file)}
+    context = ssl.create_default_context(cafile=str(file))
+
+    def scrape(token: str) -> int:
+        headers = {"Authorization": f"Bearer {token}"}
+        request = urllib.request.Request(f"https://127.0.0.1:{port}/metrics", headers=headers)
+        try:
+            with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code
+
+    guarded = {"METRICS_AUTH": "true", "METRICS_PORT": str(port), **files}
+    with serve(api) as server, controller(tmp_path, server.url, **guarded) as running:
+        running.wait_for(lambda: running.health() == "ok", "probes are answered without a token")
+        assert "404" in running.health("/metrics")
+        assert [scrape(token) for token in ("prometheus-s", "another-s")] == [200, 401]
