@@ -20,7 +20,8 @@ from typing import NamedTuple, Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
-from kube import Key, Object, WriteRefused
+from informer import is_cut
+from kube import Conflict, Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
 from patterns import readable
 from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
@@ -44,25 +45,30 @@ from spec import (
     UntagProfile,
     controlled_by,
     elsewhere,
-    is_guarded,
     mapping,
     no_such,
     owner_of,
 )
 from status import (
     EVENTS,
+    LOGGED_ACTION,
+    LOGGED_ERROR,
+    LOGGED_ORPHAN,
+    LOGGED_SURVEY,
     ROOM_FOR_REPLACE,
     SHOWN,
     Blocked,
     asked_for,
     conditions,
     event_of,
+    fields_of,
     find_condition,
     is_current,
     lost_before,
     marked,
     must_see_for_tags,
     must_see_for_the_mark,
+    not_taken,
     remember,
     render_status,
     report_of,
@@ -182,10 +188,12 @@ class Reconciler:
 
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
-        p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
-        p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
         ended = False
         try:
+            if is_cut(obj):
+                self._read_whole(p)
+            p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
+            p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
             requeue = self._step(p)
             self._silenced.pop(key, None)
             ended = True
@@ -196,6 +204,16 @@ class Reconciler:
             if not ended:  # whoever breaks off must not hold up those behind it in line
                 cluster.leave(key)
         return requeue
+
+    def _read_whole(self, p: Pass) -> None:
+        """Read an object of which the store has not kept the spec; raises `Conflict` if it is not that one any more."""
+        was, there = p.who, self._kube.get(*p.key)
+        if there is None or there["metadata"]["uid"] != p.obj["metadata"]["uid"]:
+            raise Conflict(f"{was.owner} is gone")
+        p.obj, p.memory = there, Memory.parse(there)
+        p.who = Identity.parse(there, p.memory, self._settings.cluster)
+        if p.who.cluster != was.cluster:
+            raise Conflict(f"{was.owner} is of another cluster now")
 
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
@@ -403,11 +421,8 @@ class Reconciler:
         except WriteRefused as error:
             raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
         self._store.put(p.obj, sent)
-        guarded = is_guarded(p.obj["metadata"].get("finalizers") or [])
-        if FINALIZER in finalizers and not guarded:
-            raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
-        if FINALIZER not in finalizers and guarded:
-            raise Blocked(undone("the finalizer that was taken off is still there in the API server's answer"))
+        if what := not_taken(finalizers, p.obj["metadata"].get("finalizers") or []):
+            raise Blocked(undone(what))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
@@ -498,7 +513,7 @@ class Reconciler:
         self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, readable(str(error))))
+        log.log(level, LOGGED_ERROR, fields_of(p.who, p.who.base, error.reason, readable(str(error))))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -577,7 +592,7 @@ class Reconciler:
         if told := event_of(report, old, new):
             self._done(p, *told)
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
-            log.warning(LOGGED_ERROR, _fields(p, p.who.base, report.reason, report.message))
+            log.warning(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
             since = since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
@@ -591,7 +606,7 @@ class Reconciler:
     def _log_action(self, p: Pass, action: str, note: str) -> None:
         warns = action in EVENTS and EVENTS[action].kind == "Warning"
         level = logging.WARNING if warns else logging.INFO
-        log.log(level, LOGGED_ACTION, _fields(p, p.memory.profile_name or p.who.base, action, note))
+        log.log(level, LOGGED_ACTION, fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
 
     # Come back
 
@@ -673,25 +688,13 @@ class Reconciler:
         return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
-# One line an action or error; the fields are a mapping, so that a JSON line has each on its own.
-_WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
-LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
-LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
-LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
-LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
-
-
-def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
-    where = {"object": p.who.owner, "cluster": p.who.cluster, "profile": profile}
-    return where | {"reason": reason, "message": message}
-
-
 # What a reconciler is given.
 
 
 class Kube(Protocol):
     """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
 
+    def get(self, namespace: str, name: str) -> Object | None: ...
     def exists(self, namespace: str, name: str) -> bool | None: ...
     def namespace_uid(self, name: str) -> str: ...
     def running_pods(self, profile: str) -> int | None: ...

@@ -36,6 +36,7 @@ from spec import (
     Report,
     TagProfile,
     UntagProfile,
+    is_guarded,
     mapping,
     refuse,
     timestamp,
@@ -269,6 +270,29 @@ def undone(what: str, stalls: bool = True) -> Report:
     slow = "it was answered as done; it is done again, less and less often"
     phase = Phase.STALLED if stalls else Phase.RECONCILING
     return Report(phase, "WriteUndone", f"A write did not take: {what}: {cause if stalls else slow}.", retry=True)
+
+
+def not_taken(written: Sequence[str], answered: Sequence[str]) -> str:
+    """Say what of our finalizer the API server's answer to a write of it does not show, "" for nothing."""
+    if (FINALIZER in written) == is_guarded(answered):
+        return ""
+    if FINALIZER in written:
+        return "the finalizer that was put in is not there in the API server's answer"
+    return "the finalizer that was taken off is still there in the API server's answer"
+
+
+# The log: one line an action or error; the fields are a mapping, so that a JSON line has each on its own.
+
+_WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
+LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
+LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
+LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
+LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
+
+
+def fields_of(who: Identity, profile: str, reason: str, message: str) -> dict[str, str]:
+    where = {"object": who.owner, "cluster": who.cluster, "profile": profile}
+    return where | {"reason": reason, "message": message}
 
 
 # What is to be remembered of what was seen, before anything is done about it.

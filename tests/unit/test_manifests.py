@@ -22,9 +22,8 @@ import controller
 import kube
 import spec
 from leader import LeaderElector
-from reconcile import LOGGED_ORPHAN
 from spec import CONTROLLER_KEY, OWNER_KEY, InvalidSpec, Phase, Resource
-from status import EVENTS, REASONS
+from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
 from tests.harness import Bench, InProcess, bench
