@@ -19,7 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from aws import AwsError, Facts, Profile, ProfileSpec, Refused
 from clusters import POLL_MOST_SECONDS, View
 from kube import Object
-from patterns import steady
+from patterns import LONGEST_LIST, brief, listed, steady
 from spec import (
     CONTROLLER_KEY,
     OBJECTIONS,
@@ -315,7 +315,7 @@ def backoff(failures: int) -> timedelta:
 
 
 def released(c: Case, _found: bool) -> Report:
-    others = ", ".join(c.who.finalizers) or "none"
+    others = listed(c.who.finalizers) or "none"
     text = f"The controller is done with this object; other finalizers hold it: {others}."
     return Report(Phase.IDLE, "Released", text)
 
@@ -339,7 +339,7 @@ def suspended(c: Case, _found: bool) -> Report:
     shown = "there is no profile"
     if c.serving:
         shown = f"profile {c.serving.name} is {c.serving.status}"
-    if more := ", ".join(each.name for each in c.owned[1:]):
+    if more := listed([each.name for each in c.owned[1:]]):
         shown += f", and {more} is there too"
     mend = "nothing is made, changed or deleted until spec.suspend is unset"
     return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
@@ -466,7 +466,7 @@ def resting(_c: Case, found: tuple[Profile, datetime]) -> Report:
     reason, again = "DeleteFailed", "its deletion is asked for again"
     if profile.status == "CREATE_FAILED":
         reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(told_issues(profile))
+    issues = listed(told_issues(profile), " ")
     mend = f"Mend the cause; {again} at {timestamp(until)}."
     failed = f"Profile {profile.name} is {profile.status}."
     message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
@@ -478,7 +478,7 @@ def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
     reasons = [each.reason for each in objections]
     message = objections[0].message
     if len(objections) > 1:
-        message = " ".join(f"{each.reason}: {each.message}" for each in objections)
+        message = listed([f"{each.reason}: {each.message}" for each in objections], " ")
     if c.serving:
         message += f" Profile {c.serving.name} serves as it is."
     about = WHOLE_CLUSTER if "ClusterNotFound" in reasons else None
@@ -530,6 +530,9 @@ def way_to_get(c: Case, holder: Profile) -> str:
 
 def differences(c: Case, profile: Profile) -> str:
     pairs = differs(c.spec, profile) if c.spec else {}
+    if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
+        each = LONGEST_LIST // 2 // len(pairs)
+        pairs = {name: (brief(has, each), brief(want, each)) for name, (has, want) in pairs.items()}
     return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
 
 

@@ -23,7 +23,7 @@ from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from informer import is_cut
 from kube import Conflict, Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
-from patterns import readable
+from patterns import brief, listed, readable
 from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -55,6 +55,7 @@ from status import (
     LOGGED_ERROR,
     LOGGED_ORPHAN,
     LOGGED_SURVEY,
+    LONGEST_NOTE,
     ROOM_FOR_REPLACE,
     SHOWN,
     Blocked,
@@ -481,7 +482,7 @@ class Reconciler:
         self._write_current(p)
         self._aws.tag(profile.arn, tags)
         self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
-        self._done(p, tag.event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {tag.why}.")
+        self._done(p, tag.event, f"Profile {profile.name} is tagged {listed(sorted(tags))}: {tag.why}.")
 
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
@@ -489,7 +490,7 @@ class Reconciler:
         self._aws.untag(profile.arn, keys)
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
-        self._done(p, "Untagged", f"Profile {profile.name} has lost {', '.join(sorted(keys))}: {untag.why}.")
+        self._done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
@@ -601,7 +602,7 @@ class Reconciler:
         """Log what was done or found, and post it as an event."""
         self._log_action(p, action, note)
         self._posted(action)
-        self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
+        self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", brief(note, LONGEST_NOTE), self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
         warns = action in EVENTS and EVENTS[action].kind == "Warning"

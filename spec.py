@@ -37,7 +37,7 @@ from aws import (
     selector,
 )
 from kube import Key, Object
-from patterns import lets_assume, steady
+from patterns import lets_assume, listed, steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -47,7 +47,8 @@ OURS = {"Ready", "Reconciling", "Stalled", "Overlapping"}  # among the condition
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
-# account; quotas are not among them, because they can be raised.
+# account; quotas are not among them, because they can be raised. But each list has a bound
+# beyond any quota: without one a single object could fill the memory of the operator.
 
 NAME = r"^(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}\Z"
 CLUSTER = r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}\Z"
@@ -73,7 +74,7 @@ MENDS = {
     "selectors": "give a list of 1 to 100 selectors, each with a namespace",
     "namespace": "give a namespace: lowercase letters, digits and -, at most 63; * and ? are wildcards",
     "labels": "give at most 100 pairs of strings (quote numbers) that are labels of a pod; * and ? are wildcards",
-    "subnets": "give a list of subnet ids, each subnet- and 8 or 17 hex digits; without the field EKS chooses",
+    "subnets": "give a list of at most 1000 subnet ids, each subnet- and 8 or 17 hex digits; without it EKS chooses",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
     "none starting with aws:, no key of the controller",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
@@ -114,6 +115,8 @@ def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str,
     if error["type"] == "extra_forbidden":
         return Finding(path, "not a field", "remove it or correct its name")
     what = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
+    if error["type"] == "too_long":
+        what = f"{len(error['input']):,} entries long"
     if error["type"] == "value_error":
         what = str(error["ctx"]["error"])
     mend = ""
@@ -128,7 +131,7 @@ class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
 
     def __init__(self, *findings: Finding) -> None:
-        super().__init__("; ".join(map(str, findings)) + ".")
+        super().__init__(listed([*map(str, findings)], "; ") + ".")
         self.findings = findings
 
 
@@ -145,7 +148,7 @@ class SpecFields(BaseModel):
     model_config = FIELDS
     pod_execution_role_arn: RoleArn
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
-    subnets: list[SubnetId] = Field(default=[])
+    subnets: list[SubnetId] = Field(default=[], max_length=1000)
     tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
     cluster_name: ClusterName = ""
     profile_name: Name
@@ -440,7 +443,7 @@ class Limits:
             mend = "make a new object without the field"
             yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            what = f"{', '.join(foreign)} is not the object's own namespace (--selector-namespaces=own)"
+            what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"
             mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
             yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import InFlight, View
 from kube import Key, Object
-from patterns import steady
+from patterns import LONGEST_LIST, brief, steady
 from plan import Case, failed_before, plan, unusually_long
 from spec import (
     BOOKKEEPING,
@@ -47,6 +47,8 @@ TRUST_SECONDS = 15.0
 
 ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
 SHOWN = ("profileStatus", "createdAt", "health")
+MOST_SHOWN, LONGEST_CODE = 20, 200  # findings of EKS, things that one is about; characters of its kind
+LONGEST_NOTE = 1024  # bytes of an event's note, as the API server takes it
 
 
 # Conditions
@@ -73,7 +75,7 @@ def condition(
     kind: str, holds: bool, report: Report, before: Mapping[str, Object], who: Identity, now: datetime
 ) -> Object:
     """Return one condition; its time is that of the last change of its status."""
-    was, status, message = before.get(kind, {}), str(holds), report.message
+    was, status, message = before.get(kind, {}), str(holds), brief(report.message)
     # A note that came with a change is still true while EKS is at work on it.
     noted = str(was.get("message", ""))
     same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
@@ -177,8 +179,12 @@ def shown_of(profile: Profile | None) -> Object:
     if not profile:
         return {}
     health = [
-        {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
-        for each in profile.health
+        {
+            "code": each.code[:LONGEST_CODE],
+            "message": brief(steady(each.message), LONGEST_NOTE),
+            "resourceIds": [*each.resource_ids[:MOST_SHOWN]],
+        }
+        for each in profile.health[:MOST_SHOWN]
     ]
     return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
 
@@ -260,7 +266,9 @@ class Blocked(Exception):
 
 def write_refused(what: str) -> Report:
     mend = "let the policy, webhook or rule that it names, or waits for, pass the operator's ServiceAccount"
-    text = f"The API server refuses to write {what}. To mend it, {mend}; it is tried again by itself."
+    text = (
+        f"The API server refuses to write {brief(what, LONGEST_LIST)}. To mend it, {mend}; it is tried again by itself."
+    )
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
 
 

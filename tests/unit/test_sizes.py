@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from aws import HealthIssue, Profile
 from informer import is_cut
-from tests.harness import Bench
+from spec import FINALIZER, Limits
+from status import shown_of
+from tests.harness import START, Bench
 
 Object = dict[str, Any]
 WEB = ("default", "web")
@@ -69,3 +74,66 @@ def test_nothing_is_done_for_an_object_with_a_big_spec_that_has_gone_or_was_made
 def test_a_big_spec_that_can_not_be_read_is_read_again_soon(b: Bench, outcome: Any) -> None:
     b.api.fail("GET", "fargateprofiles/web", outcome, times=3)
     b.settle(tags=BIG_TAGS)
+
+
+# What is said
+
+
+def said(b: Bench) -> list[str]:
+    return [each["message"] for each in b.get()["status"]["conditions"]]
+
+
+@pytest.mark.parametrize(
+    ("number", "told"), [(1000, "and 990 more."), (2000, "2,000 entries long: give a list of at most")]
+)
+def test_of_many_wrong_subnets_the_first_are_named_and_the_others_counted(b: Bench, number: int, told: str) -> None:
+    b.apply(subnets=[f"nonsense-{n}" for n in range(number)])
+    b.run(10)
+    assert b.reason() == "InvalidSpec"
+    assert told in b.message() and b.message().endswith(".")
+    assert all(len(each.encode()) <= 2048 for each in [*said(b), *b.notes()])
+
+
+def test_of_many_objections_the_first_are_told_whole_and_the_others_counted(b: Bench) -> None:
+    b.apply(subnets=[f"subnet-{n:08x}" for n in range(900)])
+    b.run(10)
+    assert b.reason() == "SubnetNotFound"
+    assert b.message().count("does not exist in us-east-1: correct or remove it.") > 5
+    assert b.message().endswith(" more.")
+    assert all(len(each.encode()) <= 2048 for each in said(b))
+
+
+def test_what_mends_an_edit_is_said_however_long_the_edit_is(b: Bench) -> None:
+    b.settle()
+    b.edit(subnets=[f"subnet-{n:08x}" for n in range(900)])
+    b.run(10)
+    assert b.reason() == "ImmutableField"
+    assert b.message().endswith("set spec.updatePolicy: Replace to let the controller make the new profile first.")
+    assert "wanted is [subnet-00000000, " in b.message()
+
+
+def test_what_mends_a_namespace_list_is_said_however_long_the_list_is(b: Bench) -> None:
+    b.settings = replace(b.settings, limits=Limits(own_namespace_in="demo"))
+    b.start()
+    b.apply(selectors=[{"namespace": f"{'n' * 50}{number}"} for number in range(100)])
+    b.run(10)
+    assert b.reason() == "SelectorNotAllowed"
+    assert "more is not the object's own namespace" in b.message()
+    assert b.message().endswith("make the object in the namespace of the pods.")
+
+
+def test_the_finalizers_that_still_hold_an_object_are_counted_if_they_are_many(b: Bench) -> None:
+    b.settle()
+    others = [f"example.com/{'f' * 60}{number}" for number in range(500)]
+    b.api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": [FINALIZER, *others]}})
+    b.delete()
+    b.run(200)
+    assert b.reason() == "Released"
+    assert b.get()["metadata"]["finalizers"] == others
+    assert len(b.message()) < 2048 and b.message().endswith(" more.")
+
+
+def test_the_health_that_status_shows_is_bounded() -> None:
+    issue = HealthIssue("AccessDenied", "no " * 5000, tuple(f"r-{number}" for number in range(500)))
+    profile = Profile("web", "arn", "ACTIVE", START, "role", frozenset(), frozenset(), {}, (issue,) * 500)
+    assert len(json.dumps(shown_of(profile))) < 100_000
