@@ -67,7 +67,7 @@ WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflecto
 # one only every other time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there
 # any more.
 SILENCE_SECONDS = 135.0
-TOO_MANY = 429  # HTTP's: ask again later
+TOO_MUCH, TOO_MANY = 413, 429  # HTTP's: too large a body, too many requests: ask again later
 COMMAND_SECONDS = 10.0  # for a command that makes credentials
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
@@ -112,11 +112,17 @@ class WriteRefused(KubeError):
     """The API server has answered that it does not write this: admission, validation, rights, a dead webhook."""
 
 
+class TooLarge(WriteRefused):
+    """The API server, or its etcd, has no room for the object as it would be then."""
+
+
 class Gone(KubeError):
     """410: the version to resume from is too old; list again."""
 
 
 NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml"
+# What a write of too much is answered with beside 413: by etcd (500, seen on 1.36.3), and by the client in front of it.
+TOO_LARGE = ("request is too large", "Request entity too large", "trying to send message larger than max")
 BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
@@ -223,8 +229,13 @@ class Kube:
         return self._patch(obj, {"finalizers": [*finalizers]}, {})
 
     def patch_status(self, obj: Object, status: Object) -> Object:
-        """Make `status` the whole status of this very version of the object; return it as stored."""
-        return self._patch(obj, {}, {"status": _difference(obj.get("status") or {}, status)}, "/status")
+        """Make `status` the whole status of this very version of the object; return it as stored.
+
+        Where that is its status already nothing is written, and another version is a `Conflict` all
+        the same. Raises `TooLarge` where there is no room for it.
+        """
+        change = _difference(obj.get("status") or {}, status)
+        return self._patch(obj, {}, {"status": change} if change or "status" not in obj else {}, "/status")
 
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None:
         """Tell the object's readers of a transition; best effort: a lost event fails nothing.
@@ -326,7 +337,8 @@ class Kube:
         except KubeError as error:
             if type(error) is not KubeError or error.status in {0, TOO_MANY}:
                 raise  # told apart by itself, or no answer to what was asked
-            raise WriteRefused(str(error), error.status) from error
+            is_too_large = error.status == TOO_MUCH or any(each in str(error) for each in TOO_LARGE)
+            raise (TooLarge if is_too_large else WriteRefused)(str(error), error.status) from error
         return trimmed(answer)
 
     def _call(self, method: str, path: str, **request: Any) -> Object:

@@ -107,6 +107,7 @@ def steady(text: str) -> str:
 # Texts that are as long as somebody else wants them to be
 
 LONGEST_MESSAGE = 2048  # bytes of UTF-8, for one condition
+LONGEST_NOTE = 1024  # for one event, as the API server takes it
 LONGEST_LIST = 1400  # that a list in it may take, so that what mends it has room behind
 
 

@@ -20,10 +20,10 @@ from typing import NamedTuple, Protocol, assert_never
 
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
-from informer import is_cut
-from kube import Conflict, Key, Object, WriteRefused
+from informer import Store, is_cut
+from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from overlaps import overlap_message, overlaps
-from patterns import brief, listed, readable
+from patterns import LONGEST_NOTE, brief, listed, readable
 from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -55,7 +55,6 @@ from status import (
     LOGGED_ERROR,
     LOGGED_ORPHAN,
     LOGGED_SURVEY,
-    LONGEST_NOTE,
     ROOM_FOR_REPLACE,
     SHOWN,
     Blocked,
@@ -73,6 +72,7 @@ from status import (
     remember,
     render_status,
     report_of,
+    shortened,
     shown_of,
     since_of,
     undone,
@@ -123,6 +123,7 @@ class Pass:
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
     seen: bool = False  # enough to decide on
+    untold: bool = False  # its status could not be written
 
     @property
     def status(self) -> Object:
@@ -196,10 +197,11 @@ class Reconciler:
             p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
             p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
             requeue = self._step(p)
-            self._silenced.pop(key, None)
+            if not p.untold:
+                self._silenced.pop(key, None)
             ended = True
         except WriteRefused as error:
-            self._tell_aloud(p, str(error))
+            self._tell_aloud(p, error)
             raise
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
@@ -235,7 +237,10 @@ class Reconciler:
         if report is None:
             return Requeue(0.0)
         report = self._or_stall(p, report)
-        self._report(p, report)
+        try:
+            self._report(p, report)
+        except TooLarge as error:  # nothing stands on it any more: what is waited for goes on, in its place in line
+            self._tell_aloud(p, error)
         return self._look_again(p, report)
 
     # Observe
@@ -420,7 +425,7 @@ class Reconciler:
         try:
             p.obj = self._kube.patch_finalizers(p.obj, finalizers)
         except WriteRefused as error:
-            raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
+            raise Blocked(write_refused("the finalizers of this object", error)) from error
         self._store.put(p.obj, sent)
         if what := not_taken(finalizers, p.obj["metadata"].get("finalizers") or []):
             raise Blocked(undone(what))
@@ -455,8 +460,7 @@ class Reconciler:
             return self._aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
-                before = case.memory
-                p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
+                p.memory = p.memory.as_before_the_create(case.memory)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
                 raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
@@ -464,7 +468,7 @@ class Reconciler:
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
         name = delete.profile.name
-        self._write_current(p)
+        self._write_current(p, bare=True)
         answer = self._aws.delete(case.home.cluster, name)
         pods = self._pods(p, name)  # not before: between the last look and the delete nothing else is asked
         self._done(p, "Deleting", f"Profile {name} is being deleted: {delete.why}.{pods}")
@@ -486,7 +490,7 @@ class Reconciler:
 
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
-        self._write_current(p)
+        self._write_current(p, bare=True)
         self._aws.untag(profile.arn, keys)
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
@@ -494,8 +498,7 @@ class Reconciler:
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        here = p.who.cluster == self._settings.cluster
-        count = self._kube.running_pods(profile) if here else None
+        count = self._kube.running_pods(profile) if p.who.cluster == self._settings.cluster else None
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
@@ -544,26 +547,39 @@ class Reconciler:
         if passing and is_current(find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
-        new = conditions(old, p.who, report, p.overlap, self._now())
-        self._write(p, new)
+        new = self._write(p, conditions(old, p.who, report, p.overlap, self._now()))
         self._tell_of_overlap(p, find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
-    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
+    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> list[Object]:
+        """Write status if it differs, short where there is no room for all of it; return its conditions."""
         status = render_status(p.who, p.memory, p.shown, listed)
+        try:
+            self._send(p, status, always)
+        except TooLarge:
+            status = shortened(status)
+            self._send(p, status, always)
+        return [*status.get("conditions", ())]
+
+    def _send(self, p: Pass, status: Object, always: bool = True) -> None:
         if always or status != p.obj.get("status"):
             sent = self._store.sending(p.obj, status)
             p.obj = self._kube.patch_status(p.obj, status)
             self._store.put(p.obj, sent)
 
-    def _write_current(self, p: Pass) -> None:
-        """Write status though it may change nothing: what follows is done only for the version that
-        was seen.
+    def _write_current(self, p: Pass, bare: bool = False) -> None:
+        """Write status, changed or not: what follows is done only for the version that was seen.
 
         It also records the ARN, by which a profile is still the object's once its owner tags are
-        off.
+        off. `bare`: an object that goes, and has no room for that, is still proven to be as seen.
         """
-        self._write(p, p.conditions, always=True)
+        try:
+            self._write(p, p.conditions, always=True)
+        except TooLarge:
+            if not (bare and p.who.deleting):
+                raise
+            self._send(p, p.status)
+            return
         self._see_it_written(p)
 
     def _see_it_written(self, p: Pass) -> None:
@@ -571,11 +587,12 @@ class Reconciler:
         if Memory.parse(p.obj).proof != p.memory.proof:
             raise Blocked(undone("the status that was written is not in the API server's answer"))
 
-    def _tell_aloud(self, p: Pass, message: str) -> None:
+    def _tell_aloud(self, p: Pass, error: WriteRefused) -> None:
         """Tell by log and event of what can't be written into status; once, as long as it is the same."""
-        if self._silenced.get(p.key) != message:
-            self._silenced[p.key] = message
-            self._done(p, "WriteRefused", write_refused(f"the status of this object: {message}").message)
+        p.untold = True
+        if self._silenced.get(p.key) != str(error):
+            self._silenced[p.key] = str(error)
+            self._done(p, "WriteRefused", write_refused("the status of this object", error).message)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
@@ -672,8 +689,7 @@ class Reconciler:
         ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
         orphans = {each.name: why for each in ours if (why := self._why_orphan(each))}
         for profile in orphans.keys() - cluster.orphans:
-            fields = {"cluster": name, "profile": profile, "message": orphans[profile]}
-            log.warning(LOGGED_ORPHAN, fields)
+            log.warning(LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": orphans[profile]})
         # What can't be seen keeps its last verdict.
         cluster.orphans = set(orphans) | cluster.orphans & view.hidden.keys()
 
@@ -702,13 +718,3 @@ class Kube(Protocol):
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None: ...
-
-
-class Store(Protocol):
-    """The cache of objects; `put` takes the answer to a write of ours that was sent in that `epoch`."""
-
-    @property
-    def epoch(self) -> int: ...
-    def sending(self, obj: Object, status: Object) -> int: ...
-    def get(self, key: Key) -> Object | None: ...
-    def put(self, obj: Object, sent: int) -> object: ...

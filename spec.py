@@ -74,7 +74,7 @@ MENDS = {
     "selectors": "give a list of 1 to 100 selectors, each with a namespace",
     "namespace": "give a namespace: lowercase letters, digits and -, at most 63; * and ? are wildcards",
     "labels": "give at most 100 pairs of strings (quote numbers) that are labels of a pod; * and ? are wildcards",
-    "subnets": "give a list of at most 1000 subnet ids, each subnet- and 8 or 17 hex digits; without it EKS chooses",
+    "subnets": "give at most 1000 subnet ids, each subnet- and 8 or 17 hex digits; without the field EKS chooses",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
     "none starting with aws:, no key of the controller",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
@@ -227,6 +227,11 @@ class Memory(BaseModel):
     def with_mark(self, started_at: datetime | None, name: str, before_arn: str) -> Memory:
         """Remember a create whose answer is open; `before_arn`: what was known under that name before."""
         return self.but(create_started_at=started_at, create_name=name, create_before_arn=before_arn)
+
+    def as_before_the_create(self, before: Memory) -> Memory:
+        """Forget the create that was refused, and the keys of its tags."""
+        memory = self.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
+        return memory.but(applied_tag_keys=before.applied_tag_keys)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
         """Remember the keys of tags that are about to be set, beside those of before."""

@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import InFlight, View
-from kube import Key, Object
-from patterns import LONGEST_LIST, brief, steady
+from kube import Key, Object, TooLarge, WriteRefused
+from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady
 from plan import Case, failed_before, plan, unusually_long
 from spec import (
     BOOKKEEPING,
@@ -48,7 +48,8 @@ TRUST_SECONDS = 15.0
 ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
 SHOWN = ("profileStatus", "createdAt", "health")
 MOST_SHOWN, LONGEST_CODE = 20, 200  # findings of EKS, things that one is about; characters of its kind
-LONGEST_NOTE = 1024  # bytes of an event's note, as the API server takes it
+SHORT_MESSAGE = 100  # bytes that an object with no room for more gets
+NO_ROOM = " (The object is too large for more.)"
 
 
 # Conditions
@@ -174,6 +175,22 @@ def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Obj
     return {key: value for key, value in status.items() if value not in ("", [], {}, None)}
 
 
+def shortened(status: Object) -> Object:
+    """Return a status for an object that has no room for the whole one: what people read is cut, else nothing.
+
+    Whole are what the controller remembers, names, ARNs, and the conditions of other writers.
+    """
+    short = {key: value for key, value in status.items() if key != "health"}
+    if listed := status.get("conditions"):
+        short["conditions"] = [each if each["type"] not in OURS else with_short_message(each) for each in listed]
+    return short
+
+
+def with_short_message(condition: Object) -> Object:
+    whole = condition.get("message", "").removesuffix(NO_ROOM)
+    return condition | {"message": brief(whole, SHORT_MESSAGE) + NO_ROOM}
+
+
 def shown_of(profile: Profile | None) -> Object:
     """Return what status shows of a profile, in EKS's own words."""
     if not profile:
@@ -264,11 +281,12 @@ class Blocked(Exception):
         self.report = report
 
 
-def write_refused(what: str) -> Report:
+def write_refused(what: str, error: WriteRefused) -> Report:
     mend = "let the policy, webhook or rule that it names, or waits for, pass the operator's ServiceAccount"
-    text = (
-        f"The API server refuses to write {brief(what, LONGEST_LIST)}. To mend it, {mend}; it is tried again by itself."
-    )
+    if isinstance(error, TooLarge):
+        mend = "make the object smaller: take labels, annotations or finalizers off it, or shorten its spec"
+    told = brief(f"{what}: {error}", LONGEST_LIST)
+    text = f"The API server refuses to write {told}. To mend it, {mend}; it is tried again by itself."
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
 
 

@@ -51,6 +51,7 @@ MERGE_PATCH = "application/merge-patch+json"
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 PAGE_EXPIRED = "The provided continue parameter is too old to display a consistent list result"
 TRUE = ("1", "true")
+ETCD_BYTES = 1_572_000  # of a request to etcd, 1.5 MiB, without what stands around the object
 LOOK_SECONDS = 0.02  # how often a waiting watch looks at its client and its clock
 STOP_SECONDS = 10.0  # for the thread of a server that has been shut down
 LAST_BOOKMARK_SECONDS = 2.0  # before the end; cacher/cache_watcher.go, nextBookmarkTime
@@ -414,6 +415,7 @@ class ApiServer:
         self.crd_defaults = True
         self.may_list_pods = False
         self.cached: int | None = None  # at which version a list that asks for "0" is answered; None: the latest
+        self.most_bytes = ETCD_BYTES  # of an object; a test that makes it smaller spares itself a big one
         self.admit: Admission | None = None  # is shown every update; it may change or refuse what was sent
         self.log: list[Request] = []
         self.faults: list[Fault] = []
@@ -833,6 +835,8 @@ class ApiServer:
         self._validate(at, new)
         if new == old and old["metadata"]["uid"] not in self._default_unsaved:
             return Response(200, wire(old))
+        if len(json.dumps(new, separators=(",", ":"))) > self.most_bytes:
+            raise ApiError(500, "etcdserver: request is too large", "")
         if "deletionTimestamp" in new["metadata"] and not _finalizers(new):
             self._commit(at, old, None)
             return Response(200, wire(new))

@@ -225,6 +225,8 @@ def test_of_metadata_nothing_is_kept_that_nobody_reads_and_nothing_is_lost_that_
     owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}]
     more = {"managedFields": [{"manager": "kubectl"}], "labels": {"a": "b"}, "ownerReferences": owners}
     apply(api, "web", annotations=foreign | ours, finalizers=["a/c"], **more)
+    status = {"conditions": [{"type": "Ready", "message": "m" * 3000}], "health": [{"message": "m" * 3000}] * 50}
+    api.edit("fargateprofiles", "default", "web", {"status": status})
     before = api.resource_version
     [listed], _ = edge.list()
     changed = edge.patch_finalizers(listed, ["a/c", "a/b"])
@@ -234,6 +236,7 @@ def test_of_metadata_nothing_is_kept_that_nobody_reads_and_nothing_is_lost_that_
     for obj in (listed, changed, watched, edge.get("default", "web")):
         assert obj and obj["metadata"].keys() & {*more, "annotations", "finalizers"} == {"annotations", "finalizers"}
         assert obj["metadata"]["annotations"] == ours
+        assert obj["status"] == status, "a patch of it is the difference to what is stored"
     assert stored(api)["metadata"].items() >= more.items()
     assert stored(api)["metadata"]["annotations"] == foreign | ours
     assert stored(api)["metadata"]["finalizers"] == ["a/c", "a/b"]
