@@ -827,6 +827,7 @@ class ApiServer:
         seen = version_of(sent["metadata"].get("resourceVersion") or "0")
         if not seen and at.resource.needs_version:
             raise invalid(at, ("metadata.resourceVersion", "Invalid value: 0: must be specified for an update"))
+        self._check_size(old, sent)
         if seen and seen != int(old["metadata"]["resourceVersion"]):
             raise conflict(at, MODIFIED)
         if self.admit:
@@ -835,12 +836,16 @@ class ApiServer:
         self._validate(at, new)
         if new == old and old["metadata"]["uid"] not in self._default_unsaved:
             return Response(200, wire(old))
-        if len(json.dumps(new, separators=(",", ":"))) > self.most_bytes:
-            raise ApiError(500, "etcdserver: request is too large", "")
         if "deletionTimestamp" in new["metadata"] and not _finalizers(new):
             self._commit(at, old, None)
             return Response(200, wire(new))
         return Response(200, wire(self._commit(at, old, new)))
+
+    def _check_size(self, old: Obj, sent: Obj) -> None:
+        """Refuse what is too large, whatever its version: etcd judges the size before it compares."""
+        changed = stamped(sent, int(old["metadata"]["resourceVersion"])) != old
+        if changed and len(json.dumps(sent, separators=(",", ":"))) > self.most_bytes:
+            raise ApiError(500, "etcdserver: request is too large", "")
 
     def _new_status(self, at: Target, old: Obj, sent: Obj) -> Obj:
         """Return the old object with the status that was sent, and nothing else of it."""
