@@ -294,7 +294,7 @@ def case_of(
     try:
         resource = Resource.parse(obj)
     except InvalidSpec as error:
-        resource = error
+        resource = error.with_traceback(None)  # whose frames hold the object, and this very error
     return Case(
         who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
     )  # fmt: skip

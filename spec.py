@@ -114,11 +114,15 @@ def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str,
         path = ("metadata", "name")
     if error["type"] == "extra_forbidden":
         return Finding(path, "not a field", "remove it or correct its name")
-    what = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
-    if error["type"] == "too_long":
-        what = f"{len(error['input']):,} entries long"
-    if error["type"] == "value_error":
-        what = str(error["ctx"]["error"])
+    match error["type"]:
+        case "missing":
+            what = "missing"
+        case "too_long":
+            what = f"{len(error['input']):,} entries long"
+        case "value_error":
+            what = str(error["ctx"]["error"])
+        case _:
+            what = json.dumps(error["input"], default=str)
     mend = ""
     for part in path:
         mend = mends.get(str(part), mend)
@@ -172,11 +176,13 @@ class Resource:
         """Read the spec; raise `InvalidSpec` with every finding, nothing dropped, nothing guessed."""
         spec, name = obj.get("spec"), obj["metadata"]["name"]
         named = isinstance(spec, dict) and "profileName" not in spec
+        found: list[Finding] = []
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            found = (finding_of(each, MENDS, "spec", named=named) for each in error.errors())
-            raise InvalidSpec(*found) from error
+            found = [finding_of(each, MENDS, "spec", named=named) for each in error.errors()]
+        if found:  # not raised from that error, which holds the whole spec for as long as this one lives
+            raise InvalidSpec(*found)
         if len(name) > LONGEST_NAME:
             what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
