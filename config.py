@@ -558,17 +558,32 @@ def place(config: Config) -> tuple[str, Settings]:
 # The log
 
 
+LONGEST_FIELD = 4096  # characters
+
+
+def cut(text: str) -> str:
+    """Return a text as it stands in a line of the log: of a long one the beginning, and how long it is."""
+    return text if len(text) <= LONGEST_FIELD else f"{text[:LONGEST_FIELD]}... ({len(text)} characters)"
+
+
+def shown(fields: Mapping[str, object]) -> dict[str, object]:
+    return {key: cut(value) if isinstance(value, str) else value for key, value in fields.items()}
+
+
 class Lines(logging.Formatter):
-    """One line a record, whatever is in it: what users name may hold a line's end. Only a traceback
-    takes several.
+    """One line a record, whatever is in it: what users name may hold a line's end, and be of any length
+    (`shown`). Only a traceback takes several.
 
     What is in a field is escaped as in JSON, so that no message can pass for further fields.
     """
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name is logging's
         if isinstance(record.args, dict):
-            fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in record.args.items()}
+            told = shown(record.args)
+            fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in told.items()}
             record.message = record.msg % fields
+        else:
+            record.message = cut(record.message)
         return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
 
 
@@ -576,11 +591,11 @@ class JsonLines(logging.Formatter):
     """One JSON object a record, its fields each under its own name; `event` is the record's first word then."""
 
     def format(self, record: logging.LogRecord) -> str:
-        fields = record.args if isinstance(record.args, dict) else {}
+        fields = shown(record.args) if isinstance(record.args, dict) else {}
         event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
         line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
         line |= {"level": record.levelname.lower(), "logger": record.name, **event}
-        line |= {"message": record.getMessage()} | fields
+        line |= {"message": record.msg % fields if fields else cut(record.getMessage())} | fields
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)

@@ -41,7 +41,7 @@ import commands
 import kube
 from clusters import Tally
 from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
-from informer import Informer, Store, key_of
+from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, gauges
@@ -104,8 +104,8 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
-    told = metrics.asked_kube
-    sources = [kube.Kube(api, instance, observe=told, namespace=each, selector=config.selector) for each in namespaces]
+    seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
+    sources = [seen(namespace=each) for each in namespaces]
     source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()

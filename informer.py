@@ -9,6 +9,7 @@ What it is not: the connection, which is kube's; the loop around it, which is th
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -25,9 +26,34 @@ log = logging.getLogger("fargate.controller")
 # the watch may be faster than the answer to a write of ours, and others may write on and on.
 FALSE_STATUS_SECONDS = (30.0, 60.0)
 
+SPEC_BYTES = 16 << 10  # of JSON: of an object with a bigger spec no more is kept than what names its profile
+# What of a spec says where its profile is and what becomes of it; and the mark of an object that has no more of it.
+NAMING, CUT = ("clusterName", "profileName", "deletionPolicy", "suspend"), "specIsCut"
+LONGEST_VALUE = 256  # characters, which none of these may have
+
+
+def kept(obj: Object) -> Object:
+    """Return an object as the store keeps it, without most of a spec that is big: the pass reads that by itself.
+
+    Whether such a spec has changed is told by the generation.
+    """
+    spec = obj.get("spec")
+    if len(json.dumps(spec)) <= SPEC_BYTES:
+        return obj
+    # What is no mapping counts as Retain, as in `Identity`; so does what is too long to be a value.
+    fields = spec if isinstance(spec, dict) else {"deletionPolicy": None}
+    short = {name: fields[name] for name in NAMING if name in fields}
+    short = {name: value if len(str(value)) <= LONGEST_VALUE else None for name, value in short.items()}
+    return {**obj, "spec": short, CUT: True}
+
+
+def is_cut(obj: Object) -> bool:
+    """Say whether most of the spec is left out, so that whoever needs it has to read the object."""
+    return CUT in obj
+
 
 class Store:
-    """The objects as last seen, by key.
+    """The objects as last seen, by key; most of a big spec is left out (`kept`).
 
     The rule goes by epochs, because the versions of an etcd that was restored go back: asking for a
     list starts one.
@@ -85,6 +111,7 @@ class Store:
 
         `sent`: it is the answer to a write that was sent in that `epoch`; None: the watch told it.
         """
+        obj = kept(obj)
         with self._lock:
             key, before = key_of(obj), self._objects.get(key_of(obj))
             if sent is not None and sent < self._of(key, self._began):
@@ -119,7 +146,7 @@ class Store:
             stays = {key for key in answered if _version(before[key]) > int(version)}
             for key in before.keys() - stays:
                 del self._objects[key]
-            for obj in objects:
+            for obj in map(kept, objects):
                 key = key_of(obj)
                 if key not in stays and not self._is_gone(obj):
                     self._take(obj)

@@ -13,6 +13,7 @@ patch; the version is the only precondition that works there.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import os
@@ -56,7 +57,8 @@ LABEL = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LABEL_KEY = rf"((?=[^/]{{1,253}}/){SUBDOMAIN}/)?{LABEL}"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
-PAGE_SIZE = 500  # client-go's own
+FIRST_PAGE, PAGE_SIZE = 20, 500  # objects of a list's first page, and of any: client-go's own
+PAGE_BYTES = 4 << 20  # that a page may have, so that a list of big objects does not fill the memory
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
 WRITE_WITHIN = {"timeout": "8s"}  # or the API server says what it waits for: a webhook may take 30 s
 LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
@@ -65,9 +67,13 @@ WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflecto
 # one only every other time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there
 # any more.
 SILENCE_SECONDS = 135.0
-TOO_MANY = 429  # HTTP's: ask again later
+TOO_MUCH, TOO_MANY = 413, 429  # HTTP's: too large a body, too many requests: ask again later
 COMMAND_SECONDS = 10.0  # for a command that makes credentials
 NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
+
+OUR_ANNOTATIONS = f"{PLURAL}.{GROUP}/"  # what these start with; no others are kept, and of these
+MOST_ANNOTATIONS, LONGEST_ANNOTATION = 16, 256  # the first by name; characters, a digest stands for the rest
+READ_NOWHERE = ("managedFields", "labels", "ownerReferences")  # more than half of an object's size
 
 # What the client raises over a kubeconfig that is not one; it looks at nothing before it uses it.
 UNREADABLE = (
@@ -106,11 +112,17 @@ class WriteRefused(KubeError):
     """The API server has answered that it does not write this: admission, validation, rights, a dead webhook."""
 
 
+class TooLarge(WriteRefused):
+    """The API server, or its etcd, has no room for the object as it would be then."""
+
+
 class Gone(KubeError):
     """410: the version to resume from is too old; list again."""
 
 
 NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml"
+# What a write of too much is answered with beside 413: by etcd (500, seen on 1.36.3), and by the client in front of it.
+TOO_LARGE = ("request is too large", "Request entity too large", "trying to send message larger than max")
 BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
@@ -120,7 +132,7 @@ class Kube:
     Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told
     of each request: its method and the HTTP code of the answer, "<error>" for none. `list` and
     `watch` see one namespace, "" for all, and the objects with the labels of a selector, "" for
-    all.
+    all; `keep` says what of each.
     """
 
     def __init__(
@@ -132,8 +144,9 @@ class Kube:
         observe: Callable[[str, str], None] = lambda _method, _code: None,
         namespace: str = "",
         selector: str = "",
+        keep: Callable[[Object], Object] = lambda obj: obj,
     ) -> None:
-        self._observe = observe
+        self._observe, self._keep = observe, keep
         self._scope = _path(namespace)
         self._selected = {"labelSelector": selector} if selector else {}
         self._api = api
@@ -144,7 +157,8 @@ class Kube:
         self._stream: Any = None
 
     def list(self) -> tuple[Objects, str]:
-        """Return every object and the version to watch from: a quorum read, page by page.
+        """Return what is to be kept of every object, and the version to watch from: a quorum read,
+        page by page.
 
         Never resourceVersion=0, which any stale cache may answer: a restarted controller must not
         travel back in time.
@@ -153,11 +167,11 @@ class Kube:
             objects, version = self._pages(self._scope, self._selected)
         except NotFound as error:
             raise NotServed(NOT_SERVED, error.status) from error
-        return [_trimmed(item) for item in objects], version
+        return objects, version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
-        """Yield (type, object) after `version` until the server ends the session; bookmarks
-        included.
+        """Yield (type, what is to be kept of the object) after `version` until the server ends the
+        session; bookmarks included.
 
         Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays
         silent for longer than bookmarks allow.
@@ -178,7 +192,8 @@ class Kube:
             if self._stopped:
                 return
             for line in _lines(response.stream(65536)):
-                yield _event(json.loads(line))
+                kind, obj = _event(json.loads(line))
+                yield kind, self._keep(trimmed(obj))
         except (HTTPError, OSError, ValueError) as error:
             raise KubeError(f"the watch broke off: {error}") from error
         finally:
@@ -196,9 +211,9 @@ class Kube:
                 log.debug("the watch had ended already: %s", error)
 
     def get(self, namespace: str, name: str) -> Object | None:
-        """Return the object as it is now, None if there is none."""
+        """Return the object as it is now, its spec whole, None if there is none: a quorum read."""
         try:
-            return _trimmed(self._call("GET", _path(namespace, name)))
+            return trimmed(self._call("GET", _path(namespace, name)))
         except NotFound:
             return None
 
@@ -214,8 +229,13 @@ class Kube:
         return self._patch(obj, {"finalizers": [*finalizers]}, {})
 
     def patch_status(self, obj: Object, status: Object) -> Object:
-        """Make `status` the whole status of this very version of the object; return it as stored."""
-        return self._patch(obj, {}, {"status": _difference(obj.get("status") or {}, status)}, "/status")
+        """Make `status` the whole status of this very version of the object; return it as stored.
+
+        Where that is its status already nothing is written, and another version is a `Conflict` all
+        the same. Raises `TooLarge` where there is no room for it.
+        """
+        change = _difference(obj.get("status") or {}, status)
+        return self._patch(obj, {}, {"status": change} if change or "status" not in obj else {}, "/status")
 
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None:
         """Tell the object's readers of a transition; best effort: a lost event fails nothing.
@@ -308,13 +328,21 @@ class Kube:
 
     def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:
         items: Objects = []
-        query = {"limit": str(PAGE_SIZE), **query}
+        limit, query = min(FIRST_PAGE, PAGE_SIZE), {**query}
         while True:
-            page = self._call("GET", path, query=query)
+            query["limit"] = str(limit)
+            text = self._read("GET", path, query=query)
+            page = _parsed("GET", path, text, self._lighten)
             items += page.get("items") or []
             if not (more := page["metadata"].get("continue")):
                 return items, page["metadata"]["resourceVersion"]
             query["continue"] = more
+            limit = max(1, min(limit * PAGE_BYTES // len(text), 2 * limit, PAGE_SIZE))
+
+    def _lighten(self, value: Object) -> Object:
+        """Cut each object of a list as soon as it is read, so that never all of a page is in the memory."""
+        is_ours = value.get("kind") == KIND and isinstance(value.get("metadata"), dict)
+        return self._keep(trimmed(value)) if is_ours else value
 
     def _patch(self, obj: Object, metadata: Object, rest: Object, subresource: str = "") -> Object:
         meta = obj["metadata"]
@@ -326,15 +354,19 @@ class Kube:
         except KubeError as error:
             if type(error) is not KubeError or error.status in {0, TOO_MANY}:
                 raise  # told apart by itself, or no answer to what was asked
-            raise WriteRefused(str(error), error.status) from error
-        return _trimmed(answer)
+            is_too_large = error.status == TOO_MUCH or any(each in str(error) for each in TOO_LARGE)
+            raise (TooLarge if is_too_large else WriteRefused)(str(error), error.status) from error
+        return trimmed(answer)
 
     def _call(self, method: str, path: str, **request: Any) -> Object:
-        answer = self._open(method, path, **request)
+        return _parsed(method, path, self._read(method, path, **request))
+
+    def _read(self, method: str, path: str, **request: Any) -> bytes:
         try:
-            return _with_metadata(json.loads(answer.read()))
-        except (HTTPError, OSError, ValueError) as error:
-            raise KubeError(f"{method} {path}: the answer broke off: {error}") from error
+            text: bytes = self._open(method, path, **request).read()
+        except (HTTPError, OSError) as error:
+            raise KubeError(f"{method} {path}: {BROKE_OFF}: {error}") from error
+        return text
 
     def _open(
         self,
@@ -605,9 +637,33 @@ def micro_time(now: datetime) -> str:
     return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _trimmed(obj: Object) -> Object:
-    obj["metadata"].pop("managedFields", None)  # half of an object's size, read by nobody here
+def trimmed(obj: Object) -> Object:
+    """Take off an object what nobody here reads; status and finalizers stay whole: patches are differences to them."""
+    meta = obj["metadata"]
+    for name in READ_NOWHERE:
+        meta.pop(name, None)
+    annotations = meta.pop("annotations", None) or {}
+    ours = sorted(key for key in annotations if key.startswith(OUR_ANNOTATIONS))[:MOST_ANNOTATIONS]
+    if ours:
+        meta["annotations"] = {key: _identified(annotations[key]) for key in ours}
     return obj
+
+
+def _identified(text: str) -> str:
+    """Return a text, of a long one the beginning and what tells it from others."""
+    if len(text) <= LONGEST_ANNOTATION:
+        return text
+    return f"{text[:128]}...{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+BROKE_OFF = "the answer broke off"
+
+
+def _parsed(method: str, path: str, text: bytes, hook: Callable[[Object], Object] | None = None) -> Object:
+    try:
+        return _with_metadata(json.loads(text, object_hook=hook))
+    except ValueError as error:
+        raise KubeError(f"{method} {path}: {BROKE_OFF}: {error}") from error
 
 
 def _with_metadata(answer: Any) -> Object:
@@ -631,7 +687,7 @@ def _event(event: Any) -> tuple[str, Object]:
     if event.get("type") == "ERROR":
         code = obj.get("code", 0)
         raise BY_STATUS.get(code, KubeError)(f"the watch was refused: {obj.get('message')}", code)
-    return str(event.get("type")), _trimmed(_with_metadata(obj))
+    return str(event.get("type")), _with_metadata(obj)
 
 
 def _event_name(name: str, now: datetime) -> str:

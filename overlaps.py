@@ -17,7 +17,7 @@ from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
-from patterns import meet
+from patterns import listed, meet
 from plan import Case, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
@@ -54,7 +54,7 @@ def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     """Say which profiles overlap and which one EKS takes; "" for none."""
     if not (c.serving and others):
         return ""
-    named = ", ".join(f"{each.name} ({whose(c, each)})" for each in others)
+    named = listed([f"{each.name} ({whose(c, each)})" for each in others])
     first = min(c.serving.name, *(each.name for each in others))
     mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
     both = f"The same pods can match profile {c.serving.name} and {named}"

@@ -1,5 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML, trust policies.
+take them, messages without what differs in each and without pages of HTML, trust policies. And how
+texts are kept short.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from functools import cache, lru_cache
 from typing import Any
@@ -100,6 +102,39 @@ def steady(text: str) -> str:
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
     return " ".join(text.split()).strip(",; ")
+
+
+# Texts that are as long as somebody else wants them to be
+
+LONGEST_MESSAGE = 2048  # bytes of UTF-8, for one condition
+LONGEST_NOTE = 1024  # for one event, as the API server takes it
+LONGEST_LIST = 1400  # that a list in it may take, so that what mends it has room behind
+
+
+def brief(text: str, most: int = LONGEST_MESSAGE) -> str:
+    """Return a text of at most so many bytes, cut behind a sentence or else a word, with "..." for the rest."""
+    raw = text.encode(errors="replace")
+    if len(raw) <= most:
+        return text
+    head = raw[: most - len(" ...")].decode(errors="ignore")
+    least = len(head) // 2  # what has no end behind the middle is cut where it is
+    end = head.rfind(". ", least) + 1 or head.rfind(" ", least)
+    return f"{head[:end] if end > 0 else head} ..."
+
+
+def listed(parts: Sequence[str], joint: str = ", ", most: int = LONGEST_LIST) -> str:
+    """Join parts; of more than so many bytes the first of them, and how many more there are. No part is cut but the
+    first."""
+    shown, size = [brief(each, most) for each in parts[:1]], len(joint.encode())
+    size += sum(len(each.encode(errors="replace")) for each in shown)
+    for each in parts[1:]:
+        size += len((joint + each).encode(errors="replace"))
+        if size > most:
+            break
+        shown.append(each)
+    rest = len(parts) - len(shown)
+    more = f"And {rest:,} more." if joint == " " else f"and {rest:,} more"
+    return joint.join([*shown, more] if rest else shown)
 
 
 # Trust policies of IAM

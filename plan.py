@@ -19,6 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from aws import AwsError, Facts, Profile, ProfileSpec
 from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, warnings
 from kube import Object
+from patterns import LONGEST_LIST, brief, listed
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
@@ -320,7 +321,7 @@ def case_of(
     try:
         resource = Resource.parse(obj)
     except InvalidSpec as error:
-        resource = error
+        resource = error.with_traceback(None)  # whose frames hold the object, and this very error
     return Case(
         who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
     )  # fmt: skip
@@ -330,7 +331,7 @@ def case_of(
 
 
 def released(c: Case, _found: bool) -> Report:
-    others = ", ".join(c.who.finalizers) or "none"
+    others = listed(c.who.finalizers) or "none"
     text = f"The controller is done with this object; other finalizers hold it: {others}."
     return Report(Phase.IDLE, "Released", text)
 
@@ -348,7 +349,7 @@ def suspended(c: Case, _found: bool) -> Report:
     shown = "there is no profile"
     if c.serving:
         shown = f"profile {c.serving.name} is {c.serving.status}"
-    if more := ", ".join(each.name for each in c.owned[1:]):
+    if more := listed([each.name for each in c.owned[1:]]):
         shown += f", and {more} is there too"
     mend = "nothing is made, changed or deleted until spec.suspend is unset"
     return Report(Phase.IDLE, "Suspended", f"Suspended: {shown}; {mend}.")
@@ -450,7 +451,7 @@ def refuse_all(c: Case, objections: Sequence[Objection]) -> Report:
     reasons = [each.reason for each in objections]
     message = objections[0].message
     if len(objections) > 1:
-        message = " ".join(f"{each.reason}: {each.message}" for each in objections)
+        message = listed([f"{each.reason}: {each.message}" for each in objections], " ")
     if c.serving:
         message += f" Profile {c.serving.name} serves as it is."
     if not set(reasons) <= TIME_MAY_MEND.keys():
@@ -518,6 +519,9 @@ def way_to_get(c: Case, holder: Profile) -> str:
 
 def differences(c: Case, profile: Profile) -> str:
     pairs = differs(c.spec, profile) if c.spec else {}
+    if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
+        each = LONGEST_LIST // 2 // len(pairs)
+        pairs = {name: (brief(has, each), brief(want, each)) for name, (has, want) in pairs.items()}
     return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
 
 

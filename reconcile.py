@@ -32,10 +32,10 @@ from clusters import (
     elsewhere,
     no_such,
 )
-from informer import Store
-from kube import Key, Object, WriteRefused
+from informer import Store, is_cut
+from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from overlaps import overlap_message, overlaps
-from patterns import readable
+from patterns import LONGEST_NOTE, brief, listed, readable
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -58,7 +58,6 @@ from spec import (
     UntagProfile,
     controlled_by,
     give_up,
-    is_guarded,
     is_retained,
     mapping,
     owner_of,
@@ -76,6 +75,7 @@ from status import (
     asked_for,
     conditions,
     event_of,
+    fields_of,
     find_condition,
     is_current,
     is_news,
@@ -83,9 +83,11 @@ from status import (
     marked,
     must_see_for_tags,
     must_see_for_the_mark,
+    not_taken,
     remember,
     render_status,
     report_of,
+    shortened,
     shown_of,
     since_of,
     told_before,
@@ -128,6 +130,7 @@ class Pass:
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
     look_in: float = 0.0  # seconds to that look, where it can't be had now
     useful: bool = False  # it led to a change, or is the way to one
+    untold: bool = False  # its status could not be written
 
     @property
     def status(self) -> Object:
@@ -207,18 +210,21 @@ class Reconciler:
 
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
-        p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
-        p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
         owed = self._thrift.owes(p.payer, self._monotonic())
         if owed and waits_in_vain(p.conditions) and not p.who.deleting:
             return Requeue(owed, skipped=True)
         ended, sent = False, self._aws.calls
         try:
+            if is_cut(obj):
+                self._read_whole(p)
+            p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
+            p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
             requeue = self._step(p)
-            self._silenced.pop(key, None)
+            if not p.untold:
+                self._silenced.pop(key, None)
             ended = True
         except WriteRefused as error:
-            self._tell_aloud(p, str(error))
+            self._tell_aloud(p, error)
             raise
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
@@ -226,6 +232,16 @@ class Reconciler:
             if not p.useful:
                 self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
         return requeue.within(p.look_in) if p.look_in else requeue
+
+    def _read_whole(self, p: Pass) -> None:
+        """Read an object of which the store has not kept the spec; raises `Conflict` if it is not that one any more."""
+        was, there = p.who, self._kube.get(*p.key)
+        if there is None or there["metadata"]["uid"] != p.obj["metadata"]["uid"]:
+            raise Conflict(f"{was.owner} is gone")
+        p.obj, p.memory = there, Memory.parse(there)
+        p.who = Identity.parse(there, p.memory, self._settings.cluster)
+        if p.who.cluster != was.cluster:
+            raise Conflict(f"{was.owner} is of another cluster now")
 
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
@@ -249,7 +265,10 @@ class Reconciler:
         report = self._or_stall(p, report)
         p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
         p.useful &= report.reason not in TIME_MAY_MEND
-        self._report(p, report)
+        try:
+            self._report(p, report)
+        except TooLarge as error:  # nothing stands on it any more: what is waited for goes on, in its place in line
+            self._tell_aloud(p, error)
         return self._look_again(p, report)
 
     # Observe
@@ -447,13 +466,10 @@ class Reconciler:
         try:
             p.obj = self._kube.patch_finalizers(p.obj, finalizers)
         except WriteRefused as error:
-            raise Blocked(write_refused(f"the finalizers of this object: {error}")) from error
+            raise Blocked(write_refused("the finalizers of this object", error)) from error
         self._store.put(p.obj, sent)
-        guarded = is_guarded(p.obj["metadata"].get("finalizers") or [])
-        if FINALIZER in finalizers and not guarded:
-            raise Blocked(undone("the finalizer that was put in is not there in the API server's answer"))
-        if FINALIZER not in finalizers and guarded:
-            raise Blocked(undone("the finalizer that was taken off is still there in the API server's answer"))
+        if what := not_taken(finalizers, p.obj["metadata"].get("finalizers") or []):
+            raise Blocked(undone(what))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
@@ -485,8 +501,7 @@ class Reconciler:
             return self._aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
-                before = case.memory
-                p.memory = p.memory.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
+                p.memory = p.memory.as_before_the_create(case.memory)
             if case.serving and error.reason == "QuotaExceeded":
                 serves = f"{case.serving.name} serves as it is."
                 raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
@@ -494,7 +509,7 @@ class Reconciler:
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
         name = delete.profile.name
-        self._write_current(p)
+        self._write_current(p, bare=True)
         answer = self._aws.delete(case.home.cluster, name)
         pods = self._pods(p, name)  # not before: between the last look and the delete nothing else is asked
         self._done(p, "Deleting", f"Profile {name} is being deleted: {delete.why}.{pods}")
@@ -518,20 +533,19 @@ class Reconciler:
             self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag
             return
         self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
-        self._done(p, tag.event, f"Profile {profile.name} is tagged {', '.join(sorted(tags))}: {tag.why}.")
+        self._done(p, tag.event, f"Profile {profile.name} is tagged {listed(sorted(tags))}: {tag.why}.")
 
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
-        self._write_current(p)
+        self._write_current(p, bare=True)
         self._aws.untag(profile.arn, keys)
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
-        self._done(p, "Untagged", f"Profile {profile.name} has lost {', '.join(sorted(keys))}: {untag.why}.")
+        self._done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        here = p.who.cluster == self._settings.cluster
-        count = self._kube.running_pods(profile) if here else None
+        count = self._kube.running_pods(profile) if p.who.cluster == self._settings.cluster else None
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
@@ -553,7 +567,7 @@ class Reconciler:
         self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, _fields(p, p.who.base, error.reason, readable(str(error))))
+        log.log(level, LOGGED_ERROR, fields_of(p.who, p.who.base, error.reason, readable(str(error))))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
@@ -583,26 +597,39 @@ class Reconciler:
             self._write(p, old)
             return
         report = with_note(report, p.who, self._settings)
-        new = conditions(old, p.who, report, p.overlap, self._now())
-        self._write(p, new)
+        new = self._write(p, conditions(old, p.who, report, p.overlap, self._now()))
         self._tell_of_overlap(p, find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
-    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> None:
+    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> list[Object]:
+        """Write status if it differs, short where there is no room for all of it; return its conditions."""
         status = render_status(p.who, p.memory, p.shown, listed)
+        try:
+            self._send(p, status, always)
+        except TooLarge:
+            status = shortened(status)
+            self._send(p, status, always)
+        return [*status.get("conditions", ())]
+
+    def _send(self, p: Pass, status: Object, always: bool = True) -> None:
         if always or status != p.obj.get("status"):
             sent = self._store.sending(p.obj, status)
             p.obj = self._kube.patch_status(p.obj, status)
             self._store.put(p.obj, sent)
 
-    def _write_current(self, p: Pass) -> None:
-        """Write status though it may change nothing: what follows is done only for the version that
-        was seen.
+    def _write_current(self, p: Pass, bare: bool = False) -> None:
+        """Write status, changed or not: what follows is done only for the version that was seen.
 
         It also records the ARN, by which a profile is still the object's once its owner tags are
-        off.
+        off. `bare`: an object that goes, and has no room for that, is still proven to be as seen.
         """
-        self._write(p, p.conditions, always=True)
+        try:
+            self._write(p, p.conditions, always=True)
+        except TooLarge:
+            if not (bare and p.who.deleting):
+                raise
+            self._send(p, p.status)
+            return
         self._see_it_written(p)
 
     def _see_it_written(self, p: Pass) -> None:
@@ -610,11 +637,12 @@ class Reconciler:
         if Memory.parse(p.obj).proof != p.memory.proof:
             raise Blocked(undone("the status that was written is not in the API server's answer"))
 
-    def _tell_aloud(self, p: Pass, message: str) -> None:
+    def _tell_aloud(self, p: Pass, error: WriteRefused) -> None:
         """Tell by log and event of what can't be written into status; once, as long as it is the same."""
-        if self._silenced.get(p.key) != message:
-            self._silenced[p.key] = message
-            self._done(p, "WriteRefused", write_refused(f"the status of this object: {message}").message)
+        p.untold = True
+        if self._silenced.get(p.key) != str(error):
+            self._silenced[p.key] = str(error)
+            self._done(p, "WriteRefused", write_refused("the status of this object", error).message)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
@@ -634,7 +662,7 @@ class Reconciler:
         if told := event_of(report, old, new):
             self._done(p, *told)
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
-            log.warning(LOGGED_ERROR, _fields(p, p.who.base, report.reason, report.message))
+            log.warning(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
             since = since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
@@ -644,12 +672,13 @@ class Reconciler:
         self._log_action(p, action, note)
         self._posted(action)
         if self._thrift.posts(p.key, self._monotonic()):  # else it is one of many, and the log has them all
-            self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
+            kind, words = EVENTS[action].kind, brief(note, LONGEST_NOTE)
+            self._kube.event(p.obj, kind, action, "Reconcile", words, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
         warns = action in EVENTS and EVENTS[action].kind == "Warning"
         level = logging.WARNING if warns else logging.INFO
-        log.log(level, LOGGED_ACTION, _fields(p, p.memory.profile_name or p.who.base, action, note))
+        log.log(level, LOGGED_ACTION, fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
 
     # Come back
 
@@ -729,17 +758,13 @@ class Reconciler:
         return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
-def _fields(p: Pass, profile: str, reason: str, message: str) -> dict[str, str]:
-    where = {"object": p.who.owner, "cluster": p.who.cluster, "profile": profile}
-    return where | {"reason": reason, "message": message}
-
-
 # What a reconciler is given.
 
 
 class Kube(Protocol):
     """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
 
+    def get(self, namespace: str, name: str) -> Object | None: ...
     def exists(self, namespace: str, name: str) -> bool | None: ...
     def namespace_uid(self, name: str) -> str: ...
     def running_pods(self, profile: str) -> int | None: ...

@@ -27,7 +27,7 @@ from pydantic.alias_generators import to_camel
 
 from aws import AwsError, Profile, ProfileSpec, Refused, selector
 from kube import Key, Object
-from patterns import steady
+from patterns import listed, steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -40,7 +40,8 @@ RESERVED_KEYS = frozenset({OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY})
 TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
-# account; quotas are not among them, because they can be raised.
+# account; quotas are not among them, because they can be raised. But each list has a bound
+# beyond any quota: without one a single object could fill the memory of the operator.
 
 NAME = r"^(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}\Z"
 CLUSTER = r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}\Z"
@@ -66,7 +67,7 @@ MENDS = {
     "selectors": "give a list of 1 to 100 selectors, each with a namespace",
     "namespace": "give a namespace: lowercase letters, digits and -, at most 63; * and ? are wildcards",
     "labels": "give at most 100 pairs of strings (quote numbers) that are labels of a pod; * and ? are wildcards",
-    "subnets": "give a list of subnet ids, each subnet- and 8 or 17 hex digits; without the field EKS chooses",
+    "subnets": "give at most 1000 subnet ids, each subnet- and 8 or 17 hex digits; without the field EKS chooses",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
     "none starting with aws:, no key of the controller",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
@@ -106,9 +107,15 @@ def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str,
         path = ("metadata", "name")
     if error["type"] == "extra_forbidden":
         return Finding(path, "not a field", "remove it or correct its name")
-    what = "missing" if error["type"] == "missing" else json.dumps(error["input"], default=str)
-    if error["type"] == "value_error":
-        what = str(error["ctx"]["error"])
+    match error["type"]:
+        case "missing":
+            what = "missing"
+        case "too_long":
+            what = f"{len(error['input']):,} entries long"
+        case "value_error":
+            what = str(error["ctx"]["error"])
+        case _:
+            what = json.dumps(error["input"], default=str)
     mend = ""
     for part in path:
         mend = mends.get(str(part), mend)
@@ -121,7 +128,7 @@ class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
 
     def __init__(self, *findings: Finding) -> None:
-        super().__init__("; ".join(map(str, findings)) + ".")
+        super().__init__(listed([*map(str, findings)], "; ") + ".")
         self.findings = findings
 
 
@@ -138,7 +145,7 @@ class SpecFields(BaseModel):
     model_config = FIELDS
     pod_execution_role_arn: RoleArn
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
-    subnets: list[SubnetId] = Field(default=[])
+    subnets: list[SubnetId] = Field(default=[], max_length=1000)
     tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
     cluster_name: ClusterName = ""
     profile_name: Name
@@ -162,11 +169,13 @@ class Resource:
         """Read the spec; raise `InvalidSpec` with every finding, nothing dropped, nothing guessed."""
         spec, name = obj.get("spec"), obj["metadata"]["name"]
         named = isinstance(spec, dict) and "profileName" not in spec
+        found: list[Finding] = []
         try:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
-            found = (finding_of(each, MENDS, "spec", named=named) for each in error.errors())
-            raise InvalidSpec(*found) from error
+            found = [finding_of(each, MENDS, "spec", named=named) for each in error.errors()]
+        if found:  # not raised from that error, which holds the whole spec for as long as this one lives
+            raise InvalidSpec(*found)
         if len(name) > LONGEST_NAME:
             what, mend = f"longer than {LONGEST_NAME}", "make a new object with a shorter one"
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
@@ -217,6 +226,11 @@ class Memory(BaseModel):
     def with_mark(self, started_at: datetime | None, name: str, before_arn: str) -> Memory:
         """Remember a create whose answer is open; `before_arn`: what was known under that name before."""
         return self.but(create_started_at=started_at, create_name=name, create_before_arn=before_arn)
+
+    def as_before_the_create(self, before: Memory) -> Memory:
+        """Forget the create that was refused, and the keys of its tags."""
+        memory = self.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
+        return memory.but(applied_tag_keys=before.applied_tag_keys)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
         """Remember the keys of tags that are about to be set, beside those of before."""
@@ -447,7 +461,7 @@ class Limits:
             mend = "make a new object without the field"
             yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            what = f"{', '.join(foreign)} is not the object's own namespace (--selector-namespaces=own)"
+            what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"
             mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
             yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
 

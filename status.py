@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View
-from kube import Key, Object
-from patterns import steady
+from kube import Key, Object, TooLarge, WriteRefused
+from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady
 from plan import Case, failed_before, plan
 from spec import (
     BOOKKEEPING,
@@ -36,6 +36,7 @@ from spec import (
     Report,
     TagProfile,
     UntagProfile,
+    is_guarded,
     mapping,
     refuse,
     timestamp,
@@ -47,6 +48,9 @@ TRUST_SECONDS = 15.0
 
 ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
 SHOWN = ("profileStatus", "createdAt", "health")
+MOST_SHOWN, LONGEST_CODE = 20, 200  # findings of EKS, things that one is about; characters of its kind
+SHORT_MESSAGE = 100  # bytes that an object with no room for more gets
+NO_ROOM = " (The object is too large for more.)"
 
 
 # Conditions
@@ -73,7 +77,7 @@ def condition(
     kind: str, holds: bool, report: Report, before: Mapping[str, Object], who: Identity, now: datetime
 ) -> Object:
     """Return one condition; its time is that of the last change of its status."""
-    was, status, message = before.get(kind, {}), str(holds), report.message
+    was, status, message = before.get(kind, {}), str(holds), brief(report.message)
     # A note that came with a change is still true while EKS is at work on it.
     noted = str(was.get("message", "")).removesuffix(report.note)
     same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
@@ -178,13 +182,33 @@ def render_status(who: Identity, memory: Memory, shown: Object, listed: list[Obj
     return {key: value for key, value in status.items() if value not in ("", [], {}, None)}
 
 
+def shortened(status: Object) -> Object:
+    """Return a status for an object that has no room for the whole one: what people read is cut, else nothing.
+
+    Whole are what the controller remembers, names, ARNs, and the conditions of other writers.
+    """
+    short = {key: value for key, value in status.items() if key != "health"}
+    if listed := status.get("conditions"):
+        short["conditions"] = [each if each["type"] not in OURS else with_short_message(each) for each in listed]
+    return short
+
+
+def with_short_message(condition: Object) -> Object:
+    whole = condition.get("message", "").removesuffix(NO_ROOM)
+    return condition | {"message": brief(whole, SHORT_MESSAGE) + NO_ROOM}
+
+
 def shown_of(profile: Profile | None) -> Object:
     """Return what status shows of a profile, in EKS's own words."""
     if not profile:
         return {}
     health = [
-        {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
-        for each in profile.health
+        {
+            "code": each.code[:LONGEST_CODE],
+            "message": brief(steady(each.message), LONGEST_NOTE),
+            "resourceIds": [*each.resource_ids[:MOST_SHOWN]],
+        }
+        for each in profile.health[:MOST_SHOWN]
     ]
     return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
 
@@ -264,9 +288,12 @@ class Blocked(Exception):
         self.report = report
 
 
-def write_refused(what: str) -> Report:
+def write_refused(what: str, error: WriteRefused) -> Report:
     mend = "let the policy, webhook or rule that it names, or waits for, pass the operator's ServiceAccount"
-    text = f"The API server refuses to write {what}. To mend it, {mend}; it is tried again by itself."
+    if isinstance(error, TooLarge):
+        mend = "make the object smaller: take labels, annotations or finalizers off it, or shorten its spec"
+    told = brief(f"{what}: {error}", LONGEST_LIST)
+    text = f"The API server refuses to write {told}. To mend it, {mend}; it is tried again by itself."
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
 
 
@@ -301,6 +328,29 @@ def undone(what: str, stalls: bool = True) -> Report:
     slow = "it was answered as done; it is done again, less and less often"
     phase = Phase.STALLED if stalls else Phase.RECONCILING
     return Report(phase, "WriteUndone", f"A write did not take: {what}: {cause if stalls else slow}.", retry=True)
+
+
+def not_taken(written: Sequence[str], answered: Sequence[str]) -> str:
+    """Say what of our finalizer the API server's answer to a write of it does not show, "" for nothing."""
+    if (FINALIZER in written) == is_guarded(answered):
+        return ""
+    if FINALIZER in written:
+        return "the finalizer that was put in is not there in the API server's answer"
+    return "the finalizer that was taken off is still there in the API server's answer"
+
+
+# The log: one line an action or error; the fields are a mapping, so that a JSON line has each on its own.
+
+_WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
+LOGGED_ACTION = f'done action=%(reason)s {_WHERE} message="%(message)s"'
+LOGGED_ERROR = f'failed {_WHERE} reason=%(reason)s message="%(message)s"'
+LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
+LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
+
+
+def fields_of(who: Identity, profile: str, reason: str, message: str) -> dict[str, str]:
+    where = {"object": who.owner, "cluster": who.cluster, "profile": profile}
+    return where | {"reason": reason, "message": message}
 
 
 # What is to be remembered of what was seen, before anything is done about it.
@@ -432,14 +482,6 @@ def after(case: Case, change: Change) -> View:
             rest = {key: value for key, value in profile.tags.items() if key not in keys}
             return case.view.showing(profile.name, replace(profile, tags=rest))
     return case.view
-
-
-# One line an action or error; the fields are a mapping, so that a JSON line has each on its own.
-_OBJECT = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
-LOGGED_ACTION = f'done action=%(reason)s {_OBJECT} message="%(message)s"'
-LOGGED_ERROR = f'failed {_OBJECT} reason=%(reason)s message="%(message)s"'
-LOGGED_SURVEY = 'failed cluster=%(cluster)s reason=%(reason)s message="%(message)s"'
-LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(message)s"'
 
 
 # The tables

@@ -20,8 +20,8 @@ import urllib3.exceptions
 
 from aws import Aws, Credentials, connect, fetch
 from controller import Census, Controller
-from informer import Informer, Store
-from kube import Command, Kube
+from informer import Informer, Store, kept
+from kube import Command, Kube, trimmed
 from metrics import Metrics
 from reconcile import Reconciler
 from spec import Settings
@@ -115,7 +115,7 @@ class Replay:
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
         for event in self.api.events_since("fargateprofiles", version):
             if self.namespace in {"", event["object"]["metadata"]["namespace"]}:
-                yield event["type"], event["object"]
+                yield event["type"], kept(trimmed(event["object"]))
         if int(version) <= int(self.api.resource_version):  # one from the future is met with silence
             yield "BOOKMARK", {"metadata": {"resourceVersion": self.api.resource_version}}
 
@@ -146,7 +146,7 @@ class Bench:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
         self.metrics = Metrics()
         client = InProcess(self.api, self._around)
-        self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace)
+        self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace, keep=kept)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import pytest
 
 import kube
-from kube import Conflict, Gone, Kube, KubeError, NotFound, Object
+from kube import Conflict, Gone, Kube, KubeError, NotFound, Object, TooLarge
 from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Client, in_new_namespace
 from tests.contract.servers import ServerUnderTest
 from tests.waiting import SOON
@@ -303,3 +303,33 @@ def test_a_lease_in_a_namespace_that_is_not_there_is_not_found(edge: Kube, clien
 def test_the_server_says_who_has_a_token_and_what_they_may_get(edge: Kube, server: ServerUnderTest) -> None:
     assert edge.may_get(server.token, "/metrics") == ("admin", True)
     assert edge.may_get("nobody-s", "/metrics") == ("", False)
+
+
+# An object that has no room for more
+
+
+def test_a_status_that_an_object_has_no_room_for_is_too_large_and_its_version_is_proven_all_the_same(
+    edge: Kube, client: Client
+) -> None:
+    client.create("web", finalizers=[HOLD])
+    fill(client, "web")
+    obj = edge.get(client.namespace, "web")
+    assert obj
+    with pytest.raises(TooLarge, match="request is too large"):
+        edge.patch_status(obj, {**STATUS, "conditions": [READY | {"message": "m" * 20_000}]})
+    proven = edge.patch_status(obj, obj["status"])
+    assert version_of(proven) == version_of(obj) == client.get("web").version, "nothing was written"
+    client.patch("web", {"metadata": {"labels": None}})
+    with pytest.raises(Conflict):
+        edge.patch_status(obj, obj["status"])
+    assert edge.patch_status(edge.get(client.namespace, "web") or {}, STATUS)["status"] == STATUS
+
+
+def fill(client: Client, name: str, least: int = 2000) -> None:
+    """Put labels on an object until it has room for so many bytes or less."""
+    labels, step = 0, 1 << 13  # of about 120 bytes each, and once more in managedFields
+    while_it_fits = [step >> shift for shift in range(14) if (step >> shift) * 240 >= least]
+    for more in while_it_fits:
+        many = {f"example.com/{'k' * 40}{number}": "v" * 60 for number in range(labels + more)}
+        if client.patch(name, {"metadata": {"labels": many}}).status == 200:
+            labels += more

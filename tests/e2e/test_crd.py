@@ -31,7 +31,7 @@ VALID = {
     "podExecutionRoleArn": "arn:aws:iam::123456789012:role/fargate-pods",
     "selectors": [{"namespace": "default"}],
 }
-STATUS = {
+STATUS: dict[str, Any] = {
     "observedGeneration": 1,
     "conditions": [
         {
@@ -215,7 +215,8 @@ SAID_OF = {  # what the API server says of a value beyond a bound of the schema
 
 def test_every_rule_has_an_object_that_it_refuses_and_every_refusal_a_message() -> None:
     schema = CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
-    rules = [rule["message"] for _, node in fields("", schema) for rule in node.get("x-kubernetes-validations", [])]
+    inside = [node for path, node in fields("", schema) if not path.startswith(".status")]  # no manifest has a status
+    rules = [rule["message"] for node in inside for rule in node.get("x-kubernetes-validations", [])]
     wrong = {rule: rule.partition(":")[0][-20:] for rule in rules}  # the end of what is wrong, before what mends it
     assert [rule for rule, end in wrong.items() if not any(end in said or said in rule for said in REFUSALS)] == []
     assert all(len(said) > 10 for said in REFUSALS)
@@ -236,6 +237,20 @@ def refuses(message: str, path: str, said: str) -> bool:
 # --- Objects that an older CRD let in -------------------------------------------------------------------------
 
 OLD_GROUP = "old.jicomusic.com"  # the same CRD under another group, so that the rest of the session is not disturbed
+FOREIGN_CONDITIONS = [{"type": f"other-{number}", "status": "True"} for number in range(150)]
+LONG_STATUS: dict[str, Any] = {  # over every bound of the status
+    "conditions": FOREIGN_CONDITIONS,
+    **dict.fromkeys(("lastHandledReconcileAt", "clusterName", "clusterArn", "profileName", "profileArn"), "x" * 3000),
+    "profileStatus": "x" * 300,
+    "health": [
+        {"code": "x" * 2000, "message": "x" * 40_000, "resourceIds": ["x" * 3000] * 101},
+        *[{"code": "x"}] * 200,
+    ],
+    "bookkeeping": {
+        **dict.fromkeys(("createName", "createBeforeArn", "failedArn", "failedWhy"), "x" * 3000),
+        "appliedTagKeys": ["x" * 200],
+    },
+}
 OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "dotted.name": {"spec": VALID},
     "eks-web": {"spec": VALID},
@@ -257,6 +272,7 @@ OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "label-boolean": {"spec": {**VALID, "selectors": [{"namespace": "x", "labels": {"fargate": True}}]}},
     "subnets-string": {"spec": {**VALID, "subnets": "subnet-12345678"}},
     "subnets-mixed": {"spec": {**VALID, "subnets": [None, 1, {}, "x", "x"]}},
+    "subnets-2000": {"spec": {**VALID, "subnets": [f"subnet-{number:08x}" for number in range(2000)]}},
     "tag-number": {"spec": {**VALID, "tags": {"cost-center": 42}}},
     "tag-null": {"spec": {**VALID, "tags": {"a": None}}},
     "tags-reserved": {"spec": {**VALID, "tags": {"aws:a": "aws:b", "": "x"}}},
@@ -265,6 +281,7 @@ OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "suspend-string": {"spec": {**VALID, "suspend": "yes"}},
     "field-unknown": {"spec": {**VALID, "subnetIds": ["x"]}},
     "status-of-kopf": {"spec": VALID, "status": {"kopf": {"progress": {"create_fn": {}}}, "create_fn": "x"}},
+    "status-long": {"spec": VALID, "status": LONG_STATUS},
     "status-odd": {"spec": VALID, "status": {"conditions": [{"a": 1}, "x"], "health": "x", "observedGeneration": "5"}},
 }
 OLD_TAGS = {"spec": {**VALID, "tags": {"aws:a": "x", "": "x", "cost-center": 42}}}
@@ -290,7 +307,8 @@ def old_objects(control_plane: ControlPlane) -> None:
     wait_for(
         lambda: control_plane.kubectl("get", ours["metadata"]["name"]).returncode == 0, SOON, "the lax CRD is served"
     )
-    all_of_them = OLD_OBJECTS | {"tags-edited": OLD_TAGS}
+    edited = {"tags-edited": OLD_TAGS, "subnets-edited": OLD_OBJECTS["subnets-2000"]}
+    all_of_them = OLD_OBJECTS | edited | {"status-filled": OLD_OBJECTS["status-long"]}
     items = [fargate_profile(name, OLD_GROUP, **content) for name, content in all_of_them.items()]
     for item in items:
         item["metadata"]["finalizers"] = [FINALIZER, "kopf.zalando.org/KopfFinalizerMarker"]
@@ -314,6 +332,41 @@ def test_what_an_older_crd_let_in_can_be_reported_on_and_released(control_plane:
     assert patch(control_plane, target, change, "--subresource=status") == ""
     assert patch(control_plane, target, {"metadata": {"finalizers": None}}) == ""
     assert "NotFound" in control_plane.kubectl("get", resource, name).stderr
+
+
+@pytest.mark.usefixtures("old_objects")
+def test_a_status_over_every_bound_may_stay_and_take_what_the_controller_writes_but_others_may_not_add_to_it(
+    control_plane: ControlPlane,
+) -> None:
+    target = f"fargateprofiles.{OLD_GROUP}/status-filled"
+    assert patch(control_plane, target, {"metadata": {"annotations": {"a": "b"}, "finalizers": [FINALIZER]}}) == ""
+    ours = [*STATUS["conditions"], {**STATUS["conditions"][0], "type": "Stalled"}]
+    more: dict[str, Any] = {"status": {"conditions": [*FOREIGN_CONDITIONS, *ours], "profileStatus": "ACTIVE"}}
+    assert patch(control_plane, target, more, "--subresource=status") == ""
+    more = {"status": {"conditions": [*FOREIGN_CONDITIONS, *ours[:1]]}}
+    assert patch(control_plane, target, more, "--subresource=status") == ""
+    too_many = [{"type": f"more-{number}", "status": "True"} for number in range(50)]
+    change = {"status": {"conditions": [*FOREIGN_CONDITIONS, *too_many]}}
+    assert "more than 100 conditions" in patch(control_plane, target, change, "--subresource=status")
+    beyond: list[tuple[dict[str, Any], str]] = [
+        ({"health": [{"code": "x"}] * 101}, "Too many"),
+        ({"profileArn": "x" * 2049}, "Too long"),
+        ({"bookkeeping": {"appliedTagKeys": ["x"] * 10_001}}, "Too many"),
+    ]
+    for wrong, said in beyond:
+        assert said in patch(control_plane, target, {"status": wrong}, "--subresource=status")
+    assert patch(control_plane, target, {"metadata": {"finalizers": None}}) == ""
+
+
+@pytest.mark.usefixtures("old_objects")
+def test_too_many_subnets_that_an_older_crd_let_in_may_stay_or_go_but_no_others_may_come(
+    control_plane: ControlPlane,
+) -> None:
+    target, many = f"fargateprofiles.{OLD_GROUP}/subnets-edited", OLD_OBJECTS["subnets-2000"]["spec"]["subnets"]
+    assert patch(control_plane, target, {"spec": {"suspend": True}}) == ""
+    assert "Too many" in patch(control_plane, target, {"spec": {"subnets": many[:1500]}})
+    assert patch(control_plane, target, {"spec": {"subnets": many[:1000]}}) == ""
+    assert patch(control_plane, target, {"metadata": {"finalizers": None}}) == ""
 
 
 @pytest.mark.usefixtures("old_objects")

@@ -29,7 +29,7 @@ from botocore.exceptions import ClientError
 
 from aws import Aws, Retryable
 from controller import RELIST_SECONDS, Controller
-from informer import Informer, Store, key_of
+from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
 from metrics import Metrics
@@ -139,7 +139,7 @@ class Process:
         self.knows: dict[str, dict[str, Object]] = {}  # by cluster and name: each profile as EKS last showed it
         self.known_at: dict[tuple[str, str], float] = {}  # and when that was
         clock = world.clock
-        self.kube = Kube(KubeDoor(self), name, rand=half)
+        self.kube = Kube(KubeDoor(self), name, rand=half, keep=kept)
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.elector = self._elector() if world.elect else None
         check = self.elector.check if self.elector else lambda: None

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import kube
 from controller import loop
-from informer import Informer, Store
+from informer import Informer, Store, is_cut, kept
 from kube import Key
+from spec import Identity, Memory
 from tests.fakes.apiserver import ApiServer, Expired, Obj
 from tests.harness import Clock
 from tests.unit.test_controller import Stop, backoff
@@ -35,6 +36,40 @@ def seen(name: str = "web", version: int = 1, **more: Any) -> Obj:
 
 def version(obj: Obj | None) -> str | None:
     return obj["metadata"]["resourceVersion"] if obj else None
+
+
+# What is kept
+
+
+BIG = {"subnets": ["subnet-12345678"] * 1000, "podExecutionRoleArn": "x"}
+
+
+def test_of_a_big_spec_only_what_names_and_binds_the_profile_is_kept_and_all_of_status_and_finalizers() -> None:
+    names = {"clusterName": "other", "profileName": "shared", "deletionPolicy": "Retain", "suspend": True}
+    status = {"health": ["x"] * 10_000}
+    obj = kept(seen(spec=BIG | names, status=status, finalizers=["a/b"] * 5000, generation=7))
+    assert is_cut(obj) and obj["spec"] == names
+    assert obj["status"] == status and obj["metadata"] == seen(finalizers=["a/b"] * 5000, generation=7)["metadata"]
+    assert not is_cut(kept(seen(spec={"subnets": BIG["subnets"][:500]})))
+
+
+@pytest.mark.parametrize("spec", ["x" * 20_000, ["x"] * 20_000, BIG | {"deletionPolicy": "x" * 300}])
+def test_a_big_spec_that_can_not_be_read_binds_its_profile_as_a_small_one_does(spec: object) -> None:
+    meta: Obj = {"generation": 1, "creationTimestamp": "2026-11-22T08:00:00Z"}
+    obj = kept(seen(spec=spec, **meta))
+    assert is_cut(obj) and len(str(obj["spec"])) < 100
+    assert Identity.parse(obj, Memory(), "demo") == Identity.parse(seen(spec=spec, **meta), Memory(), "demo")
+    assert Identity.parse(obj, Memory(), "demo").retain
+
+
+def test_an_edit_of_a_big_spec_is_told_by_the_generation_and_a_report_of_ours_is_not_told() -> None:
+    store = Store()
+    store.put(seen(spec=BIG, generation=1))
+    assert store.put(seen(version=2, spec=BIG, generation=1), store.sending(seen(), {})) == ""
+    assert store.put(seen(version=3, spec=BIG | {"tags": {"a": "b"}}, generation=2)) == "object"
+    assert relisted(store, seen(version=4, spec=BIG, generation=3), at=4) == {WEB}
+    assert relisted(store, seen(version=5, spec={"subnets": []}, generation=4), at=5) == {WEB}
+    assert not is_cut(store.get(WEB) or {})
 
 
 # Store

@@ -27,7 +27,20 @@ from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
 import kube
-from kube import Conflict, Gone, Kube, KubeError, Named, NotFound, NotServed, WriteRefused, connect, eks_cluster
+from kube import (
+    OUR_ANNOTATIONS,
+    Conflict,
+    Gone,
+    Kube,
+    KubeError,
+    Named,
+    NotFound,
+    NotServed,
+    WriteRefused,
+    connect,
+    eks_cluster,
+)
+from spec import REQUESTED_AT
 from tests.fakes.apiserver import ApiServer, Obj, Server, kubeconfig, merge, serve
 from tests.waiting import SOON, wait_for
 
@@ -204,17 +217,57 @@ def test_a_page_that_came_too_late_is_gone(api: ApiServer, edge: Kube) -> None:
         edge.list()
 
 
-def test_managed_fields_are_kept_by_nobody(api: ApiServer, edge: Kube) -> None:
-    apply(api, "web", managedFields=[{"manager": "kubectl"}])
+def test_of_metadata_nothing_is_kept_that_nobody_reads_and_nothing_is_lost_that_a_write_starts_from(
+    api: ApiServer, edge: Kube
+) -> None:
+    foreign = {"kubectl.kubernetes.io/last-applied-configuration": "x" * 1000, "team": "blue"}
+    ours = {REQUESTED_AT: "now"}
+    owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "a", "uid": "b"}]
+    more = {"managedFields": [{"manager": "kubectl"}], "labels": {"a": "b"}, "ownerReferences": owners}
+    apply(api, "web", annotations=foreign | ours, finalizers=["a/c"], **more)
+    status = {"conditions": [{"type": "Ready", "message": "m" * 3000}], "health": [{"message": "m" * 3000}] * 50}
+    api.edit("fargateprofiles", "default", "web", {"status": status})
     before = api.resource_version
     [listed], _ = edge.list()
-    changed = edge.patch_finalizers(listed, ["a/b"])
-    assert "managedFields" in stored(api)["metadata"]
+    changed = edge.patch_finalizers(listed, ["a/c", "a/b"])
     watch = edge.watch(before)
     _, watched = next(watch)
     watch.close()  # type: ignore[attr-defined]
-    for obj in (listed, changed, watched):
-        assert "managedFields" not in obj["metadata"]
+    for obj in (listed, changed, watched, edge.get("default", "web")):
+        assert obj and obj["metadata"].keys() & {*more, "annotations", "finalizers"} == {"annotations", "finalizers"}
+        assert obj["metadata"]["annotations"] == ours
+        assert obj["status"] == status, "a patch of it is the difference to what is stored"
+    assert stored(api)["metadata"].items() >= more.items()
+    assert stored(api)["metadata"]["annotations"] == foreign | ours
+    assert stored(api)["metadata"]["finalizers"] == ["a/c", "a/b"]
+
+
+def test_annotations_of_ours_can_be_told_apart_however_long_and_many_they_are_and_take_no_room(
+    api: ApiServer, edge: Kube
+) -> None:
+    apply(api, "one", annotations={REQUESTED_AT: "x" * 200_000 + "1"})
+    apply(api, "two", annotations={REQUESTED_AT: "x" * 200_000 + "2"})
+    apply(api, "many", annotations={f"{OUR_ANNOTATIONS}{number}": "x" for number in range(5000)})
+    many, one, two = (obj["metadata"]["annotations"] for obj in edge.list()[0])
+    assert one != two
+    assert len(str(one)) < 500 and len(many) < 20
+
+
+def test_a_list_of_big_objects_is_read_in_small_pages_and_one_of_small_objects_in_few(
+    api: ApiServer, edge: Kube
+) -> None:
+    for number in range(200):
+        apply(api, f"p{number:03}")
+    edge.list()
+    assert [request.query["limit"] for request in api.log] == ["20", "40", "80", "160"]
+    for number in range(40):
+        apply(api, f"p{number:03}", annotations={"a": "x" * 600_000})
+    api.clear_log()
+    objects, _ = edge.list()
+    limits = [int(request.query["limit"]) for request in api.log]
+    assert len({obj["metadata"]["name"] for obj in objects}) == len(objects) == 200
+    assert limits[0] == 20 and max(limits[1:4]) <= 7, limits  # 4 MiB hold 6 of the big ones
+    assert limits[-1] > 20, "once the big ones have been read the pages grow again"
 
 
 # watch
@@ -225,8 +278,10 @@ def test_a_watch_tells_what_has_happened_since_and_what_happens_then(api: ApiSer
     apply(api)
     watch = events(edge.watch(version))
     assert next(watch) == ("ADDED", stored(api))
-    apply(api, labels={"a": "b"})
+    apply(api, finalizers=["a/b"])
     assert next(watch) == ("MODIFIED", stored(api))
+    api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": None}})
+    next(watch)
     api.delete("fargateprofiles", "default", "web")
     kind, obj = next(watch)
     assert (kind, obj["metadata"]["resourceVersion"]) == ("DELETED", api.resource_version)

@@ -133,3 +133,16 @@ def test_the_log_level_is_kept(tmp_path: Path) -> None:
         running.process.terminate()
         running.ends()
     assert running.log.read_text() == ""
+
+
+@pytest.mark.parametrize("form", [JsonLines(), Lines("%(message)s")])
+def test_a_field_of_the_log_is_never_longer_than_4096_characters_and_says_how_long_it_was(
+    form: logging.Formatter,
+) -> None:
+    text = "x" * 212_000
+    for message, args in (('failed object=%(object)s message="%(message)s"', ({"object": "a/b", "message": text},)),
+                          ("the API server failed: %s", (text,))):  # fmt: skip
+        record = logging.LogRecord("fargate", logging.WARNING, "", 1, message, args, None)
+        line = form.format(record)
+        assert len(line) < 9000
+        assert f"{'x' * 100}... (212000 characters)" in line or f"{'x' * 100}... (212023 characters)" in line

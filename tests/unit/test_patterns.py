@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from patterns import LONGEST_WORD, meet
+from patterns import LONGEST_WORD, brief, listed, meet
 
 # Letters that no pattern has stand for all the others that a real word may hold.
 WORDS = ["".join(letters) for size in range(5) for letters in itertools.product("abz", repeat=size)]
@@ -51,3 +51,28 @@ def test_no_word_is_longer_than_kubernetes_allows(one: str, other: str, shared: 
 def test_a_long_pattern_full_of_wildcards_is_judged_at_once() -> None:
     assert meet("*a" * 31 + "*", "*b" * 31 + "*"), "31 letters each, in any order"
     assert not meet("*a" * 31 + "*", "*b" * 31 + "b" * 2)
+
+
+# Texts that are as long as somebody else wants them to be
+
+
+@given(st.text(), st.integers(20, 100))
+def test_a_brief_text_has_no_more_bytes_than_it_may_and_is_the_beginning_of_the_whole(text: str, most: int) -> None:
+    short = brief(text, most)
+    assert len(short.encode(errors="replace")) <= most
+    assert short == text or (short.endswith(" ...") and text.startswith(short.removesuffix(" ...")))
+
+
+def test_a_long_text_ends_behind_a_sentence_or_a_word() -> None:
+    assert brief("One sentence. Another one. And a third that is long.", 40) == "One sentence. Another one. ..."
+    assert brief("words and words and words and words", 20) == "words and words ..."
+    assert brief("w" * 50, 20) == "w" * 16 + " ..."
+
+
+def test_of_a_long_list_the_first_parts_are_whole_and_the_others_counted() -> None:
+    assert listed(["a", "b"]) == "a, b"
+    assert listed([]) == ""
+    names = [f"name-{number}" for number in range(2000)]
+    assert listed(names, "; ", most=30) == "name-0; name-1; name-2; and 1,997 more"
+    assert listed(["One is bad.", "Two is bad."], " ", most=15) == "One is bad. And 1 more."
+    assert listed(["w" * 100, "x"], most=20) == "w" * 16 + " ..., and 1 more"

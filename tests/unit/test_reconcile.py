@@ -37,6 +37,9 @@ class Kubernetes:
     writes: list[str] = field(default_factory=list)
     on_write: Callable[[str], None] = lambda _what: None
 
+    def get(self, namespace: str, name: str) -> Object | None:
+        return None
+
     def exists(self, namespace: str, name: str) -> bool | None:
         return False
 

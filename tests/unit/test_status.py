@@ -13,7 +13,7 @@ from hypothesis import given, settings
 
 from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
 from clusters import InFlight
-from kube import Object
+from kube import Object, WriteRefused
 from plan import Case, plan
 from spec import (
     Action,
@@ -112,7 +112,9 @@ def test_what_an_answer_of_aws_means_stands_in_the_tables(rule: Any) -> None:
     stands_in_the_tables(report_of(rule.kind(rule.reason, "no"), None, NOW, 15))
 
 
-@pytest.mark.parametrize("report", [write_refused("the status"), undone("the tags"), undone("the tags", stalls=False)])
+@pytest.mark.parametrize(
+    "report", [write_refused("the status", WriteRefused("no")), undone("the tags"), undone("the tags", stalls=False)]
+)
 def test_what_is_said_of_a_write_stands_in_the_tables_and_is_tried_again(report: Report) -> None:
     stands_in_the_tables(report)
     assert report.retry
