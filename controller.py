@@ -433,6 +433,7 @@ def serve_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry
 
 
 def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
+    """Ask the API server, None for no answer: the log has the reason."""
     try:
         return source.may_get(token, path)
     except kube.KubeError as error:
@@ -507,10 +508,14 @@ class ProbeServer(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread of its own once there is room for it."""
-        if self._admit(request):
-            super().process_request(request, client_address)
-        else:
+        if not self._admit(request):
             self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the system gives no thread
+            self._leave()
+            raise
 
     def _admit(self, request: socket.socket) -> bool:
         """Say whether there is room for a connection, for which the oldest may have to go."""
@@ -523,7 +528,12 @@ class ProbeServer(ThreadingHTTPServer):
             return room
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        super().process_request_thread(request, client_address)
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
         with self._room:
             self._served -= 1
             self._room.notify_all()

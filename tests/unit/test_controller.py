@@ -438,6 +438,20 @@ def test_who_breaks_off_leaves_no_thread_and_no_line_in_the_log(
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_system_that_gave_no_thread_for_a_while_costs_no_place(
+    probed: tuple[Clock, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(threading.Thread, "start", none)
+        for _ in range(CONNECTIONS + 1):
+            with pytest.raises(OSError, match=r"."):
+                ask(probed[1], "/healthz")
+    assert ask(probed[1], "/healthz") == (200, "ok\n")
+
+
 def test_a_bug_in_what_metrics_shows_is_told_and_the_next_request_is_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
