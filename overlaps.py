@@ -7,7 +7,6 @@ Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -16,20 +15,36 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
+from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
 from patterns import meet
 from plan import Case, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
+MOST_SHARES = 100_000  # pairs that are remembered, some 10 MB: those of 447 profiles; EKS's quota is 10 at first
 
-def overlaps(c: Case) -> tuple[Profile, ...]:
-    """Return the profiles of others that can select a pod which the object's own one selects, by name."""
+
+def overlaps(c: Case, known: Shares | None = None) -> tuple[Profile, ...]:
+    """Return the profiles of others that can select a pod which the object's own one selects, by name.
+
+    `known` is what was found out of pairs before; what is found out now is added to it.
+    """
     if c.who.deleting or not c.serving:
         return ()
-    own = c.serving.selectors
-    in_order = (profile for _, profile in sorted(c.view.profiles.items()))
-    others = (each for each in in_order if each not in c.owned and each.status != "DELETING")
-    return tuple(each for each in others if share_pods(own, each.selectors))
+    own, known = c.serving.selectors, {} if known is None else known
+    found = [each for each in c.view.profiles.values() if _known_to_share(own, each.selectors, known)]
+    others = (each for each in found if each not in c.owned and each.status != "DELETING")
+    return tuple(sorted(others, key=lambda each: each.name))
+
+
+def _known_to_share(one: frozenset[Selector], other: frozenset[Selector], known: Shares) -> bool:
+    pair = (one, other) if hash(one) <= hash(other) else (other, one)
+    shares = known.get(pair)
+    if shares is None:
+        shares = share_pods(one, other)
+        if len(known) < MOST_SHARES:
+            known[pair] = shares
+    return shares
 
 
 def share_pods(one: Collection[Selector], other: Collection[Selector]) -> bool:
@@ -46,8 +61,9 @@ def can_share_a_pod(one: Selector, other: Selector) -> bool:
     if not meet(one.namespace, other.namespace):
         return False
     values = dict(other.labels)
-    shared = [key for key, _ in one.labels if key in values and not re.search("[*?]", key)]
-    return all(meet(dict(one.labels)[key], values[key]) for key in shared)
+    return all(
+        meet(value, values[key]) for key, value in one.labels if key in values and "*" not in key and "?" not in key
+    )
 
 
 def overlap_message(c: Case, others: Sequence[Profile]) -> str:

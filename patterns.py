@@ -8,48 +8,87 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
 
+class Pattern(NamedTuple):
+    """A pattern as its characters without the stars, and where these were.
+
+    `gaps`: bit i stands for a star before character i. `takes`: by character, the places that take it, as
+    bits; `anything`: the places that take one that `takes` does not name.
+    """
+
+    text: str
+    head: str  # before the first star
+    tail: str  # behind the last one, from the end on
+    gaps: int
+    takes: Mapping[str, int]
+    anything: int
+
+
+@lru_cache(maxsize=4096)  # a hundred profiles as large as EKS takes them
+def _pattern(pattern: str) -> Pattern:
+    runs = pattern.split("*")
+    text = "".join(runs)
+    gaps = sum({1 << end for end in accumulate(map(len, runs[:-1]))})  # a set: two stars are as good as one
+    anything = sum(1 << place for place, character in enumerate(text) if character == "?")
+    takes = dict.fromkeys(text, anything)
+    for place, character in enumerate(text):
+        takes[character] |= 1 << place
+    return Pattern(text, runs[0], runs[-1][::-1], gaps, takes | {"?": (1 << len(text)) - 1}, anything)
+
+
 def meet(one: str, other: str) -> bool:
     """Say whether some word of at most `LONGEST_WORD` characters matches both patterns."""
+    a, b = _pattern(one), _pattern(other)
     # Most pairs differ before the first wildcard, and of hundreds of manifests each is held to each.
-    a, b = _start(one), _start(other)
-    return (a.startswith(b) or b.startswith(a)) and _meet(one, other)
+    if not (_agree(a.head, b.head) and _agree(a.tail, b.tail)):
+        return False
+    # What stands between the stars of one can follow what stands between those of the other.
+    if a.gaps and b.gaps and len(a.text) + len(b.text) <= LONGEST_WORD:
+        return True
+    return _meet(a, b) if len(a.text) <= len(b.text) else _meet(b, a)
 
 
-@lru_cache(maxsize=4096)
-def _start(pattern: str) -> str:
-    return re.split("[*?]", pattern, maxsplit=1)[0]
+def _agree(one: str, other: str) -> bool:
+    """Say whether two texts can be the beginning of one word."""
+    if one.startswith(other) or other.startswith(one):
+        return True
+    return "?" in one + other and all(a == b or "?" in {a, b} for a, b in zip(one, other, strict=False))
 
 
-@lru_cache(maxsize=4096)
-def _meet(one: str, other: str) -> bool:
+def _meet(short: Pattern, long: Pattern) -> bool:
+    """Say the same of two patterns whatever they are, in a few operations for each character of the short one.
 
-    @cache
-    def shortest(i: int, j: int) -> float:
-        """Return the length of the shortest word that matches both from these places on."""
-        a, b = one[i : i + 1], other[j : j + 1]
-        ways = []
-        if not a and not b:
-            ways.append(0.0)
-        if a == "*":
-            ways.append(shortest(i + 1, j))  # it stands for nothing more
-            if b not in {"", "*"}:
-                ways.append(1 + shortest(i, j + 1))  # it stands for the other's character
-        if b == "*":
-            ways.append(shortest(i, j + 1))
-            if a not in {"", "*"}:
-                ways.append(1 + shortest(i + 1, j))
-        if a and b and "*" not in a + b and (a == b or "?" in a + b):
-            ways.append(1 + shortest(i + 1, j + 1))
-        return min(ways, default=float("inf"))
-
-    return shortest(0, 0) <= LONGEST_WORD
+    All ways to match both at once are gone side by side, as the bits of one number: in lane n, bit j is
+    set if a word can hold what was taken of `short`, the first j characters of `long`, and n more that
+    stand for a star of `long`. At the end of both such a word has n characters more than `long`.
+    """
+    end, spare = len(long.text), LONGEST_WORD - len(long.text)
+    if spare < 0:
+        return False
+    width = end + 2  # of a lane: j from 0 to `end`, and a bit that is borrowed from
+    lanes = ((1 << width * (spare + 1)) - 1) // ((1 << width) - 1)  # bit 0 of each
+    borrow = lanes << width - 1
+    places = borrow - lanes  # all bits of each lane but that one
+    stars = long.gaps * (lanes >> width)  # of all lanes but the last: it has no next one
+    takes = {character: long.takes.get(character, long.anything) * lanes for character in {*short.text}}
+    ways = 1  # nothing of either
+    for place, character in enumerate(short.text):
+        if short.gaps >> place & 1:  # a star stands for any number of the long one's next characters
+            ways = (ways | borrow - ways) & places  # of each lane its lowest bit, and all above
+        ways = (ways & takes[character]) << 1 | (ways & stars) << width
+        if not ways:
+            return False
+    if short.gaps >> len(short.text):
+        ways = (ways | borrow - ways) & places
+    return bool(ways & lanes << end)
 
 
 # Texts of AWS

@@ -353,7 +353,7 @@ class Reconciler:
             p.shown = shown_of(case.serving)
         if p.who.requested_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
-        p.overlapping = overlaps(case)
+        p.overlapping = overlaps(case, p.cluster.shares)
         p.overlap = overlap_message(case, p.overlapping)
         p.cluster.overlaps.pop(p.key, None)
         if p.overlapping:
