@@ -7,6 +7,7 @@ Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -17,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from aws import Profile, Selector
 from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
-from patterns import meet
+from patterns import meet, meet_at_a_glance
 from plan import Case, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
@@ -58,12 +59,13 @@ def can_share_a_pod(one: Selector, other: Selector) -> bool:
     Only keys without a wildcard speak against it: one with a wildcard can always be met by a label
     of its own.
     """
-    if not meet(one.namespace, other.namespace):
+    if meet_at_a_glance(one.namespace, other.namespace) is False:
         return False
     values = dict(other.labels)
-    return all(
-        meet(value, values[key]) for key, value in one.labels if key in values and "*" not in key and "?" not in key
-    )
+    shared = [(value, values[key]) for key, value in one.labels if key in values and not re.search("[*?]", key)]
+    pairs = [(one.namespace, other.namespace), *shared]
+    # First what costs nothing: one of them is enough.
+    return all(meet_at_a_glance(*pair) is not False for pair in pairs) and all(meet(*pair) for pair in pairs)
 
 
 def overlap_message(c: Case, others: Sequence[Profile]) -> str:

@@ -18,15 +18,15 @@ LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
 
 class Pattern(NamedTuple):
-    """A pattern as its characters without the stars, and where these were.
+    """A pattern as the texts between its stars, and as all of their characters.
 
     `gaps`: bit i stands for a star before character i. `takes`: by character, the places that take it, as
     bits; `anything`: the places that take one that `takes` does not name.
     """
 
+    runs: tuple[str, ...]
     text: str
-    head: str  # before the first star
-    tail: str  # behind the last one, from the end on
+    tail: str  # behind the last star, from the end on
     gaps: int
     takes: Mapping[str, int]
     anything: int
@@ -41,19 +41,24 @@ def _pattern(pattern: str) -> Pattern:
     takes = dict.fromkeys(text, anything)
     for place, character in enumerate(text):
         takes[character] |= 1 << place
-    return Pattern(text, runs[0], runs[-1][::-1], gaps, takes | {"?": (1 << len(text)) - 1}, anything)
+    return Pattern(tuple(runs), text, runs[-1][::-1], gaps, takes | {"?": (1 << len(text)) - 1}, anything)
 
 
 def meet(one: str, other: str) -> bool:
     """Say whether some word of at most `LONGEST_WORD` characters matches both patterns."""
+    seen = meet_at_a_glance(one, other)
+    return _meet(one, other) if seen is None else seen
+
+
+def meet_at_a_glance(one: str, other: str) -> bool | None:
+    """Say the same where it is to be seen at once, as with all that are not made to be hard; else None."""
     a, b = _pattern(one), _pattern(other)
-    # Most pairs differ before the first wildcard, and of hundreds of manifests each is held to each.
-    if not (_agree(a.head, b.head) and _agree(a.tail, b.tail)):
+    if not (_agree(a.runs[0], b.runs[0]) and _agree(a.tail, b.tail)):
         return False
+    if not (a.gaps or b.gaps):
+        return len(a.text) == len(b.text) <= LONGEST_WORD
     # What stands between the stars of one can follow what stands between those of the other.
-    if a.gaps and b.gaps and len(a.text) + len(b.text) <= LONGEST_WORD:
-        return True
-    return _meet(a, b) if len(a.text) <= len(b.text) else _meet(b, a)
+    return True if a.gaps and b.gaps and len(a.text) + len(b.text) <= LONGEST_WORD else None
 
 
 def _agree(one: str, other: str) -> bool:
@@ -63,13 +68,14 @@ def _agree(one: str, other: str) -> bool:
     return "?" in one + other and all(a == b or "?" in {a, b} for a, b in zip(one, other, strict=False))
 
 
-def _meet(short: Pattern, long: Pattern) -> bool:
-    """Say the same of two patterns whatever they are, in a few operations for each character of the short one.
+def _meet(one: str, other: str) -> bool:
+    """Say it of any two patterns, in a few operations for each character of the shorter one.
 
     All ways to match both at once are gone side by side, as the bits of one number: in lane n, bit j is
     set if a word can hold what was taken of `short`, the first j characters of `long`, and n more that
     stand for a star of `long`. At the end of both such a word has n characters more than `long`.
     """
+    short, long = sorted(map(_pattern, (one, other)), key=lambda each: len(each.text))
     end, spare = len(long.text), LONGEST_WORD - len(long.text)
     if spare < 0:
         return False
@@ -80,14 +86,11 @@ def _meet(short: Pattern, long: Pattern) -> bool:
     stars = long.gaps * (lanes >> width)  # of all lanes but the last: it has no next one
     takes = {character: long.takes.get(character, long.anything) * lanes for character in {*short.text}}
     ways = 1  # nothing of either
-    for place, character in enumerate(short.text):
-        if short.gaps >> place & 1:  # a star stands for any number of the long one's next characters
+    for number, run in enumerate(short.runs):
+        if number:  # a star stands for any number of the long one's next characters
             ways = (ways | borrow - ways) & places  # of each lane its lowest bit, and all above
-        ways = (ways & takes[character]) << 1 | (ways & stars) << width
-        if not ways:
-            return False
-    if short.gaps >> len(short.text):
-        ways = (ways | borrow - ways) & places
+        for character in run:
+            ways = (ways & takes[character]) << 1 | (ways & stars) << width
     return bool(ways & lanes << end)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+from math import inf
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,32 +20,24 @@ runs = st.lists(st.text("ab?", max_size=12) | st.text("a", max_size=4), min_size
 long_patterns = runs.map("*".join).filter(lambda pattern: 0 < len(pattern) <= 70)
 
 
-def shortest(one: str, other: str) -> int | None:
-    """Return the length of the shortest word that matches both, by trying each next character; None for none."""
-    states, seen, length = standing({(0, 0)}, one, other), set[tuple[int, int]](), 0
-    while states - seen:
-        if (len(one), len(other)) in states:
-            return length
-        seen |= states
-        states = standing({(i, j) for state in states for i, j in after(*state, one, other)}, one, other)
-        length += 1
-    return None
-
-
-def standing(states: set[tuple[int, int]], one: str, other: str) -> set[tuple[int, int]]:
-    """Add the places behind a star that stands for nothing more."""
-    for _ in range(len(one) + len(other)):
-        states = states | {(i + 1, j) for i, j in states if one[i : i + 1] == "*"}
-        states = states | {(i, j + 1) for i, j in states if other[j : j + 1] == "*"}
-    return states
-
-
-def after(i: int, j: int, one: str, other: str) -> list[tuple[int, int]]:
-    """Return where a next character of the word can lead, in each pattern."""
-    a, b = one[i : i + 1], other[j : j + 1]
-    if not (a and b) or not (a == b or {a, b} & {"*", "?"}):
-        return []
-    return [(i + (a != "*"), j + (b != "*"))]
+def shortest(one: str, other: str) -> float:
+    """Return the length of the shortest word that matches both: by a table, from the ends of both on."""
+    n, m = len(one), len(other)
+    least = {(n, m): 0.0}
+    for i in range(n, -1, -1):
+        for j in range(m, -1, -1):
+            a, b = one[i : i + 1], other[j : j + 1]
+            star, both = "*" in (a, b), bool(a and b)
+            ways = [
+                (a == "*", i + 1, j, 0),  # the star stands for nothing more
+                (b == "*", i, j + 1, 0),
+                (both and a == "*" != b, i, j + 1, 1),  # the star stands for the other's character
+                (both and b == "*" != a, i + 1, j, 1),
+                (both and not star and (a == b or "?" in (a, b)), i + 1, j + 1, 1),
+            ]
+            found = [least.get((x, y), inf) + costs for can, x, y, costs in ways if can]
+            least[i, j] = min([least.get((i, j), inf), *found])
+    return least[0, 0]
 
 
 def matches(word: str, pattern: str) -> bool:
@@ -70,8 +63,7 @@ def test_two_patterns_meet_where_one_word_matches_both(one: str, other: str) -> 
 @example("?" * 63, "*")
 @example("a*" * 32, "*a" * 32)
 def test_the_shortest_word_of_two_long_patterns_is_what_counts(one: str, other: str) -> None:
-    length = shortest(one, other)
-    found = length is not None and length <= LONGEST_WORD
+    found = shortest(one, other) <= LONGEST_WORD
     assert meet(one, other) == meet(other, one) == found
 
 
