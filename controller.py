@@ -66,11 +66,12 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
-        stop_on_signals(process.stop)
-        process.health.serve(config.health_address, config.health_port, process.metrics.registry)
+        server = process.health.listen(config.health_address, config.health_port, process.metrics.registry)
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    stop_on_signals(process.stop)  # not before all is well: it is for good
+    answer_probes(server)
     tell_start(config)
     return process.run()
 
@@ -396,7 +397,12 @@ class Health:
         return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
     def serve(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
-        """Answer GET /healthz, /readyz and /metrics, in a thread of its own."""
+        server = self.listen(address, port, registry)
+        answer_probes(server)
+        return server
+
+    def listen(self, address: str, port: int, registry: CollectorRegistry) -> ThreadingHTTPServer:
+        """Take the port, and return what is to answer GET /healthz, /readyz and /metrics there."""
         health = self
 
         class Probe(MetricsHandler):
@@ -413,12 +419,14 @@ class Health:
                 return None
 
         try:
-            server = ProbeServer(address, port, Probe.factory(registry))
+            return ProbeServer(address, port, Probe.factory(registry))
         except OSError as error:
             where = f"port {port} of {address}" if address else f"port {port}"
             raise Missing(f"set --health-port or HEALTH_PORT: {where} can't be had: {error}") from error
-        threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
-        return server
+
+
+def answer_probes(server: ThreadingHTTPServer) -> None:
+    threading.Thread(target=server.serve_forever, name="probes", daemon=True).start()
 
 
 class ProbeServer(ThreadingHTTPServer):

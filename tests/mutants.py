@@ -423,12 +423,15 @@ def planted(mutant: Mutant, folder: Path) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(mutant: Mutant, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     whole = [sys.executable, "-m", *command]
-    return subprocess.run(
-        whole, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
-    )
+    try:
+        return subprocess.run(
+            whole, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{mutant.name}: {' '.join(command)} has not ended within {SECONDS} s") from None
 
 
 def hunt(mutant: Mutant, parent: Path) -> Caught:
@@ -436,10 +439,10 @@ def hunt(mutant: Mutant, parent: Path) -> Caught:
     started, folder = time.monotonic(), parent / mutant.name.replace(" ", "-").replace("/", "-")
     planted(mutant, folder)
     if mutant.test:
-        done = run(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test)
+        done = run(mutant, folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test)
         if by := next((line for line in done.stdout.splitlines() if line.startswith("FAILED")), ""):
             return Caught(mutant, by, False, time.monotonic() - started)
-    simulated = run(folder, "tests.simulation", "--parent", str(os.getpid()), *HUNT)
+    simulated = run(mutant, folder, "tests.simulation", "--parent", str(os.getpid()), *HUNT)
     by = _first_violation(mutant, simulated) if simulated.returncode else ""
     return Caught(mutant, by, True, time.monotonic() - started)
 

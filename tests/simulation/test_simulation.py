@@ -58,6 +58,28 @@ def test_every_story_ends_well_when_nothing_goes_wrong() -> None:
         play(begin(), name)
 
 
+def test_a_run_that_was_started_with_signals_blocked_ends_too() -> None:
+    command = [*SIMULATION, "--every", "0", "--seeds", "2", "--specs", "0", "--partial", "--processes", "2"]
+    start = (
+        f"import os, signal; signal.pthread_sigmask(signal.SIG_BLOCK, {{2, 15}}); os.execv({command[0]!r}, {command!r})"
+    )
+    subprocess.run([sys.executable, "-c", start], cwd=ROOT, capture_output=True, check=True, timeout=SECONDS)
+
+
+def test_a_world_that_hangs_is_named_with_the_place_where_it_does() -> None:
+    script = """
+import time
+import tests.simulation.__main__ as simulation
+simulation.WORLD_SECONDS, simulation.live = 1, lambda seed: time.sleep(600)
+simulation.prepare()
+print(*simulation.run(("seed", [17])).failures)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert "a world has not ended within 1 s\nreplay: python -m tests.simulation --seed 17\n" in done.stdout
+    assert "outcome = live(seed)" in done.stdout
+
+
 # Processes whose own end is not enough: what they have started has to end with them.
 PARENTS = {
     "a suite that runs the simulation": f"""
