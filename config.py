@@ -25,6 +25,7 @@ import aws
 import kube
 from kube import LABEL, LABEL_KEY
 from overlaps import NAMESPACE_MEND
+from patterns import visible, visible_lines
 from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
@@ -536,7 +537,10 @@ class Lines(logging.Formatter):
         if isinstance(record.args, dict):
             fields = {key: json.dumps(str(value), ensure_ascii=False)[1:-1] for key, value in record.args.items()}
             record.message = record.msg % fields
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the same
+        return visible_lines(super().formatException(ei))
 
 
 class JsonLines(logging.Formatter):
@@ -547,9 +551,10 @@ class JsonLines(logging.Formatter):
         event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
         line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
         line |= {"level": record.levelname.lower(), "logger": record.name, **event}
-        line |= {"message": record.getMessage()} | fields
+        said = {"message": record.getMessage()} | fields
+        line |= {key: visible(value) if isinstance(value, str) else value for key, value in said.items()}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = visible_lines(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from aws import Profile, Selector
 from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
-from patterns import meet, meet_at_a_glance
+from patterns import meet, meet_at_a_glance, visible
 from plan import Case, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
@@ -76,7 +76,7 @@ def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     first = min(c.serving.name, *(each.name for each in others))
     mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
     both = f"The same pods can match profile {c.serving.name} and {named}"
-    return f"{both}: EKS takes the first by name, {first}; {mend}."
+    return visible(f"{both}: EKS takes the first by name, {first}; {mend}.")
 
 
 @dataclass(frozen=True)

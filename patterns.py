@@ -1,5 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML, trust policies.
+take them, messages without what differs in each and without pages of HTML, trust policies. And how
+a text of whomever is written where people read it.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
@@ -94,6 +95,30 @@ def _meet(one: str, other: str) -> bool:
     return bool(ways & lanes << end)
 
 
+# Texts of whomever
+
+
+def visible(text: str) -> str:
+    """Return a text with all that has no shape escaped: ends of lines, controls, what turns the order of writing.
+
+    So that no name, tag or answer can pass for another line, or for other words, in a log or on a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    wide = f"\\U{code:08x}" if code > ord("\uffff") else f"\\u{code:04x}"
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character, wide)
+
+
+def visible_lines(text: str) -> str:
+    """Return the same of a text that takes several lines, as a traceback does."""
+    return "\n".join(map(visible, text.split("\n")))
+
+
 # Texts of AWS
 
 _ID = r"\b(extended |x-amzn?-)*(request|host|trace|correlation|reference)[ _-]?(id|token)\b[\"']?"
@@ -141,7 +166,7 @@ def steady(text: str) -> str:
     text = readable(text)
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
-    return " ".join(text.split()).strip(",; ")
+    return visible(" ".join(text.split()).strip(",; "))
 
 
 # Trust policies of IAM

@@ -22,7 +22,7 @@ from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, Clusters, Reading, Tally, View, describe
 from kube import Key, Object, WriteRefused
 from overlaps import overlap_message, overlaps
-from patterns import readable
+from patterns import readable, visible
 from plan import STALLED_SECONDS, WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -516,7 +516,7 @@ class Reconciler:
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, has waited for long enough.
-        told = is_current(stalled, p.who) and stalled.get("message") == report.message
+        told = is_current(stalled, p.who) and stalled.get("message") == visible(report.message)
         if timedelta(seconds=now - since) < patience and not told:
             return report
         return replace(report, phase=Phase.STALLED, until=None)
@@ -586,7 +586,7 @@ class Reconciler:
         """Log what was done or found, and post it as an event."""
         self._log_action(p, action, note)
         self._posted(action)
-        self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", note, self._now())
+        self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", visible(note), self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
         warns = action in EVENTS and EVENTS[action].kind == "Warning"

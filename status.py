@@ -18,7 +18,7 @@ from typing import NamedTuple
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import InFlight, View
 from kube import Key, Object
-from patterns import steady
+from patterns import steady, visible
 from plan import Case, failed_before, plan, unusually_long
 from spec import (
     BOOKKEEPING,
@@ -72,7 +72,7 @@ def condition(
     kind: str, holds: bool, report: Report, before: Mapping[str, Object], who: Identity, now: datetime
 ) -> Object:
     """Return one condition; its time is that of the last change of its status."""
-    was, status, message = before.get(kind, {}), str(holds), report.message
+    was, status, message = before.get(kind, {}), str(holds), visible(report.message)
     # A note that came with a change is still true while EKS is at work on it.
     noted = str(was.get("message", ""))
     same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
@@ -176,7 +176,7 @@ def shown_of(profile: Profile | None) -> Object:
     if not profile:
         return {}
     health = [
-        {"code": each.code, "message": steady(each.message), "resourceIds": [*each.resource_ids]}
+        {"code": each.code, "message": steady(each.message), "resourceIds": [*map(visible, each.resource_ids)]}
         for each in profile.health
     ]
     return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
