@@ -19,7 +19,7 @@ from aws import Profile, Selector
 from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
 from patterns import meet, meet_at_a_glance, visible
-from plan import Case, whose
+from plan import Case, may_tell, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
 MOST_SHARES = 100_000  # pairs that are remembered, some 10 MB: those of 447 profiles; EKS's quota is 10 at first
@@ -72,11 +72,14 @@ def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     """Say which profiles overlap and which one EKS takes; "" for none."""
     if not (c.serving and others):
         return ""
-    named = ", ".join(f"{each.name} ({whose(c, each)})" for each in others)
-    first = min(c.serving.name, *(each.name for each in others))
+    told = [f"{each.name} ({whose(c, each)})" for each in others if may_tell(c, each)]
+    if untold := len(others) - len(told):
+        told.append("one of others" if untold == 1 else f"{untold} of others")
+    first = min(c.serving, *others, key=lambda each: each.name)
+    taken = first.name if first is c.serving or may_tell(c, first) else "one of others"
     mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
-    both = f"The same pods can match profile {c.serving.name} and {named}"
-    return visible(f"{both}: EKS takes the first by name, {first}; {mend}.")
+    both = f"The same pods can match profile {c.serving.name} and {', '.join(told)}"
+    return visible(f"{both}: EKS takes the first by name, {taken}; {mend}.")
 
 
 @dataclass(frozen=True)

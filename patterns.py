@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import accumulate
@@ -167,6 +167,19 @@ def steady(text: str) -> str:
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
     return visible(" ".join(text.split()).strip(",; "))
+
+
+# Where AWS and its library name a profile: in an address, an ARN, a sentence.
+_PROFILE = r"(?i)(?P<before>\bfargate-profiles/|\bfargateprofile/[^/\s]+/|\bfargate profile )(?P<name>[\w-]+)"
+
+
+def without_profiles(text: str, known: Callable[[str], bool]) -> str:
+    """Return a text of AWS in which only profiles that are known stand by their names."""
+
+    def told(found: re.Match[str]) -> str:
+        return found[0] if known(found["name"]) else f"{found['before']}(one of others)"
+
+    return re.sub(_PROFILE, told, text)
 
 
 # Trust policies of IAM

@@ -72,6 +72,7 @@ from status import (
     wait_behind,
     wait_while_busy,
     what_to_do,
+    with_log,
     write_refused,
     written,
 )
@@ -113,6 +114,7 @@ class Pass:
     cluster: Cluster
     shown: Object
     overlap: str = ""
+    overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
     seen: bool = False  # enough to decide on
@@ -300,11 +302,11 @@ class Reconciler:
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
-            action = plan(case)
+            action = with_log(case, plan)
             if isinstance(action, NeedFacts):
                 case = self._with_facts(p, case, action)
                 continue
-            action = self._take_turn(p, action)
+            action = self._take_turn(p, case, action)
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
@@ -331,7 +333,7 @@ class Reconciler:
         now = self._monotonic()
         return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
 
-    def _take_turn(self, p: Pass, action: Report | Change) -> Report | Change:
+    def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
             p.cluster.leave(p.key)
@@ -342,7 +344,8 @@ class Reconciler:
         first = p.cluster.first(self._monotonic())
         flying = p.cluster.in_flight(self._monotonic(), self._now())
         if first != p.key or flying:
-            return wait_behind(flying, first, what_to_do(action), self._now())
+            to_do = what_to_do(action)
+            return with_log(case, lambda c: wait_behind(c, flying, first, to_do))
         held = p.cluster.held_until - self._monotonic()
         return action if held <= 0 else wait_while_busy(self._now() + timedelta(seconds=held))
 
@@ -355,6 +358,7 @@ class Reconciler:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
         p.overlapping = overlaps(case, p.cluster.shares)
         p.overlap = overlap_message(case, p.overlapping)
+        p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
         p.cluster.overlaps.pop(p.key, None)
         if p.overlapping:
             p.cluster.overlaps[p.key] = frozenset(each.name for each in p.overlapping)
@@ -369,9 +373,9 @@ class Reconciler:
             case AddFinalizer():
                 self._patch_finalizers(p, [*p.who.others_finalizers, FINALIZER])
                 self._log_action(p, "Guarded", "The finalizer is in place.")
-            case RemoveFinalizer(event=event, message=message):
+            case RemoveFinalizer(event=event, message=message, logged=logged):
                 self._patch_finalizers(p, p.who.others_finalizers)
-                self._done(p, event, message)
+                self._done(p, event, message, logged)
             case CreateProfile():
                 return self._create(p, case, action)
             case DeleteProfile():
@@ -504,7 +508,8 @@ class Reconciler:
         if not busy:
             p.cluster.leave(p.key)
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
-        return replace(report_of(error, p.memory.first_tried_at, self._now(), held), blind=not p.seen)
+        known = p.who.may_name if self._settings.limits.discreet else lambda _name: True
+        return replace(report_of(error, p.memory.first_tried_at, self._now(), held, known), blind=not p.seen)
 
     def _or_stall(self, p: Pass, report: Report) -> Report:
         """Let what time may mend stall the object once it has been waited for too long."""
@@ -566,7 +571,7 @@ class Reconciler:
         if not p.overlap or find_condition("Overlapping", p.conditions).get("message") != p.overlap:
             return
         if not before:
-            self._done(p, "Overlapping", p.overlap)
+            self._done(p, "Overlapping", p.overlap, p.overlap_logged)
         if p.overlap != before.get("message"):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
@@ -575,16 +580,18 @@ class Reconciler:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = find_condition("Ready", old)
         if told := event_of(report, old, new):
-            self._done(p, *told)
+            self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
+        elif report.logged and before.get("message") != visible(report.message):
+            log.info(LOGGED_ERROR, _fields(p, p.who.base, report.reason, report.logged))
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
             log.warning(LOGGED_ERROR, _fields(p, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
             since = since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
 
-    def _done(self, p: Pass, action: str, note: str) -> None:
-        """Log what was done or found, and post it as an event."""
-        self._log_action(p, action, note)
+    def _done(self, p: Pass, action: str, note: str, logged: str = "") -> None:
+        """Log what was done or found, and post it as an event; `logged`: as it is logged, where that says more."""
+        self._log_action(p, action, logged or note)
         self._posted(action)
         self._kube.event(p.obj, EVENTS[action].kind, action, "Reconcile", visible(note), self._now())
 

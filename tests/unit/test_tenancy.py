@@ -260,8 +260,152 @@ def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCa
     assert not labels & {"mine", "team-b", "secret-name", "web", "team-a"}
 
 
+# 11: what the objects of one namespace are told of those of another, where --selector-namespaces=own
+
+SECRET = {"namespace": "tiramisu", "object": "panettone", "profile": "cassata", "mine": "cannolo"}
+
+
+def told(b: Bench, namespace: str) -> str:
+    """Return all that somebody who reads one namespace is told by its objects and events."""
+    objects = [each for each in b.api.objects("fargateprofiles") if each["metadata"]["namespace"] == namespace]
+    events = [each["note"] for each in b.api.objects("events") if each["metadata"]["namespace"] == namespace]
+    return json.dumps([[each.get("status") for each in objects], events])
+
+
+def names_in(text: str) -> set[str]:
+    return {name for name in SECRET.values() if name in text}
+
+
+def logged(caplog: pytest.LogCaptureFixture, reason: str) -> set[str]:
+    """Return the names that the log has in lines of a reason."""
+    said = [Lines("%(message)s").format(record) for record in caplog.records]
+    return set().union(*(names_in(line) for line in said if reason in line))
+
+
+@pytest.fixture
+def other(b: Bench, caplog: pytest.LogCaptureFixture) -> Iterator[Bench]:
+    """Let another tenant have a profile that selects pods of all, made before the flag was set."""
+    caplog.set_level("INFO", "fargate")
+    b.apply(SECRET["object"], SECRET["namespace"], profileName=SECRET["profile"], selectors=[{"namespace": "*"}])
+    b.run(200)
+    assert b.ready(SECRET["object"], SECRET["namespace"])
+    own(b)
+    b.run(1)
+    caplog.clear()
+    yield b
+
+
+def mine(b: Bench, name: str = "mine", **spec: Any) -> None:
+    b.apply(name, "team-b", selectors=[{"namespace": "team-b"}], **spec)
+
+
+def test_11_whose_profiles_overlap(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    mine(other)
+    mine(other, "second")
+    other.run(200)
+    assert other.ready("mine", "team-b")
+    said = other.condition("Overlapping", "mine", "team-b")["message"]
+    assert "profile mine and second (made for team-b/second), one of others: EKS takes the first by name, one of" in said
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "Overlapping") >= {SECRET["object"], SECRET["namespace"], SECRET["profile"]}
+
+
+def test_11_who_has_a_name(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    mine(other, profileName=SECRET["profile"])
+    other.run(60)
+    assert other.reason("mine", "team-b") == "NameTaken"
+    assert "made for an object of another namespace: have that object deleted" in other.message("mine", "team-b")
+    assert names_in(told(other, "team-b")) == {SECRET["profile"]}, "its own spec says that one"
+    assert logged(caplog, "NameTaken") >= {SECRET["object"], SECRET["namespace"]}
+    other.delete(SECRET["object"], SECRET["namespace"])
+    other.run_until("it waits", lambda: other.reason("mine", "team-b") == "WaitingForName")
+    assert names_in(told(other, "team-b")) == {SECRET["profile"]}
+    assert logged(caplog, "WaitingForName") >= {SECRET["object"], SECRET["namespace"]}
+
+
+def test_11_who_has_the_turn(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    name = {"profileName": SECRET["mine"], "selectors": [{"namespace": SECRET["namespace"]}]}
+    other.apply("next", SECRET["namespace"], **name)
+    other.apply("last", SECRET["namespace"], selectors=[{"namespace": SECRET["namespace"]}])
+    other.run(2)
+    mine(other)
+    said = set[str]()
+    for _ in range(200):
+        other.run(1)
+        said.add(re.sub(r"since \S+,", "since then,", other.message("mine", "team-b")))
+        assert names_in(told(other, "team-b")) == set()
+    assert other.ready("mine", "team-b")
+    assert any("a profile of others is CREATING, seen since then, and this one waits" in each for each in said), said
+    assert logged(caplog, "WaitingForTurn") >= {SECRET["mine"]}
+
+
+def test_11_one_s_own_are_named(other: Bench) -> None:
+    mine(other, "first")
+    mine(other, "second")
+    other.run_until("it waits", lambda: other.reason("second", "team-b") == "WaitingForTurn")
+    assert "profile first is CREATING" in other.message("second", "team-b")
+
+
+ANSWERS = {
+    "of EKS": error(
+        "ResourceInUseException", 409, f"Cannot create Fargate Profile mine because cluster demo currently has Fargate "
+        f"profile {SECRET['profile']} in status CREATING"),
+    "of the way to AWS": REFUSED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("call", ["CreateFargateProfile", "DescribeFargateProfile"])
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_11_what_an_answer_of_aws_names(
+    other: Bench, call: str, answer: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    other.start()
+    other.manners.fail(call, ANSWERS[answer], times=3)
+    mine(other)
+    for _ in range(30):
+        other.run(1)
+        assert names_in(told(other, "team-b")) == set(), told(other, "team-b")
+    names = logged(caplog, "failed")
+    assert call == "CreateFargateProfile" and answer == "of the way to AWS" or SECRET["profile"] in names
+
+
+def test_11_what_becomes_of_a_profile_that_was_given_to_another(
+    other: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine(other)
+    other.run(200)
+    tags = other.profiles()["mine"]["tags"] | {OWNER_KEY: f"{SECRET['namespace']}/{SECRET['object']}"}
+    other.world.set_tags("demo", "mine", tags)
+    other.delete("mine", "team-b")
+    other.run(700)
+    assert other.gone("mine", "team-b")
+    assert "ProfileLeft" in other.events("Warning", "mine")
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "ProfileLeft") == {SECRET["object"], SECRET["namespace"]}
+
+
+def test_11_what_plan_says(other: Bench) -> None:
+    view = View(True, {"web": replace(profile(), tags={OWNER_KEY: "tiramisu/panettone", CONTROLLER_KEY: "uid-1"})}, 0.0)
+    frank = case(view=view)
+    discreet = case(view=view, settings=Settings("demo", limits=Limits(own_namespace_in="demo")), who=who())
+    said, hushed = (foresee(each, lambda _: GOOD)[1].message for each in (frank, discreet))
+    assert names_in(said) == {"tiramisu", "panettone"} and names_in(hushed) == set()
+
+
+DEEDS = st.sampled_from(
+    ["apply", "take", "delete", "suspend", "theirs", "go", "fail", "refuse", "lose", "start", "forged"]
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(DEEDS, st.integers(1, 40)), min_size=4, max_size=12))
+def test_11_whatever_happens_no_object_is_told_a_name_of_another_namespace(deeds: list[tuple[str, int]]) -> None:
+    with bench(limits=None) as b:
+        live_beside_each_other(b, deeds)
+
+
 def test_each_line_of_the_threat_model_is_tried_here() -> None:
     told = section("docs/tenancy.md", "# Tenancy")
     lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
-    assert lines == tried == set(range(1, 11))
+    assert lines == tried == set(range(1, 12))
