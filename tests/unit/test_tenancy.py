@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+import config
 from aws import FACTS_KEPT, ProfileSpec, selector
 from clusters import View
 from config import Lines
@@ -462,3 +465,28 @@ def test_each_line_of_the_threat_model_is_tried_here() -> None:
     lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
     assert lines == tried == set(range(1, 12))
+
+
+def test_the_block_for_shared_clusters_makes_flags_rbac_and_iam_tight(tmp_path: Path) -> None:
+    """Its commands are run as they stand there, but for kubectl, which has nobody to talk to."""
+    block = section("docs/tenancy.md", "## Shared clusters").partition("```bash\n")[2].partition("```")[0]
+    for name in ("kustomization.yaml", "rbac.yaml", "IAMPolicy.json"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    subprocess.run(["bash", "-euc", f"kubectl() {{ :; }}\n{block}"], cwd=tmp_path, check=True, timeout=60)
+    kustomization = yaml.safe_load((tmp_path / "kustomization.yaml").read_text())
+    assert kustomization["namespace"] == "fargate-operator"
+    (arguments,) = (each["value"] for each in yaml.safe_load(kustomization["patches"][0]["patch"]))
+    limits = config.limits(config.flags({}).parse_args(arguments), "my-cluster")
+    assert limits == Limits(frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), "my-cluster")
+    roles = {
+        each["metadata"]["name"]: each for each in yaml.safe_load_all((tmp_path / "rbac.yaml").read_text()) if each
+    }
+    before = {each["metadata"]["name"]: each for each in yaml.safe_load_all((ROOT / "rbac.yaml").read_text()) if each}
+    assert "labels" not in roles["fargateprofiles-edit"]["metadata"]
+    assert roles["fargateprofiles-edit"]["rules"] == before.pop("fargateprofiles-edit")["rules"]
+    assert roles.items() > before.items(), "the others are as they were"
+    policy = json.loads((tmp_path / "IAMPolicy.tight.json").read_text())
+    resources = {each["Sid"]: each["Resource"] for each in policy["Statement"]}
+    assert resources["HandPodExecutionRolesToFargate"].endswith(":111122223333:role/fargate-pods-*")
+    assert "eks:*" not in json.dumps([*resources.values()])
+    assert len(policy["Statement"]) == len(json.loads((ROOT / "IAMPolicy.json").read_text())["Statement"])
