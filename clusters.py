@@ -29,12 +29,15 @@ from aws import (
     Profile,
     ProfileSpec,
     Refused,
+    Selector,
     SubnetFact,
 )
 from kube import Key
 from patterns import lets_assume
 
 T = TypeVar("T")
+# Of two profiles' selectors: whether one pod can match both.
+Shares = dict[tuple[frozenset[Selector], frozenset[Selector]], bool]
 
 STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
@@ -66,6 +69,10 @@ class View:
     @property
     def names(self) -> frozenset[str]:
         return frozenset(self.profiles) | frozenset(self.hidden)
+
+    @property
+    def selectors(self) -> frozenset[frozenset[Selector]]:
+        return frozenset(each.selectors for each in self.profiles.values())
 
     @property
     def profiles_in_flight(self) -> tuple[Profile, ...]:
@@ -184,6 +191,7 @@ class Cluster:
     turns: dict[str, float] = field(default_factory=dict)  # when each namespace had its last one
     name_wanted: dict[Key, str] = field(default_factory=dict)
     overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
+    shares: Shares = field(default_factory=dict)  # of profiles that are in the view
     orphans: set[str] = field(default_factory=set)
     held_until: float = float("-inf")
     held_seconds: float = 0.0
@@ -215,12 +223,18 @@ class Cluster:
             self.held_until, self.held_seconds = float("-inf"), 0.0
         if not before:
             return Stirred([], [])
+        self._forget_shares_of(before, view)
         gone, landed = before.names - view.names, flew.keys() - self.flights.keys()
         waiting = [key for key, name in self.name_wanted.items() if name in gone]
         waiting += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         if landed and not self.flights and (first := self.first(now)):
             waiting.append(first)
         return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], waiting)
+
+    def _forget_shares_of(self, before: View, view: View) -> None:
+        """Forget what was found out of selectors that no profile has any more."""
+        if lost := before.selectors - view.selectors:
+            self.shares = {pair: shares for pair, shares in self.shares.items() if lost.isdisjoint(pair)}
 
     def _flights_in(self, view: View, looked: Collection[str], now: float) -> dict[str, Flight]:
         flights = {}

@@ -25,6 +25,7 @@ import aws
 import kube
 from kube import LABEL, LABEL_KEY
 from overlaps import NAMESPACE_MEND
+from patterns import visible, visible_lines
 from spec import CLUSTER, Limits, Settings
 
 log = logging.getLogger("fargate.config")
@@ -584,7 +585,10 @@ class Lines(logging.Formatter):
             record.message = record.msg % fields
         else:
             record.message = cut(record.message)
-        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+        return visible(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - the same
+        return visible_lines(super().formatException(ei))
 
 
 class JsonLines(logging.Formatter):
@@ -595,9 +599,10 @@ class JsonLines(logging.Formatter):
         event = {"event": record.msg.partition("=")[0].rpartition(" ")[0]} if fields else {}
         line = {"time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")}
         line |= {"level": record.levelname.lower(), "logger": record.name, **event}
-        line |= {"message": record.msg % fields if fields else cut(record.getMessage())} | fields
+        said = {"message": record.msg % fields if fields else cut(record.getMessage())} | fields
+        line |= {key: visible(value) if isinstance(value, str) else value for key, value in said.items()}
         if record.exc_info:
-            line["traceback"] = self.formatException(record.exc_info)
+            line["traceback"] = visible_lines(self.formatException(record.exc_info))
         return json.dumps(line, default=str)
 
 

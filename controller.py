@@ -73,14 +73,18 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
-        stop_on_signals(process.stop)
         shown = process.metrics.registry
-        process.health.serve(config.health_address, config.health_port, None if config.metrics_auth else shown)
+        ports = [
+            process.health.listen(config.health_address, config.health_port, None if config.metrics_auth else shown)
+        ]
         if config.metrics_auth:
-            serve_guarded(config, process.sources[0], shown)
+            ports.append(listen_guarded(config, process.sources[0], shown))
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
+    stop_on_signals(process.stop)  # not before all is well: it is for good
+    for each in ports:
+        each.start()
     tell_start(config)
     return process.run()
 
@@ -407,17 +411,17 @@ class Health:
             return 503, "; ".join(filter(None, ("the objects are not listed yet", *self.unlisted.copy().values())))
         return 200, "; ".join(filter(None, ("ok", self.standing_by())))
 
-    def serve(self, address: str, port: int, registry: CollectorRegistry | None) -> ProbeServer:
-        """Answer GET /healthz and /readyz, and /metrics where it is given, in a thread of its own."""
+    def listen(self, address: str, port: int, registry: CollectorRegistry | None) -> ProbeServer:
+        """Take the port for GET /healthz and /readyz, and for /metrics where that is to be there."""
 
         def answer(path: str, _: str) -> Answer | None:
             return None if registry and path == METRICS_PATH else self.answer(path)
 
-        return serve("health", address, port, answer, registry or CollectorRegistry())
+        return listen("health", address, port, answer, registry or CollectorRegistry())
 
 
-def serve_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry) -> ProbeServer:
-    """Answer GET /metrics over TLS to those whom the API server lets get it, in a thread of its own."""
+def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry) -> ProbeServer:
+    """Take the port for GET /metrics over TLS by those whom the API server lets get it."""
     if not (config.metrics_cert_file and config.metrics_key_file):
         raise Missing("set --metrics-cert-file and --metrics-key-file: with --metrics-auth tokens come, over TLS only")
     try:
@@ -429,7 +433,7 @@ def serve_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry
     def answer(path: str, authorization: str) -> Answer | None:
         return guard.refusal(authorization) if path == METRICS_PATH else (404, "not found")
 
-    return serve("metrics", config.health_address, config.metrics_port, answer, registry, certificate)
+    return listen("metrics", config.health_address, config.metrics_port, answer, registry, certificate)
 
 
 def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
@@ -441,7 +445,7 @@ def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None
         return None
 
 
-def serve(
+def listen(
     name: str,
     address: str,
     port: int,
@@ -449,7 +453,7 @@ def serve(
     registry: CollectorRegistry,
     certificate: Certificate | None = None,
 ) -> ProbeServer:
-    """Serve what `answer` says of a path and an Authorization header, the registry where it says None."""
+    """Take a port for what `answer` says of a path and an Authorization header, the registry where it says None."""
 
     class Face(MetricsHandler):
         timeout = PROBE_SECONDS
@@ -467,13 +471,11 @@ def serve(
             return None
 
     try:
-        server = ProbeServer(address, port, Face.factory(registry), certificate)
+        return ProbeServer(name, address, port, Face.factory(registry), certificate)
     except OSError as error:
         where = f"port {port} of {address}" if address else f"port {port}"
         mend = f"set --{name}-port or {name.upper()}_PORT"
         raise Missing(f"{mend}: {where} can't be had: {error}") from error
-    threading.Thread(target=server.serve_forever, name=f"{name} port", daemon=True).start()
-    return server
 
 
 class ProbeServer(ThreadingHTTPServer):
@@ -487,15 +489,19 @@ class ProbeServer(ThreadingHTTPServer):
     request_queue_size = 128  # connections that the system holds until they are accepted
 
     def __init__(
-        self, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
+        self, name: str, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
     ) -> None:
         dual = not address and socket.has_dualstack_ipv6()
         self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
         self._room = threading.Condition()
         self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
         self._served = 0  # threads that have not ended
-        self._certificate = certificate
+        self._name, self._certificate = name, certificate
         super().__init__((address, port), handler)
+
+    def start(self) -> None:
+        """Answer, in a thread of its own."""
+        threading.Thread(target=self.serve_forever, name=f"{self._name} port", daemon=True).start()
 
     def server_bind(self) -> None:
         if self.address_family == socket.AF_INET6:

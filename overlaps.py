@@ -16,20 +16,36 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
+from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
-from patterns import listed, meet
-from plan import Case, whose
+from patterns import listed, meet, meet_at_a_glance, visible
+from plan import Case, may_tell, whose
 from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
+MOST_SHARES = 100_000  # pairs that are remembered, some 10 MB: those of 447 profiles; EKS's quota is 10 at first
 
-def overlaps(c: Case) -> tuple[Profile, ...]:
-    """Return the profiles of others that can select a pod which the object's own one selects, by name."""
+
+def overlaps(c: Case, known: Shares | None = None) -> tuple[Profile, ...]:
+    """Return the profiles of others that can select a pod which the object's own one selects, by name.
+
+    `known` is what was found out of pairs before; what is found out now is added to it.
+    """
     if c.who.deleting or not c.serving:
         return ()
-    own = c.serving.selectors
-    in_order = (profile for _, profile in sorted(c.view.profiles.items()))
-    others = (each for each in in_order if each not in c.owned and each.status != "DELETING")
-    return tuple(each for each in others if share_pods(own, each.selectors))
+    own, known = c.serving.selectors, {} if known is None else known
+    found = [each for each in c.view.profiles.values() if _known_to_share(own, each.selectors, known)]
+    others = (each for each in found if each not in c.owned and each.status != "DELETING")
+    return tuple(sorted(others, key=lambda each: each.name))
+
+
+def _known_to_share(one: frozenset[Selector], other: frozenset[Selector], known: Shares) -> bool:
+    pair = (one, other) if hash(one) <= hash(other) else (other, one)
+    shares = known.get(pair)
+    if shares is None:
+        shares = share_pods(one, other)
+        if len(known) < MOST_SHARES:
+            known[pair] = shares
+    return shares
 
 
 def share_pods(one: Collection[Selector], other: Collection[Selector]) -> bool:
@@ -43,22 +59,27 @@ def can_share_a_pod(one: Selector, other: Selector) -> bool:
     Only keys without a wildcard speak against it: one with a wildcard can always be met by a label
     of its own.
     """
-    if not meet(one.namespace, other.namespace):
+    if meet_at_a_glance(one.namespace, other.namespace) is False:
         return False
     values = dict(other.labels)
-    shared = [key for key, _ in one.labels if key in values and not re.search("[*?]", key)]
-    return all(meet(dict(one.labels)[key], values[key]) for key in shared)
+    shared = [(value, values[key]) for key, value in one.labels if key in values and not re.search("[*?]", key)]
+    pairs = [(one.namespace, other.namespace), *shared]
+    # First what costs nothing: one of them is enough.
+    return all(meet_at_a_glance(*pair) is not False for pair in pairs) and all(meet(*pair) for pair in pairs)
 
 
 def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     """Say which profiles overlap and which one EKS takes; "" for none."""
     if not (c.serving and others):
         return ""
-    named = listed([f"{each.name} ({whose(c, each)})" for each in others])
-    first = min(c.serving.name, *(each.name for each in others))
+    told = [f"{each.name} ({whose(c, each)})" for each in others if may_tell(c, each)]
+    if untold := len(others) - len(told):
+        told.append("one of others" if untold == 1 else f"{untold} of others")
+    first = min(c.serving, *others, key=lambda each: each.name)
+    taken = first.name if first is c.serving or may_tell(c, first) else "one of others"
     mend = "a pod's label eks.amazonaws.com/fargate-profile chooses another; narrow the selectors to end it"
-    both = f"The same pods can match profile {c.serving.name} and {named}"
-    return f"{both}: EKS takes the first by name, {first}; {mend}."
+    both = f"The same pods can match profile {c.serving.name} and {listed(told)}"
+    return visible(f"{both}: EKS takes the first by name, {taken}; {mend}.")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
 take them, messages without what differs in each and without pages of HTML, trust policies. And how
-texts are kept short.
+a text of whomever is written where people read it, and how long it may be.
 
 Pure. What it is not: a match of a pattern with one word, which fnmatch does.
 """
@@ -9,49 +9,114 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from functools import cache, lru_cache
-from typing import Any
+from functools import lru_cache
+from itertools import accumulate
+from typing import Any, NamedTuple
 
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
 
+class Pattern(NamedTuple):
+    """A pattern as the texts between its stars, and as all of their characters.
+
+    `gaps`: bit i stands for a star before character i. `takes`: by character, the places that take it, as
+    bits; `anything`: the places that take one that `takes` does not name.
+    """
+
+    runs: tuple[str, ...]
+    text: str
+    tail: str  # behind the last star, from the end on
+    gaps: int
+    takes: Mapping[str, int]
+    anything: int
+
+
+@lru_cache(maxsize=4096)  # a hundred profiles as large as EKS takes them
+def _pattern(pattern: str) -> Pattern:
+    runs = pattern.split("*")
+    text = "".join(runs)
+    gaps = sum({1 << end for end in accumulate(map(len, runs[:-1]))})  # a set: two stars are as good as one
+    anything = sum(1 << place for place, character in enumerate(text) if character == "?")
+    takes = dict.fromkeys(text, anything)
+    for place, character in enumerate(text):
+        takes[character] |= 1 << place
+    return Pattern(tuple(runs), text, runs[-1][::-1], gaps, takes | {"?": (1 << len(text)) - 1}, anything)
+
+
 def meet(one: str, other: str) -> bool:
     """Say whether some word of at most `LONGEST_WORD` characters matches both patterns."""
-    # Most pairs differ before the first wildcard, and of hundreds of manifests each is held to each.
-    a, b = _start(one), _start(other)
-    return (a.startswith(b) or b.startswith(a)) and _meet(one, other)
+    seen = meet_at_a_glance(one, other)
+    return _meet(one, other) if seen is None else seen
 
 
-@lru_cache(maxsize=4096)
-def _start(pattern: str) -> str:
-    return re.split("[*?]", pattern, maxsplit=1)[0]
+def meet_at_a_glance(one: str, other: str) -> bool | None:
+    """Say the same where it is to be seen at once, as with all that are not made to be hard; else None."""
+    a, b = _pattern(one), _pattern(other)
+    if not (_agree(a.runs[0], b.runs[0]) and _agree(a.tail, b.tail)):
+        return False
+    if not (a.gaps or b.gaps):
+        return len(a.text) == len(b.text) <= LONGEST_WORD
+    # What stands between the stars of one can follow what stands between those of the other.
+    return True if a.gaps and b.gaps and len(a.text) + len(b.text) <= LONGEST_WORD else None
 
 
-@lru_cache(maxsize=4096)
+def _agree(one: str, other: str) -> bool:
+    """Say whether two texts can be the beginning of one word."""
+    if one.startswith(other) or other.startswith(one):
+        return True
+    return "?" in one + other and all(a == b or "?" in {a, b} for a, b in zip(one, other, strict=False))
+
+
 def _meet(one: str, other: str) -> bool:
+    """Say it of any two patterns, in a few operations for each character of the shorter one.
 
-    @cache
-    def shortest(i: int, j: int) -> float:
-        """Return the length of the shortest word that matches both from these places on."""
-        a, b = one[i : i + 1], other[j : j + 1]
-        ways = []
-        if not a and not b:
-            ways.append(0.0)
-        if a == "*":
-            ways.append(shortest(i + 1, j))  # it stands for nothing more
-            if b not in {"", "*"}:
-                ways.append(1 + shortest(i, j + 1))  # it stands for the other's character
-        if b == "*":
-            ways.append(shortest(i, j + 1))
-            if a not in {"", "*"}:
-                ways.append(1 + shortest(i + 1, j))
-        if a and b and "*" not in a + b and (a == b or "?" in a + b):
-            ways.append(1 + shortest(i + 1, j + 1))
-        return min(ways, default=float("inf"))
+    All ways to match both at once are gone side by side, as the bits of one number: in lane n, bit j is
+    set if a word can hold what was taken of `short`, the first j characters of `long`, and n more that
+    stand for a star of `long`. At the end of both such a word has n characters more than `long`.
+    """
+    short, long = sorted(map(_pattern, (one, other)), key=lambda each: len(each.text))
+    end, spare = len(long.text), LONGEST_WORD - len(long.text)
+    if spare < 0:
+        return False
+    width = end + 2  # of a lane: j from 0 to `end`, and a bit that is borrowed from
+    lanes = ((1 << width * (spare + 1)) - 1) // ((1 << width) - 1)  # bit 0 of each
+    borrow = lanes << width - 1
+    places = borrow - lanes  # all bits of each lane but that one
+    stars = long.gaps * (lanes >> width)  # of all lanes but the last: it has no next one
+    takes = {character: long.takes.get(character, long.anything) * lanes for character in {*short.text}}
+    ways = 1  # nothing of either
+    for number, run in enumerate(short.runs):
+        if number:  # a star stands for any number of the long one's next characters
+            ways = (ways | borrow - ways) & places  # of each lane its lowest bit, and all above
+        for character in run:
+            ways = (ways & takes[character]) << 1 | (ways & stars) << width
+    return bool(ways & lanes << end)
 
-    return shortest(0, 0) <= LONGEST_WORD
+
+# Texts of whomever
+
+
+def visible(text: str) -> str:
+    """Return a text with all that has no shape escaped: ends of lines, controls, what turns the order of writing.
+
+    So that no name, tag or answer can pass for another line, or for other words, in a log or on a terminal.
+    """
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else _escaped(each) for each in text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    wide = f"\\U{code:08x}" if code > ord("\uffff") else f"\\u{code:04x}"
+    return {"\n": "\\n", "\r": "\\r", "\t": "\\t"}.get(character, wide)
+
+
+def visible_lines(text: str) -> str:
+    """Return the same of a text that takes several lines, as a traceback does."""
+    return "\n".join(map(visible, text.split("\n")))
 
 
 # Texts of AWS
@@ -101,7 +166,20 @@ def steady(text: str) -> str:
     text = readable(text)
     for pattern, rest in PASSING:
         text = re.sub(pattern, rest, text, flags=re.IGNORECASE)
-    return " ".join(text.split()).strip(",; ")
+    return visible(" ".join(text.split()).strip(",; "))
+
+
+# Where AWS and its library name a profile: in an address, an ARN, a sentence.
+_PROFILE = r"(?i)(?P<before>\bfargate-profiles/|\bfargateprofile/[^/\s]+/|\bfargate profile )(?P<name>[\w-]+)"
+
+
+def without_profiles(text: str, known: Callable[[str], bool]) -> str:
+    """Return a text of AWS in which only profiles that are known stand by their names."""
+
+    def told(found: re.Match[str]) -> str:
+        return found[0] if known(found["name"]) else f"{found['before']}(one of others)"
+
+    return re.sub(_PROFILE, told, text)
 
 
 # Texts that are as long as somebody else wants them to be

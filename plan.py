@@ -51,6 +51,7 @@ from spec import (
     has_room,
     kept,
     lost_answer,
+    owner_of,
     refuse,
     replacement_names,
     resting,
@@ -499,7 +500,15 @@ def whose(c: Case, profile: Profile) -> str:
     if c.is_estranged(profile):
         return by_other_id(c, profile)
     where = "" if controlled_by(profile, c.home.controller) else " of another Kubernetes cluster"
+    if not may_tell(c, profile):
+        return f"made for an object{where or ' of another namespace'}"
     return f"made for {profile.tags[OWNER_KEY]}{where}"
+
+
+def may_tell(c: Case, profile: Profile | None) -> bool:
+    """Say whether the object may be told the name of a profile and of its owner; None for one that is not seen."""
+    owner = owner_of(profile) if profile and controlled_by(profile, c.home.controller) else None
+    return c.settings.limits.may_tell(c.who, owner)
 
 
 def way_to_get(c: Case, holder: Profile) -> str:

@@ -35,7 +35,7 @@ from clusters import (
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from overlaps import overlap_message, overlaps
-from patterns import LONGEST_NOTE, brief, listed, readable
+from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
@@ -97,6 +97,7 @@ from status import (
     wait_while_busy,
     waits_in_vain,
     what_to_do,
+    with_log,
     write_refused,
     written,
 )
@@ -124,6 +125,7 @@ class Pass:
     cluster: Cluster
     shown: Object
     overlap: str = ""
+    overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)
     seen: bool = False  # enough to decide on
@@ -363,11 +365,11 @@ class Reconciler:
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
-            action = plan(case)
+            action = with_log(case, plan)
             if isinstance(action, NeedFacts):
                 case = self._with_facts(p, case, action)
                 continue
-            action = self._take_turn(p, action)
+            action = self._take_turn(p, case, action)
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
@@ -396,7 +398,7 @@ class Reconciler:
         now = self._monotonic()
         return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
 
-    def _take_turn(self, p: Pass, action: Report | Change) -> Report | Change:
+    def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
             p.cluster.leave(p.key)
@@ -407,7 +409,8 @@ class Reconciler:
         first = p.cluster.first(self._monotonic())
         flying = p.cluster.in_flight(self._monotonic(), self._now())
         if first != p.key or flying:
-            return wait_behind(flying, first, what_to_do(action), self._now())
+            to_do = what_to_do(action)
+            return with_log(case, lambda c: wait_behind(c, flying, first, to_do))
         held = p.cluster.held_until - self._monotonic()
         return action if held <= 0 else wait_while_busy(self._now() + timedelta(seconds=held))
 
@@ -418,8 +421,9 @@ class Reconciler:
             p.shown = shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
-        p.overlapping = overlaps(case)
+        p.overlapping = overlaps(case, p.cluster.shares)
         p.overlap = overlap_message(case, p.overlapping)
+        p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
         p.cluster.overlaps.pop(p.key, None)
         if p.overlapping:
             p.cluster.overlaps[p.key] = frozenset(each.name for each in p.overlapping)
@@ -434,9 +438,9 @@ class Reconciler:
             case AddFinalizer():
                 self._patch_finalizers(p, [*p.who.others_finalizers, FINALIZER])
                 self._log_action(p, "Guarded", "The finalizer is in place.")
-            case RemoveFinalizer(event=event, message=message):
+            case RemoveFinalizer(event=event, message=message, logged=logged):
                 self._patch_finalizers(p, p.who.others_finalizers)
-                self._done(p, event, message)
+                self._done(p, event, message, logged)
             case CreateProfile():
                 return self._create(p, case, action)
             case DeleteProfile():
@@ -573,7 +577,8 @@ class Reconciler:
         if not busy:
             p.cluster.leave(p.key)
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
-        return replace(report_of(error, p.memory.first_tried_at, self._now(), held), blind=not p.seen)
+        known = p.who.may_name if self._settings.limits.discreet else lambda _name: True
+        return replace(report_of(error, p.memory.first_tried_at, self._now(), held, known), blind=not p.seen)
 
     def _or_stall(self, p: Pass, report: Report) -> Report:
         """Let what time may mend stall the object once it has been waited for too long."""
@@ -585,7 +590,7 @@ class Reconciler:
         now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, may have waited for long enough.
-        told = is_current(stalled, p.who) and str(stalled.get("message")).startswith(report.message)
+        told = is_current(stalled, p.who) and str(stalled.get("message")).startswith(visible(report.message))
         waited = patience if told else timedelta(seconds=now - since)
         return wait_or_stall(report, waited, patience, self._now())
 
@@ -649,7 +654,7 @@ class Reconciler:
         if not p.overlap or find_condition("Overlapping", p.conditions).get("message") != p.overlap:
             return
         if not before:
-            self._done(p, "Overlapping", p.overlap)
+            self._done(p, "Overlapping", p.overlap, p.overlap_logged)
         if p.overlap != before.get("message"):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
@@ -660,19 +665,21 @@ class Reconciler:
         if is_news(report.note, old, new):
             self._done(p, "RetainNotAllowed", report.note.strip())
         if told := event_of(report, old, new):
-            self._done(p, *told)
+            self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
+        elif report.logged and before.get("message") != visible(report.message):
+            log.info(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.logged))
         elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
             log.warning(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
             since = since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
 
-    def _done(self, p: Pass, action: str, note: str) -> None:
-        """Log what was done or found, and post it as an event."""
-        self._log_action(p, action, note)
+    def _done(self, p: Pass, action: str, note: str, logged: str = "") -> None:
+        """Log what was done or found, and post it as an event; `logged`: as it is logged, where that says more."""
+        self._log_action(p, action, logged or note)
         self._posted(action)
         if self._thrift.posts(p.key, self._monotonic()):  # else it is one of many, and the log has them all
-            kind, words = EVENTS[action].kind, brief(note, LONGEST_NOTE)
+            kind, words = EVENTS[action].kind, brief(visible(note), LONGEST_NOTE)
             self._kube.event(p.obj, kind, action, "Reconcile", words, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:

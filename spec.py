@@ -437,11 +437,21 @@ class Limits:
     nothing.
 
     `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object
-    selects pods of its own namespace there and no others.
+    selects pods of its own namespace there and no others, and is told no names of others, but for
+    `frank` words: those of the log.
     """
 
     roles: Collection[str] = ("*",)
     own_namespace_in: str = ""
+    frank: bool = False
+
+    @property
+    def discreet(self) -> bool:
+        return bool(self.own_namespace_in) and not self.frank
+
+    def may_tell(self, who: Identity, owner: Key | None) -> bool:
+        """Say whether an object may be told the name of another, or of its profile; None for one that is not known."""
+        return not self.discreet or (owner is not None and owner[0] == who.namespace)
 
     def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
         """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
@@ -493,6 +503,10 @@ class Settings:
     account: str = ""
     aws_profile: str = ""
     authority: str = ""
+
+    @property
+    def frankly(self) -> Settings:
+        return replace(self, limits=replace(self.limits, frank=True))
 
     def may_adopt(self, namespace: str) -> bool:
         return not self.adoption_in.isdisjoint({"*", namespace})
@@ -559,7 +573,8 @@ class Report:
     Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
     the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
     anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen. `note`:
-    what is true of the object beside it, and follows the message.
+    what is true of the object beside it, and follows the message. `logged`: the message as it is
+    logged, where that names others of whom the object may not be told.
     """
 
     phase: Phase
@@ -570,6 +585,7 @@ class Report:
     retry: bool = False
     blind: bool = False
     note: str = ""
+    logged: str = ""
 
 
 @dataclass(frozen=True)
@@ -588,12 +604,14 @@ class AddFinalizer:
 class RemoveFinalizer:
     """Let the object go; `event` says what became of its profile.
 
-    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here.
+    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here. `logged` as
+    in `Report`.
     """
 
     event: str
     message: str
     blind: bool = False
+    logged: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,17 +13,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View
 from kube import Key, Object, TooLarge, WriteRefused
-from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady
-from plan import Case, failed_before, plan
+from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, visible, without_profiles
+from plan import Case, failed_before, may_tell, plan
 from spec import (
     BOOKKEEPING,
     FINALIZER,
     OURS,
+    Action,
     AddFinalizer,
     Change,
     CreateProfile,
@@ -43,6 +44,7 @@ from spec import (
     unusually_long,
 )
 
+Said = TypeVar("Said", bound=Action)
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
 TRUST_SECONDS = 15.0
 
@@ -77,7 +79,7 @@ def condition(
     kind: str, holds: bool, report: Report, before: Mapping[str, Object], who: Identity, now: datetime
 ) -> Object:
     """Return one condition; its time is that of the last change of its status."""
-    was, status, message = before.get(kind, {}), str(holds), brief(report.message)
+    was, status, message = before.get(kind, {}), str(holds), brief(visible(report.message))
     # A note that came with a change is still true while EKS is at work on it.
     noted = str(was.get("message", "")).removesuffix(report.note)
     same = (was.get("reason"), was.get("observedGeneration")) == (report.reason, who.generation)
@@ -206,7 +208,7 @@ def shown_of(profile: Profile | None) -> Object:
         {
             "code": each.code[:LONGEST_CODE],
             "message": brief(steady(each.message), LONGEST_NOTE),
-            "resourceIds": [*each.resource_ids[:MOST_SHOWN]],
+            "resourceIds": [*map(visible, each.resource_ids[:MOST_SHOWN])],
         }
         for each in profile.health[:MOST_SHOWN]
     ]
@@ -230,14 +232,30 @@ def lost_before(c: Case, status: Object) -> str:
     return " The one before had gone without the controller's doing." if gone else ""
 
 
-def wait_behind(flying: Sequence[InFlight], first: Key | None, to_do: str, now: datetime) -> Report:
+def wait_behind(c: Case, flying: Sequence[InFlight], first: Key | None, to_do: str) -> Report:
     """Say what has the turn (a profile in flight, else the object that is first in line), and what is done then."""
-    told = (f"profile {each.name} is {each.status}, seen since {timestamp(each.since)}" for each in flying)
-    before = ", ".join(told) or f"{'/'.join(first or ())} comes first"
+
+    def named(name: str) -> str:
+        return f"profile {name}" if may_tell(c, c.view.profiles.get(name)) else "a profile of others"
+
+    told = (f"{named(each.name)} is {each.status}, seen since {timestamp(each.since)}" for each in flying)
+    object_first = "/".join(first or ()) if c.settings.limits.may_tell(c.who, first) else "an object of others"
+    before = ", ".join(told) or f"{object_first} comes first"
     rule = "EKS makes or deletes one profile of a cluster at a time"
-    unusual = next(filter(None, (unusually_long(each.status, now - each.since) for each in flying)), "")
+    unusual = next(filter(None, (unusually_long(each.status, c.now - each.since) for each in flying)), "")
     text = f"{rule}: {before}, and this one waits for its turn; {to_do} then.{unusual}"
     return Report(Phase.RECONCILING, "WaitingForTurn", text)
+
+
+def with_log(c: Case, say: Callable[[Case], Said]) -> Said:
+    """Return what is said of a case, and beside it what the log says, where that names others and this does not."""
+    said = say(c)
+    if not (c.settings.limits.discreet and isinstance(said, Report | RemoveFinalizer)):
+        return said
+    frank = say(replace(c, settings=c.settings.frankly))
+    if not isinstance(frank, Report | RemoveFinalizer) or frank.message == said.message:
+        return said
+    return replace(said, logged=frank.message)
 
 
 def what_to_do(change: CreateProfile | DeleteProfile) -> str:
@@ -260,12 +278,15 @@ ROOM_FOR_REPLACE = (
 # What an error of AWS means for an object.
 
 
-def report_of(error: AwsError, tried: datetime | None, now: datetime, held: float) -> Report:
+def report_of(
+    error: AwsError, tried: datetime | None, now: datetime, held: float, known: Callable[[str], bool] = lambda _: True
+) -> Report:
     """Return what an error means for an object whose creates were `tried` since then.
 
-    `held`: the seconds for which nothing is asked of a cluster that is busy.
+    `held`: the seconds for which nothing is asked of a cluster that is busy. `known`: whether the
+    object may be told the name of a profile.
     """
-    reason, message = error.reason, steady(str(error))
+    reason, message = error.reason, without_profiles(steady(str(error)), known)
     if isinstance(error, Busy):
         # Who has the turn is to be seen, and ends the waiting; of all else only time can be waited for.
         until = None if reason == "WaitingForTurn" else now + timedelta(seconds=held)

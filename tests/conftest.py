@@ -6,6 +6,7 @@ If none can be had such tests fail; they are never skipped.
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -31,6 +32,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "control_plane" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.timeout(func_only=True))
+
+
+@pytest.fixture(autouse=True)
+def signals_as_before() -> Iterator[None]:
+    """Fail a test that leaves signals blocked or caught: what a later one starts would inherit that, and never end."""
+    ends = (signal.SIGTERM, signal.SIGINT)
+    blocked, caught = signal.pthread_sigmask(signal.SIG_BLOCK, ()), [signal.getsignal(each) for each in ends]
+    yield
+    left = signal.pthread_sigmask(signal.SIG_SETMASK, blocked), [signal.getsignal(each) for each in ends]
+    for each, handler in zip(ends, caught, strict=True):
+        signal.signal(each, handler)
+    assert left == (blocked, caught), "signals are as they were before the test"
 
 
 @pytest.fixture(scope="session")

@@ -295,6 +295,28 @@ MUTANTS = (
     Mutant("an overlap that did not take is told in every pass", "reconcile.py",
            'if not p.overlap or find_condition("Overlapping", p.conditions).get("message") != p.overlap:',
            "if not p.overlap:", "tests/unit/test_writes.py"),
+    Mutant("an owner of another namespace is named", "plan.py", "    if not may_tell(c, profile):\n", "    if False:\n",
+           "tests/unit/test_tenancy.py"),
+    Mutant("the names of others' profiles that overlap are told", "overlaps.py",
+           "for each in others if may_tell(c, each)]", "for each in others]", "tests/unit/test_tenancy.py"),
+    Mutant("whoever has the turn is named", "status.py",
+           "if may_tell(c, c.view.profiles.get(name)) else", "if name else", "tests/unit/test_tenancy.py"),
+    Mutant("AWS's words name others' profiles", "status.py", "without_profiles(steady(str(error)), known)",
+           "steady(str(error))", "tests/unit/test_tenancy.py"),
+    Mutant("the log is as discreet as an event", "reconcile.py", "self._log_action(p, action, logged or note)",
+           "self._log_action(p, action, note)", "tests/unit/test_tenancy.py"),
+    Mutant("only ends of lines are escaped", "patterns.py",
+           "    return \"\".join(each if each.isprintable() else _escaped(each) for each in text)\n",
+           "    return text.replace(\"\\n\", \"\\\\n\").replace(\"\\r\", \"\\\\r\")\n", "tests/unit/test_texts.py"),
+    Mutant("an event is posted as it was put together", "reconcile.py", '"Reconcile", visible(note),',
+           '"Reconcile", note,', "tests/unit/test_texts.py"),
+    Mutant("every pass compares all profiles anew", "overlaps.py",
+           "        if len(known) < MOST_SHARES:\n", "        if False:\n", "tests/unit/test_overlaps.py"),
+    Mutant("pairs of profiles that are gone are remembered for ever", "clusters.py",
+           "if lost := before.selectors - view.selectors:", "if lost := frozenset():", "tests/unit/test_overlaps.py"),
+    Mutant("a word may be as long as it likes", "patterns.py",
+           "    end, spare = len(long.text), LONGEST_WORD - len(long.text)\n",
+           "    end, spare = len(long.text), 2 * LONGEST_WORD - len(long.text)\n", "tests/unit/test_patterns.py"),
     Mutant("a condition without its time breaks the pass", "status.py",
            "    except ValueError:\n        since = datetime.fromisoformat(otherwise)\n",
            "    except LookupError:\n        since = datetime.fromisoformat(otherwise)\n", "tests/unit/test_writes.py"),
@@ -531,12 +553,15 @@ def planted(mutant: Mutant, folder: Path) -> None:
     file.write_text(text.replace(mutant.old, mutant.new))
 
 
-def run(folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
+def run(mutant: Mutant, folder: Path, *command: str) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1"}
     whole = [sys.executable, "-m", *command]
-    return subprocess.run(
-        whole, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
-    )
+    try:
+        return subprocess.run(
+            whole, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS
+        )
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{mutant.name}: {' '.join(command)} has not ended within {SECONDS} s") from None
 
 
 def hunt(mutant: Mutant, parent: Path) -> Caught:
@@ -544,10 +569,10 @@ def hunt(mutant: Mutant, parent: Path) -> Caught:
     started, folder = time.monotonic(), parent / mutant.name.replace(" ", "-").replace("/", "-")
     planted(mutant, folder)
     if mutant.test:
-        done = run(folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test)
+        done = run(mutant, folder, "pytest", "-q", "-x", "-p", "no:cacheprovider", mutant.test)
         if by := next((line for line in done.stdout.splitlines() if line.startswith("FAILED")), ""):
             return Caught(mutant, by, False, time.monotonic() - started)
-    simulated = run(folder, "tests.simulation", "--parent", str(os.getpid()), *HUNT)
+    simulated = run(mutant, folder, "tests.simulation", "--parent", str(os.getpid()), *HUNT)
     by = _first_violation(mutant, simulated) if simulated.returncode else ""
     return Caught(mutant, by, True, time.monotonic() - started)
 

@@ -16,9 +16,11 @@ import argparse
 import gc
 import multiprocessing
 import os
+import signal
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -49,7 +51,8 @@ KUBE = (
 )
 KUBE_CALLS = (*KUBE, "PatchStatus", "PatchFinalizers", "CreateEvent")
 CHUNK = 25
-UNIT_SECONDS = 900.0  # within which each unit is done: 3 s as a rule, minutes where a broken promise is shortened
+WORLD_SECONDS = 600  # of one world: minutes where a broken promise is shortened
+UNIT_SECONDS = 900.0  # within which some unit is done: 3 s as a rule
 LOOK_SECONDS = 0.5  # how often it is seen whether who started this process is still there
 TOLD_EACH_SECONDS = 30
 SHOWN_AFTER_CALM = 30  # lines of a history: what comes later repeats itself
@@ -89,6 +92,10 @@ class Report:
         self.failures += other.failures
 
 
+class Hangs(BaseException):
+    """A world has not come to its end in time; no Exception, so that nothing in it takes this for its own."""
+
+
 # One unit of work, in a process of its own
 
 
@@ -98,7 +105,14 @@ def run(unit: tuple[str, Any]) -> Report:
     report, before = Report(), rows.copy()
     lives: dict[str, Callable[[Report, Any], None]] = {"case": _run_case, "seed": _run_seed, "spec": _run_spec}
     for each in what:
-        lives[kind](report, each)
+        signal.alarm(WORLD_SECONDS)
+        try:
+            lives[kind](report, each)
+        except Hangs:
+            named = f'--case "{each.story}:{each.point}:{each.number}"' if kind == "case" else f"--{kind} {each}"
+            report.failures.append(f"{traceback.format_exc()}replay: python -m tests.simulation {named}\n")
+        finally:
+            signal.alarm(0)
     report.rows = rows - before
     gc.collect()
     return report
@@ -157,10 +171,15 @@ def count_rows() -> None:
 def prepare() -> None:
     if parent := multiprocessing.parent_process():
         end_after(parent.join)
+    signal.signal(signal.SIGALRM, hangs)
     listen_for_bugs()
     count_rows()
     gc.freeze()
     gc.disable()  # worlds are many and short: what they leave is collected after each unit
+
+
+def hangs(*_: object) -> None:
+    raise Hangs(f"a world has not ended within {WORLD_SECONDS} s")
 
 
 def end_after(gone: Callable[[], object]) -> None:
@@ -290,6 +309,8 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--case")
     parser.add_argument("--spec", type=int)
     options = parser.parse_args(arguments)
+    # Whoever started this may have them blocked, and the pool ends its workers by one of them.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
     if options.seed is not None:
         return one(options)
     if options.spec is not None:

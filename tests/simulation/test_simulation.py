@@ -58,6 +58,34 @@ def test_every_story_ends_well_when_nothing_goes_wrong() -> None:
         play(begin(), name)
 
 
+def test_a_run_that_was_started_with_signals_blocked_can_be_ended_all_the_same() -> None:
+    """Its pool ends the workers by SIGTERM, and would wait for them for ever."""
+    script = """
+import signal
+import tests.simulation.__main__ as simulation
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+simulation.everything = lambda _: print(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+simulation.main([])
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert done.stdout == "set()\n"
+
+
+def test_a_world_that_hangs_is_named_with_the_place_where_it_does() -> None:
+    script = """
+import time
+import tests.simulation.__main__ as simulation
+simulation.WORLD_SECONDS, simulation.live = 1, lambda seed: time.sleep(600)
+simulation.prepare()
+print(*simulation.run(("seed", [17])).failures)
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=SECONDS)
+    assert "a world has not ended within 1 s\nreplay: python -m tests.simulation --seed 17\n" in done.stdout
+    assert "outcome = live(seed)" in done.stdout
+
+
 # Processes whose own end is not enough: what they have started has to end with them.
 PARENTS = {
     "a suite that runs the simulation": f"""

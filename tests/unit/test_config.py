@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -286,6 +287,7 @@ def test_a_health_port_that_is_taken_is_said_and_ends_the_start(
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["--health-port", str(port)], HOME) == 2
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, ()) & {signal.SIGTERM, signal.SIGINT}, "they still end it"
     err = capfd.readouterr().err
     assert err.startswith(f"controller.py: set --health-port or HEALTH_PORT: port {port} can't be had: ")
     assert err.count("\n") == 1

@@ -319,7 +319,8 @@ def served() -> Iterator[tuple[Clock, int]]:
     clock = Clock()
     health = Health(clock.monotonic, lambda: SYNCED[0])
     health.beat("informer")
-    server = health.serve("", 0, CollectorRegistry())
+    server = health.listen("", 0, CollectorRegistry())
+    server.start()
     yield clock, server.server_address[1]
     server.shutdown()
     server.server_close()
@@ -459,7 +460,8 @@ def test_a_bug_in_what_metrics_shows_is_told_and_the_next_request_is_answered(
         def collect(self) -> Iterator[Metric]:
             raise ZeroDivisionError("oh")
 
-    server = Health(time.monotonic).serve("127.0.0.1", 0, Broken())
+    server = Health(time.monotonic).listen("127.0.0.1", 0, Broken())
+    server.start()
     port = server.server_address[1]
     try:
         with pytest.raises(OSError, match=r"closed|end"):
@@ -483,11 +485,12 @@ def test_a_port_that_is_taken_is_told_in_words() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Missing, match=f"HEALTH_PORT: port {port} can't be had"):
-            Health(time.monotonic).serve("", port, CollectorRegistry())
+            Health(time.monotonic).listen("", port, CollectorRegistry())
 
 
 def test_probes_and_metrics_are_served_where_told_and_nowhere_else() -> None:
-    server = Health(time.monotonic).serve("127.0.0.1", 0, CollectorRegistry())
+    server = Health(time.monotonic).listen("127.0.0.1", 0, CollectorRegistry())
+    server.start()
     port = server.server_address[1]
     try:
         assert ask(port, "/healthz") == (200, "ok\n")

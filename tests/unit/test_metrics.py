@@ -33,7 +33,8 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 def scrape(registry: CollectorRegistry) -> Samples:
     """Return every sample as Prometheus gets it over HTTP."""
-    server = Health(time.monotonic).serve("127.0.0.1", 0, registry)
+    server = Health(time.monotonic).listen("127.0.0.1", 0, registry)
+    server.start()
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=5) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=")

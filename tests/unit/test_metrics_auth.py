@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 
 import kube
 from config import Missing, configure
-from controller import CONNECTIONS, Health, may_get, serve_guarded
+from controller import CONNECTIONS, Health, listen_guarded, may_get
 from metrics import ALLOWED_SECONDS, MOST_KNOWN, Guard, Metrics
 from tests.fakes.apiserver import ApiServer
 from tests.harness import Clock, InProcess
@@ -213,7 +213,8 @@ def scraper(tmp_path: Path) -> Iterator[Scraper]:
     flags = ["--metrics-auth", "--metrics-port=0", f"--metrics-cert-file={file}", f"--metrics-key-file={file}"]
     configured = configure([*flags, "--health-address=127.0.0.1"], HOME)
     source: Any = kube.Kube(InProcess(api, lambda: None), "test")
-    server = serve_guarded(configured, source, metrics.registry)
+    server = listen_guarded(configured, source, metrics.registry)
+    server.start()
     yield Scraper(server.server_address[1], file, api)
     server.shutdown()
     server.server_close()
@@ -288,7 +289,8 @@ def test_a_certificate_that_can_t_be_taken_leaves_the_old_one_and_is_told_once(
 
 
 def test_probes_are_open_and_metrics_are_not_beside_them_where_a_token_is_asked_for() -> None:
-    server = Health(time.monotonic).serve("127.0.0.1", 0, None)
+    server = Health(time.monotonic).listen("127.0.0.1", 0, None)
+    server.start()
     try:
         plain = Scraper(server.server_address[1], Path(), ApiServer())
         assert [plain.get(path, "", "http")[0] for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 404]
@@ -322,4 +324,4 @@ def test_a_start_without_a_certificate_and_its_key_ends_in_words(
     flags = [f"--metrics-{each}-file={tmp_path / name}" for each, name in files.items() if name]
     source: Any = None
     with pytest.raises(Missing, match=said):
-        serve_guarded(configure(["--metrics-auth", *flags], HOME), source, CollectorRegistry())
+        listen_guarded(configure(["--metrics-auth", *flags], HOME), source, CollectorRegistry())

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from aws import Selector, selector
-from overlaps import STATUS, can_share_a_pod, head
+from aws import Profile, Selector, selector
+from clusters import Cluster, Shares, View
+from overlaps import STATUS, can_share_a_pod, head, overlaps
 from tests.docs import ROOT
 from tests.unit.test_patterns import matches
+from tests.unit.test_plan import OTHER_OWNER, case, profile
 
 # Pods: every set of labels that could decide, over keys and values that patterns of two letters can tell apart.
 
@@ -53,6 +56,64 @@ def test_two_selectors_share_a_pod_where_one_pod_matches_both(one: Selector, oth
         for namespace in NAMESPACES
     )
     assert can_share_a_pod(one, other) == can_share_a_pod(other, one) == found
+
+
+# What was found out of a pair of profiles is not found out again
+
+
+def of_others(name: str, *picks: Selector) -> Profile:
+    return profile(name, tags=OTHER_OWNER, selectors=frozenset(picks))
+
+
+OVERLAPS, DIFFERS = of_others("b", selector("w*", {})), of_others("c", selector("shop", {}))
+
+
+def test_what_two_profiles_share_is_found_out_once_and_is_the_same_from_both_sides() -> None:
+    known: Shares = {}
+    first = case(profile(), OVERLAPS, DIFFERS)
+    assert overlaps(first, known) == (OVERLAPS,)
+    of_each_pair = dict(known)
+    assert sorted(of_each_pair.values()) == [False, True, True], "a profile with itself, and with each of the others"
+    known.update(dict.fromkeys(known, False))
+    assert overlaps(first, known) == (), "nothing but what is known was asked"
+    assert known.keys() == of_each_pair.keys()
+
+
+@pytest.mark.parametrize("again", [profile(), replace(profile(), arn="another", status="DELETE_FAILED")])
+def test_a_profile_that_is_seen_anew_with_the_same_selectors_is_known(again: Profile) -> None:
+    known: Shares = {}
+    overlaps(case(profile(), OVERLAPS), known)
+    before = dict(known)
+    seen = replace(OVERLAPS, status="CREATING", selectors=frozenset({selector("w*", {})}))
+    assert overlaps(case(again, seen), known) == (seen,)
+    assert known == before
+
+
+def test_a_profile_that_has_changed_is_held_to_the_others_anew() -> None:
+    known: Shares = {}
+    overlaps(case(profile(), DIFFERS), known)
+    changed = of_others("c", selector("w?b", {}))
+    assert overlaps(case(profile(), changed), known) == (changed,)
+
+
+def test_pairs_of_profiles_that_are_gone_are_forgotten() -> None:
+    cluster = Cluster()
+    whole = {each.name: each for each in (profile(), OVERLAPS, DIFFERS)}
+    for profiles in (whole, {"web": whole["web"], "c": DIFFERS}, {"c": DIFFERS}, {}):
+        cluster.saw(View(True, profiles, 0.0), (), 0.0)
+        overlaps(case(*profiles.values()), cluster.shares)
+        living = {each.selectors for each in profiles.values()}
+        assert all({*pair} <= living for pair in cluster.shares), "no pair of one that is gone"
+        assert len(cluster.shares) <= len(profiles)
+    assert not cluster.shares
+
+
+def test_what_is_remembered_of_pairs_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("overlaps.MOST_SHARES", 1)
+    known: Shares = {}
+    for _ in range(2):
+        assert overlaps(case(profile(), OVERLAPS, DIFFERS), known) == (OVERLAPS,)
+        assert len(known) == 1
 
 
 # What stands outside of spec (crd_cases.yaml has what the API server says of it)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import itertools
+from math import inf
 
 import pytest
 from hypothesis import example, given, settings
@@ -14,6 +15,29 @@ from patterns import LONGEST_WORD, brief, listed, meet
 # Letters that no pattern has stand for all the others that a real word may hold.
 WORDS = ["".join(letters) for size in range(5) for letters in itertools.product("abz", repeat=size)]
 patterns = st.text("ab*?", min_size=1, max_size=3)
+# Runs of letters between stars, so that the shortest word of two is about as long as a word may be.
+runs = st.lists(st.text("ab?", max_size=12) | st.text("a", max_size=4), min_size=1, max_size=16)
+long_patterns = runs.map("*".join).filter(lambda pattern: 0 < len(pattern) <= 70)
+
+
+def shortest(one: str, other: str) -> float:
+    """Return the length of the shortest word that matches both: by a table, from the ends of both on."""
+    n, m = len(one), len(other)
+    least = {(n, m): 0.0}
+    for i in range(n, -1, -1):
+        for j in range(m, -1, -1):
+            a, b = one[i : i + 1], other[j : j + 1]
+            star, both = "*" in (a, b), bool(a and b)
+            ways = [
+                (a == "*", i + 1, j, 0),  # the star stands for nothing more
+                (b == "*", i, j + 1, 0),
+                (both and a == "*" != b, i, j + 1, 1),  # the star stands for the other's character
+                (both and b == "*" != a, i + 1, j, 1),
+                (both and not star and (a == b or "?" in (a, b)), i + 1, j + 1, 1),
+            ]
+            found = [least.get((x, y), inf) + costs for can, x, y, costs in ways if can]
+            least[i, j] = min([least.get((i, j), inf), *found])
+    return least[0, 0]
 
 
 def matches(word: str, pattern: str) -> bool:
@@ -27,6 +51,19 @@ def matches(word: str, pattern: str) -> bool:
 @example("**", "a?b")
 def test_two_patterns_meet_where_one_word_matches_both(one: str, other: str) -> None:
     found = any(matches(word, one) and matches(word, other) for word in WORDS)
+    assert meet(one, other) == meet(other, one) == found
+
+
+@settings(max_examples=300, deadline=None)
+@given(long_patterns, long_patterns)
+@example("*" + "ab" * 30 + "a*", "*" + "ba" * 30 + "b*")
+@example("*a" * 20 + "*" + "ab" * 11, "*b" * 20 + "*" + "ab" * 11)
+@example("a" * 63, "*" + "a" * 63)
+@example("a" * 64, "*" + "a" * 63)
+@example("?" * 63, "*")
+@example("a*" * 32, "*a" * 32)
+def test_the_shortest_word_of_two_long_patterns_is_what_counts(one: str, other: str) -> None:
+    found = shortest(one, other) <= LONGEST_WORD
     assert meet(one, other) == meet(other, one) == found
 
 

@@ -353,10 +353,9 @@ def test_a_profile_that_was_never_there_or_went_by_our_doing_is_not_told(status:
 
 def test_who_waits_for_its_turn_is_told_what_is_in_flight_or_who_comes_first() -> None:
     db = InFlight("db", "CREATING", NOW)
-    assert (
-        f"profile db is CREATING, seen since {timestamp(NOW)}" in wait_behind([db], ("shop", "web"), "x", NOW).message
-    )
-    assert "shop/web comes first" in wait_behind([], ("shop", "web"), "profile api is made", NOW).message
+    report = wait_behind(case(), [db], ("shop", "web"), "x")
+    assert f"profile db is CREATING, seen since {timestamp(NOW)}" in report.message
+    assert "shop/web comes first" in wait_behind(case(), [], ("shop", "web"), "profile api is made").message
 
 
 def test_who_waits_for_what_cannot_be_seen_is_told_until_when() -> None:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
 
-from aws import FACTS_KEPT, ProfileSpec
+import config
+from aws import FACTS_KEPT, ProfileSpec, selector
+from clusters import View
 from config import Lines
 from spec import (
     CONTROLLER_KEY,
@@ -22,11 +28,14 @@ from spec import (
     Limits,
     Memory,
     Resource,
+    Settings,
     replacement_names,
 )
+from status import foresee
 from tests.docs import ROOT, section
-from tests.fakes.aws import error
+from tests.fakes.aws import REFUSED, error
 from tests.harness import Bench, bench
+from tests.unit.test_plan import GOOD, SPEC, case, profile
 
 ROLES = "arn:aws:iam::123456789012:role/"
 KOPF = sorted(KOPF_FINALIZERS)
@@ -355,8 +364,225 @@ def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCa
     assert not labels & {"mine", "team-b", "secret-name", "web", "team-a"}
 
 
+# 11: what the objects of one namespace are told of those of another, where --selector-namespaces=own
+
+SECRET = {"namespace": "tiramisu", "object": "panettone", "profile": "cassata", "mine": "cannolo"}
+
+
+def told(b: Bench, namespace: str) -> str:
+    """Return all that somebody who reads one namespace is told by its objects and events.
+
+    But for the profile that the spec of an object `guess` names: of that one it knows.
+    """
+    said = [(each["metadata"], each.get("status")) for each in b.api.objects("fargateprofiles")]
+    said += [(each["regarding"], each["note"]) for each in b.api.objects("events")]
+    ours = [(about["name"], json.dumps(what)) for about, what in said if about["namespace"] == namespace]
+    return "\n".join(text.replace(SECRET["profile"], "") if name == "guess" else text for name, text in ours)
+
+
+def names_in(text: str) -> set[str]:
+    return {name for name in SECRET.values() if name in text}
+
+
+def logged(caplog: pytest.LogCaptureFixture, reason: str) -> set[str]:
+    """Return the names that the log has in lines of a reason."""
+    said = [Lines("%(message)s").format(record) for record in caplog.records]
+    return set().union(*(names_in(line) for line in said if reason in line))
+
+
+@pytest.fixture
+def other(b: Bench, caplog: pytest.LogCaptureFixture) -> Bench:
+    """Let another tenant have a profile that selects pods of all, made before the flag was set."""
+    caplog.set_level("INFO", "fargate")
+    b.apply(SECRET["object"], SECRET["namespace"], profileName=SECRET["profile"], selectors=[{"namespace": "*"}])
+    b.run(200)
+    assert b.ready(SECRET["object"], SECRET["namespace"])
+    own(b)
+    b.run(1)
+    caplog.clear()
+    return b
+
+
+def mine(b: Bench, name: str = "mine", **spec: Any) -> None:
+    b.apply(name, "team-b", selectors=[{"namespace": "team-b"}], **spec)
+
+
+def test_11_whose_profiles_overlap(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    mine(other)
+    mine(other, "second")
+    other.run(200)
+    assert other.ready("mine", "team-b")
+    said = other.condition("Overlapping", "mine", "team-b")["message"]
+    assert (
+        "profile mine and second (made for team-b/second), one of others: EKS takes the first by name, one of" in said
+    )
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "Overlapping") >= {SECRET["object"], SECRET["namespace"], SECRET["profile"]}
+
+
+def test_11_who_has_a_name(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    mine(other, "guess", profileName=SECRET["profile"])
+    other.run(60)
+    assert other.reason("guess", "team-b") == "NameTaken"
+    assert "made for an object of another namespace: have that object deleted" in other.message("guess", "team-b")
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "NameTaken") >= {SECRET["object"], SECRET["namespace"]}
+    other.delete("guess", "team-b")
+    other.delete(SECRET["object"], SECRET["namespace"])
+    other.run(2)
+    mine(other, "guess", profileName=SECRET["profile"])
+    other.run(2)
+    assert other.reason("guess", "team-b") == "WaitingForName"
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "WaitingForName") >= {SECRET["object"], SECRET["namespace"]}
+
+
+def test_11_who_has_the_turn(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    name = {"profileName": SECRET["mine"], "selectors": [{"namespace": SECRET["namespace"]}]}
+    other.apply("next", SECRET["namespace"], **name)
+    other.apply("last", SECRET["namespace"], selectors=[{"namespace": SECRET["namespace"]}])
+    other.run(2)
+    mine(other)
+    said = set[str]()
+    for _ in range(200):
+        other.run(1)
+        said.add(re.sub(r"since \S+,", "since then,", other.message("mine", "team-b")))
+        assert names_in(told(other, "team-b")) == set()
+    assert other.ready("mine", "team-b")
+    assert any("a profile of others is CREATING, seen since then, and this one waits" in each for each in said), said
+    assert logged(caplog, "WaitingForTurn") >= {SECRET["mine"]}
+
+
+def test_11_one_s_own_are_named(other: Bench) -> None:
+    mine(other, "first")
+    mine(other, "second")
+    other.run_until("it waits", lambda: other.reason("second", "team-b") == "WaitingForTurn")
+    assert "profile first is CREATING" in other.message("second", "team-b")
+
+
+ANSWERS = {
+    "of EKS": error(
+        "ResourceInUseException", 409, f"Cannot create Fargate Profile mine because cluster demo currently has Fargate "
+        f"profile {SECRET['profile']} in status CREATING"),
+    "of the way to AWS": REFUSED,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"), [("CreateFargateProfile", "of EKS"), ("DescribeFargateProfile", "of the way to AWS")]
+)
+def test_11_what_an_answer_of_aws_names(other: Bench, call: str, answer: str, caplog: pytest.LogCaptureFixture) -> None:
+    other.start()
+    other.manners.fail(call, ANSWERS[answer], times=10)
+    mine(other)
+    said = ""
+    for _ in range(30):
+        other.run(1)
+        said += told(other, "team-b")
+    assert "(one of others)" in said and names_in(said) == set()
+    assert SECRET["profile"] in logged(caplog, "failed")
+
+
+def test_11_what_becomes_of_a_profile_that_was_given_to_another(other: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    mine(other)
+    other.run(200)
+    tags = other.profiles()["mine"]["tags"] | {OWNER_KEY: f"{SECRET['namespace']}/{SECRET['object']}"}
+    other.world.set_tags("demo", "mine", tags)
+    other.delete("mine", "team-b")
+    other.run(700)
+    assert other.gone("mine", "team-b")
+    assert "ProfileLeft" in other.events("Warning", "mine")
+    assert names_in(told(other, "team-b")) == set()
+    assert logged(caplog, "ProfileLeft") == {SECRET["object"], SECRET["namespace"]}
+
+
+MINE = Resource(replace(SPEC, selectors=frozenset({selector("default", {})})), {})
+
+
+def test_11_what_plan_says() -> None:
+    tags = {OWNER_KEY: f"{SECRET['namespace']}/{SECRET['object']}", CONTROLLER_KEY: "uid-1"}
+    view = View(True, {"web": replace(profile(), tags=tags)}, 0.0)
+    frank = case(view=view, resource=MINE)
+    discreet = case(view=view, settings=Settings("demo", limits=Limits(own_namespace_in="demo")), resource=MINE)
+    said, hushed = (foresee(each, lambda _: GOOD)[1].message for each in (frank, discreet))
+    assert names_in(said) == {SECRET["namespace"], SECRET["object"]} and names_in(hushed) == set()
+
+
+THEIRS = (SECRET["namespace"], SECRET["object"], SECRET["profile"])
+
+
+def made_by_them(b: Bench) -> None:
+    """Make a profile of theirs that selects all pods, as one that was made before the flag was set."""
+    tags = {OWNER_KEY: "/".join(THEIRS[:2]), CONTROLLER_KEY: b.kube.namespace_uid("kube-system")}
+    subnets = [*b.world.private_subnets]
+    b.world.add_profile("demo", THEIRS[2], b.world.roles["good"], [{"namespace": "*"}], subnets, tags=tags)
+
+
+def given_to_them(b: Bench) -> None:
+    for name in {"mine", "second"} & b.profiles().keys():
+        b.world.set_tags("demo", name, b.profiles()[name]["tags"] | {OWNER_KEY: "/".join(THEIRS[:2])})
+
+
+def if_there(b: Bench, namespace: str, name: str, deed: Callable[[str, str], object]) -> None:
+    if not b.gone(name, namespace):
+        deed(name, namespace)
+
+
+DEEDS: dict[str, Callable[[Bench], object]] = {
+    "apply": mine,
+    "apply a second": lambda b: mine(b, "second"),
+    "want their profile's name": lambda b: mine(b, "guess", profileName=THEIRS[2]),
+    "replace": lambda b: mine(b, updatePolicy="Replace", tags={"a": "b"}),
+    "suspend": lambda b: mine(b, suspend=True),
+    "delete": lambda b: if_there(b, "team-b", "mine", b.delete),
+    "they apply": lambda b: b.apply(THEIRS[1], THEIRS[0], selectors=[{"namespace": THEIRS[0]}]),
+    "they delete": lambda b: if_there(b, THEIRS[0], THEIRS[1], b.delete),
+    "theirs is tagged so": given_to_them,
+    "EKS is busy": lambda b: b.manners.fail("CreateFargateProfile", ANSWERS["of EKS"], times=2),
+    "AWS is away": lambda b: b.manners.fail("*", REFUSED, times=5),
+    "start anew": lambda b: b.start(),
+}
+
+
+@settings(max_examples=15, deadline=None, phases=[Phase.generate])  # to shorten one takes minutes
+@given(st.lists(st.tuples(st.sampled_from([*DEEDS]), st.integers(1, 60)), min_size=5, max_size=14))
+def test_11_whatever_happens_no_object_is_told_a_name_of_another_namespace(deeds: list[tuple[str, int]]) -> None:
+    with bench() as b:
+        own(b)
+        made_by_them(b)
+        for deed, seconds in deeds:
+            DEEDS[deed](b)
+            b.run(seconds)
+            assert names_in(told(b, "team-b")) == set(), (deed, told(b, "team-b"))
+
+
 def test_each_line_of_the_threat_model_is_tried_here() -> None:
     told = section("docs/tenancy.md", "# Tenancy")
     lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
-    assert lines == tried == set(range(1, 11))
+    assert lines == tried == set(range(1, 12))
+
+
+def test_the_block_for_shared_clusters_makes_flags_rbac_and_iam_tight(tmp_path: Path) -> None:
+    """Its commands are run as they stand there, but for kubectl, which has nobody to talk to."""
+    block = section("docs/tenancy.md", "## Shared clusters").partition("```bash\n")[2].partition("```")[0]
+    for name in ("kustomization.yaml", "rbac.yaml", "IAMPolicy.json"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    subprocess.run(["bash", "-euc", f"kubectl() {{ :; }}\n{block}"], cwd=tmp_path, check=True, timeout=60)
+    kustomization = yaml.safe_load((tmp_path / "kustomization.yaml").read_text())
+    assert kustomization["namespace"] == "fargate-operator"
+    (arguments,) = (each["value"] for each in yaml.safe_load(kustomization["patches"][0]["patch"]))
+    limits = config.limits(config.flags({}).parse_args(arguments), "my-cluster")
+    assert limits == Limits(frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), "my-cluster")
+    roles = {
+        each["metadata"]["name"]: each for each in yaml.safe_load_all((tmp_path / "rbac.yaml").read_text()) if each
+    }
+    before = {each["metadata"]["name"]: each for each in yaml.safe_load_all((ROOT / "rbac.yaml").read_text()) if each}
+    assert "labels" not in roles["fargateprofiles-edit"]["metadata"]
+    assert roles["fargateprofiles-edit"]["rules"] == before.pop("fargateprofiles-edit")["rules"]
+    assert roles.items() > before.items(), "the others are as they were"
+    policy = json.loads((tmp_path / "IAMPolicy.tight.json").read_text())
+    resources = {each["Sid"]: each["Resource"] for each in policy["Statement"]}
+    assert resources["HandPodExecutionRolesToFargate"].endswith(":111122223333:role/fargate-pods-*")
+    assert "eks:*" not in json.dumps([*resources.values()])
+    assert len(policy["Statement"]) == len(json.loads((ROOT / "IAMPolicy.json").read_text())["Statement"])

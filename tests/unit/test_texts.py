@@ -1,8 +1,12 @@
-"""AWS's texts without what is another one in each answer: what is compared, shown in status and told by events."""
+"""AWS's texts without what is another one in each answer: what is compared, shown in status and told by events.
+
+And texts of whomever, in which nothing may pass for a line, or for words, that it is not.
+"""
 
 from __future__ import annotations
 
 import itertools
+import json
 import logging
 from typing import Any
 
@@ -10,9 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from patterns import readable, steady
+from config import JsonLines, Lines
+from patterns import readable, steady, visible
+from spec import OWNER_KEY, Phase, Report
+from status import conditions, event_of
 from tests.fakes.aws import Answer, Fault, error
 from tests.harness import Bench, bench
+from tests.unit.test_plan import NOW, who
 
 FOUR_HOURS = 4 * 3600.0
 ID = "8f6c1e9c-1f0b-4f3e-9d58-0a1b2c3d4e5f"
@@ -208,3 +216,97 @@ def test_what_eks_says_of_a_profile_s_health_is_shown_without_ids(b: Bench) -> N
     b.run(65)
     assert b.reason() == "CreateFailed"
     assert "AccessDenied: Not you" in b.message() and ID not in str(b.get())
+
+
+# Texts of whomever
+
+BIDI = "\u061c\u200e\u200f" + "".join(map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)]))
+CONTROLS = "".join(map(chr, [*range(32), *range(0x7F, 0xA0)]))
+SHAPELESS = f"{CONTROLS}\u2028\u2029{BIDI}\u200b\ufeff\U000e0041\ud800"
+texts = st.text(st.sampled_from(SHAPELESS) | st.characters(), max_size=30)
+
+
+def is_seen(text: str) -> bool:
+    return text.isprintable() and not {*text} & {*SHAPELESS} and len(text.splitlines()) <= 1
+
+
+@given(texts)
+def test_nothing_without_a_shape_is_left_in_a_text_that_people_read(text: str) -> None:
+    assert is_seen(visible(text))
+    assert visible(visible(text)) == visible(text)
+    assert is_seen(steady(text))
+
+
+@given(st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=30))
+def test_letters_of_every_writing_stay_as_they_are(text: str) -> None:
+    assert visible(text) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("a\nb\tc\rd", r"a\nb\tc\rd"),
+        ("a\u2028b\u2029c", r"a\u2028b\u2029c"),
+        ("\x85\x9b31m\x1b[0m\x7f", r"\u0085\u009b31m\u001b[0m\u007f"),
+        ("role\u202etxt.exe", r"role\u202etxt.exe"),
+        ("\U000e0041", r"\U000e0041"),
+        ("Fürth \u2013 東京 'it' \\n", "Fürth \u2013 東京 'it' \\n"),
+    ],
+)
+def test_what_has_no_shape_is_written_as_its_number(text: str, seen: str) -> None:
+    assert visible(text) == seen
+
+
+FORMS = {"text": Lines("%(levelname)s %(message)s"), "json": JsonLines()}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(text=texts, fields=st.booleans())
+def test_a_line_of_the_log_is_one_line_to_every_reader(form: str, text: str, fields: bool) -> None:
+    record = logging.LogRecord("fargate", logging.INFO, "x.py", 1, "said %s", (text,), None)
+    if fields:
+        record.msg, record.args = 'done message="%(message)s"', {"message": text}
+    line = FORMS[form].format(record)
+    assert is_seen(line)
+    if form == "json":
+        assert all(is_seen(value) for value in json.loads(line).values())
+        assert not fields or json.loads(line)["message"] == visible(text)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_traceback_has_no_lines_but_its_own(form: str) -> None:
+    boom = ValueError("a\u2028\x1b[2Kb")
+    record = logging.LogRecord("fargate", logging.ERROR, "x.py", 1, "a bug", (), (type(boom), boom, None))
+    line = FORMS[form].format(record)
+    told = json.loads(line)["traceback"] if form == "json" else line
+    assert told.endswith(r"ValueError: a\u2028\u001b[2Kb")
+
+
+@given(texts)
+def test_a_condition_shows_what_a_message_is_made_of(text: str) -> None:
+    report = Report(Phase.STALLED, "NameTaken", text)
+    new = conditions([], who(), report, "", NOW)
+    assert all(is_seen(each["message"]) for each in new)
+    assert event_of(report, new, conditions(new, who(), report, "", NOW)) is None, "it is the same the next time"
+
+
+HOSTILE = "made\u202eby\u2028us"
+
+
+def test_a_tag_of_somebody_else_s_profile_is_escaped_in_every_condition_event_and_line(
+    b: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    selectors, tags = [{"namespace": "web"}], {OWNER_KEY: f"shop/{HOSTILE}"}
+    for name in ("web", "other"):
+        b.world.add_profile("demo", name, b.world.roles["good"], selectors, list(b.world.private_subnets), tags=tags)
+    b.apply("web")
+    b.apply("mine", selectors=selectors)
+    with caplog.at_level(logging.INFO):
+        b.run(90)
+    assert b.reason("web") == "NameTaken" and b.ready("mine")
+    told = [b.message("web"), b.condition("Overlapping", "mine")["message"], *b.notes("Warning")]
+    assert all(is_seen(each) and visible(HOSTILE) in each for each in told), told
+    before = len(b.notes())
+    b.run(1300)
+    assert len(b.notes()) == before, "it is not news in the next pass"
+    assert all(is_seen(form.format(record)) for form in FORMS.values() for record in caplog.records)
