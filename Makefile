@@ -26,7 +26,7 @@ MINOR = import sys; print(sys.version_info[:2])
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 pythons: ## Run the fast tests on each of PYTHONS that is installed, beside the one that make test runs on.
 	@set -e; for python in $(PYTHONS); do \
-	  at=.cache/$$python; \
+	  at=.cache/$${python##*/}; \
 	  if ! command -v $$python > /dev/null || ! $$python -c 'import ensurepip' 2> /dev/null; then \
 	    echo "$$python is not there"; continue; \
 	  fi; \
