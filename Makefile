@@ -22,14 +22,15 @@ test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account a
 	$(BIN)/python -m pytest $(FAST)
 
 # Each with an environment of its own in .cache; of those that are not there nothing is said to have passed.
+MINOR = import sys; print(sys.version_info[:2])
 PYTHONS ?= python3.11 python3.12 python3.13 python3.14
 pythons: ## Run the fast tests on each of PYTHONS that is installed, beside the one that make test runs on.
 	@set -e; for python in $(PYTHONS); do \
-	  at=.cache/$$python; \
+	  at=.cache/$${python##*/}; \
 	  if ! command -v $$python > /dev/null || ! $$python -c 'import ensurepip' 2> /dev/null; then \
 	    echo "$$python is not there"; continue; \
 	  fi; \
-	  if [ "$$($$python -V)" = "$$($(BIN)/python -V 2> /dev/null)" ]; then \
+	  if [ "$$($$python -c '$(MINOR)')" = "$$($(BIN)/python -c '$(MINOR)' 2> /dev/null)" ]; then \
 	    echo "$$python is what make test runs on"; continue; \
 	  fi; \
 	  $$python -m venv --clear $$at; \

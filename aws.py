@@ -541,8 +541,8 @@ def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsErro
     if isinstance(error, errors.NoCredentialsError):
         return Retryable("NoCredentials", nowhere)
     what, mend = SOURCES.get(source, SOURCES[""])
-    words = str(error) if isinstance(error, BotoCoreError | ClientError | OSError) else repr(error)
-    said = " ".join(words.split())[:300].rstrip(". ")
+    words = str(error) if isinstance(error, BotoCoreError | ClientError | OSError | UnicodeError) else repr(error)
+    said = " ".join(re.sub(RECITED, "", words).split())[:300].rstrip(". ")
     mend = next((better for kinds, text, better in MENDS if isinstance(error, kinds) and re.search(text, said)), mend)
     reason = "CredentialsExpired" if isinstance(error, ENDED) else "NoCredentials"
     return Retryable(reason, f"No AWS credentials from {what}: {said}. {mend}")
@@ -628,7 +628,7 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
     except UNSIGNED as error:
         raise _unfetched("", error) from error
     except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
-        said = str(error).partition("\n")[0].rstrip(". ")
+        said = re.sub(RECITED, "", str(error)).partition("\n")[0].rstrip(". ")
         mend = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
         raise Retryable("AwsUnreachable", f"{said}. {mend}", unclear=True) from error
 
@@ -652,7 +652,7 @@ def _translated(error: ClientError) -> Exception:
     return rule.kind(rule.reason, said, unclear=not 400 <= status < 500)  # noqa: PLR2004
 
 
-RECITED = r"(?is)\s*The Canonical String for this request.*"  # the request as AWS had it, its session token included
+RECITED = r"(?is)\s*The Canonical String for this request.*|(?<=Invalid header value).*"  # each has a token in it
 UNKNOWN = Rule("", "", "", Retryable, "AwsError", "It is tried again by itself.")
 BLAMED = Rule("", "", "", Refused, "AwsError", "Mend what AWS names here.")
 AGAIN = {408, 425, 428, 429}  # statuses of 4xx that ask for the same request again

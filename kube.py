@@ -397,7 +397,7 @@ class Kube:
         # OSError, ValueError and ConfigException: credentials are read again between calls, from
         # files or a command.
         except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
-            raise KubeError(f"{method} {path}: {error}") from error
+            raise KubeError(f"{method} {path}: {_unsent(error)}") from error
         finally:
             self._observe(method, code)
         kind = Terminating if _is_terminating(text) else BY_STATUS.get(answer.status, KubeError)
@@ -710,6 +710,11 @@ def _difference(old: Object, new: Object) -> Object:
         elif key not in old or old[key] != value:
             patch[key] = value
     return patch
+
+
+def _unsent(error: Exception) -> str:
+    """Say why a request got no answer; of a header that can't be sent not what is in it, which may be a token."""
+    return re.sub(r"(?s)(Invalid header value).*", r"\1: is there a line break in the token?", str(error))
 
 
 def _said(answer: Any, text: bytes) -> str:

@@ -53,6 +53,8 @@ MUTANTS = (
            "sorted({*self.applied_tag_keys, *keys})", "sorted(keys)"),
     Mutant("a request that AWS recites is told with its token", "aws.py", "re.sub(RECITED, '', text)", "text",
            "tests/unit/test_secrets.py"),
+    Mutant("a header that can't be sent is told with its token", "kube.py", "{_unsent(error)}", "{error}",
+           "tests/unit/test_secrets.py"),
     Mutant("finalizers without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',
            '{**({"resourceVersion": meta["resourceVersion"]} if subresource else {}), **metadata}'),
     Mutant("status without the version", "kube.py", '{"resourceVersion": meta["resourceVersion"], **metadata}',

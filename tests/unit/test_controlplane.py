@@ -214,7 +214,16 @@ def test_ci_gets_the_control_plane_while_the_fast_tests_run(ci: Path) -> None:
     done = run_ci(ci)
     assert (done.returncode, done.stderr) == (0, "")
     made = [line for line in done.stdout.splitlines() if line.startswith("made ")]
-    assert [line.split()[1] for line in made] == ["check", "test", "demo", "soak", "sim", "monitoring", "e2e"]
+    assert [line.split()[1] for line in made] == [
+        "check",
+        "test",
+        "pythons",
+        "demo",
+        "soak",
+        "sim",
+        "monitoring",
+        "e2e",
+    ]
     assert "got it" in made[-1]
     assert "got it" not in made[0]
     assert done.stdout.endswith("All of it passed.\n")

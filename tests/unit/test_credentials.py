@@ -725,8 +725,7 @@ def test_a_token_that_is_missing_at_the_start_is_named_and_taken_once_it_comes(t
         box.controller.environ |= role(box) | {"AWS_WEB_IDENTITY_TOKEN_FILE": str(token)}
         apply(box, "web")
         box.start()
-        box.wait_for(lambda: box.condition("web"), SOON, "something is said")
-        assert box.condition("web")["reason"] == "NoCredentials"
+        box.wait_for(lambda: box.condition("web")["reason"] == "NoCredentials", SOON, "it is said")
         assert str(token) in box.condition("web")["message"]
         assert manners.calls == []
         token.write_text("token")

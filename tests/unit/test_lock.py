@@ -54,15 +54,18 @@ def test_nothing_that_a_package_asks_for_is_left_to_the_day_of_the_installation(
                 assert canonicalize_name(asked.name) in LOCK, f"{package} asks for {asked.name}: {MADE}"
 
 
+def brings(package: str, found: set[str]) -> None:
+    """Add a package and all that it asks for, of what the lock has."""
+    if package in LOCK and package not in found:
+        found.add(package)
+        for text in requires(package) or []:
+            brings(canonicalize_name(Requirement(text).name), found)
+
+
 def test_nothing_stands_in_the_lock_that_no_pin_brings() -> None:
     brought: set[str] = set()
-    ahead = list(PINS)
-    while ahead:
-        package = ahead.pop()
-        if package not in brought:
-            brought.add(package)
-            ahead += [canonicalize_name(Requirement(text).name) for text in requires(package) or []]
-            ahead = [name for name in ahead if name in LOCK]
+    for package in PINS:
+        brings(package, brought)
     assert LOCK.keys() == brought
 
 

@@ -194,3 +194,56 @@ def test_what_a_plugin_of_the_kubeconfig_says_that_gives_no_token_is_not_told(tm
         wait_for(box.controller.log.read_text, SOON, "something is said")
         box.controller.kill()
         nothing_is_told(box)
+
+
+# What stands where a secret should, with something in it that no header and no text can have.
+BROKEN = {
+    "a newline": b"{}\nand more",
+    "a newline at its end": b"{}\n",
+    "a letter of no header": "{}\u0142".encode(),
+    "bytes of no text": b"{}\xff\xfe",
+}
+
+
+def broken(kind: str, secret: str) -> bytes:
+    return BROKEN[kind].replace(b"{}", secret.encode())
+
+
+WAYS = {
+    "an agent": {
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1",
+        "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": "{}/token",
+    },
+    "IRSA": {
+        "AWS_WEB_IDENTITY_TOKEN_FILE": "{}/token",
+        "AWS_ROLE_ARN": ROLE,
+        "AWS_ENDPOINT_URL_STS": "http://127.0.0.1:1",
+    },
+    "a command": {"AWS_CONFIG_FILE": "{}/config"},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_token_of_aws_that_can_not_be_sent_is_not_told(tmp_path: Path, way: str, kind: str) -> None:
+    (tmp_path / "token").write_bytes(broken(kind, SECRETS["agent"]))
+    keys = json.dumps({"Version": 1, "AccessKeyId": "AKIA", "SecretAccessKey": "b", "SessionToken": "{}"}).encode()
+    session = broken(kind, SECRETS["session"]).replace(b"\n", b"\\n")
+    (tmp_path / "keys").write_bytes(keys.replace(b"{}", session))
+    (tmp_path / "config").write_text(f"[default]\ncredential_process = cat {tmp_path}/keys\n")
+    with sandbox(LOG_LEVEL="debug") as box:
+        nobody = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"), "")
+        box.controller.environ |= nobody | {name: value.format(tmp_path) for name, value in WAYS[way].items()}
+        apply(box, "web")
+        box.start()
+        box.wait_for(lambda: box.condition("web", kind="Reconciling"), 30, "it is told what is wrong")
+        nothing_is_told(box)
+
+
+@pytest.mark.parametrize("kind", ["a newline", "a newline at its end", "a letter of no header"])
+def test_a_token_of_the_kubeconfig_that_can_not_be_sent_is_not_told(kind: str) -> None:
+    with sandbox(LOG_LEVEL="debug") as box:
+        with_user(box, token=broken(kind, SECRETS["bearer"]).decode())
+        box.controller.start()
+        wait_for(lambda: box.controller.log.read_text() or box.api.watching(), SOON, "it starts, or says why not")
+        nothing_is_told(box)
