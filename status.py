@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import InFlight, View
+from clusters import InFlight, View, unusually_long
 from kube import Key, Object
 from patterns import steady
-from plan import Case, failed_before, plan
+from plan import Case, plan
 from spec import (
     BOOKKEEPING,
     FINALIZER,
@@ -39,7 +39,6 @@ from spec import (
     mapping,
     refuse,
     timestamp,
-    unusually_long,
 )
 
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it
@@ -197,7 +196,7 @@ def asked_for(c: Case, name: str) -> Report:
     if c.serving:
         text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
         return Report(Phase.RECONCILING, "Replacing", text)
-    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{failed_before(c)}")
+    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{c.memory.failed_before}")
 
 
 def lost_before(c: Case, status: Object) -> str:
