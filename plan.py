@@ -636,7 +636,8 @@ _ROWS = (
     Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c),
         lambda c, profile: not_taken_over(c.who, profile)),
     Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
-    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
+    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf,
+        lambda c, _: AddFinalizer(c.who.base)),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
     Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
@@ -689,6 +690,8 @@ def must_see(action: Action) -> tuple[str, ...]:
     match action:
         case RemoveFinalizer(blind=False):
             return (WHOLE_CLUSTER,)
+        case AddFinalizer(unlike=str(name)) if name:
+            return (name,)
         case DeleteProfile(profile=profile, heir=Profile() as heir):
             return profile.name, heir.name
         case DeleteProfile(profile=profile) | TagProfile(profile=profile) | UntagProfile(profile=profile):

@@ -562,7 +562,12 @@ class NeedFacts:
 
 @dataclass(frozen=True)
 class AddFinalizer:
-    """Put our finalizer in, in the place of kopf's if that is there."""
+    """Put our finalizer in, in the place of kopf's if that is there.
+
+    That ends a hand-over for good: `unlike` is the profile that is looked at once more before.
+    """
+
+    unlike: str = ""
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,8 @@ MUTANTS = (
            "tried = [*filter(self.who.may_name, open_one), *names]", "tried = names", "tests/unit/test_plan.py"),
     Mutant("the first name of a replacement is another than before", "spec.py", "*([number] if number else [])]",
            "number]", "tests/unit/test_spec.py"),
+    Mutant("an older look ends a hand-over", "plan.py", "lambda c, _: AddFinalizer(c.who.base)),",
+           "lambda _, __: AddFinalizer()),", "tests/unit/test_lifecycle.py"),
     Mutant("Retain is not heard", "spec.py", 'retain=fields.get("deletionPolicy", "Delete") != "Delete"',
            "retain=False"),
     Mutant("suspend is not heard", "plan.py",
