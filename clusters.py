@@ -48,6 +48,8 @@ TURN_SECONDS = 3600.0  # for which it is remembered that a namespace had its tur
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
 HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
 BLIND_TURN_SECONDS = 60.0  # for which one that was in flight when seen last is taken to be so yet
 # These concern the way to AWS, and so every profile: the reading waits for better times. Any other
 # answer concerns one profile alone.
@@ -151,6 +153,15 @@ class Flight:
         """Return the seconds until the next look: a tenth of the time so far, within bounds."""
         pace = max(poll, min((now - self.since) / 10, POLL_MOST_SECONDS))
         return self.last_look + pace - now
+
+
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
 
 
 class InFlight(NamedTuple):

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aws import AwsError, Facts, Profile, ProfileSpec
-from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, warnings
+from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, unusually_long, warnings
 from kube import Object
 from patterns import LONGEST_LIST, brief, listed
 from spec import (
@@ -51,6 +51,7 @@ from spec import (
     has_room,
     kept,
     lost_answer,
+    not_taken_over,
     owner_of,
     refuse,
     replacement_names,
@@ -59,7 +60,6 @@ from spec import (
     same_cluster,
     same_tag,
     tagged,
-    unusually_long,
     wait_to_see,
 )
 
@@ -401,14 +401,7 @@ def flight(c: Case, profile: Profile) -> Report:
         reason = "RollingBack" if put_back(c, c.serving, profile) else "Replacing"
         return Report(Phase.RECONCILING, reason, f"{swap(c, c.serving, profile)} {message}")
     again = " Then it is made again." if profile.status == "DELETING" else edit_to_be_refused(c, profile)
-    return Report(Phase.RECONCILING, reason, f"{message}{again}{failed_before(c)}")
-
-
-def failed_before(c: Case) -> str:
-    """Say why the profiles before this one failed, "" if none did."""
-    failures, why = c.memory.failures, c.memory.failed_why
-    times = "once" if failures == 1 else f"{failures} times"
-    return f" It has failed {times}{f': {why}' if why else '.'}" if failures else ""
+    return Report(Phase.RECONCILING, reason, f"{message}{again}{c.memory.failed_before}")
 
 
 def edit_to_be_refused(c: Case, profile: Profile) -> str:
@@ -477,21 +470,6 @@ def name_taken(c: Case, holder: Profile) -> Report:
     if holder.name != c.who.base:
         mend = f"it has all {REPLACEMENT_NAMES} names that a replacement may have; {mend}"
     return refuse("NameTaken", f"{message}: {mend}.{stays}", about=holder.name)
-
-
-def not_taken_over(c: Case, profile: Profile) -> Report:
-    """Keep kopf's finalizer, so that the profile can still be taken over."""
-    if profile.status == "DELETING":
-        return name_taken(c, profile)
-    allow = f"start the controller with --take-over-from-kopf-in={c.who.namespace}"
-    made = "if the kopf operator made it for this object"
-    if c.going:
-        what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
-        mend = f"{made}, {allow} to delete both; or set spec.deletionPolicy: Retain to leave the profile as it is"
-        return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
-    what = f"Cluster {c.who.cluster} has a profile {profile.name} already, without an owner"
-    mend = f"{made}, {allow} to take it over; else delete it, or make a new object with another spec.profileName"
-    return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
 
 
 def whose(c: Case, profile: Profile) -> str:
@@ -653,7 +631,8 @@ _ROWS = (
         lambda c, profile: retain_not_allowed(c.who, profile)),
     Row("deleting, handed over by kopf, in flight", lambda c: if_in_flight(handed_over_of_going(c)), flight),
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
-    Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None, not_taken_over),
+    Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None,
+        lambda c, profile: not_taken_over(c.who, profile)),
     Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden,
         lambda _, found: wait_to_see(*found)),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for,
@@ -668,9 +647,11 @@ _ROWS = (
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
-    Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c), not_taken_over),
+    Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c),
+        lambda c, profile: not_taken_over(c.who, profile)),
     Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
-    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf, lambda _, __: AddFinalizer()),
+    Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf,
+        lambda c, _: AddFinalizer(c.who.base)),
     Row("owned, in flight", lambda c: c.owned_in_flight, flight),
     Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
@@ -723,6 +704,8 @@ def must_see(action: Action) -> tuple[str, ...]:
     match action:
         case RemoveFinalizer(blind=False):
             return (WHOLE_CLUSTER,)
+        case AddFinalizer(unlike=str(name)) if name:
+            return (name,)
         case DeleteProfile(profile=profile, heir=Profile() as heir):
             return profile.name, heir.name
         case DeleteProfile(profile=profile) | TagProfile(profile=profile) | UntagProfile(profile=profile):

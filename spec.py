@@ -248,6 +248,12 @@ class Memory(BaseModel):
         return self.but(first_tried_at=None, failures=0, failed_at=None, failed_arn="", failed_why="")
 
     @property
+    def failed_before(self) -> str:
+        """Why the profiles before this one failed, as a sentence that follows others; "" if none did."""
+        times = "once" if self.failures == 1 else f"{self.failures} times"
+        return f" It has failed {times}{f': {self.failed_why}' if self.failed_why else '.'}" if self.failures else ""
+
+    @property
     def made_in(self) -> str:
         """The ARN of the cluster in which this object has, or may have, a profile; "" for none."""
         start, _, path = self.profile_arn.partition(":fargateprofile/")
@@ -536,23 +542,12 @@ class Settings:
 # The world outside may have been mended: what is stalled is looked at again, less and less often,
 # and a profile in a failed state is tried again as seldom.
 STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
-LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
-LONG_DELETING = timedelta(minutes=45)
 
 
 def backoff(failures: int) -> timedelta:
     """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
     least, most = FAILED_SECONDS
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
-
-
-def unusually_long(status: str, lasts: timedelta) -> str:
-    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
-    if status == "CREATING" and lasts > LONG_CREATING:
-        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if status == "DELETING" and lasts > LONG_DELETING:
-        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return ""
 
 
 # What may be done, or said.
@@ -597,7 +592,12 @@ class NeedFacts:
 
 @dataclass(frozen=True)
 class AddFinalizer:
-    """Put our finalizer in, in the place of kopf's if that is there."""
+    """Put our finalizer in, in the place of kopf's if that is there.
+
+    That ends a hand-over for good: `unlike` is the profile that is looked at once more before.
+    """
+
+    unlike: str = ""
 
 
 @dataclass(frozen=True)
@@ -663,6 +663,22 @@ def deletion_suspended(profile: Profile, may_retain: bool) -> Report:
     mend = f"unset it to delete profile {profile.name}{keep}"
     text = f"The deletion waits because spec.suspend is true: {mend}."
     return Report(Phase.IDLE, "Suspended", text)
+
+
+def not_taken_over(who: Identity, profile: Profile) -> Report:
+    """Keep kopf's finalizer, so that the profile can still be taken over."""
+    if profile.status == "DELETING":
+        text = f"Profile {profile.name} (without an owner) is being deleted; then the name is free."
+        return Report(Phase.RECONCILING, "WaitingForName", text, about=profile.name)
+    allow = f"start the controller with --take-over-from-kopf-in={who.namespace}"
+    made = "if the kopf operator made it for this object"
+    if who.deleting:
+        what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
+        mend = f"{made}, {allow} to delete both; or set spec.deletionPolicy: Retain to leave the profile as it is"
+        return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
+    what = f"Cluster {who.cluster} has a profile {profile.name} already, without an owner"
+    mend = f"{made}, {allow} to take it over; else delete it, or make a new object with another spec.profileName"
+    return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
 
 
 def retain_not_allowed(who: Identity, profile: Profile) -> Report:

@@ -16,10 +16,10 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View
+from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View, unusually_long
 from kube import Key, Object, TooLarge, WriteRefused
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, visible, without_profiles
-from plan import Case, failed_before, may_tell, plan
+from plan import Case, may_tell, plan
 from spec import (
     BOOKKEEPING,
     FINALIZER,
@@ -41,7 +41,6 @@ from spec import (
     mapping,
     refuse,
     timestamp,
-    unusually_long,
 )
 
 Said = TypeVar("Said", bound=Action)
@@ -223,7 +222,7 @@ def asked_for(c: Case, name: str) -> Report:
     if c.serving:
         text = f"EKS is asked to make profile {name} in the place of {c.serving.name}."
         return Report(Phase.RECONCILING, "Replacing", text)
-    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{failed_before(c)}")
+    return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{c.memory.failed_before}")
 
 
 def lost_before(c: Case, status: Object) -> str:

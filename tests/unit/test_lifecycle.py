@@ -838,6 +838,18 @@ def test_an_upgrade_that_began_without_its_flag_takes_all_over_once_it_is_set(b:
     assert {call.operation for call in b.manners.writes()} == {"TagResource"}
 
 
+def test_a_hand_over_is_not_ended_by_an_older_look(b: Bench) -> None:
+    """The original has made its profile since the cluster was looked at."""
+    upgrade(b)
+    b.settle("other")
+    kopf_object(b)
+    kopf_profile(b)
+    b.run(30)
+    assert b.ready()
+    assert b.profiles()["web"]["tags"][OWNER_KEY] == "default/web"
+    assert b.manners.count("CreateFargateProfile") == 1
+
+
 def test_an_object_of_the_original_that_goes_waits_for_the_flag_or_for_retain(b: Bench) -> None:
     kopf_object(b)
     kopf_profile(b)

@@ -16,12 +16,12 @@ from prometheus_client.parser import text_string_to_metric_families
 import aws
 import kube
 import leader
-from clusters import Reading
+from clusters import LONG_DELETING, Reading
 from controller import Census, Health
 from informer import Store
 from kube import Command
 from metrics import Metrics
-from spec import CONTROLLER_KEY, LONG_DELETING, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock
