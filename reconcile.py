@@ -269,8 +269,10 @@ class Reconciler:
         p.useful &= report.reason not in TIME_MAY_MEND
         try:
             self._report(p, report)
-        except TooLarge as error:  # nothing stands on it any more: what is waited for goes on, in its place in line
-            self._tell_aloud(p, error)
+        except TooLarge as error:
+            if report.phase is not Phase.RECONCILING:
+                raise
+            self._tell_aloud(p, error)  # what is waited for goes on, in its place in line
         return self._look_again(p, report)
 
     # Observe
@@ -321,8 +323,7 @@ class Reconciler:
 
         Raises `AwsError` as long as the view is not whole: nothing is decided on a part of it.
         """
-        if cluster.reading is None:
-            cluster.reading = Reading(self._monotonic())
+        cluster.reading = cluster.reading or Reading(self._monotonic())
         described: set[str] = set()
         view = cluster.reading.go_on(self._aws, name, described)
         cluster.reading = None
@@ -683,8 +684,7 @@ class Reconciler:
             self._kube.event(p.obj, kind, action, "Reconcile", words, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
-        warns = action in EVENTS and EVENTS[action].kind == "Warning"
-        level = logging.WARNING if warns else logging.INFO
+        level = logging.WARNING if action in EVENTS and EVENTS[action].kind == "Warning" else logging.INFO
         log.log(level, LOGGED_ACTION, fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
 
     # Come back

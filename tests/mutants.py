@@ -237,7 +237,7 @@ MUTANTS = (
     Mutant("a cut way to AWS is taken for profiles that can't be seen", "clusters.py",
            "        if error.reason in NO_ANSWER:\n            raise\n", "", "tests/unit/test_hidden.py"),
     Mutant("a look that was cut off begins anew", "reconcile.py",
-           "if cluster.reading is None:", "if True:", "tests/unit/test_hidden.py"),
+           "cluster.reading = cluster.reading or Reading(", "cluster.reading = Reading(", "tests/unit/test_hidden.py"),
     Mutant("an object goes though its profile may be there unseen", "plan.py",
            "lambda c: c.who.deleting and c.hidden,", "lambda c: False,",
            "tests/unit/test_hidden.py"),

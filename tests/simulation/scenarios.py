@@ -65,6 +65,14 @@ def tag_edit(world: World) -> None:
 
 
 @story
+def a_spec_that_the_store_does_not_keep(world: World) -> None:
+    big = {f"{'k' * 100}{number}": "v" * 256 for number in range(48)}  # so that each pass reads the object
+    made(world, tags=big)
+    world.delete()
+    world.run(30)
+
+
+@story
 def tag_dropped(world: World) -> None:
     made(world, tags={"a": "x", "b": "y"})
     world.edit(tags={"a": None})

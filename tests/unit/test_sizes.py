@@ -262,3 +262,15 @@ def test_the_profile_of_a_living_object_is_not_deleted_while_there_is_no_room_fo
     b.run(200)
     assert b.profiles()["web"]["selectors"][0]["namespace"] == "web"
     assert "WriteRefused" in b.events("Warning")
+
+
+def test_a_status_that_could_not_be_written_is_made_up_for_within_minutes_once_there_is_room(b: Bench) -> None:
+    b.settle()
+    b.edit(suspend=True)
+    leave_room(b, -1)
+    b.run(300)
+    assert b.reason() == "Active", "it still says what it last had room for"
+    assert b.events("Warning") == ["WriteRefused"], "but an event says so, once"
+    b.api.most_bytes = 1_500_000
+    b.run(310)
+    assert b.reason() == "Suspended"
