@@ -50,6 +50,9 @@ HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can
 HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
 LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
 LONG_DELETING = timedelta(minutes=45)
+# The world outside may have been mended: what is stalled is looked at again, less and less often,
+# and a profile in a failed state is tried again as seldom.
+STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
 BLIND_TURN_SECONDS = 60.0  # for which one that was in flight when seen last is taken to be so yet
 # These concern the way to AWS, and so every profile: the reading waits for better times. Any other
 # answer concerns one profile alone.
@@ -153,6 +156,12 @@ class Flight:
         """Return the seconds until the next look: a tenth of the time so far, within bounds."""
         pace = max(poll, min((now - self.since) / 10, POLL_MOST_SECONDS))
         return self.last_look + pace - now
+
+
+def backoff(failures: int) -> timedelta:
+    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
+    least, most = FAILED_SECONDS
+    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
 def unusually_long(status: str, lasts: timedelta) -> str:

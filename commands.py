@@ -54,9 +54,8 @@ from spec import (
     owner_of,
     tagged,
     timestamp,
-    with_note,
 )
-from status import foresee
+from status import foresee, with_note
 
 # What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
 # dates stay text).

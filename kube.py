@@ -1,5 +1,4 @@
-"""The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our
-words.
+"""The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
 
 What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, the
 Lease, and how to reach the API server. What it is not: a cache, a retry, a decision. The only
@@ -63,13 +62,11 @@ CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
 WRITE_WITHIN = {"timeout": "8s"}  # or the API server says what it waits for: a webhook may take 30 s
 LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
-# The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has
-# one only every other time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there
-# any more.
+# The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has one only every other
+# time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there any more.
 SILENCE_SECONDS = 135.0
 TOO_MUCH, TOO_MANY = 413, 429  # HTTP's: too large a body, too many requests: ask again later
 COMMAND_SECONDS = 10.0  # for a command that makes credentials
-NOTE_LIMIT = 1024  # bytes of an event's note (validation of events.k8s.io)
 
 OUR_ANNOTATIONS = f"{PLURAL}.{GROUP}/"  # what these start with; no others are kept, and of these
 MOST_ANNOTATIONS, LONGEST_ANNOTATION = 16, 256  # the first by name; characters, a digest stands for the rest
@@ -164,10 +161,9 @@ class Kube:
         travel back in time.
         """
         try:
-            objects, version = self._pages(self._scope, self._selected)
+            return self._pages(self._scope, self._selected)
         except NotFound as error:
             raise NotServed(NOT_SERVED, error.status) from error
-        return objects, version
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
         """Yield (type, what is to be kept of the object) after `version` until the server ends the
@@ -184,10 +180,8 @@ class Kube:
             "timeoutSeconds": str(int(shortest + (longest - shortest) * self._rand())),
             **self._selected,
         }
-        response = self._open(
-            "GET", self._scope, query=query, timeout=(CALL_TIMEOUT[0], self._silence_seconds)
-        ).response
-        self._stream = response
+        timeout = (CALL_TIMEOUT[0], self._silence_seconds)
+        self._stream = response = self._open("GET", self._scope, query=query, timeout=timeout).response
         try:
             if self._stopped:
                 return
@@ -240,7 +234,7 @@ class Kube:
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None:
         """Tell the object's readers of a transition; best effort: a lost event fails nothing.
 
-        `kind` is Normal or Warning, `action` what was tried, `now` an aware time.
+        `kind` is Normal or Warning, `action` what was tried, `now` an aware time; a note of over 1,024 bytes is lost.
         """
         meta = obj["metadata"]
         body = {
@@ -253,7 +247,7 @@ class Kube:
             "action": action,
             "reason": reason,
             "type": kind,
-            "note": _cut(note, NOTE_LIMIT),
+            "note": note,
             "regarding": {
                 "apiVersion": f"{GROUP}/{VERSION}",
                 "kind": KIND,
@@ -279,8 +273,7 @@ class Kube:
             return {}
 
     def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object:
-        """Give this very version of the Lease another spec, or make the Lease if it is {}; return
-        it as stored.
+        """Give this very version of the Lease another spec, or make the Lease if it is {}; return it as stored.
 
         A PUT by name either way: RBAC can't name what a POST makes.
         """
@@ -291,13 +284,10 @@ class Kube:
     def running_pods(self, profile: str) -> int | None:
         """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
         ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
-        query = {
-            "labelSelector": f"eks.amazonaws.com/fargate-profile={profile}",
-            "fieldSelector": "status.phase=Running",
-        }
+        on_it = f"eks.amazonaws.com/fargate-profile={profile}"
+        query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
         try:
-            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in
-            # the audit log is not.
+            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
             may = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed")
             return len(self._pages("/api/v1/pods", query)[0]) if may else None
         except KubeError as error:
@@ -308,8 +298,7 @@ class Kube:
     def may_get(self, token: str, path: str) -> tuple[str, bool]:
         """Return who has a token, "" for nobody, and whether they may get a path that is no resource's.
 
-        It is asked for as controller-runtime does for its own /metrics: by a TokenReview, then a
-        SubjectAccessReview.
+        As controller-runtime asks for its own /metrics: by a TokenReview, then a SubjectAccessReview.
         """
         known = self._review("authentication.k8s.io/v1", "TokenReview", {"token": token})
         user = known.get("user") or {}
@@ -323,8 +312,7 @@ class Kube:
     def _review(self, api: str, kind: str, ask: Object) -> Object:
         """Have the API server judge something; return what it says of it."""
         body = {"apiVersion": api, "kind": kind, "spec": ask}
-        answer = self._call("POST", f"/apis/{api}/{kind.lower()}s", body=body)
-        return answer.get("status") or {}
+        return self._call("POST", f"/apis/{api}/{kind.lower()}s", body=body).get("status") or {}
 
     def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:
         items: Objects = []
@@ -363,10 +351,9 @@ class Kube:
 
     def _read(self, method: str, path: str, **request: Any) -> bytes:
         try:
-            text: bytes = self._open(method, path, **request).read()
+            return bytes(self._open(method, path, **request).read())
         except (HTTPError, OSError) as error:
             raise KubeError(f"{method} {path}: {BROKE_OFF}: {error}") from error
-        return text
 
     def _open(
         self,
@@ -691,11 +678,9 @@ def _event(event: Any) -> tuple[str, Object]:
 
 
 def _event_name(name: str, now: datetime) -> str:
-    """Return the start of an event's name, as client-go forms it: name and time, so that events
-    list in their order.
+    """Return the start of an event's name, as client-go forms it: name and time, so that events list in their order.
 
-    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as
-    they are listed.
+    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as they are listed.
     """
     # A cut in front of "-" or "." would leave a name that is refused.
     return f"{name[:40].rstrip('-.')}.{int(now.timestamp() * 1e6):x}-"
@@ -731,9 +716,3 @@ def _is_terminating(text: bytes) -> bool:
         return any(each.get("reason") == "NamespaceTerminating" for each in causes)
     except (ValueError, LookupError, TypeError, AttributeError):
         return False
-
-
-def _cut(text: str, limit: int) -> str:
-    """Shorten a text to `limit` bytes of UTF-8."""
-    raw = text.encode()
-    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "..."

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aws import AwsError, Facts, Profile, ProfileSpec
-from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, unusually_long, warnings
+from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, backoff, unusually_long, warnings
 from kube import Object
 from patterns import LONGEST_LIST, brief, listed
 from spec import (
@@ -43,7 +43,6 @@ from spec import (
     TagProfile,
     UntagProfile,
     UpdatePolicy,
-    backoff,
     controlled_by,
     deletion_suspended,
     differs,

@@ -1,13 +1,12 @@
 """One pass over one FargateProfile object: observe, decide, act, report, come back.
 
-The picture: object, view of its EKS cluster, memory in status -> `plan` -> at most one change in
-AWS or of finalizers -> status from what was seen and done -> when to look again. A crash between
-two steps is then the same case as a crash between two passes: the next pass trusts nothing but a
-new look.
+The picture: object, view of its EKS cluster, memory in status -> `plan` -> at most one change in AWS or of
+finalizers -> status from what was seen and done -> when to look again. A crash between two steps is then
+the same case as a crash between two passes: the next pass trusts nothing but a new look.
 
-`Reconciler` comes first, then what it needs to be given. It knows Kubernetes only as the protocol
-`Kube`, AWS only as `aws.Aws`. What it is not: a decision (plan), words for users (status), what is
-known of one EKS cluster (clusters), a queue, a thread, a sleep.
+`Reconciler` comes first, then what it needs to be given. It knows Kubernetes only as the protocol `Kube`,
+AWS only as `aws.Aws`. What it is not: a decision (plan), words for users (status), what is known of one
+EKS cluster (clusters), a queue, a thread, a sleep.
 """
 
 from __future__ import annotations
@@ -18,20 +17,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
+import clusters
+import status
 from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
-from clusters import (
-    NO_SECONDS,
-    TIME_MAY_MEND,
-    Cluster,
-    Clusters,
-    Home,
-    Reading,
-    Tally,
-    View,
-    describe,
-    elsewhere,
-    no_such,
-)
+from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from overlaps import overlap_message, overlaps
@@ -42,7 +31,6 @@ from spec import (
     OWNER_KEY,
     RESERVED_KEYS,
     RETAINED_KEY,
-    STALLED_SECONDS,
     AddFinalizer,
     Change,
     CreateProfile,
@@ -61,45 +49,6 @@ from spec import (
     is_retained,
     mapping,
     owner_of,
-    with_note,
-)
-from status import (
-    EVENTS,
-    LOGGED_ACTION,
-    LOGGED_ERROR,
-    LOGGED_ORPHAN,
-    LOGGED_SURVEY,
-    ROOM_FOR_REPLACE,
-    SHOWN,
-    Blocked,
-    asked_for,
-    conditions,
-    event_of,
-    fields_of,
-    find_condition,
-    is_current,
-    is_news,
-    lost_before,
-    marked,
-    must_see_for_tags,
-    must_see_for_the_mark,
-    not_taken,
-    remember,
-    render_status,
-    report_of,
-    shortened,
-    shown_of,
-    since_of,
-    told_before,
-    undone,
-    wait_behind,
-    wait_or_stall,
-    wait_while_busy,
-    waits_in_vain,
-    what_to_do,
-    with_log,
-    write_refused,
-    written,
 )
 from workqueue import Requeue, Since, Thrift
 
@@ -140,11 +89,7 @@ class Pass:
 
     @property
     def conditions(self) -> list[Object]:
-        return written(self.status.get("conditions") or [])
-
-    @property
-    def look_is_requested(self) -> bool:
-        return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
+        return status.written(self.status.get("conditions") or [])
 
     @property
     def edited(self) -> bool:
@@ -159,10 +104,9 @@ class Pass:
 class Reconciler:
     """Carries out the plan, one key at a time and one pass at a time per EKS cluster.
 
-    Safe to call from many threads. `wake` is called with keys that have reason to look again,
-    `readmit` with one that was turned away and can be let in; `now` gives an aware wall clock,
-    `monotonic` seconds. `ready_after` is told, of each object that becomes Ready, for how many
-    seconds it was not; `posted` the reason of each event.
+    Safe to call from many threads. `wake` is called with keys that have reason to look again, `readmit` with
+    one that was turned away and can be let in; `now` gives an aware wall clock, `monotonic` seconds. `ready_after`
+    is told, of each object that becomes Ready, for how many seconds it was not; `posted` the reason of each event.
     """
 
     def __init__(
@@ -181,8 +125,8 @@ class Reconciler:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters = Clusters(readmit or wake)
-        self._thrift = Thrift()
+        self._clusters = clusters.Clusters(readmit or wake)
+        self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
         # For a reason, with the mark of a create, for what time may mend.
         self._stalled, self._marks, self._waits = Since(), Since(), Since()
         self._changes: dict[Key, Change] = {}  # made by the pass before
@@ -213,14 +157,14 @@ class Reconciler:
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
         owed = self._thrift.owes(p.payer, self._monotonic())
-        if owed and waits_in_vain(p.conditions) and not p.who.deleting:
+        if owed and status.waits_in_vain(p.conditions) and not p.who.deleting:
             return Requeue(owed, skipped=True)
         ended, sent = False, self._aws.calls
         try:
             if is_cut(obj):
                 self._read_whole(p)
-            p.shown = {name: value for name, value in p.status.items() if name in SHOWN}
-            p.overlap = find_condition("Overlapping", p.conditions).get("message", "")
+            p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
+            p.overlap = status.find_condition("Overlapping", p.conditions).get("message", "")
             requeue = self._step(p)
             if not p.untold:
                 self._silenced.pop(key, None)
@@ -255,10 +199,10 @@ class Reconciler:
             again = self._is_again(p, action)
             report = self._act(p, case, action)
             if again and report is None:
-                report = undone("what was done last does not show", stalls=False)
+                report = status.undone("what was done last does not show", stalls=False)
         except AwsError as error:
             report = self._blame(p, error)
-        except Blocked as blocked:
+        except status.Blocked as blocked:
             p.cluster.leave(p.key)
             report = blocked.report
         if report is None:
@@ -266,7 +210,7 @@ class Reconciler:
             return Requeue(0.0, urgent=None)
         report = self._or_stall(p, report)
         p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
-        p.useful &= report.reason not in TIME_MAY_MEND
+        p.useful &= report.reason not in clusters.TIME_MAY_MEND
         try:
             self._report(p, report)
         except TooLarge as error:
@@ -277,7 +221,7 @@ class Reconciler:
 
     # Observe
 
-    def _home(self, cluster: str) -> Home:
+    def _home(self, cluster: str) -> clusters.Home:
         """Return where that cluster is for us; who we are is asked once a process."""
         if self._self is None:
             controller = self._settings.controller_id or self._kube.namespace_uid("kube-system")
@@ -287,12 +231,13 @@ class Reconciler:
         partition, account, controller = self._self
         if wrong := self._settings.wrong_account(cluster, account):
             raise Refused("WrongAccount", wrong)
-        return Home(partition, self._aws.region, account, cluster, controller)
+        return clusters.Home(partition, self._aws.region, account, cluster, controller)
 
-    def _observe(self, p: Pass, home: Home) -> None:
+    def _observe(self, p: Pass, home: clusters.Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, asked = p.cluster, self._may_have_its_look(p)
-        if asked or self._is_old(cluster, told_before(p.conditions, p.who) == "ClusterNotFound"):
+        told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
+        if asked or cluster.is_old(self._monotonic(), self._view_life, told_missing):
             view, described = self._read(home.cluster, cluster)
             p.looked |= described
             if all(name in described for name in view.names if p.who.may_name(name)):
@@ -304,26 +249,22 @@ class Reconciler:
         for name in due:
             self._look_at(p, home, name)
 
-    def _is_old(self, cluster: Cluster, told_missing: bool = False) -> bool:
-        return cluster.is_old(self._monotonic(), VIEW_LIFE * self._settings.resync_seconds, told_missing)
-
     def _may_have_its_look(self, p: Pass) -> bool:
         """Say whether the object asks for a look at all that was seen before it asked, and may have that now."""
-        if not p.look_is_requested:
+        if p.who.requested_at in {"", p.memory.last_handled_reconcile_at}:
             return False
         now, seen_at = self._monotonic(), p.cluster.view.at if p.cluster.view else float("-inf")
         p.asked_at = self._thrift.asked.when(p.key, p.who.requested_at, now)
-        if seen_at >= p.asked_at:
-            return False  # whoever looked since did it for this one too
-        p.look_in = self._thrift.look(p.key, p.payer, now)
-        return not p.look_in
+        if seen_at < p.asked_at:  # else whoever has looked since did it for this one too
+            p.look_in = self._thrift.look(p.key, p.payer, now)
+        return seen_at < p.asked_at and not p.look_in
 
     def _read(self, name: str, cluster: Cluster) -> tuple[View, set[str]]:
         """Begin, or go on with, a look at all profiles; return the view and the names described just now.
 
         Raises `AwsError` as long as the view is not whole: nothing is decided on a part of it.
         """
-        cluster.reading = cluster.reading or Reading(self._monotonic())
+        cluster.reading = cluster.reading or clusters.Reading(self._monotonic())
         described: set[str] = set()
         view = cluster.reading.go_on(self._aws, name, described)
         cluster.reading = None
@@ -331,19 +272,19 @@ class Reconciler:
         self._find_orphans(name, cluster, view)
         return view, described
 
-    def _look_at(self, p: Pass, home: Home, name: str) -> None:
+    def _look_at(self, p: Pass, home: clusters.Home, name: str) -> None:
         """See one profile anew, or all that could be this object's (`WHOLE_CLUSTER`)."""
         view = p.cluster.view or self._no_view()
         if name != WHOLE_CLUSTER:
             p.looked.add(name)
-            seen = describe(self._aws, home.cluster, name)
+            seen = clusters.describe(self._aws, home.cluster, name)
             self._take_view(p.cluster, view.showing(name, seen), {name}, p.key)
             return
         others: dict[str, Profile | AwsError | None] = {**view.profiles, **view.hidden}
         others = {name: seen for name, seen in others.items() if not p.who.may_name(name)}
         described: set[str] = set()
         # No younger than what is not looked at again.
-        view = Reading(view.at, others).go_on(self._aws, home.cluster, described)
+        view = clusters.Reading(view.at, others).go_on(self._aws, home.cluster, described)
         p.looked |= {WHOLE_CLUSTER, *described}
         self._take_view(p.cluster, view, described, p.key)
         self._find_orphans(home.cluster, p.cluster, view)
@@ -359,19 +300,19 @@ class Reconciler:
 
     # Decide
 
-    def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
+    def _decide(self, p: Pass, home: clusters.Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = self._mark_waits(p)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
-            action = with_log(case, plan)
+            action = status.with_log(case, plan)
             if isinstance(action, NeedFacts):
                 case = self._with_facts(p, case, action)
                 continue
             action = self._take_turn(p, case, action)
-            stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
+            stands_on = (*must_see(action), *status.must_see_for_tags(case), *status.must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
@@ -384,7 +325,7 @@ class Reconciler:
             age = min(age, self._monotonic() - p.asked_at)
         case = replace(case, facts=self._aws.facts(cluster, need.spec, age))
         if case.objections:
-            case = replace(case, facts=self._aws.facts(cluster, need.spec, NO_SECONDS))
+            case = replace(case, facts=self._aws.facts(cluster, need.spec, clusters.NO_SECONDS))
         return case
 
     def _mark_waits(self, p: Pass) -> timedelta:
@@ -410,16 +351,15 @@ class Reconciler:
         first = p.cluster.first(self._monotonic())
         flying = p.cluster.in_flight(self._monotonic(), self._now())
         if first != p.key or flying:
-            to_do = what_to_do(action)
-            return with_log(case, lambda c: wait_behind(c, flying, first, to_do))
+            return status.with_log(case, lambda c: status.wait_behind(c, flying, first, status.what_to_do(action)))
         held = p.cluster.held_until - self._monotonic()
-        return action if held <= 0 else wait_while_busy(self._now() + timedelta(seconds=held))
+        return action if held <= 0 else status.wait_while_busy(self._now() + timedelta(seconds=held))
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory, p.seen = remember(case), True
+        p.memory, p.seen = status.remember(case), True
         if not case.hidden:  # else it is as it was seen last
-            p.shown = shown_of(case.serving)
+            p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
         p.overlapping = overlaps(case, p.cluster.shares)
@@ -471,20 +411,19 @@ class Reconciler:
         try:
             p.obj = self._kube.patch_finalizers(p.obj, finalizers)
         except WriteRefused as error:
-            raise Blocked(write_refused("the finalizers of this object", error)) from error
+            raise status.Blocked(status.write_refused("the finalizers of this object", error)) from error
         self._store.put(p.obj, sent)
-        if what := not_taken(finalizers, p.obj["metadata"].get("finalizers") or []):
-            raise Blocked(undone(what))
+        if what := status.not_taken(finalizers, p.obj["metadata"].get("finalizers") or []):
+            raise status.Blocked(status.undone(what))
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
-        asked, lost = asked_for(case, create.name), lost_before(case, p.status)
+        asked, lost = status.asked_for(case, create.name), status.lost_before(case, p.status)
         if p.memory.first_tried_at is None:
             for each in create.warnings:
                 self._done(p, each.reason, each.message)
         self._aws.ready()  # before the mark: nothing is fetched between it and the create
-        marked_in_time = self._mark(p, case, create, asked)
-        if not marked_in_time:
+        if not self._mark(p, case, create, asked):
             return None
         profile = self._ask_for(p, case, create)
         pods = self._pods(p, case.serving.name) if case.serving else ""
@@ -496,7 +435,7 @@ class Reconciler:
     def _mark(self, p: Pass, case: Case, create: CreateProfile, asked: Report) -> bool:
         """Write into status that a create is about to be sent; say whether that went fast enough to send it."""
         started = self._monotonic()
-        p.memory = marked(case, create, p.memory)
+        p.memory = status.marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
         return self._monotonic() - started <= CREATE_WITHIN_SECONDS
@@ -508,8 +447,8 @@ class Reconciler:
             if not error.unclear:  # this create was refused; one before it may still come true
                 p.memory = p.memory.as_before_the_create(case.memory)
             if case.serving and error.reason == "QuotaExceeded":
-                serves = f"{case.serving.name} serves as it is."
-                raise Refused(error.reason, f"{error} {ROOM_FOR_REPLACE} {serves}") from error
+                text = f"{error} {status.ROOM_FOR_REPLACE} {case.serving.name} serves as it is."
+                raise Refused(error.reason, text) from error
             raise
 
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
@@ -562,7 +501,7 @@ class Reconciler:
         p.useful = True
         self._take_view(p.cluster, view, {profile.name})
         after = replace(case, view=view, memory=p.memory, looked=frozenset())
-        p.memory, p.shown = remember(after), shown_of(after.serving)
+        p.memory, p.shown = status.remember(after), status.shown_of(after.serving)
         return after
 
     # Report
@@ -572,62 +511,62 @@ class Reconciler:
         self._changes.pop(p.key, None)
         busy = isinstance(error, Busy)
         level = logging.INFO if busy else logging.WARNING
-        log.log(level, LOGGED_ERROR, fields_of(p.who, p.who.base, error.reason, readable(str(error))))
+        log.log(level, status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, error.reason, readable(str(error))))
         if error.unclear or busy:
             p.cluster.doubt(p.memory.create_name, p.memory.profile_name)
         if not busy:
             p.cluster.leave(p.key)
         held = p.cluster.hold(self._monotonic()) if busy else 0.0
         known = p.who.may_name if self._settings.limits.discreet else lambda _name: True
-        return replace(report_of(error, p.memory.first_tried_at, self._now(), held, known), blind=not p.seen)
+        return replace(status.report_of(error, p.memory.first_tried_at, self._now(), held, known), blind=not p.seen)
 
     def _or_stall(self, p: Pass, report: Report) -> Report:
         """Let what time may mend stall the object once it has been waited for too long."""
-        patience = TIME_MAY_MEND.get(report.reason)
+        patience = clusters.TIME_MAY_MEND.get(report.reason)
         if patience is None:
             if not report.retry:  # a look that failed says nothing of what is waited for
                 self._waits.forget(p.key)
             return report
-        now, stalled = self._monotonic(), find_condition("Stalled", p.conditions)
+        now, stalled = self._monotonic(), status.find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, may have waited for long enough.
-        told = is_current(stalled, p.who) and str(stalled.get("message")).startswith(visible(report.message))
+        told = status.is_current(stalled, p.who) and str(stalled.get("message")).startswith(visible(report.message))
         waited = patience if told else timedelta(seconds=now - since)
-        return wait_or_stall(report, waited, patience, self._now())
+        return status.wait_or_stall(report, waited, patience, self._now())
 
     def _report(self, p: Pass, report: Report, on_the_way: bool = False) -> None:
         """Write status if it differs. What is only on the way to an outcome does not unsay a Stalled condition."""
         old = p.conditions
         passing = on_the_way or report.reason == "WaitingForTurn"
-        if passing and is_current(find_condition("Stalled", old), p.who):
+        if passing and status.is_current(status.find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
-        report = with_note(report, p.who, self._settings)
-        new = self._write(p, conditions(old, p.who, report, p.overlap, self._now()))
-        self._tell_of_overlap(p, find_condition("Overlapping", old))
+        report = status.with_note(report, p.who, self._settings)
+        new = self._write(p, status.conditions(old, p.who, report, p.overlap, self._now()))
+        self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
     def _write(self, p: Pass, listed: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        status = render_status(p.who, p.memory, p.shown, listed)
+        told = status.render_status(p.who, p.memory, p.shown, listed)
         try:
-            self._send(p, status, always)
+            self._send(p, told, always)
         except TooLarge:
-            status = shortened(status)
-            self._send(p, status, always)
-        return [*status.get("conditions", ())]
+            told = status.shortened(told)
+            self._send(p, told, always)
+        return [*told.get("conditions", ())]
 
-    def _send(self, p: Pass, status: Object, always: bool = True) -> None:
-        if always or status != p.obj.get("status"):
-            sent = self._store.sending(p.obj, status)
-            p.obj = self._kube.patch_status(p.obj, status)
+    def _send(self, p: Pass, told: Object, always: bool = True) -> None:
+        if always or told != p.obj.get("status"):
+            sent = self._store.sending(p.obj, told)
+            p.obj = self._kube.patch_status(p.obj, told)
             self._store.put(p.obj, sent)
 
     def _write_current(self, p: Pass, bare: bool = False) -> None:
         """Write status, changed or not: what follows is done only for the version that was seen.
 
-        It also records the ARN, by which a profile is still the object's once its owner tags are
-        off. `bare`: an object that goes, and has no room for that, is still proven to be as seen.
+        It also records the ARN, by which a profile is still the object's once its owner tags are off.
+        `bare`: an object that goes, and has no room for that, is still proven to be as seen.
         """
         try:
             self._write(p, p.conditions, always=True)
@@ -635,24 +574,24 @@ class Reconciler:
             if not (bare and p.who.deleting):
                 raise
             self._send(p, p.status)
-            return
-        self._see_it_written(p)
+        else:
+            self._see_it_written(p)
 
     def _see_it_written(self, p: Pass) -> None:
         """Raise `Blocked` where what status is to remember is not in the API server's answer."""
         if Memory.parse(p.obj).proof != p.memory.proof:
-            raise Blocked(undone("the status that was written is not in the API server's answer"))
+            raise status.Blocked(status.undone("the status that was written is not in the API server's answer"))
 
     def _tell_aloud(self, p: Pass, error: WriteRefused) -> None:
         """Tell by log and event of what can't be written into status; once, as long as it is the same."""
         p.untold = True
         if self._silenced.get(p.key) != str(error):
             self._silenced[p.key] = str(error)
-            self._done(p, "WriteRefused", write_refused("the status of this object", error).message)
+            self._done(p, "WriteRefused", status.write_refused("the status of this object", error).message)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
-        if not p.overlap or find_condition("Overlapping", p.conditions).get("message") != p.overlap:
+        if not p.overlap or status.find_condition("Overlapping", p.conditions).get("message") != p.overlap:
             return
         if not before:
             self._done(p, "Overlapping", p.overlap, p.overlap_logged)
@@ -662,17 +601,17 @@ class Reconciler:
 
     def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
-        before = find_condition("Ready", old)
-        if is_news(report.note, old, new):
+        before = status.find_condition("Ready", old)
+        if status.is_news(report.note, old, new):
             self._done(p, "RetainNotAllowed", report.note.strip())
-        if told := event_of(report, old, new):
+        if told := status.event_of(report, old, new):
             self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
         elif report.logged and before.get("message") != visible(report.message):
-            log.info(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.logged))
-        elif report.reason in TIME_MAY_MEND and before.get("reason") != report.reason:
-            log.warning(LOGGED_ERROR, fields_of(p.who, p.who.base, report.reason, report.message))
+            log.info(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.logged))
+        elif report.reason in clusters.TIME_MAY_MEND and before.get("reason") != report.reason:
+            log.warning(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.message))
         if report.phase is Phase.READY and before and before.get("status") != "True":
-            since = since_of(before, p.obj["metadata"]["creationTimestamp"])
+            since = status.since_of(before, p.obj["metadata"]["creationTimestamp"])
             self._ready_after((self._now() - since).total_seconds())
 
     def _done(self, p: Pass, action: str, note: str, logged: str = "") -> None:
@@ -680,12 +619,12 @@ class Reconciler:
         self._log_action(p, action, logged or note)
         self._posted(action)
         if self._thrift.posts(p.key, self._monotonic()):  # else it is one of many, and the log has them all
-            kind, words = EVENTS[action].kind, brief(visible(note), LONGEST_NOTE)
+            kind, words = status.EVENTS[action].kind, brief(visible(note), LONGEST_NOTE)
             self._kube.event(p.obj, kind, action, "Reconcile", words, self._now())
 
     def _log_action(self, p: Pass, action: str, note: str) -> None:
-        level = logging.WARNING if action in EVENTS and EVENTS[action].kind == "Warning" else logging.INFO
-        log.log(level, LOGGED_ACTION, fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
+        level = logging.WARNING if action in status.EVENTS and status.EVENTS[action].kind == "Warning" else logging.INFO
+        log.log(level, status.LOGGED_ACTION, status.fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
 
     # Come back
 
@@ -698,18 +637,14 @@ class Reconciler:
         if report.until:
             return Requeue(max(LEAST_SECONDS, (report.until - self._now()).total_seconds()))
         if report.phase is Phase.STALLED:
-            return Requeue(self._stall(p, report.reason, now))
+            # As long again as the object has been stalled for this reason.
+            since = self._stalled.when(p.key, (p.who.generation, report.reason), now)
+            return Requeue(min(max(now - since, clusters.STALLED_SECONDS[0]), clusters.STALLED_SECONDS[1]))
         if report.phase is Phase.RECONCILING or p.memory.profile_name in p.cluster.flights:
             rests = (each.until_look(now, poll) for each in p.cluster.flights.values())
             own = p.memory.profile_name in p.cluster.flights
             return Requeue(max(LEAST_SECONDS, min(rests, default=poll)), urgent=own)
         return Requeue()
-
-    def _stall(self, p: Pass, reason: str, now: float) -> float:
-        """Return the time to the next look: as long again as the object has been stalled for this reason."""
-        since = self._stalled.when(p.key, (p.who.generation, reason), now)
-        least, most = STALLED_SECONDS
-        return min(max(now - since, least), most)
 
     # The clusters
 
@@ -722,27 +657,30 @@ class Reconciler:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
             home = self._home(name)
-            if self._is_old(cluster):
+            if cluster.is_old(self._monotonic(), self._view_life):
                 self._read(name, cluster)
             if cluster.view and cluster.view.found:
                 self._compare(home)
             else:
-                log.warning(LOGGED_SURVEY, {"cluster": name, "reason": "ClusterNotFound", "message": no_such(home)})
+                self._warn(name, "ClusterNotFound", clusters.no_such(home))
         except AwsError as error:
-            log.warning(LOGGED_SURVEY, {"cluster": name, "reason": error.reason, "message": readable(str(error))})
+            self._warn(name, error.reason, readable(str(error)))
             return Requeue(retry=True)
         return Requeue()
 
-    def _compare(self, home: Home) -> None:
+    def _warn(self, cluster: str, reason: str, message: str) -> None:
+        log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
+
+    def _compare(self, home: clusters.Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
             authority = self._settings.authority_of(home.cluster)
-            text = elsewhere(home, authority, self._aws.cluster(home.cluster))
+            text = clusters.elsewhere(home, authority, self._aws.cluster(home.cluster))
             self.elsewhere = bool(text)
             if text:
-                log.warning(LOGGED_SURVEY, {"cluster": home.cluster, "reason": "ClusterElsewhere", "message": text})
+                self._warn(home.cluster, "ClusterElsewhere", text)
 
-    def tally(self) -> dict[str, Tally]:
+    def tally(self) -> dict[str, clusters.Tally]:
         """Return what is counted of each EKS cluster that was seen."""
         return self._clusters.tally(is_retained)
 
@@ -751,7 +689,7 @@ class Reconciler:
         controller = self._self[2] if self._self else ""
         ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
         for profile, why in cluster.new_orphans({each.name: self._why_orphan(each) for each in ours}).items():
-            log.warning(LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
+            log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
 
     def _why_orphan(self, profile: Profile) -> str:
         """Say why a profile with our tags is no object's, "" if it is one's."""

@@ -537,19 +537,6 @@ class Settings:
         return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
 
 
-# For how long.
-
-# The world outside may have been mended: what is stalled is looked at again, less and less often,
-# and a profile in a failed state is tried again as seldom.
-STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
-
-
-def backoff(failures: int) -> timedelta:
-    """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
-    least, most = FAILED_SECONDS
-    return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
-
-
 # What may be done, or said.
 
 
@@ -686,15 +673,6 @@ def retain_not_allowed(who: Identity, profile: Profile) -> Report:
     allow = f"start the controller with --allow-retain-in={who.namespace} to keep it"
     mend = f"set spec.deletionPolicy: Delete to delete profile {profile.name}, or {allow}"
     return refuse("RetainNotAllowed", f"{what}: {mend}.")
-
-
-def with_note(report: Report, who: Identity, settings: Settings) -> Report:
-    """Say of a living object too that its deletion would wait; one whose profile is out of reach may always go."""
-    if who.deleting or not who.retain or settings.may_retain(who.namespace) or report.reason == "WrongHome":
-        return report
-    what = f"RetainNotAllowed: objects of namespace {who.namespace} may not leave their profile, so a deletion waits"
-    mend = f"set spec.deletionPolicy: Delete, or start the controller with --allow-retain-in={who.namespace}"
-    return replace(report, note=f" {what}: {mend}.")
 
 
 def kept(profile: Profile) -> RemoveFinalizer:

@@ -35,6 +35,7 @@ from spec import (
     Phase,
     RemoveFinalizer,
     Report,
+    Settings,
     TagProfile,
     UntagProfile,
     is_guarded,
@@ -315,6 +316,15 @@ def write_refused(what: str, error: WriteRefused) -> Report:
     told = brief(f"{what}: {error}", LONGEST_LIST)
     text = f"The API server refuses to write {told}. To mend it, {mend}; it is tried again by itself."
     return Report(Phase.STALLED, "WriteRefused", text, retry=True)
+
+
+def with_note(report: Report, who: Identity, settings: Settings) -> Report:
+    """Say of a living object too that its deletion would wait; one whose profile is out of reach may always go."""
+    if who.deleting or not who.retain or settings.may_retain(who.namespace) or report.reason == "WrongHome":
+        return report
+    what = f"RetainNotAllowed: objects of namespace {who.namespace} may not leave their profile, so a deletion waits"
+    mend = f"set spec.deletionPolicy: Delete, or start the controller with --allow-retain-in={who.namespace}"
+    return replace(report, note=f" {what}: {mend}.")
 
 
 def told_before(listed: Sequence[Object], who: Identity) -> str:

@@ -621,15 +621,6 @@ def test_the_event_of_an_object_of_any_name_has_a_name_that_kubernetes_takes(
     assert event["regarding"]["name"] == name
 
 
-@pytest.mark.parametrize("note", ["x" * 1025, "é" * 513, "x" + "é" * 600, "🚀" * 300, "日本" * 400])
-def test_a_note_that_is_too_long_is_cut_between_characters_and_says_so(api: ApiServer, edge: Kube, note: str) -> None:
-    tell(edge, apply(api), note)
-    cut = api.objects("events")[0]["note"]
-    assert 1018 <= len(cut.encode()) <= 1024
-    assert cut.endswith("...")
-    assert note.startswith(cut.removesuffix("..."))
-
-
 @pytest.mark.parametrize("note", ["x" * 1024, "é" * 512, ""])
 def test_a_note_that_fits_is_told_whole(api: ApiServer, edge: Kube, note: str) -> None:
     tell(edge, apply(api), note)

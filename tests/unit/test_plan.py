@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
-from clusters import Home, View
+from clusters import Home, View, backoff
 from plan import PLAN, Case, must_see, plan
 from spec import (
     CONTROLLER_KEY,
@@ -36,7 +36,6 @@ from spec import (
     Settings,
     TagProfile,
     UntagProfile,
-    backoff,
     replacement_names,
 )
 from status import remember
