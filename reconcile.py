@@ -606,7 +606,7 @@ class Reconciler:
             self._done(p, "RetainNotAllowed", report.note.strip())
         if told := status.event_of(report, old, new):
             self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
-        elif report.logged and before.get("message") != visible(report.message):
+        elif report.logged and not str(before.get("message")).startswith(brief(visible(report.message))):
             log.info(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.logged))
         elif report.reason in clusters.TIME_MAY_MEND and before.get("reason") != report.reason:
             log.warning(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.message))
