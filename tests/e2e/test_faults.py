@@ -58,6 +58,35 @@ def proxy(control_plane: ControlPlane) -> Iterator[Proxy]:
 # --- The API server ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("policy", ["Delete", "Retain"])
+def test_an_object_that_etcd_has_no_room_for_any_more_is_deleted_all_the_same(
+    user: User, aws: World, operator: Operator, tmp_path: Path, policy: str
+) -> None:
+    user.apply("web", deletionPolicy=policy)
+    user.wait_ready("web")
+    operator.stop()
+    user.delete("web")
+    fill(user, "web", tmp_path / "patch.json")
+    operator.start()
+    user.wait_gone("web", seconds=AFTER_A_WHILE)
+    assert [*profiles(aws)] == ([] if policy == "Delete" else ["web"])
+    if policy == "Delete":  # with Retain there is nothing to be waited for, and so nothing to be said
+        assert "request is too large" in operator.said()
+
+
+def fill(user: User, name: str, file: Path) -> None:
+    """Put labels on an object until one more is refused for its size."""
+    labels = 0
+    for more in (1 << 13 >> shift for shift in range(14)):  # of about 120 bytes each, and once more in managedFields
+        many = {f"example.com/{'k' * 40}{number}": "v" * 60 for number in range(labels + more)}
+        file.write_text(json.dumps({"metadata": {"labels": many}}))
+        patched = user.kubectl("patch", "fp", name, "--type=merge", "--patch-file", str(file))
+        if patched.returncode == 0:
+            labels += more
+        else:
+            assert "request is too large" in patched.stderr, patched.stderr
+
+
 def test_the_api_server_is_killed_and_comes_back_with_its_data(
     control_plane: ControlPlane, user: User, aws: World, operator: Operator
 ) -> None:
