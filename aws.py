@@ -386,9 +386,8 @@ class Aws:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
-        among = [{"Name": "vpc-id", "Values": vpcs}]
-        read = partial(_all, self._ec2, "describe_route_tables", "RouteTables", Filters=among)
-        tables = _unless_forbidden(read) if vpcs else []
+        read = partial(_all, self._ec2, "describe_route_tables", "RouteTables")
+        tables = _unless_forbidden(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
         return {subnet["SubnetId"]: _subnet(subnet, tables) for subnet in subnets}
 
 
@@ -617,6 +616,7 @@ class _Absent(Exception):
 
 
 _sent = threading.local()
+WAY_TO_AWS = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
 
 
 def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
@@ -627,10 +627,10 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         raise _translated(error) from error
     except UNSIGNED as error:
         raise _unfetched("", error) from error
-    except (BotoCoreError, ResponseParserError) as error:  # the latter: a proxy's page in the place of an answer
-        said = re.sub(RECITED, "", str(error)).partition("\n")[0].rstrip(". ")
-        mend = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
-        raise Retryable("AwsUnreachable", f"{said}. {mend}", unclear=True) from error
+    except (BotoCoreError, ResponseParserError, KeyError) as error:  # the latter two: a proxy's page for an answer
+        words = f"an answer without {error}" if isinstance(error, KeyError) else str(error)
+        said = re.sub(RECITED, "", words).partition("\n")[0].rstrip(". ")
+        raise Retryable("AwsUnreachable", f"{said}. {WAY_TO_AWS}", unclear=True) from error
 
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:

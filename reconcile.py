@@ -468,7 +468,7 @@ class Reconciler:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
         p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
-        self._write_current(p)
+        self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
             self._aws.tag(profile.arn, tags)
         except Refused as error:

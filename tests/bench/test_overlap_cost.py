@@ -31,9 +31,8 @@ def cpu_seconds(work: Callable[[], object]) -> float:
 
 def pattern(chance: random.Random, first: str = "*", last: str = "*") -> str:
     """Return 63 characters of two letters and stars, of which nothing can be said at a glance."""
-    stars, text = chance.random(), ""
-    while len(text) < LONGEST_WORD:
-        text += chance.choice("ab") + ("*" if chance.random() < stars else "")
+    stars = chance.random()
+    text = "".join(chance.choice("ab") + ("*" if chance.random() < stars else "") for _ in range(LONGEST_WORD))
     return f"{first}{text[: LONGEST_WORD - len(first + last)]}{last}"
 
 

@@ -177,9 +177,11 @@ def test_what_became_of_a_change_is_unclear_where_aws_does_not_refuse_it(status:
     assert error_of(CREATE, "TeapotException", status=status).unclear == unclear
 
 
-def test_a_way_to_aws_that_is_cut_is_tried_again_and_leaves_a_change_unclear() -> None:
-    world = Asked({"create_fargate_profile": EndpointConnectionError(endpoint_url="https://eks")})
-    with pytest.raises(Retryable) as raised:
+@pytest.mark.parametrize("cut", [EndpointConnectionError(endpoint_url="https://eks"), KeyError("fargateProfile")])
+def test_a_way_to_aws_that_is_cut_is_tried_again_and_leaves_a_change_unclear(cut: Exception) -> None:
+    """As is an answer that is none of AWS's: botocore looks for a part that is not there."""
+    world = Asked({"create_fargate_profile": cut})
+    with pytest.raises(Retryable, match="way to AWS") as raised:
         world.edge.create("demo", "web", SPEC, {})
     assert (raised.value.reason, raised.value.unclear) == ("AwsUnreachable", True)
 

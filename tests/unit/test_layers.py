@@ -134,7 +134,7 @@ def test_the_engine_knows_aws_only_where_the_parts_are_wired() -> None:
 def test_only_the_engine_starts_threads_and_hears_signals_others_may_lock(module: str) -> None:
     assert imports(module).keys() & THREADS <= COMMANDS.get(module, set())
     used = {name for _, name in calls(module) if name.startswith("threading.")}
-    assert used <= {"threading.Lock", "threading.Condition"}
+    assert used <= {"threading.Lock", "threading.Condition", "threading.local"}
 
 
 @pytest.mark.parametrize("module", MODULES)
