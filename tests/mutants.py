@@ -144,7 +144,7 @@ MUTANTS = (
            "if any(page.setdefault(key, []) is None for page in pages):",
            "tests/unit/test_recoveries.py"),
     Mutant("an answer that can't be parsed is a bug", "aws.py",
-           "except (BotoCoreError, ResponseParserError) as error:", "except BotoCoreError as error:"),
+           "except (BotoCoreError, ResponseParserError, KeyError) as error:", "except BotoCoreError as error:"),
     Mutant("the first list comes from a cache", "kube.py", "PAGE_SIZE), {**query}",
            'PAGE_SIZE), {"resourceVersion": "0", **query}', "tests/unit/test_kube.py"),
     Mutant("no list after 410", "informer.py",
