@@ -155,23 +155,23 @@ def test_the_fast_tests_run_on_every_python_that_is_there_and_a_failure_on_one_i
     for number in (11, 13):
         copies = PYTHON.replace("rm -rf .venv && mkdir -p .venv/bin && cp python .venv/bin/python", COPIES)
         copies = copies.replace("*pip*)", '"-m pip"*)')
-        program(clone / "programs" / f"python3.{number}", copies + says.format(number))
+        program(clone / "programs" / f"ours3.{number}", copies + says.format(number))
     program(clone / "python", PYTHON + says.format(11))
     make(clone, "soak")
     installed(clone)
-    done = make(clone, "pythons")
+    which = "PYTHONS=ours3.11 ours3.12 ours3.13"  # by names that no machine has
+    done = make(clone, "pythons", which)
     assert done.returncode == 0, done.stderr
     said = done.stdout.splitlines()
-    assert [line for line in said if line.startswith(("python3", "with"))] == [
-        "python3.11 is what make test runs on",
-        "python3.12 is not there",
-        "with python3.13:",
-        "python3.14 is not there",
+    assert [line for line in said if line.startswith(("ours", "with"))] == [
+        "ours3.11 is what make test runs on",
+        "ours3.12 is not there",
+        "with ours3.13:",
     ]
     assert "-m pytest tests/unit tests/contract tests/simulation" in (clone / "asked").read_text()
     assert installed(clone) == [LOCK, "tests/requirements.txt"]
     (clone / "broken").touch()
-    assert make(clone, "pythons").returncode != 0
+    assert make(clone, "pythons", which).returncode != 0
 
 
 @pytest.mark.parametrize("there", [["docker"], ["podman"], ["buildah"], ["docker", "podman"]])
