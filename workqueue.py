@@ -26,6 +26,7 @@ URGENT_EDIT_SECONDS = 10.0  # between two of them that are urgent
 CALLS_AT_ONCE, CALLS_PER_SECOND = 20.0, 0.5
 ASKED_LOOK_SECONDS = 10.0  # between two looks that an object asks for
 EVENTS_AT_ONCE, EVENT_SECONDS = 25.0, 300.0  # of an object, as client-go's spam filter has it
+LEAST_WAIT_SECONDS = 0.1
 PACED_LEAST = 1000  # so many are remembered before those of long ago are looked for
 
 
@@ -299,8 +300,9 @@ class Allowance:
         return min(self._burst, left + (now - at) * self._per_second)
 
     def until(self, who: object, least: float, now: float) -> float:
-        """Return in how many seconds so much is left."""
-        return max(0.0, (least - self.left(who, now)) / self._per_second)
+        """Return in how many seconds so much is left; never so few that a clock would not show them."""
+        lacks = least - self.left(who, now)
+        return max(lacks / self._per_second, LEAST_WAIT_SECONDS) if lacks > 0 else 0.0
 
     def spend(self, who: object, amount: float, now: float) -> None:
         with self._lock:

@@ -402,6 +402,16 @@ def test_an_allowance_is_had_at_once_then_by_the_second_and_what_is_owed_has_its
     assert allowance.left("a", 1e6) == 10
 
 
+def test_what_is_all_but_left_is_waited_for_as_long_as_a_clock_shows() -> None:
+    allowance = Allowance(0.3, 1.0, 100.0)
+    for _ in range(3):
+        allowance.spend("a", 0.1, 1158.024)
+    allowance.spend("a", 1e-13, 1158.024)
+    wait = allowance.until("a", 0.0, 1158.024)
+    assert 1158.024 + wait > 1158.024
+    assert allowance.until("a", 0.0, 1158.024 + wait) == 0
+
+
 def test_whoever_has_all_of_it_again_is_forgotten() -> None:
     allowance = Allowance(1.0, 1.0)
     for number in range(10_000):
