@@ -73,12 +73,12 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
-        shown = process.metrics.registry
+        registry = process.metrics.registry
         ports = [
-            process.health.listen(config.health_address, config.health_port, None if config.metrics_auth else shown)
+            process.health.listen(config.health_address, config.health_port, None if config.metrics_auth else registry)
         ]
         if config.metrics_auth:
-            ports.append(listen_guarded(config, process.sources[0], shown))
+            ports.append(listen_guarded(config, process.sources[0], registry))
     except (Missing, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2

@@ -1,5 +1,5 @@
-"""The objects as the API server has them, kept by list and watch; what moved is told to the work
-queue.
+"""The objects as the API server has them, kept by list and watch, but for most of a big spec; what
+moved is told to the work queue.
 
 The picture: list, then watch after watch -> `Store` (never back to an older version) -> a key for
 the queue.

@@ -1,8 +1,8 @@
 """The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
 
-What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), events, the
-Lease, and how to reach the API server. What it is not: a cache, a retry, a decision. The only
-importer of the kubernetes client.
+What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), cut to what is
+read here; events, the Lease, what the API server lets whom do, and how to reach it. What it is not: a
+cache, a retry, a decision. The only importer of the kubernetes client.
 
 The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old
 picture ends in `Conflict` and never in a lost update. The API server ignores a uid in a status

@@ -546,9 +546,9 @@ class Reconciler:
         self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
-    def _write(self, p: Pass, listed: list[Object], always: bool = False) -> list[Object]:
+    def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        told = status.render_status(p.who, p.memory, p.shown, listed)
+        told = status.render_status(p.who, p.memory, p.shown, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:

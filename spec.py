@@ -4,7 +4,8 @@ may be done about it.
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
 (what earlier passes wrote into status). Then `Limits` and `Settings`, which may speak against a
-valid spec, and at the end of the file the actions that the plan chooses from.
+valid spec, and at the end of the file the actions that the plan chooses from, and what is said of
+a profile alone.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -492,9 +493,9 @@ class Settings:
 
     `adoption_in`: the namespaces whose objects may take over profiles without an owner, `kopf_in`
     those whose objects may take over what the kopf operator made for them, `retain_in` those whose
-    objects may leave their profile when they go; "*" for all. `account`
-    is that of `cluster` if it was said, and `aws_profile` what the kubeconfig uses.
-    `authority`: the certificates of the API server, as `aws.ClusterFact` has those of `cluster`.
+    objects may leave their profile when they go; "*" for all. `account` is that of `cluster` if it
+    was said, and `aws_profile` what the kubeconfig uses. `authority`: the certificates of the API
+    server, as `aws.ClusterFact` has those of `cluster`.
     """
 
     cluster: str

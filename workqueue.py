@@ -1,5 +1,5 @@
-"""Keys that are due now or later, each handed to one worker at a time, and the backoff of those
-that fail.
+"""Keys that are due now or later, each handed to one worker at a time; the backoff of those that
+fail; and what looks may cost that change nothing.
 
 The picture: a key is added to one of two lines, `urgent` or `routine`; once it is due it stands
 behind the others of its namespace, and the namespaces take turns. What it is not: what a key means,

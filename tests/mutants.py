@@ -214,7 +214,7 @@ MUTANTS = (
     Mutant("a command that hangs is waited for", "kube.py", "super().communicate(timeout=COMMAND_SECONDS)",
            "super().communicate()", "tests/unit/test_credentials.py"),
     Mutant("metrics stay open beside the probes", "controller.py",
-           "None if config.metrics_auth else shown)", "shown)", "tests/unit/test_process.py"),
+           "None if config.metrics_auth else registry)", "registry)", "tests/unit/test_process.py"),
     Mutant("whoever is known may read metrics", "kube.py", 'return user["username"], may is True',
            'return user["username"], True', "tests/unit/test_metrics_auth.py"),
     Mutant("metrics are open while the API server does not say", "metrics.py",

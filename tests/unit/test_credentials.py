@@ -264,7 +264,6 @@ def refusal() -> AwsError:
 
 
 PAST = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
-PRINTS = "{python} -c \"print('{text}')\""
 PROCESS = '[default]\ncredential_process = {python} -c "{code}"\n'
 SSO = "[default]\nsso_session = s\nsso_account_id = 1\nsso_role_name = r\n[sso-session s]\nsso_region = eu-west-1\n"
 # variables, the config file, the reason, what the message must have in it
