@@ -217,7 +217,6 @@ def test_ci_gets_the_control_plane_while_the_fast_tests_run(ci: Path) -> None:
     assert [line.split()[1] for line in made] == [
         "check",
         "test",
-        "pythons",
         "demo",
         "soak",
         "sim",
