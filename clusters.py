@@ -217,6 +217,7 @@ class Cluster:
     held_seconds: float = 0.0
     outside: dict[str, dict[Key, None]] = field(default_factory=dict)
     let_in: Key | None = None
+    departed: set[Key] = field(default_factory=set)  # whose objects have gone, or name another cluster now
     occupied: bool = False
 
     def is_old(self, now: float, life: float, told_missing: bool = False) -> bool:
@@ -319,6 +320,8 @@ class Cluster:
 
         Who did not come for its place has lost it.
         """
+        while self.departed:
+            self.leave(self.departed.pop())
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
         return min(self.line, key=lambda key: self.turns.get(key[0], float("-inf")), default=None)
 
@@ -362,11 +365,12 @@ class Clusters:
     that one goes before who comes new: `readmit` has it looked at.
     """
 
-    def __init__(self, readmit: Callable[[Key], None]) -> None:
-        self._readmit = readmit
+    def __init__(self, readmit: Callable[[Key], bool]) -> None:
+        self._readmit = readmit  # False: no worker may take it now
         self._lock = threading.Lock()  # over who is in which, and who is outside
         self._known: dict[str, Cluster] = {}
         self._outside_of: dict[Key, str] = {}
+        self._was_in: dict[Key, str] = {}
 
     def alone_in(self, name: str, key: Key, work: Callable[[Cluster], T]) -> T | None:
         """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
@@ -384,32 +388,36 @@ class Clusters:
             cluster.occupied, cluster.let_in = True, None
             cluster.stand_outside_no_more(key)
             self._outside_of.pop(key, None)
+            self._was_in[key] = name
+            cluster.departed.discard(key)
         try:
             return work(cluster)
         finally:
-            self._free(name, cluster)
+            with self._lock:
+                self._free(name, cluster)
 
     def leave(self, key: Key, but: str = "") -> None:
-        """Wait outside of any cluster no more, `but` that one; where it was this key's turn the next is let in."""
+        """Stand in and before no cluster any more, `but` that one; where it was this key's turn the next is let in."""
         with self._lock:
+            if self._was_in.get(key, but) != but and (cluster := self._known.get(self._was_in.pop(key))):
+                cluster.departed.add(key)
             name = self._outside_of.get(key, but)
             if name == but:
                 return
             cluster = self._known[self._outside_of.pop(key)]
             cluster.stand_outside_no_more(key)
-            was_let_in = cluster.let_in == key
-        if was_let_in:
-            self._free(name, cluster)
+            if cluster.let_in == key:
+                self._free(name, cluster)
 
     def _free(self, name: str, cluster: Cluster) -> None:
-        with self._lock:
-            cluster.occupied, cluster.let_in = False, cluster.next_outside()
-            if cluster.forgettable and cluster.view is None:
-                del self._known[name]
-            if len(self._known) > MOST_MISSING:
-                self._known = {each: known for each, known in self._known.items() if not known.forgettable}
-        if cluster.let_in:
-            self._readmit(cluster.let_in)
+        """Let in the next; one that no worker may take now, for want of free ones, keeps the cluster from nobody."""
+        cluster.occupied = False
+        waiting = (cluster.next_outside() for _ in [*cluster.outside])
+        cluster.let_in = next((key for key in waiting if key and self._readmit(key)), None)
+        if cluster.forgettable and cluster.view is None:
+            self._known.pop(name, None)
+        if len(self._known) > MOST_MISSING:
+            self._known = {each: known for each, known in self._known.items() if not known.forgettable}
 
     def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
         """Return what is counted of each cluster that was seen; `retained` tells which profiles are."""

@@ -50,14 +50,13 @@ from spec import (
     mapping,
     owner_of,
 )
-from workqueue import Requeue, Since, Thrift
+from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
 
 CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
-LEAST_SECONDS = 0.1  # to the next look at what is due already
 
 
 @dataclass
@@ -120,12 +119,12 @@ class Reconciler:
         monotonic: Callable[[], float],
         ready_after: Callable[[float], None] = lambda _seconds: None,
         posted: Callable[[str], None] = lambda _reason: None,
-        readmit: Callable[[Key], None] | None = None,
+        readmit: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters = clusters.Clusters(readmit or wake)
+        self._clusters = clusters.Clusters(readmit)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
         # For a reason, with the mark of a create, for what time may mend.
         self._stalled, self._marks, self._waits = Since(), Since(), Since()
@@ -148,7 +147,7 @@ class Reconciler:
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits, self._thrift.asked):
+        for times in (self._stalled, self._marks, self._waits, self._thrift):
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
@@ -156,8 +155,8 @@ class Reconciler:
 
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
-        owed = self._thrift.owes(p.payer, self._monotonic())
-        if owed and status.waits_in_vain(p.conditions) and not p.who.deleting:
+        may_wait = status.waits_in_vain(p.conditions) and not p.who.deleting and key not in cluster.line
+        if may_wait and (owed := self._thrift.defers(key, p.payer, self._monotonic())):
             return Requeue(owed, skipped=True)
         ended, sent = False, self._aws.calls
         try:
@@ -293,6 +292,7 @@ class Reconciler:
         settled, waiting = cluster.saw(view, looked, self._monotonic())
         for key in (*filter(None, map(owner_of, settled)), *waiting):
             if key != looking:  # that one goes on with this view in this pass
+                self._thrift.excused.add(key)
                 self._wake(key)
 
     def _no_view(self) -> View:
@@ -362,6 +362,8 @@ class Reconciler:
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
+        elif p.asked_at is not None:  # what was seen is from before
+            p.look_in = p.look_in or ASKED_LOOK_SECONDS
         p.overlapping = overlaps(case, p.cluster.shares)
         p.overlap = overlap_message(case, p.overlapping)
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
@@ -530,7 +532,7 @@ class Reconciler:
         now, stalled = self._monotonic(), status.find_condition("Stalled", p.conditions)
         since = self._waits.when(p.key, (p.who.generation, report.reason), now)
         # Another process, or this one before it was started anew, may have waited for long enough.
-        told = status.is_current(stalled, p.who) and str(stalled.get("message")).startswith(visible(report.message))
+        told = status.is_current(stalled, p.who) and status.tells(stalled, report.message)
         waited = patience if told else timedelta(seconds=now - since)
         return status.wait_or_stall(report, waited, patience, self._now())
 
@@ -591,11 +593,11 @@ class Reconciler:
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
-        if not p.overlap or status.find_condition("Overlapping", p.conditions).get("message") != p.overlap:
+        if not p.overlap or not status.tells(status.find_condition("Overlapping", p.conditions), p.overlap):
             return
         if not before:
             self._done(p, "Overlapping", p.overlap, p.overlap_logged)
-        if p.overlap != before.get("message"):
+        if not status.tells(before, p.overlap):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
 
@@ -606,7 +608,7 @@ class Reconciler:
             self._done(p, "RetainNotAllowed", report.note.strip())
         if told := status.event_of(report, old, new):
             self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
-        elif report.logged and not str(before.get("message")).startswith(brief(visible(report.message))):
+        elif report.logged and not status.tells(before, report.message):
             log.info(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.logged))
         elif report.reason in clusters.TIME_MAY_MEND and before.get("reason") != report.reason:
             log.warning(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.message))
@@ -635,7 +637,7 @@ class Reconciler:
         if report.retry:
             return Requeue(retry=True)
         if report.until:
-            return Requeue(max(LEAST_SECONDS, (report.until - self._now()).total_seconds()))
+            return Requeue(max(LEAST_WAIT_SECONDS, (report.until - self._now()).total_seconds()))
         if report.phase is Phase.STALLED:
             # As long again as the object has been stalled for this reason.
             since = self._stalled.when(p.key, (p.who.generation, report.reason), now)
@@ -643,7 +645,7 @@ class Reconciler:
         if report.phase is Phase.RECONCILING or p.memory.profile_name in p.cluster.flights:
             rests = (each.until_look(now, poll) for each in p.cluster.flights.values())
             own = p.memory.profile_name in p.cluster.flights
-            return Requeue(max(LEAST_SECONDS, min(rests, default=poll)), urgent=own)
+            return Requeue(max(LEAST_WAIT_SECONDS, min(rests, default=poll)), urgent=own)
         return Requeue()
 
     # The clusters

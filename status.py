@@ -200,6 +200,13 @@ def with_short_message(condition: Object) -> Object:
     return condition | {"message": brief(whole, SHORT_MESSAGE) + NO_ROOM}
 
 
+def tells(condition: Object, message: str) -> bool:
+    """Say whether a condition has this message: whole or cut, before a note, or short for want of room."""
+    told, whole = str(condition.get("message")), brief(visible(message))
+    head = told.removesuffix(NO_ROOM).removesuffix(" ...")
+    return told.startswith(whole) or (head != told and (whole.startswith(head) or head.startswith(whole)))
+
+
 def shown_of(profile: Profile | None) -> Object:
     """Return what status shows of a profile, in EKS's own words."""
     if not profile:
@@ -330,7 +337,7 @@ def with_note(report: Report, who: Identity, settings: Settings) -> Report:
 def told_before(listed: Sequence[Object], who: Identity) -> str:
     """Return the reason that is told of this generation already, "" for none."""
     ready = find_condition("Ready", listed)
-    return str(ready.get("reason", "")) if is_current(ready, who) else ""
+    return str(ready.get("reason", "")) if ready.get("observedGeneration") == who.generation else ""
 
 
 def waits_in_vain(listed: Sequence[Object]) -> bool:

@@ -12,8 +12,9 @@ import heapq
 import itertools
 import math
 import threading
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from kube import Key
@@ -24,6 +25,7 @@ EDIT_SECONDS = 1.0  # between two looks that edits of an object ask for
 URGENT_EDIT_SECONDS = 10.0  # between two of them that are urgent
 # Of a namespace, for edits and for what is looked at anyway each; together 1 a second.
 CALLS_AT_ONCE, CALLS_PER_SECOND = 20.0, 0.5
+MOST_DEFERRED_SECONDS = 600.0
 ASKED_LOOK_SECONDS = 10.0  # between two looks that an object asks for
 EVENTS_AT_ONCE, EVENT_SECONDS = 25.0, 300.0  # of an object, as client-go's spam filter has it
 LEAST_WAIT_SECONDS = 0.1
@@ -83,12 +85,13 @@ class Line:
         return True
 
     def put_first(self, key: Key, now: float) -> None:
-        """Have the key looked at before the others of its namespace."""
+        """Have the key looked at before all others of this line."""
         self.drop(key)
         self.due[key] = now
         keys = self._now.setdefault(key[0], OrderedDict())
         keys[key] = None
         keys.move_to_end(key, last=False)
+        self._now.move_to_end(key[0], last=False)
 
     def first(self, now: float, may: Callable[[str], bool]) -> Key | None:
         """Return the first key that is due, of the first namespace that may have a look now."""
@@ -180,17 +183,20 @@ class WorkQueue:
         with self._changed:
             self._add(key, self._pace(key, after, apart), urgent=False)
 
-    def readmit(self, key: Key) -> None:
-        """Put a key that waits until later before the others of its namespace, in the line in which it waits."""
+    def readmit(self, key: Key) -> bool:
+        """Put a key that waits until later before all others of its line; say whether a worker may take it now."""
         with self._changed:
             if self._closed:
-                return
+                return False
             if key in self._in_work:
                 self._add(key, self._monotonic(), self._in_work[key].urgent)
-            for line in (self._urgent, self._routine):
-                if key in line.due:
-                    line.put_first(key, self._monotonic())
+                return True
+            urgent = key in self._urgent.due
+            if key not in self._line(urgent).due or not self._may(key[0], urgent):
+                return False
+            self._line(urgent).put_first(key, self._monotonic())
             self._changed.notify()
+            return True
 
     def get(self, wait: float = 0.0) -> Key | None:
         """Take a key that is due, waiting up to `wait` seconds for one; None for none, and when closed."""
@@ -251,6 +257,12 @@ class WorkQueue:
             self._metrics["workqueue_adds_total"].inc()
             self._changed.notify()
 
+    def _may(self, namespace: str, urgent: bool) -> bool:
+        """Say whether one more look leaves a worker to other namespaces, and one to what is urgent."""
+        of_it = sum(key[0] == namespace for key in self._in_work)
+        routine = sum(not each.urgent for each in self._in_work.values())
+        return of_it < self._most and (urgent or routine < self._most)
+
     def _pace(self, key: Key, after: float, apart: float) -> float:
         """Return when the key is due that is to come `after` seconds from now, but not within `apart` of its last."""
         now = self._monotonic()
@@ -265,14 +277,8 @@ class WorkQueue:
     def _pop(self) -> Key | None:
         """Take the next key, if any is due that its namespace and its line may have."""
         now = self._monotonic()
-        namespaces = Counter(key[0] for key in self._in_work)
-        routine = sum(not each.urgent for each in self._in_work.values())
-
-        def may(namespace: str) -> bool:
-            return namespaces[namespace] < self._most
-
-        ready = {True: self._urgent.first(now, may)}
-        ready[False] = self._routine.first(now, may) if routine < self._most else None
+        # Both are asked, whoever may have a look: that moves on what is due by now.
+        ready = {urgent: self._line(urgent).first(now, partial(self._may, urgent=urgent)) for urgent in (True, False)}
         urgent = bool(ready[True]) and not (ready[False] and self._in_a_row >= URGENT_IN_A_ROW)
         key = ready[urgent]
         if key is None:
@@ -320,14 +326,34 @@ class Thrift:
 
     def __init__(self) -> None:
         self.asked = Since()
+        self.excused: set[Key] = set()  # for what they waited for has come
+        self._booked: dict[tuple[Key, object], float] = {}  # when one comes that had to wait
+        self._last_booked: dict[object, float] = {}
         # A namespace owes no more than the longest rest of what is stalled.
-        self.calls = Allowance(CALLS_AT_ONCE, CALLS_PER_SECOND, 600 * CALLS_PER_SECOND)
+        self.calls = Allowance(CALLS_AT_ONCE, CALLS_PER_SECOND, MOST_DEFERRED_SECONDS * CALLS_PER_SECOND)
         self._looks = Allowance(1.0, 1 / ASKED_LOOK_SECONDS)
         self._events = Allowance(EVENTS_AT_ONCE, 1 / EVENT_SECONDS)
 
     def owes(self, payer: object, now: float) -> float:
         """Return the seconds until its next look that may change nothing, 0 for now."""
         return self.calls.until(payer, 0.0, now)
+
+    def defers(self, key: Key, payer: object, now: float) -> float:
+        """Return `owes` of one that waits for it: each gets a time of its own, or all came for the same call."""
+        owed = 0.0 if key in self.excused else self.owes(payer, now)
+        self.excused.discard(key)
+        booked = self._booked.pop((key, payer), now)
+        if owed and booked <= now:
+            last = min(self._last_booked.get(payer, now), now + MOST_DEFERRED_SECONDS)
+            booked = self._last_booked[payer] = max(now + owed, last + 1 / CALLS_PER_SECOND)
+        if owed:
+            self._booked[key, payer] = booked
+        return booked - now if owed else 0.0
+
+    def forget(self, key: Key) -> None:
+        self.asked.forget(key)
+        self.excused.discard(key)
+        self._booked = {each: at for each, at in [*self._booked.items()] if each[0] != key}
 
     def look(self, key: Key, payer: object, now: float) -> float:
         """Return the seconds until the object may have the look that it asks for; 0: it has it now."""

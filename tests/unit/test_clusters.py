@@ -379,7 +379,13 @@ class Door:
 
     def __init__(self) -> None:
         self.let_in: list[Key] = []
-        self.clusters = Clusters(self.let_in.append)
+        self.taken: set[str] = set()  # the namespaces that have all the workers which they may have
+        self.clusters = Clusters(self.readmit)
+
+    def readmit(self, key: Key) -> bool:
+        if key[0] not in self.taken:
+            self.let_in.append(key)
+        return key[0] not in self.taken
 
     def come(self, key: Key, name: str = "demo", *outside: Key) -> bool:
         """Say whether the key gets in; while it is in, those come that are `outside`."""
@@ -433,8 +439,41 @@ def test_one_that_has_gone_or_names_another_cluster_keeps_none_for_itself() -> N
     assert door.come(("many", "in"))
 
 
+def test_a_namespace_that_has_no_worker_to_spare_keeps_a_cluster_from_nobody() -> None:
+    door, busy, free = Door(), ("busy", "waits"), ("free", "waits")
+    door.taken = {"busy"}
+    door.come(("many", "in"), "demo", busy, free)
+    assert door.let_in == [free]
+    assert door.come(free)
+    assert door.come(("many", "new")), "none is let in, and it is there for whoever comes"
+    door.taken = set()
+    assert door.come(("many", "new"))
+    assert door.let_in == [free, busy]
+
+
+@pytest.mark.parametrize("goes", [True, False])
+def test_one_that_has_gone_or_names_another_cluster_stands_in_no_line(goes: bool) -> None:
+    door, first = Door(), ("one", "first")
+
+    def stand(cluster: Cluster) -> Cluster:
+        cluster.view = view(profile())
+        cluster.line[first] = 0.0
+        return cluster
+
+    cluster = door.clusters.alone_in("demo", first, stand)
+    assert cluster
+    assert cluster.first(1.0) == first
+    if goes:
+        door.clusters.leave(first)
+    else:
+        assert door.come(first, "other")
+    assert cluster.first(1.0) is None
+    assert door.clusters.alone_in("demo", first, stand)
+    assert cluster.first(1.0) == first, "one that is back stands there"
+
+
 def test_clusters_that_are_not_there_are_remembered_but_not_without_end() -> None:
-    clusters = Clusters(lambda _key: None)
+    clusters = Clusters(lambda _key: True)
 
     def look(cluster: Cluster) -> bool:
         seen = cluster.view is not None
@@ -501,7 +540,7 @@ def test_a_cluster_that_has_come_is_an_ordinary_one() -> None:
 
 
 def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
-    clusters = Clusters(lambda _: None)
+    clusters = Clusters(lambda _: True)
     mark = {RETAINED_KEY: "default/web"}
     seen = profile("web", tags=OURS | mark), profile("db", tags=mark), profile("api", "CREATING", tags={})
     clusters.alone_in("demo", WEB, lambda cluster: cluster.saw(view(*seen), (), 0.0))

@@ -6,12 +6,15 @@ Each call takes 50 ms here, of AWS and of the API server, and there is one worke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
-from spec import REQUESTED_AT
+from spec import REQUESTED_AT, Limits
+from tests.fakes.aws import error
 from tests.harness import Bench, bench
+from tests.unit.test_sizes import leave_room
 
 CALL_SECONDS = 0.05
 NOTHING: Callable[[], None] = lambda: None  # noqa: E731 - an attack like the others
@@ -229,3 +232,128 @@ def test_who_makes_many_profiles_shares_the_turns_with_who_makes_one(n: Neighbou
     made = [name for name in n.b.profiles() if name != "one"]
     assert "one" in n.b.profiles()
     assert len(made) <= 3, "it had the second turn that came"
+
+
+# Where these meet
+
+
+def refused_for_a_quota(n: Neighbours) -> None:
+    """Let the tenant's object be refused, and what is in its way be mended since."""
+    n.b.manners.max_profiles = 1
+    n.b.apply("x", "victims")
+    n.b.run(90)
+    n.b.apply("q", "tenant")
+    n.b.run(700)
+    assert n.b.reason("q", "tenant") == "QuotaExceeded"
+    n.b.manners.max_profiles = 50
+
+
+@pytest.mark.parametrize("owes", [False, True])
+def test_who_is_first_in_line_comes_for_its_turn_whatever_its_namespace_owes(n: Neighbours, owes: bool) -> None:
+    refused_for_a_quota(n)
+    n.b.apply("v0", "victims")
+    n.b.run(5)
+    n.b.apply("v1", "victims")
+    n.b.run(52)
+    n.b.queue.add(("tenant", "q"))
+    n.b.run(1)
+    if owes:
+        n.b.reconciler._thrift.calls.spend(("tenant", False), 300, n.b.clock.monotonic())
+    n.b.run_until("the next turn is taken", lambda: {"q", "v1"} & {*n.b.profiles()}, 12)
+    n.b.run(200)
+    assert {"q", "v1"} <= {*n.b.profiles()}
+
+
+def test_whose_name_has_become_free_is_looked_at_whatever_its_namespace_owes(n: Neighbours) -> None:
+    n.b.apply("web", "victims")
+    n.b.run(90)
+    n.b.apply("web", "tenant")
+    n.b.run(90)
+    assert n.b.reason("web", "tenant") == "NameTaken"
+    n.b.reconciler._thrift.calls.spend(("tenant", False), 300, n.b.clock.monotonic())
+    n.b.delete("web", "victims")
+    n.b.run(140)
+    assert n.b.gone("web", "victims")
+    assert n.b.reason("web", "tenant") in {"Creating", "Active"}
+
+
+def test_those_who_wait_for_their_look_do_not_come_all_at_once_for_each(n: Neighbours) -> None:
+    name_missing_clusters(n, 100)
+    n.b.informer.run_once()
+    passes = 0
+    n.live(60, NOTHING)
+    n.b.manners.clear()
+    end = n.b.clock.elapsed + 60
+    for _ in range(20_000):
+        if n.b.clock.elapsed >= end:
+            break
+        if n.b.controller.run_once():
+            passes += 1
+        else:
+            n.b.clock.elapsed = max(n.b.clock.elapsed + 0.001, (n.b.queue.next_due() or end) - 1000)
+    assert passes < 150, "half a call a second is theirs"
+
+
+def test_a_look_that_was_asked_for_while_an_older_one_went_on_is_had_soon(n: Neighbours) -> None:
+    for name in ("x", "y"):
+        n.b.settle(name)
+    n.b.run(100)
+    n.annotate("x", "default")
+    n.b.manners.fail("DescribeFargateProfile", error("ThrottlingException", 429, "slow"), times=1)
+    n.b.step()
+    n.b.clock.elapsed += 0.2
+    n.annotate("y", "default")
+    n.b.run(60)
+    obj = n.b.get("y")
+    assert obj["status"]["lastHandledReconcileAt"] == obj["metadata"]["annotations"][REQUESTED_AT]
+
+
+def test_those_who_were_told_that_a_cluster_is_missing_look_less_and_less_often(n: Neighbours) -> None:
+    for number in range(30):
+        n.b.apply(f"lost-{number}", "tenant", clusterName="missing")
+        n.b.run(7)
+    n.b.run(600)
+    n.b.manners.clear()
+    n.b.run(600)
+    assert n.b.manners.count("ListFargateProfiles") <= 6, "of the missing cluster and of the operator's own"
+
+
+def test_one_that_names_another_cluster_leaves_the_line_at_once(n: Neighbours) -> None:
+    n.b.apply("x", "victims")
+    n.b.run(2)
+    n.b.apply("t", "tenant")
+    n.b.run(2)
+    n.b.apply("v", "victims")
+    n.b.run(50)
+    n.b.edit("t", "tenant", clusterName="missing")
+    n.b.run_until("the next in line has its turn", lambda: "v" in n.b.profiles(), 15)
+
+
+def test_an_object_without_room_is_as_silent_as_any_other(n: Neighbours, caplog: pytest.LogCaptureFixture) -> None:
+    n.b.settings = replace(n.b.settings, limits=Limits(own_namespace_in="demo"))
+    n.b.start()
+    n.b.apply("api", "others", profileName="web", selectors=[{"namespace": "others"}])
+    n.b.run(90)
+    n.b.apply("web", selectors=[{"namespace": "default"}], suspend=True)
+    n.b.run(30)
+    n.b.edit(suspend=False)
+    leave_room(n.b, 500)
+    n.b.run(60)
+    assert (n.b.reason(), "too large for more" in n.b.message()) == ("NameTaken", True)
+    caplog.set_level("INFO")
+    caplog.clear()
+    n.b.run(3000)
+    assert [each for each in caplog.messages if "NameTaken" in each] == []
+
+
+def test_a_missing_cluster_stays_stalled_over_a_restart_where_there_is_no_room_to_say_so(n: Neighbours) -> None:
+    n.b.apply("web", clusterName="missing", suspend=True)
+    n.b.run(30)
+    n.b.edit(suspend=False)
+    leave_room(n.b, 400)
+    n.b.run(2000)
+    assert n.b.stalled()
+    assert "too large for more" in n.b.message()
+    n.b.start()
+    n.b.run(30)
+    assert n.b.stalled()

@@ -17,12 +17,12 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
-from reconcile import CREATE_WITHIN_SECONDS, LEAST_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
+from reconcile import CREATE_WITHIN_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
 from spec import Settings, timestamp
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
-from workqueue import Requeue
+from workqueue import LEAST_WAIT_SECONDS, Requeue
 
 SOON = 20.0  # seconds for other threads, which on a busy machine may be a long time
 AT_ONCE = Requeue(0.0, urgent=None)
@@ -83,8 +83,13 @@ class Desk:
         self.world = Memory(Behaviour(self.clock.time, creating_seconds=60, deleting_seconds=60))
         edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, Settings("demo"), self.woken.append, self.clock.now, self.clock.monotonic
-        )
+            self.store, self.kube, edge, Settings("demo"), self.woken.append, self.clock.now, self.clock.monotonic,
+            readmit=self.readmit,
+        )  # fmt: skip
+
+    def readmit(self, key: Key) -> bool:
+        self.woken.append(key)
+        return True
 
     def ask(self, method: str, request: Answer) -> Answer:
         self.calls.append(method)
@@ -344,7 +349,7 @@ def test_what_waits_until_a_moment_comes_back_then_and_never_at_once(desk: Desk)
     desk.clock.elapsed += 60
     assert desk.rest(web) == Requeue(15.0)
     desk.clock.elapsed += 14.95
-    assert desk.rest(web) == Requeue(LEAST_SECONDS)
+    assert desk.rest(web) == Requeue(LEAST_WAIT_SECONDS)
 
 
 def test_what_aws_does_not_answer_is_left_to_the_backoff(desk: Desk) -> None:

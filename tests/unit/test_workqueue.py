@@ -23,7 +23,7 @@ from hypothesis.stateful import (
 
 from kube import Key
 from tests.harness import Clock
-from workqueue import Allowance, Backoff, WorkQueue
+from workqueue import MOST_DEFERRED_SECONDS, Allowance, Backoff, Thrift, WorkQueue
 
 A, B, C = ("default", "a"), ("default", "b"), ("other", "a")
 
@@ -355,19 +355,48 @@ def test_edits_of_one_key_come_once_a_second_and_are_urgent_once_in_ten(queue: W
     assert went_first == [0.25, 10.0, 20.0]
 
 
-def test_one_that_is_let_in_goes_before_the_others_of_its_namespace_in_its_own_line(
-    queue: WorkQueue, clock: Clock
-) -> None:
+def test_one_that_is_let_in_goes_before_all_others_of_its_own_line(queue: WorkQueue, clock: Clock) -> None:
     queue.wake(C)
-    queue.add(A)
+    for key in (("more", "a"), A):
+        queue.add(key)
+    assert queue.get() == C
+    queue.done(C)
     queue.add(B, 30)
-    queue.readmit(B)
-    assert drain(queue) == [C, B, A]
+    assert queue.readmit(B)
+    assert drain(queue) == [B, ("more", "a"), A]
     assert queue.next_due() is None
-    queue.readmit(B)
-    assert queue.next_due() is None, "it does not wait"
+    assert not queue.readmit(B), "it does not wait"
+    assert queue.next_due() is None
     clock.elapsed = 60
     assert drain(queue) == []
+
+
+def test_one_whose_namespace_has_no_worker_to_spare_is_not_let_in(clock: Clock) -> None:
+    queue = WorkQueue(clock.monotonic, workers=2)
+    queue.wake(A)
+    assert queue.get() == A
+    queue.add(B, 30)
+    assert not queue.readmit(B)
+    queue.done(A)
+    assert queue.readmit(B)
+    assert drain(queue) == [B]
+
+
+def test_an_idle_worker_does_not_spin_while_others_have_all_of_routine() -> None:
+    reads = 0
+
+    def clock() -> float:
+        nonlocal reads
+        reads += 1
+        return time.monotonic()
+
+    queue = WorkQueue(clock, workers=2)
+    queue.add(A)
+    assert queue.get() == A
+    queue.add(C)
+    reads = 0
+    assert queue.get(0.3) is None
+    assert reads < 50
 
 
 def test_one_that_is_let_in_while_it_is_yet_in_work_is_looked_at_again(queue: WorkQueue) -> None:
@@ -400,6 +429,22 @@ def test_an_allowance_is_had_at_once_then_by_the_second_and_what_is_owed_has_its
     assert allowance.until("a", 0.0, 4.0) == 200.0
     assert allowance.left("b", 4.0) == 10
     assert allowance.left("a", 1e6) == 10
+
+
+def test_those_who_wait_for_an_allowance_come_one_by_one() -> None:
+    thrift = Thrift()
+    thrift.calls.spend("a", 30, 0.0)
+    waits = [thrift.defers(key, "a", 0.0) for key in (A, B, C, A)]
+    assert waits == [20.0, 22.0, 24.0, 20.0], "who comes again keeps its time"
+    assert thrift.defers(A, "b", 0.0) == 0
+    many = [("many", str(number)) for number in range(1000)]
+    assert max(thrift.defers(key, "a", 0.0) for key in many) <= MOST_DEFERRED_SECONDS + 2
+    thrift.forget(A)
+    assert thrift.defers(A, "a", 0.0) > 24
+    thrift.excused.add(B)
+    assert thrift.defers(B, "a", 0.0) == 0, "what it waited for has come"
+    assert thrift.defers(B, "a", 0.0) > 0
+    assert thrift.defers(A, "a", 100.0) == 0
 
 
 def test_what_is_all_but_left_is_waited_for_as_long_as_a_clock_shows() -> None:
