@@ -103,7 +103,8 @@ def test_a_process_with_an_old_view_does_not_forget_the_tag_that_another_has_set
         b.start()
         b.run(0)
         assert users_tags(b) == {"a": "x"}
-        b.api.edit("fargateprofiles", "default", "web", {"metadata": {"labels": {"wakes": "it"}}})
+        wakes_it = {"fargateprofiles.jicomusic.com/wakes": "it"}  # other annotations, and labels, wake nobody
+        b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": wakes_it}})
         other.run(0)
         b.edit(tags={"a": None})
         b.run(10)
