@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from spec import OWNER_KEY
+from spec import OWNER_KEY, RETAINED_KEY
 from tests.fakes.aws import BROKEN, LOST
 from tests.harness import Bench, bench
 
@@ -135,6 +135,22 @@ def test_a_process_with_an_old_cache_does_not_let_a_profile_go_that_is_to_be_del
         b.run(120)
         other = second_process(b)
         b.delete()
+        other.informer.run_once()
+        b.edit(deletionPolicy="Delete")
+        other.work_off()
+        assert b.manners.count("UntagResource") == 0
+        b.run(120)
+        assert b.gone()
+        assert b.profiles() == {}
+
+
+def test_a_process_with_an_old_cache_takes_no_owner_tags_off_an_object_that_is_to_be_deleted_by_now() -> None:
+    """It saw the object go and keep its profile, which carries the tag of a retained one already."""
+    with bench() as b:
+        b.settle(deletionPolicy="Retain")
+        b.delete()
+        b.step_until("the profile is marked", lambda: RETAINED_KEY in b.profiles()["web"]["tags"])
+        other = second_process(b)
         other.informer.run_once()
         b.edit(deletionPolicy="Delete")
         other.work_off()
