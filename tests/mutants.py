@@ -277,8 +277,9 @@ MUTANTS = (
            "            self._see_it_written(p)\n"
            "        except TooLarge:\n            self._send(p, p.status)\n", "tests/unit/test_sizes.py"),
     Mutant("a tag is set on a bare proof where there is no room for its key", "reconcile.py",
-           "bare=tags.keys() <= RESERVED_KEYS)\n        try:\n",
-           "bare=True)\n        try:\n",
+           "        self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)\n",
+           "        try:\n            self._write_current(p)\n"
+           "        except TooLarge:\n            self._send(p, p.status)\n",
            "tests/unit/test_sizes.py"),
     Mutant("a deletion without room is sent without any proof", "reconcile.py",
            "            self._send(p, p.status)\n", "            pass\n",
