@@ -122,6 +122,15 @@ def test_an_object_has_a_look_that_it_asks_for_once_in_ten_seconds_and_the_newes
     n: Neighbours,
 ) -> None:
     act = churn(n, 1)
+    act()
+    n.b.run(1)
+    act()
+    n.b.run(5)
+    obj = n.b.get("churn-0", "tenant")
+    assert obj["status"]["lastHandledReconcileAt"] != obj["metadata"]["annotations"][REQUESTED_AT], "not had yet"
+    n.b.run(20)
+    obj = n.b.get("churn-0", "tenant")
+    assert obj["status"]["lastHandledReconcileAt"] == obj["metadata"]["annotations"][REQUESTED_AT]
     n.b.manners.clear()
     n.live(60, act)
     assert 2 <= n.b.manners.count("ListFargateProfiles") <= 7
@@ -262,6 +271,21 @@ def test_who_is_first_in_line_comes_for_its_turn_whatever_its_namespace_owes(n: 
     n.b.run_until("the next turn is taken", lambda: {"q", "v1"} & {*n.b.profiles()}, 12)
     n.b.run(200)
     assert {"q", "v1"} <= {*n.b.profiles()}
+
+
+def test_who_waits_for_a_profile_without_an_owner_sees_it_settled_whatever_its_namespace_owes(n: Neighbours) -> None:
+    refused_for_a_quota(n)
+    n.b.apply("nobody-s", "victims")
+    n.b.run(5)
+    n.b.delete("nobody-s", "victims")
+    n.b.api.edit("fargateprofiles", "victims", "nobody-s", {"metadata": {"finalizers": []}})
+    n.b.run(1)
+    assert n.b.gone("nobody-s", "victims")
+    n.b.queue.add(("tenant", "q"))
+    n.b.run(12)
+    assert "q" not in n.b.profiles()
+    n.b.reconciler._thrift.calls.spend(("tenant", False), 300, n.b.clock.monotonic())
+    n.b.run_until("it has its turn", lambda: "q" in n.b.profiles(), 100)
 
 
 def test_whose_name_has_become_free_is_looked_at_whatever_its_namespace_owes(n: Neighbours) -> None:

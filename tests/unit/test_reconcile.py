@@ -199,6 +199,24 @@ def test_whoever_leaves_wakes_one_of_those_outside_so_that_all_get_in_one_by_one
     assert sorted(desk.woken) == others
 
 
+def test_one_that_has_gone_while_it_waited_outside_keeps_the_cluster_from_nobody(desk: Desk) -> None:
+    web, gone, last = desk.apply("web"), desk.apply("a"), desk.apply("b")
+
+    def come(_method: str) -> None:
+        desk.on_call = lambda _method: None
+        assert all(desk.look(key).skipped for key in (gone, last))
+
+    desk.on_call = come
+    desk.look(web)
+    assert desk.woken == [gone]
+    obj = desk.store.get(gone)
+    assert obj
+    desk.store.remove(obj)
+    assert desk.look(gone) == Requeue(gone=True)
+    assert desk.woken == [gone, last]
+    assert not desk.look(last).skipped
+
+
 def test_a_pass_in_one_cluster_holds_up_none_in_another(desk: Desk) -> None:
     desk.world.add_cluster("other")
     web, db = desk.apply("web"), desk.apply("db", clusterName="other")
