@@ -277,6 +277,10 @@ class Cluster:
         flying = {name for name, each in self.flights.items() if each.until_look(now, poll) <= 0}
         return flying | {name for name, at in self.hidden_looked.items() if now - at >= HIDDEN_SECONDS}
 
+    def until_look(self, now: float, poll: float) -> float:
+        """Return the seconds until the next look at what is in flight, `poll` where nothing is."""
+        return min((each.until_look(now, poll) for each in self.flights.values()), default=poll)
+
     def in_flight(self, now: float, wall: datetime) -> list[InFlight]:
         """Return what EKS is at. It does not say when a deletion began: that counts from when it was first seen."""
         profiles = self.view.profiles if self.view else {}

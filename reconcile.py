@@ -430,7 +430,9 @@ class Reconciler:
         profile = self._ask_for(p, case, create)
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
-        self._done(p, asked.reason, f"{asked.message}{lost}{pods}")
+        action = "ProfileLost" if lost else asked.reason
+        tell = self._log_action if action == "Creating" else self._done  # whose event is the one that ends it
+        tell(p, action, f"{asked.message}{lost}{pods}")
         said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
         return replace(report, message=said)
 
@@ -642,10 +644,8 @@ class Reconciler:
             # As long again as the object has been stalled for this reason.
             since = self._stalled.when(p.key, (p.who.generation, report.reason), now)
             return Requeue(min(max(now - since, clusters.STALLED_SECONDS[0]), clusters.STALLED_SECONDS[1]))
-        if report.phase is Phase.RECONCILING or p.memory.profile_name in p.cluster.flights:
-            rests = (each.until_look(now, poll) for each in p.cluster.flights.values())
-            own = p.memory.profile_name in p.cluster.flights
-            return Requeue(max(LEAST_WAIT_SECONDS, min(rests, default=poll)), urgent=own)
+        if (own := p.memory.profile_name in p.cluster.flights) or report.phase is Phase.RECONCILING:
+            return Requeue(max(LEAST_WAIT_SECONDS, p.cluster.until_look(now, poll)), urgent=own)
         return Requeue()
 
     # The clusters

@@ -636,9 +636,9 @@ REASONS: Mapping[str, Reason] = {
 }
 
 EVENTS: Mapping[str, Event] = {
-    "Creating": Event("Normal", "EKS has taken the request for the profile"),
     "Created": Event("Normal", "the profile has become ACTIVE"),
     "Active": Event("Normal", "the object has become ready otherwise, for one after an edit was taken back"),
+    "ProfileLost": Event("Warning", "a profile had gone without the operator's doing, and is made anew"),
     "Replacing": Event("Normal", "EKS has taken the request for the new profile"),
     "Replaced": Event("Normal", "the new profile serves, and the old one has gone"),
     "RolledBack": Event("Normal", "the spec was put back, and the profile made for the edit has gone"),

@@ -70,7 +70,7 @@ def test_under_replace_eks_is_never_seen_without_an_active_profile_of_the_object
     (profile,) = profiles(aws).values()
     assert selects(profile) == "web-edited"
     assert profile["fargateProfileName"].startswith("web-")
-    user.wait_events("Creating", "Created", "Replacing", "Deleting", "Replaced")
+    user.wait_events("Created", "Replacing", "Deleting", "Replaced")
     assert profile["fargateProfileName"] in ok(user.kubectl("get", "fp", "web"))
 
 

@@ -73,14 +73,14 @@ def test_get_shows_what_matters_in_a_line_and_wide_adds_arn_and_message(user: Us
 def test_describe_tells_conditions_and_events_in_words(user: User, aws: World) -> None:
     user.apply()
     user.wait_ready()
-    user.wait_events("Creating", "Created")
+    user.wait_events("Created")
     conditions, _, events = ok(user.kubectl("describe", "fp", "web")).partition("Events:")
     assert re.search(r"Conditions:\n(?:.*\n)*?.*Message: +Profile web is ACTIVE in EKS cluster demo\.\n", conditions)
     assert re.search(r"Reason: +Active\n +Status: +True\n +Type: +Ready\n", conditions)
     assert re.search(r"Profile Status: +ACTIVE\n", conditions)
     assert [line.split() for line in events.splitlines()[1:2]] == [["Type", "Reason", "Age", "From", "Message"]]
     rows = [re.split(r"  +", line.strip()) for line in events.splitlines()[3:]]
-    assert [(row[0], row[1]) for row in rows] == [("Normal", "Creating"), ("Normal", "Created")]
+    assert [(row[0], row[1]) for row in rows] == [("Normal", "Created")]
     assert {row[3] for row in rows} == {"jicomusic.com/fargate-operator"}
     assert all("rofile web" in row[4] for row in rows)
     assert "<unknown>" not in events

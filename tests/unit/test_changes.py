@@ -51,7 +51,7 @@ def test_an_edit_under_replace_makes_the_new_profile_first_and_then_deletes_the_
     b.run(90)
     assert b.ready()
     assert list(b.profiles()) == [new]
-    assert b.events()[2:] == ["Replacing", "Deleting", "Replaced"]
+    assert b.events() == ["Created", "Replacing", "Deleting", "Replaced"]
 
 
 def test_a_replacement_on_its_way_for_an_earlier_spec_is_not_said_to_take_the_place(b: Bench) -> None:

@@ -36,7 +36,7 @@ def test_an_object_becomes_an_active_profile_and_disappears_with_it(b: Bench) ->
     b.run(60)
     assert b.gone()
     assert b.profiles() == {}
-    assert b.events() == ["Creating", "Created", "Deleting", "Deleted"]
+    assert b.events() == ["Created", "Deleting", "Deleted"]
 
 
 def test_a_new_object_costs_two_kubernetes_writes_and_one_aws_call_until_its_create(b: Bench) -> None:
@@ -225,7 +225,9 @@ def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
     b.world.delete_profile("demo", "web")
     b.run(700)
     assert b.ready()
-    assert [note for note in b.notes() if note.endswith("The one before had gone without the controller's doing.")]
+    (told,) = b.notes("Warning")
+    assert told.endswith("The one before had gone without the controller's doing.")
+    assert b.events() == ["Created", "ProfileLost", "Created"]
     assert b.profiles()["web"]["status"] == "ACTIVE"
 
 
