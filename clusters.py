@@ -126,6 +126,12 @@ class Reading:
                 del self.described[name]
 
 
+def reading_anew(view: View, is_due: Callable[[str], bool]) -> Reading:
+    """Return a look that describes names that are due, and is no younger than the view: that has the others."""
+    seen: dict[str, Profile | AwsError] = {**view.profiles, **view.hidden}
+    return Reading(view.at, {name: each for name, each in seen.items() if not is_due(name)})
+
+
 def describe(aws: Aws, cluster: str, name: str) -> Profile | AwsError | None:
     """Return the profile, None if it is gone, or what kept it from being seen, if that is about it alone."""
     try:

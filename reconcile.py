@@ -61,10 +61,7 @@ VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the
 
 @dataclass
 class Pass:
-    """One look at one object; `obj` and `memory` move on with what the pass writes.
-
-    `looked`: the profiles that were described in this pass; what it acts on must be among them.
-    """
+    """One look at one object; `obj` and `memory` move on with what the pass writes."""
 
     key: Key
     obj: Object
@@ -75,7 +72,7 @@ class Pass:
     overlap: str = ""
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
-    looked: set[str] = field(default_factory=set)
+    looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
     seen: bool = False  # enough to decide on
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
     look_in: float = 0.0  # seconds to that look, where it can't be had now
@@ -93,6 +90,10 @@ class Pass:
     @property
     def edited(self) -> bool:
         return self.who.generation != self.memory.observed_generation
+
+    @property
+    def asks(self) -> bool:
+        return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
 
     @property
     def payer(self) -> tuple[str, bool]:
@@ -126,10 +127,9 @@ class Reconciler:
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters = clusters.Clusters(readmit)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
-        # For a reason, with the mark of a create, for what time may mend.
-        self._stalled, self._marks, self._waits = Since(), Since(), Since()
+        self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
-        self._silenced: dict[Key, str] = {}  # why a status could not be written
+        self._aloud: dict[Key, str] = {}  # what was told last that no status says
         self._self: tuple[str, str, str] | None = None
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
 
@@ -151,12 +151,14 @@ class Reconciler:
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
-        self._silenced.pop(key, None)
+        self._aloud.pop(key, None)
 
     def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
         p = Pass(key, obj, who, memory, cluster, shown={})
         may_wait = status.waits_in_vain(p.conditions) and not p.who.deleting and key not in cluster.line
         if may_wait and (owed := self._thrift.defers(key, p.payer, self._monotonic())):
+            if p.edited or p.asks:
+                self._tell_aloud(p, "Deferred", status.deferred(p.who))
             return Requeue(owed, skipped=True)
         ended, sent = False, self._aws.calls
         try:
@@ -166,10 +168,10 @@ class Reconciler:
             p.overlap = status.find_condition("Overlapping", p.conditions).get("message", "")
             requeue = self._step(p)
             if not p.untold:
-                self._silenced.pop(key, None)
+                self._aloud.pop(key, None)
             ended = True
         except WriteRefused as error:
-            self._tell_aloud(p, error)
+            self._tell_untold(p, error)
             raise
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
@@ -215,7 +217,7 @@ class Reconciler:
         except TooLarge as error:
             if report.phase is not Phase.RECONCILING:
                 raise
-            self._tell_aloud(p, error)  # what is waited for goes on, in its place in line
+            self._tell_untold(p, error)  # what is waited for goes on, in its place in line
         return self._look_again(p, report)
 
     # Observe
@@ -234,7 +236,7 @@ class Reconciler:
 
     def _observe(self, p: Pass, home: clusters.Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
-        cluster, asked = p.cluster, self._may_have_its_look(p)
+        cluster, asked = p.cluster, p.asks and self._may_have_its_look(p)
         told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
         if asked or cluster.is_old(self._monotonic(), self._view_life, told_missing):
             view, described = self._read(home.cluster, cluster)
@@ -249,9 +251,7 @@ class Reconciler:
             self._look_at(p, home, name)
 
     def _may_have_its_look(self, p: Pass) -> bool:
-        """Say whether the object asks for a look at all that was seen before it asked, and may have that now."""
-        if p.who.requested_at in {"", p.memory.last_handled_reconcile_at}:
-            return False
+        """Say whether all was seen before the object asked for a look, and it may have that now."""
         now, seen_at = self._monotonic(), p.cluster.view.at if p.cluster.view else float("-inf")
         p.asked_at = self._thrift.asked.when(p.key, p.who.requested_at, now)
         if seen_at < p.asked_at:  # else whoever has looked since did it for this one too
@@ -279,11 +279,8 @@ class Reconciler:
             seen = clusters.describe(self._aws, home.cluster, name)
             self._take_view(p.cluster, view.showing(name, seen), {name}, p.key)
             return
-        others: dict[str, Profile | AwsError | None] = {**view.profiles, **view.hidden}
-        others = {name: seen for name, seen in others.items() if not p.who.may_name(name)}
         described: set[str] = set()
-        # No younger than what is not looked at again.
-        view = clusters.Reading(view.at, others).go_on(self._aws, home.cluster, described)
+        view = clusters.reading_anew(view, p.who.may_name).go_on(self._aws, home.cluster, described)
         p.looked |= {WHOLE_CLUSTER, *described}
         self._take_view(p.cluster, view, described, p.key)
         self._find_orphans(home.cluster, p.cluster, view)
@@ -586,12 +583,15 @@ class Reconciler:
         if Memory.parse(p.obj).proof != p.memory.proof:
             raise status.Blocked(status.undone("the status that was written is not in the API server's answer"))
 
-    def _tell_aloud(self, p: Pass, error: WriteRefused) -> None:
-        """Tell by log and event of what can't be written into status; once, as long as it is the same."""
+    def _tell_untold(self, p: Pass, error: WriteRefused) -> None:
         p.untold = True
-        if self._silenced.get(p.key) != str(error):
-            self._silenced[p.key] = str(error)
-            self._done(p, "WriteRefused", status.write_refused("the status of this object", error).message)
+        self._tell_aloud(p, "WriteRefused", status.write_refused("the status of this object", error).message)
+
+    def _tell_aloud(self, p: Pass, action: str, note: str) -> None:
+        """Tell by log and event of what no status says; once, as long as it is the same."""
+        if self._aloud.get(p.key) != note:
+            self._aloud[p.key] = note
+            self._done(p, action, note)
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""

@@ -233,6 +233,14 @@ def asked_for(c: Case, name: str) -> Report:
     return Report(Phase.RECONCILING, "Creating", f"EKS is asked to make profile {name}.{c.memory.failed_before}")
 
 
+def deferred(who: Identity) -> str:
+    """Say of a stalled object that its namespace may not have a look at it yet (`workqueue.Thrift`)."""
+    return (
+        f"Looks at objects of namespace {who.namespace} that changed nothing have used up its share of AWS calls: "
+        "what was edited or asked for here is looked at within 10 minutes. Fewer such edits and requests mend it."
+    )
+
+
 def lost_before(c: Case, status: Object) -> str:
     """Say that the profile which status still shows has gone, "" where that was our doing or is told already."""
     gone = c.serving is None and status.get("profileStatus") not in {None, "DELETING"}
@@ -655,6 +663,9 @@ EVENTS: Mapping[str, Event] = {
     "Suspended": Event("Normal", "as the reason of that name"),
     "Released": Event("Normal", "as the reason of that name"),
     "Refused": Event("Warning", "the object is stalled; the note starts with the reason"),
+    "Deferred": Event(
+        "Warning", "an edit or a requested look of a stalled object waits, as its namespace had too many"
+    ),
     "WriteRefused": Event("Warning", "the status of the object can't be written; the note has the API server's words"),
     "CreateFailed": Event("Warning", "as the reason of that name"),
     "DeleteFailed": Event("Warning", "as the reason of that name"),

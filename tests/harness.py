@@ -242,16 +242,14 @@ class Bench:
 
     def events(self, kind: str = "", name: str = "") -> list[str]:
         """Return the reasons of the events so far, in order."""
-        found = self.api.objects("events")
-        found.sort(key=lambda event: int(event["metadata"]["resourceVersion"]))
-        return [
-            event["reason"]
-            for event in found
-            if kind in ("", event["type"]) and name in ("", event["regarding"]["name"])
-        ]
+        return [event["reason"] for event in self._told(kind, name)]
 
-    def notes(self, kind: str = "") -> list[str]:
-        return [event["note"] for event in self.api.objects("events") if kind in ("", event["type"])]
+    def notes(self, kind: str = "", name: str = "") -> list[str]:
+        return [event["note"] for event in self._told(kind, name)]
+
+    def _told(self, kind: str, name: str) -> list[Object]:
+        told = sorted(self.api.objects("events"), key=lambda event: int(event["metadata"]["resourceVersion"]))
+        return [each for each in told if kind in ("", each["type"]) and name in ("", each["regarding"]["name"])]
 
     def profiles(self, cluster: str = "demo") -> dict[str, Object]:
         return {profile["fargateProfileName"]: profile for profile in self.world.profiles(cluster)}

@@ -170,6 +170,22 @@ def test_edits_without_end_of_what_is_refused_cost_a_call_a_second_at_most(n: Ne
     assert last["spec"]["subnets"][0] in n.b.message("wrong-0", "tenant"), "the last edit is judged"
 
 
+def test_of_an_edit_that_waits_since_its_namespace_had_too_many_is_said_why_and_once(n: Neighbours) -> None:
+    n.b.apply("wrong", "tenant", subnets=["subnet-00000000"])
+    n.b.apply("other", "tenant", subnets=["subnet-00000001"])
+    n.b.run(60)
+    n.slow()
+    n.live(120, lambda: n.b.edit("wrong", "tenant", subnets=[f"subnet-{next(n.numbers):08x}"]))
+    n.b.edit("other", "tenant", subnets=["subnet-000000ff"])
+    n.live(5, NOTHING)
+    (told,) = [note for note in n.b.notes("Warning", "other") if "share of AWS calls" in note]
+    assert "namespace tenant" in told
+    assert "within 10 minutes" in told
+    n.live(600, NOTHING)
+    assert "subnet-000000ff" in n.b.message("other", "tenant")
+    assert [note for note in n.b.notes("Warning", "other") if "share of AWS calls" in note] == [told]
+
+
 def name_missing_clusters(n: Neighbours, objects: int) -> None:
     for number in range(objects):
         n.b.apply(f"lost-{number}", "tenant", clusterName=f"missing-{number}")
