@@ -83,6 +83,12 @@ class View:
     def profiles_in_flight(self) -> tuple[Profile, ...]:
         return tuple(profile for profile in self.profiles.values() if profile.in_flight)
 
+    def sharing_with(self, before: View) -> View:
+        """Return this view with the very profiles of one before where they are equal: they are compared often."""
+        old = before.profiles
+        same = {name: old[name] if old.get(name) == each else each for name, each in self.profiles.items()}
+        return replace(self, profiles=same)
+
     def showing(self, name: str, seen: Profile | AwsError | None) -> View:
         """Return this view with what a later look at one name has shown."""
         profiles = {known: each for known, each in self.profiles.items() if known != name}
@@ -240,7 +246,7 @@ class Cluster:
 
     def saw(self, view: View, looked: Collection[str], now: float) -> Stirred:
         """Take a newer view, in which `looked` were described just now."""
-        before, self.view, self.doubted = self.view, view, False
+        before, self.view, self.doubted = self.view, view.sharing_with(self.view) if self.view else view, False
         self.missing_since = None if view.found else self.missing_since or view.at
         flew, self.flights = self.flights, self._flights_in(view, looked, now)
         self.hidden_looked = {

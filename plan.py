@@ -135,6 +135,8 @@ class Case:
 
     def owns(self, profile: Profile) -> bool:
         """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
+        if not (self.who.may_name(profile.name) or profile.arn == self.memory.profile_arn):
+            return False
         if not all(same_tag(key, profile.tags.get(key, value), value) for key, value in self.owner_tags.items()):
             return False
         if self.owner_tags.keys() <= profile.tags.keys():

@@ -337,7 +337,7 @@ class Identity:
 
     def may_name(self, profile: str) -> bool:
         """Say whether a profile of that name could be this object's: base, or base and 8 hex digits."""
-        return re.fullmatch(re.escape(self.base) + "(-[0-9a-f]{8})?", profile) is not None
+        return profile.startswith(self.base) and bool(re.fullmatch("(-[0-9a-f]{8})?", profile[len(self.base) :]))
 
 
 def mapping(value: object) -> Object:
@@ -347,12 +347,14 @@ def mapping(value: object) -> Object:
 def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]:
     """Return, by the field in spec, (what EKS has, what is wanted) where the two are not the same."""
     subnets = profile.subnets if wanted.subnets is None else wanted.subnets  # else the choice is EKS's
-    pairs = {
-        "podExecutionRoleArn": (profile.role, wanted.role),
-        "selectors": (bracketed(map(str, profile.selectors)), bracketed(map(str, wanted.selectors))),
-        "subnets": (bracketed(profile.subnets), bracketed(subnets)),
-    }
-    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+    found = {}
+    if profile.role != wanted.role:
+        found["podExecutionRoleArn"] = profile.role, wanted.role
+    if profile.selectors != wanted.selectors:
+        found["selectors"] = bracketed(map(str, profile.selectors)), bracketed(map(str, wanted.selectors))
+    if profile.subnets != subnets:
+        found["subnets"] = bracketed(profile.subnets), bracketed(subnets)
+    return found
 
 
 def bracketed(words: Iterable[str]) -> str:

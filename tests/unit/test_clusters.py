@@ -71,6 +71,16 @@ def test_a_view_shows_what_a_later_look_at_one_name_has_shown() -> None:
     assert before == view(profile("web"), db=DENIED), "the old one stays as it was"
 
 
+def test_a_newer_view_has_the_very_profiles_of_the_one_before_where_they_are_equal_and_no_other() -> None:
+    before, cluster = view(profile("web"), profile("db"), profile("old")), Cluster()
+    cluster.saw(before, before.names, 0.0)
+    newer = view(profile("web"), flying("db"), profile("new"), at=600.0, api=DENIED)
+    cluster.saw(newer, newer.names, 600.0)
+    assert cluster.view == newer
+    assert cluster.view
+    assert cluster.view.profiles["web"] is before.profiles["web"]
+
+
 def test_what_can_t_be_seen_is_there_by_its_name_and_not_in_flight() -> None:
     seen = view(profile("web"), flying("api"), db=DENIED)
     assert seen.names == {"web", "api", "db"}
