@@ -142,7 +142,7 @@ class WorkQueue:
         self, monotonic: Callable[[], float], metrics: Metrics | None = None, workers: float = math.inf
     ) -> None:
         self._monotonic, self._metrics = monotonic, metrics or Metrics()
-        self._metrics["workqueue_depth"].set_function(self._depth)
+        self._metrics["workqueue_depth"].set_function(lambda: len(self.waiting()))
         self._most = max(1, workers - 1)
         self._changed = threading.Condition()
         self._urgent, self._routine = Line(), Line()
@@ -237,11 +237,11 @@ class WorkQueue:
         with self._changed:
             return min((due for line in (self._urgent, self._routine) for due in line.due.values()), default=None)
 
-    def _depth(self) -> int:
-        now = self._monotonic()
+    def waiting(self) -> set[Key]:
+        """Return the keys that are due and in no worker's hands."""
         with self._changed:
-            lines = (self._urgent, self._routine)
-            return len({key for line in lines for key, due in line.due.items() if due <= now})
+            now = self._monotonic()
+            return {key for line in (self._urgent, self._routine) for key, due in line.due.items() if due <= now}
 
     def _line(self, urgent: bool) -> Line:
         return self._urgent if urgent else self._routine

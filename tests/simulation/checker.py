@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -320,6 +321,16 @@ def s4_nothing_is_sent_while_something_is_known_to_fly(process: Process, call: C
     flying = [name for name, profile in known.items() if profile["status"] in {"CREATING", "DELETING"}]
     if flying:
         raise Violation("S4", f"{process.name} sends {call} and knows that {flying[0]} is in flight")
+
+
+def l2_nobody_who_is_due_is_passed_over(process: Process, key: Key) -> None:
+    """Of the two lines each gets a look in four at least, and in each all others go once before one goes again."""
+    waiting = process.queue.waiting() - {key}
+    process.passed_over = Counter({each: process.passed_over[each] + 1 for each in waiting})
+    most = 4 * (len(process.store.objects()) + 2)
+    for each, others in process.passed_over.items():
+        if others > most:
+            raise Violation("L2", f"{'/'.join(each)} is due, and {others} looks went to others meanwhile")
 
 
 def no_create_is_marked_that_can_t_be_signed(process: Process, call: Call) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from spec import Identity, Memory, Resource, replacement_names
+from spec import REQUESTED_AT, Identity, Memory, Resource, replacement_names
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
 from tests.simulation.world import Deed, Place, Script, World, nothing
@@ -99,6 +100,22 @@ def delete_while_creating(world: World) -> None:
     world.run(3)
     world.delete()
     world.run(30)
+
+
+@story
+def a_neighbour_asks_for_looks_without_end(world: World) -> None:
+    made(world, name="churn", namespace="team")
+    world.call_seconds = 0.4
+    for second in range(40):
+        world.later(second / 2, partial(ask_for_a_look, world, str(second)))
+    world.apply()
+    world.run(30)
+
+
+def ask_for_a_look(world: World, value: str) -> None:
+    asked = {"metadata": {"annotations": {REQUESTED_AT: value}}}
+    if world.object("churn", "team"):
+        world.api.edit(PLURAL, "team", "churn", asked)
 
 
 @story

@@ -14,7 +14,7 @@ import pytest
 
 from spec import FINALIZER
 from tests.fakes.eks import METHODS, Memory
-from tests.simulation.checker import PLURAL, Violation, owner_tags
+from tests.simulation.checker import PLURAL, Violation, l2_nobody_who_is_due_is_passed_over, owner_tags
 from tests.simulation.scenarios import STORIES, begin, play
 from tests.simulation.world import Look, World
 from tests.simulation.worlds import live
@@ -167,6 +167,14 @@ class TestTheCheckerSees:
         world.api.edit(PLURAL, "default", "web", {"metadata": {"finalizers": [FINALIZER]}})
         with pytest.raises(Violation, match=r"Finalizers: one takes another\.example/finalizer off"):
             world.checker.look(world.processes[0])
+
+    def test_one_that_is_due_while_others_are_looked_at_time_and_again(self) -> None:
+        world = self.served()
+        process = world.processes[0]
+        process.queue.add(("default", "web"))
+        with pytest.raises(Violation, match="L2: default/web is due, and 13 looks went to others"):
+            for _ in range(20):
+                l2_nobody_who_is_due_is_passed_over(process, ("team", "churn"))
 
     def test_a_world_that_is_never_as_it_should_be(self) -> None:
         world = self.served()

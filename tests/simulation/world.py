@@ -50,6 +50,7 @@ from tests.simulation.checker import (
     RETAIN_IN,
     Checker,
     Violation,
+    l2_nobody_who_is_due_is_passed_over,
 )
 from workqueue import Backoff, Requeue, WorkQueue
 
@@ -141,6 +142,7 @@ class Process:
         clock = world.clock
         self.kube = Kube(KubeDoor(self), name, rand=half, keep=kept)
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
+        self.passed_over: Counter[Key] = Counter()  # how many were looked at while each was due
         self.elector = self._elector() if world.elect else None
         check = self.elector.check if self.elector else lambda: None
         clients = dict.fromkeys(METHODS, Client(self.ask))
@@ -176,6 +178,7 @@ class Process:
         return self.looks[-1] if self.looks else Look(("", ""))
 
     def _pass(self, key: Key) -> Requeue:
+        l2_nobody_who_is_due_is_passed_over(self, key)
         self.looks.append(Look(key))
         try:
             return self._reconcile(key)
@@ -393,6 +396,7 @@ class World:
     elect: bool = False  # whether the processes agree by a Lease on who acts
     resync_seconds: float = 120.0
     lost_create: float = LOST_CREATE.total_seconds()
+    call_seconds: float = CALL_SECONDS  # that each call takes
     clock: Clock = field(default_factory=Clock)
     history: list[tuple[float, str, str]] = field(default_factory=list)
     cells: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -479,7 +483,7 @@ class World:
         if not process.alive:
             raise Killed
         self.calls[call.operation] += 1
-        self.clock.elapsed += CALL_SECONDS
+        self.clock.elapsed += self.call_seconds
         self.checker.sends(process, call)
         if (instead := self.point("before", process, call)) is not None:
             return self._answer(process, call, instead, "not carried out: ")
@@ -610,7 +614,7 @@ class World:
 
     def quieten(self) -> None:
         """Stop the script and mend the world outside."""
-        self.calm = True
+        self.calm, self.call_seconds = True, CALL_SECONDS
         self.api.cached = self.api.admit = None
         self.hidden.clear()
         self.unlisted = False
