@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -60,6 +61,16 @@ def test_a_big_spec_that_can_not_be_read_binds_its_profile_as_a_small_one_does(s
     assert is_cut(obj) and len(str(obj["spec"])) < 100
     assert Identity.parse(obj, Memory(), "demo") == Identity.parse(seen(spec=spec, **meta), Memory(), "demo")
     assert Identity.parse(obj, Memory(), "demo").retain
+
+
+def test_what_is_the_same_in_many_objects_is_in_memory_once() -> None:
+    one, other = (json.loads(json.dumps(seen(spec={"clusterName": "demo", "subnets": ["subnet-1"]}))) for _ in range(2))
+    a, b = kept(one), kept(other)
+    assert a == one
+    assert a["spec"]["clusterName"] is b["spec"]["clusterName"]
+    assert a["spec"]["subnets"][0] is b["spec"]["subnets"][0]
+    assert all(name is same for name, same in zip(a["spec"], b["spec"], strict=True))
+    assert kept(json.loads('{"spec": {}, "metadata": {"name": "%s"}}' % ("x" * 300)))["metadata"]["name"] == "x" * 300
 
 
 def test_an_edit_of_a_big_spec_is_told_by_the_generation_and_a_report_of_ours_is_not_told() -> None:
