@@ -32,7 +32,7 @@ from clusters import Home, Reading, View
 from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import readable
+from patterns import readable, visible_lines
 from plan import Case, case_of
 from spec import (
     FINALIZER,
@@ -93,7 +93,8 @@ def main(
         outcome = Outcome(2, [], [readable(str(error))])
     except SystemExit as ended:  # a wrong command line, or --help
         raise SystemExit(1 if detailed and ended.code else ended.code) from None
-    for stream, lines in ((sys.stdout, outcome.out), (sys.stderr, outcome.err)):
+    out = outcome.out if arguments[0] == "export" else map(visible_lines, outcome.out)  # YAML is to be read back
+    for stream, lines in ((sys.stdout, out), (sys.stderr, map(visible_lines, outcome.err))):
         # Half of a surrogate pair, which JSON can hold, is nothing that can be written.
         stream.writelines(line.encode(errors="backslashreplace").decode() + "\n" for line in lines)
     if detailed:

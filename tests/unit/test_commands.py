@@ -254,6 +254,14 @@ def test_what_can_t_be_written_is_written_as_its_number(run: Any, tmp_path: Path
     assert (code, "spec.tags.\\ud800: given twice" in out) == (1, True)
 
 
+def test_what_a_manifest_says_turns_no_terminal_s_order_of_writing_and_ends_no_line(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(GOOD + '  "\\e[2Jfine\\u202e\\n": {}\n')
+    code, out, err = run("validate", "-f", tmp_path / "web.yaml")
+    assert code == 1
+    assert "\\u001b[2Jfine\\u202e" in out
+    assert all(line.isprintable() for line in (out + err).split("\n"))
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_help_says_what_a_command_does_and_how_it_ends(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
