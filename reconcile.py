@@ -581,6 +581,7 @@ class Reconciler:
     def _see_it_written(self, p: Pass) -> None:
         """Raise `Blocked` where what status is to remember is not in the API server's answer."""
         if Memory.parse(p.obj).proof != p.memory.proof:
+            p.memory = Memory.parse(p.obj)  # or the report of that would bring in what it stood for, undone by nobody
             raise status.Blocked(status.undone("the status that was written is not in the API server's answer"))
 
     def _tell_untold(self, p: Pass, error: WriteRefused) -> None:
@@ -676,8 +677,7 @@ class Reconciler:
     def _compare(self, home: clusters.Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
-            authority = self._settings.authority_of(home.cluster)
-            text = clusters.elsewhere(home, authority, self._aws.cluster(home.cluster))
+            text = clusters.elsewhere(home, self._settings.authority_of(home.cluster), self._aws.cluster(home.cluster))
             self.elsewhere = bool(text)
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)

@@ -472,6 +472,13 @@ MUTANTS = (
            "            self._sent[key_of(obj)] = _ours(status)\n", "", "tests/unit/test_informer.py"),
     Mutant("a condition of another writer wakes its object", "informer.py", 'if each.get("type") in OURS]', "]",
            "tests/unit/test_informer.py"),
+    Mutant("what did not take in status is brought in by the report of that", "reconcile.py",
+           "            p.memory = Memory.parse(p.obj)  # or the report of that would bring in what it stood for, "
+           "undone by nobody\n", "", "tests/unit/test_writes.py"),
+    Mutant("nobody says why an edit waits for its namespace's share", "reconcile.py",
+           "            if p.edited or p.asks:", "            if False:", "tests/unit/test_fairness.py"),
+    Mutant("what commands print is not escaped", "commands.py", "map(visible_lines, outcome.out)", "outcome.out",
+           "tests/unit/test_commands.py"),
     Mutant("who writes on and on makes as many passes", "workqueue.py",
            "max(now + after, last + apart)", "now + after", "tests/unit/test_workqueue.py"),
     Mutant("keys that are due at once come by their names", "workqueue.py",

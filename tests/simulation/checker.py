@@ -305,7 +305,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
         made = checker.made.get(stored.body["fargateProfileArn"])
         if made is None or made.uid != meta["uid"]:
             continue
-        if may_leave(change.before, stored.body):
+        if made.kept or may_leave(change.before, stored.body):  # once kept, whatever is edited then
             made.kept = True
             checker.forgotten.add(stored.body["fargateProfileArn"])  # who adopts it can't tell whose tags it has
         elif made.excuse:

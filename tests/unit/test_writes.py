@@ -130,6 +130,25 @@ def test_no_profile_is_made_whose_mark_was_taken_out_of_the_status_again(b: Benc
     assert b.ready()
 
 
+def test_a_mark_that_was_taken_out_of_the_status_again_is_not_brought_in_by_what_says_so(b: Bench) -> None:
+    undone: list[Object] = []
+
+    def undo_the_first_mark(at: Target, sent: Object) -> Object:
+        book = (sent.get("status") or {}).get("bookkeeping") or {}
+        if at.subresource == "status" and book.get("createStartedAt") and not undone:
+            undone.append(book)
+            return sent | {"status": {}}
+        return sent
+
+    b.api.admit = undo_the_first_mark
+    b.apply()
+    b.step_until("the mark is undone, and that is said", lambda: undone and b.reason() == "WriteUndone")
+    assert "createStartedAt" not in b.get()["status"].get("bookkeeping", {}), "no create is on its way"
+    b.delete()
+    b.run(5)
+    assert b.gone(), "no create is waited for"
+
+
 def test_an_overlap_that_does_not_take_in_status_makes_no_loop_and_no_stream_of_events(b: Bench) -> None:
     def admit(at: Target, sent: Object) -> Object:
         if at.subresource == "status":
