@@ -109,6 +109,32 @@ def test_the_api_server_judges(case: dict[str, Any], apply: Callable[..., Comple
     assert result.stderr == "" or not case["accepted"]
 
 
+def with_most_selectors(key_length: int, value_length: int) -> str:
+    """Return an object with 100 selectors of 100 pairs each; longer keys have a domain of short parts."""
+    domain = f"{'d.' * (key_length // 2)}"[: max(0, key_length - 65)]
+    before = f"{domain}d/" if key_length > 63 else ""
+    keys = [f"{before}{number:0{key_length - len(before)}}" for number in range(100)]
+    selectors = [{"namespace": "n" * 63, "labels": dict.fromkeys(keys, "v" * value_length)}] * 100
+    return json.dumps(fargate_profile("most", spec={**VALID, "selectors": selectors}), separators=(",", ":"))
+
+
+@pytest.mark.parametrize(("key_length", "value_length"), [(20, 20), (63, 63), (85, 60), (150, 0)])
+def test_the_most_selectors_with_the_most_pairs_are_taken_as_far_as_there_is_room_for_them(
+    cluster: ControlPlane, key_length: int, value_length: int
+) -> None:
+    """The API server bounds what the rules may cost; etcd has room for 1.5 MiB, so no pair can be longer on average."""
+    text = with_most_selectors(key_length, value_length)
+    ok(cluster.kubectl("create", "--validate=strict", "-f", "-", input=text))
+    ok(cluster.kubectl("delete", "fp", "most"))
+
+
+def test_longer_pairs_than_there_is_room_for_are_refused_for_the_room_and_not_for_a_rule(cluster: ControlPlane) -> None:
+    result = cluster.kubectl("create", "-f", "-", input=with_most_selectors(156, 0))
+    assert result.returncode == 1
+    assert "too large" in result.stderr.lower()
+    assert "cost" not in result.stderr
+
+
 @pytest.mark.parametrize("validation", ["strict", "warn", "ignore"])
 def test_the_seed_is_stored_with_the_last_of_the_duplicate_keys_and_no_word_about_it(
     cluster: ControlPlane, apply: Callable[..., CompletedProcess[str]], validation: str

@@ -398,6 +398,20 @@ def test_profiles_that_no_pod_can_match_together_do_not_overlap(b: Bench) -> Non
     assert not b.condition("Overlapping", "b")
 
 
+def test_the_annotations_of_the_guard_change_nothing_but_what_the_api_server_lets_pass(b: Bench) -> None:
+    """tests/e2e/test_guard.py has what they do."""
+    b.settle()
+    b.run(30)
+    b.api.clear_log()
+    annotations = {f"fargateprofiles.jicomusic.com/prevent-{what}": "true" for what in ("deletion", "orphan")}
+    b.manners.clear()
+    b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": annotations}})
+    b.run(60)
+    assert (b.api.writes(), b.manners.writes()) == ([], [])
+    assert b.ready()
+    assert not annotations.keys() & b.profiles()["web"]["tags"].keys()
+
+
 # Looking now
 
 

@@ -576,6 +576,85 @@ def asked_of_aws(life: Bench) -> set[str]:
     return {f"{call.service}:{call.operation}" for call in life.manners.calls}
 
 
+# The guard; tests/e2e/test_guard.py shows what it does
+
+GUARD = {(each["kind"], each["metadata"]["name"]): each["spec"] for each in documents("guard.yaml")}
+POLICIES = {name: spec for (kind, name), spec in GUARD.items() if kind == "ValidatingAdmissionPolicy"}
+BINDINGS = {name: spec for (kind, name), spec in GUARD.items() if kind == "ValidatingAdmissionPolicyBinding"}
+ANNOTATIONS = {f"{kube.OUR_ANNOTATIONS}{name}" for name in ("prevent-deletion", "prevent-orphan")}
+
+
+def matched(spec: Object) -> set[tuple[str, str, str]]:
+    """Return (group, resource, operation) of what a policy is asked about."""
+    rules = spec["matchConstraints"]["resourceRules"]
+    return {
+        (group, resource, operation)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for operation in rule["operations"]
+    }
+
+
+def test_each_policy_of_the_guard_is_bound_once_and_denies_or_warns_as_its_name_says() -> None:
+    assert {each["apiVersion"] for each in documents("guard.yaml")} == {"admissionregistration.k8s.io/v1"}
+    assert list(POLICIES) == list(BINDINGS)
+    for name, binding in BINDINGS.items():
+        assert binding["policyName"] == name
+        warns = name.startswith("fargateprofiles-warn")
+        assert warns or name.startswith("fargateprofiles-prevent")
+        assert binding["validationActions"] == (["Warn", "Audit"] if warns else ["Deny"])
+
+
+def test_what_may_fail_to_be_judged_lets_everything_through_and_nothing_else_does() -> None:
+    """Parameters can't be read without the CRD, and for half a minute after the API server's start."""
+    for name, policy in POLICIES.items():
+        ignores = "paramKind" in policy or "Warn" in BINDINGS[name]["validationActions"]
+        assert policy["failurePolicy"] == ("Ignore" if ignores else "Fail"), name
+        asks = {"selector": {}, "parameterNotFoundAction": "Allow"} if "paramKind" in policy else None
+        assert BINDINGS[name].get("paramRef") == asks, name
+        kind = {"apiVersion": f"{kube.GROUP}/{kube.VERSION}", "kind": kube.KIND}
+        assert policy.get("paramKind", kind) == kind
+        assert "__namespace__" not in str(policy)
+
+
+def test_the_guard_is_asked_about_objects_their_crd_and_their_namespaces() -> None:
+    objects = {(kube.GROUP, kube.PLURAL, "DELETE"), (kube.GROUP, kube.PLURAL, "UPDATE")}
+    status = (kube.GROUP, f"{kube.PLURAL}/status", "UPDATE")
+    others = {("apiextensions.k8s.io", "customresourcedefinitions", "DELETE"), ("", "namespaces", "DELETE")}
+    assert set().union(*map(matched, POLICIES.values())) == {*objects, status, *others}
+    assert "resourceNames" not in str(POLICIES), "who deletes a collection names none"
+    conditions = [each["expression"] for each in POLICIES["fargateprofiles-prevent-deletion-of-crd"]["matchConditions"]]
+    assert f"oldObject.metadata.name == '{CRD['metadata']['name']}'" in conditions
+
+
+def test_the_guard_names_the_finalizer_and_the_annotations_of_the_code() -> None:
+    text = (ROOT / "guard.yaml").read_text()
+    named = set(re.findall(rf"{re.escape(kube.OUR_ANNOTATIONS)}[a-z-]*[a-z]", text))
+    assert named == {spec.FINALIZER, *ANNOTATIONS}
+    told = set(re.findall(rf"{re.escape(kube.OUR_ANNOTATIONS)}prevent-[a-z]+", EVERY_DOCUMENT))
+    assert told == ANNOTATIONS
+
+
+def test_the_guard_knows_the_operator_by_the_account_of_rbac_where_kustomize_writes_its_namespace() -> None:
+    account = the("ServiceAccount", "rbac.yaml")["metadata"]
+    (variable,) = POLICIES["fargateprofiles-prevent-orphan"]["variables"]
+    name = f"system:serviceaccount:{account['namespace']}:{account['name']}"
+    assert variable == {"name": "operator", "expression": f"'{name}'"}
+    (replacement,) = documents("kustomization.yaml")[0]["replacements"]
+    assert replacement["source"] == {
+        "kind": "ServiceAccount",
+        "name": account["name"],
+        "fieldPath": "metadata.namespace",
+    }
+    (target,) = replacement["targets"]
+    assert target["select"]["name"] == "fargateprofiles-prevent-orphan"
+    assert target["fieldPaths"] == ["spec.variables.[name=operator].expression"]
+    options = target["options"]
+    assert variable["expression"].split(options["delimiter"])[options["index"]] == account["namespace"]
+    assert (ROOT / "guard.yaml").read_text().count(account["name"] + "'") == 1, "one place to edit"
+
+
 def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
