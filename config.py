@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import hashlib
 import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -538,6 +539,15 @@ def settings(config: Config) -> Settings:
         limits=limits(config, config.cluster_name), account=config.account, aws_profile=config.aws_profile,
         authority=config.authority,
     )  # fmt: skip
+
+
+def judged_by(settings: Settings, *scope: object) -> str:
+    """Return a digest of what judges objects: this version, the settings, and of which objects they are."""
+    told = [VERSION, asdict(settings), *scope]
+    text = json.dumps(
+        told, sort_keys=True, default=lambda each: str(each) if isinstance(each, timedelta) else sorted(each)
+    )
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def retain_in(config: Config) -> frozenset[str]:
