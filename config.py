@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import aws
 import kube
@@ -541,13 +541,14 @@ def settings(config: Config) -> Settings:
     )  # fmt: skip
 
 
-def judged_by(settings: Settings, *scope: object) -> str:
-    """Return a digest of what judges objects: this version, the settings, and of which objects they are."""
-    told = [VERSION, asdict(settings), *scope]
-    text = json.dumps(
-        told, sort_keys=True, default=lambda each: str(each) if isinstance(each, timedelta) else sorted(each)
-    )
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+def judged_by(settings: Settings, namespaces: Collection[str] = (), selector: str = "") -> str:
+    """Return a digest of what judges objects: this version, the settings, and which objects are served."""
+
+    def plain(value: object) -> object:
+        return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))
+
+    told = [VERSION, asdict(settings), namespaces, selector]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()[:32]
 
 
 def retain_in(config: Config) -> frozenset[str]:

@@ -126,7 +126,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
-    judgement = Judgement(judged_by(rules, sorted(config.namespace), config.selector))
+    judgement = Judgement(judged_by(rules, config.namespace, config.selector))
     elector, check = None, lambda: None
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
