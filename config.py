@@ -283,7 +283,7 @@ FLAGS = (
     Flag("cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", truth, False,
          "the cluster is not the one of that name that the kubeconfig, or its ARN, puts in another account; or not the "
          "Kubernetes cluster of the objects"),
-    Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
+    Flag("workers", "WORKERS", count, 16, "objects worked on at once"),
     Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
     Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
     Flag("controller-id", "CONTROLLER_ID", tag_value, "",

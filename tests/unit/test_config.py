@@ -24,7 +24,7 @@ FLAGS = [
     ("--cluster-name", "CLUSTER_NAME", "none"),
     ("--region", "AWS_REGION, AWS_DEFAULT_REGION", "none"),
     ("--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", "false"),
-    ("--workers", "WORKERS", "4"),
+    ("--workers", "WORKERS", "16"),
     ("--resync-seconds", "RESYNC_SECONDS", "600.0"),
     ("--poll-seconds", "POLL_SECONDS", "5.0"),
     ("--controller-id", "CONTROLLER_ID", "none"),
@@ -89,7 +89,7 @@ def test_what_nobody_set_has_its_default() -> None:
     assert config == Config(
         cluster_name="demo",
         region="eu-west-1",
-        workers=4,
+        workers=16,
         resync_seconds=600.0,
         poll_seconds=5.0,
         controller_id="",
