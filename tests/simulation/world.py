@@ -160,7 +160,7 @@ class Process:
         self._reconcile, self.tally = self.first.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None, found=self.first.found)
         self.first.synced = lambda: self.informer.synced
-        self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS)
+        self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS, self.first.lean)
         self._backoff = Backoff(RELIST_SECONDS, half)
         self.leads, self.elect_at = False, clock.elapsed
         self.queue.close()

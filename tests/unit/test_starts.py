@@ -7,6 +7,7 @@ Each test lives in the simulation's world, where nothing goes wrong but what it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
@@ -243,3 +244,24 @@ def test_a_settled_object_of_which_the_store_keeps_only_the_names_waits_for_its_
     until_slot_is(world, 400)
     restart(world)
     assert looks(world, AT_ONCE) == []
+
+
+# Each resync
+
+
+def test_what_became_settled_at_any_time_comes_to_the_slot_of_its_cluster_within_five_resyncs() -> None:
+    world = settled()
+    world.run(5.5 * RESYNC)
+    until_slot_is(world, 60)
+    assert looks(world, RESYNC) == [pytest.approx(60, abs=2)]
+    assert looks(world, RESYNC, "demo") == [pytest.approx(slot(world, "demo"), abs=2)]
+
+
+def test_no_resync_is_shorter_or_longer_by_more_than_a_tenth() -> None:
+    world = settled()
+    until_slot_is(world, 300)
+    restart(world, meanwhile=lambda: other_flags(world))  # so that the first look is far from the slot
+    seen = looks(world, 8 * RESYNC)
+    apart = [later - earlier for earlier, later in pairwise(seen)]
+    assert min(apart) >= 0.9 * RESYNC - 2 and max(apart) <= 1.1 * RESYNC + 2
+    assert apart[-1] == pytest.approx(RESYNC, abs=2)
