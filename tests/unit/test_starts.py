@@ -7,16 +7,22 @@ Each test lives in the simulation's world, where nothing goes wrong but what it 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
-from leader import LEASE_SECONDS, LOOK_SECONDS
-from spec import REQUESTED_AT
+from controller import SORTING, FirstLooks
+from informer import Store
+from kube import Key
+from leader import LEASE_SECONDS, LOOK_SECONDS, Judgement
+from spec import REQUESTED_AT, Settings
 from tests.harness import START
 from tests.simulation.checker import PLURAL, ready_of
 from tests.simulation.world import LEASE, Line, World
-from workqueue import until_slot
+from tests.unit.test_status import SETTLED
+from workqueue import Requeue, WorkQueue, until_slot
 
 RESYNC = 600.0
 TAKES_OVER = LEASE_SECONDS + 2 * LOOK_SECONDS
@@ -58,6 +64,16 @@ def looks(world: World, seconds: float, cluster: str = "other") -> list[float]:
     world.run(seconds)
     lines = ((at, line) for at, _, line in world.history[before:] if isinstance(line, Line))
     return [at - started for at, line in lines if str(line.call) == f"ListFargateProfiles {cluster}"]
+
+
+def step_until(world: World, happened: Callable[[], bool]) -> None:
+    """Let the process take one step after the other, and no more once it has happened."""
+    for _ in range(1000):
+        if happened():
+            return
+        world.processes[0].step()
+        world.clock.elapsed += 0.5
+    raise AssertionError("it never happens")
 
 
 def slot(world: World, cluster: str = "other") -> float:
@@ -192,22 +208,57 @@ def test_who_dies_before_it_has_looked_at_all_with_its_flags_leaves_nobody_in_th
     world = settled()
     until_slot_is(world, 550)
     restart(world, meanwhile=lambda: other_flags(world))
-    one = world.processes[0]
-    while not one.leads:
-        one.step()
-        world.clock.elapsed += 0.5
+    step_until(world, lambda: world.processes[0].leads)
     restart(world)
     assert looks(world, AT_ONCE), "with the new flags"
+
+
+def test_the_lease_says_nothing_of_the_new_flags_before_every_object_has_been_judged_by_them() -> None:
+    world = settled()
+    until_slot_is(world, 550)
+    restart(world, meanwhile=lambda: other_flags(world))
+    before = len(world.history)
+    step_until(world, lambda: world.processes[0].first.judgement.complete)
+    calls = [str(line.call) for _, _, line in world.history[before:] if isinstance(line, Line)]
+    assert "ListFargateProfiles other" in calls
+
+
+@dataclass
+class Answers:
+    """A reconciler that answers the next passes so, and knows where each cluster is."""
+
+    answers: list[Requeue]
+    looked: list[Key] = field(default_factory=list)
+
+    @property
+    def homes(self) -> Answers:
+        return self
+
+    def arn(self, cluster: str) -> str:
+        return f"arn:aws:eks:us-east-1:123456789012:cluster/{cluster}"
+
+    def reconcile(self, key: Key) -> Requeue:
+        self.looked.append(key)
+        return self.answers.pop(0)
+
+
+def test_an_object_counts_as_judged_once_a_pass_has_come_to_its_end() -> None:
+    """Not by one that found the cluster occupied, nor by one that had to change something first."""
+    reconciler: Any = Answers([Requeue(30.0, skipped=True), Requeue(0.0, urgent=None), Requeue()])
+    store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("flags")
+    store.put(SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}})
+    first = FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    assert first.found(("default", "web"))
+    assert first.reconcile(SORTING).gone
+    complete = [first.reconcile(("default", "web")) and judgement.complete for _ in range(3)]
+    assert complete == [False, False, True]
 
 
 def test_who_has_judged_only_some_with_other_flags_leaves_nobody_in_the_belief_that_these_are_as_before() -> None:
     world = settled()
     until_slot_is(world, 550)
     restart(world, meanwhile=lambda: other_flags(world))
-    one = world.processes[0]
-    while not one.leads:
-        one.step()
-        world.clock.elapsed += 0.5
+    step_until(world, lambda: world.processes[0].leads)
     world.lost_create -= 1
     restart(world)
     assert looks(world, AT_ONCE), "with the old flags again"
