@@ -422,7 +422,7 @@ MUTANTS = (
            "return bool(lease) and annotations.get(JUDGED_BY) == self._mark(lease, lease.get(\"spec\", {}))",
            "return JUDGED_BY in annotations", "tests/unit/test_starts.py"),
     Mutant("who takes the Lease with other flags leaves the note of those before", "leader.py",
-           "        annotations.pop(JUDGED_BY, None)\n", "", "tests/unit/test_starts.py"),
+           "        annotations.pop(JUDGED_BY, None)\n", "", "tests/unit/test_leader.py"),
     Mutant("a version that does not know the note is taken for one that judged alike", "leader.py",
            "/{record.get('leaseTransitions', 0)}", "", "tests/unit/test_starts.py"),
     Mutant("flags are noted before all objects were judged by them", "controller.py",

@@ -93,6 +93,19 @@ def test_after_a_start_a_settled_object_is_looked_at_in_the_slot_of_its_cluster_
     assert looks(world, RESYNC) == [pytest.approx(due, abs=2)]
 
 
+def test_who_acts_before_it_has_listed_the_objects_looks_at_what_is_settled_in_its_slot_too() -> None:
+    world = settled()
+    until_slot_is(world, 400)
+    elector = world.processes[0].elector
+    assert elector
+    elector.release()
+    restart(world, down=0.0)
+    step_until(world, lambda: world.processes[0].leads)
+    assert not world.processes[0].informer.synced
+    due = slot(world)
+    assert looks(world, RESYNC) == [pytest.approx(due, abs=2)]
+
+
 def test_the_slot_stays_where_it_was_over_any_number_of_starts() -> None:
     world = settled()
     until_slot_is(world, 550)
