@@ -10,6 +10,7 @@ what to do.
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from base64 import b64decode
@@ -32,9 +33,10 @@ from aws import (
     Selector,
     SubnetFact,
 )
-from kube import Key
+from kube import Key, KubeError
 from patterns import lets_assume
 
+log = logging.getLogger("fargate")
 T = TypeVar("T")
 # Of two profiles' selectors: whether one pod can match both.
 Shares = dict[tuple[frozenset[Selector], frozenset[Selector]], bool]
@@ -461,6 +463,36 @@ class Home:
     @property
     def cluster_arn(self) -> str:
         return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
+
+
+class Homes:
+    """Where each cluster is for us; who we are is asked until it is answered, once a process."""
+
+    def __init__(self, aws: Aws, controller: Callable[[], str], wrong_account: Callable[[str, str], str]) -> None:
+        self._aws, self._ask_controller, self._wrong_account = aws, controller, wrong_account
+        self._self: tuple[str, str, str] | None = None
+
+    @property
+    def controller(self) -> str:
+        """The controller id, "" before it was asked."""
+        return self._self[2] if self._self else ""
+
+    def of(self, cluster: str) -> Home:
+        if self._self is None:
+            self._self = (*self._aws.account(), self._ask_controller())
+            fields = {"account": self._self[1], "controller": self._self[2], "region": self._aws.region}
+            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
+        partition, account, controller = self._self
+        if wrong := self._wrong_account(cluster, account):
+            raise Refused("WrongAccount", wrong)
+        return Home(partition, self._aws.region, account, cluster, controller)
+
+    def arn(self, cluster: str) -> str:
+        """Return the ARN of the cluster, "" where it can't be told now; each object that needs it says why."""
+        try:
+            return self.of(cluster).cluster_arn
+        except (AwsError, KubeError):
+            return ""
 
 
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,

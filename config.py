@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import codecs
+import hashlib
 import json
 import logging
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, cast
 
 import aws
 import kube
@@ -282,7 +283,7 @@ FLAGS = (
     Flag("cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", truth, False,
          "the cluster is not the one of that name that the kubeconfig, or its ARN, puts in another account; or not the "
          "Kubernetes cluster of the objects"),
-    Flag("workers", "WORKERS", count, 4, "objects worked on at once"),
+    Flag("workers", "WORKERS", count, 16, "objects worked on at once"),
     Flag("resync-seconds", "RESYNC_SECONDS", positive, 600.0, "between two looks at a settled profile"),
     Flag("poll-seconds", "POLL_SECONDS", positive, 5.0, "between two looks at a profile that is being made or deleted"),
     Flag("controller-id", "CONTROLLER_ID", tag_value, "",
@@ -538,6 +539,16 @@ def settings(config: Config) -> Settings:
         limits=limits(config, config.cluster_name), account=config.account, aws_profile=config.aws_profile,
         authority=config.authority,
     )  # fmt: skip
+
+
+def judged_by(settings: Settings, namespaces: Collection[str] = (), selector: str = "") -> str:
+    """Return a digest of what judges objects: this version, the settings, and which objects are served."""
+
+    def plain(value: object) -> object:
+        return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))
+
+    told = [VERSION, asdict(settings), namespaces, selector]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()[:32]
 
 
 def retain_in(config: Config) -> frozenset[str]:

@@ -40,15 +40,26 @@ import aws
 import commands
 import kube
 from clusters import Tally
-from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
+from config import (
+    COMMANDS,
+    VERSION,
+    Config,
+    Missing,
+    configure,
+    judged_by,
+    log_to_stderr,
+    no_credentials,
+    settings,
+    tell_doubts,
+)
 from informer import Informer, Store, kept, key_of
 from kube import Key
-from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
+from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, gauges
 from reconcile import Reconciler
-from spec import Phase
-from status import EVENTS, phase_of
-from workqueue import Backoff, Requeue, WorkQueue
+from spec import Identity, Memory, Phase, Settings
+from status import EVENTS, phase_of, settled_in
+from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
 log = logging.getLogger("fargate.controller")
 T = TypeVar("T")
@@ -57,7 +68,8 @@ RETRY_SECONDS = (1.0, 300.0)  # a key whose pass failed
 RELIST_SECONDS = (0.8, 30.0)  # a watch or list that failed; client-go's reflector
 ABSENT_SECONDS = 7.0  # at most, for the CRD to be looked for again
 CONFLICT_SECONDS = 1.0  # a fresher object is on its way
-RESYNC_JITTER = 0.1
+RESYNC_TENTH = 0.1
+SORTING: Key = ("", "")  # the key of `FirstLooks` itself: no object and no cluster has it
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
 PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
 CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
@@ -113,28 +125,31 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
+    rules = settings(config)
+    judgement = Judgement(judged_by(rules, config.namespace, config.selector))
     elector, check = None, lambda: None
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
-        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random)
+        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
         check, health.standing_by = elector.check, elector.standing_by
     reconciler = Reconciler(
-        store, fenced(source, check), fenced(edge, check), settings(config), queue.wake, utc_now, time.monotonic,
+        store, fenced(source, check), fenced(edge, check), rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
     show(metrics, elector, reconciler)
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
+    set_back = metrics["fargate_apiserver_set_back_total"].inc
     informers = {
-        f"informer {namespace}".rstrip(): Informer(
-            each, store, queue, hearing(health, metrics, namespace), namespace,
-            metrics["fargate_apiserver_set_back_total"].inc,
+        f"informer {name}".rstrip(): Informer(
+            each, store, queue, hearing(health, metrics, name), name, set_back, first.found
         )
-        for namespace, each in zip(namespaces, sources, strict=True)
-    }  # fmt: skip
-    health.synced = lambda: all(each.synced for each in informers.values())
-    controller = Controller(queue, reconciler.reconcile, config.resync_seconds, metrics=metrics)
-    return Process(config, sources, store, queue, informers, controller, health, metrics, elector, credentials)
+        for name, each in zip(namespaces, sources, strict=True)
+    }
+    health.synced = first.synced = lambda: all(each.synced for each in informers.values())
+    controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
+    return Process(config, sources, queue, informers, controller, first, health, metrics, elector, credentials)
 
 
 def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler) -> None:
@@ -174,10 +189,10 @@ class Process:
 
     config: Config
     sources: list[kube.Kube]
-    store: Store
     queue: WorkQueue
     informers: dict[str, Informer]
     controller: Controller
+    first: FirstLooks
     health: Health
     metrics: Metrics
     elector: LeaderElector | None
@@ -229,14 +244,14 @@ class Process:
         return run_once
 
     def _fetch(self) -> None:
-        """Have credentials fetched; once there are some again, every object looks."""
+        """Have credentials fetched; once there are some again, every object that is not settled looks."""
         before = self.credentials.good_for()
         wait = self.credentials.step()
         if self.credentials.failure:
             fields = {"message": str(self.credentials.failure)}
             log.warning('failed credentials message="%(message)s"', fields)
         if self.credentials.good_for() and not before:
-            self._look_at_all()
+            self.first.look_at_all()
         self.fetched.set()
         self.stop.wait(wait)
 
@@ -256,14 +271,10 @@ class Process:
     def _lead(self) -> None:
         """Start to act: on every object as the store has it now, and on views read from now on."""
         self.queue.open()
-        self._look_at_all()
+        self.first.look_at_all()
         self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
-
-    def _look_at_all(self) -> None:
-        for key in (("", self.config.cluster_name), *map(key_of, self.store.objects())):
-            self.queue.add(key)
 
     def _start(
         self,
@@ -281,8 +292,88 @@ class Process:
 # The engine
 
 
+@dataclass
+class FirstLooks:
+    """When a process looks at what it finds: at settled objects in their cluster's slot of the resync, at all else
+    at once.
+
+    So a start costs no burst of calls, and keeps no new object waiting; what drifted in AWS while
+    nobody acted is found within a resync. Of an object that was judged by other flags, or has its
+    profile elsewhere than where this process looks, nothing is believed. Where that is has to be asked,
+    by a worker (`SORTING`): who finds objects can't wait for AWS.
+    """
+
+    store: Store
+    queue: WorkQueue
+    reconciler: Reconciler
+    settings: Settings
+    judgement: Judgement
+    now: Callable[[], datetime]
+    synced: Callable[[], bool] = lambda: True  # every object is known
+    unsorted: dict[Key, None] = field(default_factory=dict)  # what seems settled; the eldest first
+    unjudged: dict[Key, None] = field(default_factory=dict)  # what may not have been judged by our flags yet
+
+    def look_at_all(self) -> None:
+        """Have the controller's own cluster and every object looked at, each in its time."""
+        self.queue.add(("", self.settings.cluster))
+        for key in map(key_of, self.store.objects()):
+            if not self.found(key):
+                self.queue.add(key)
+        self.queue.wake(SORTING)
+
+    def found(self, key: Key) -> bool:
+        """Take an object that seems settled, to look at it in its time; say whether it was taken."""
+        if not self._settled_in(key):
+            return False
+        self.unsorted[key] = None
+        self.queue.wake(SORTING)
+        return True
+
+    def reconcile(self, key: Key) -> Requeue:
+        """Do what the key stands for; note when each object has been judged by our flags."""
+        requeue = self._sort() if key == SORTING else self.reconciler.reconcile(key)
+        if not requeue.skipped and requeue.after != 0.0:  # else it has not been looked at, or not to the end
+            self.unjudged.pop(key, None)
+        if not (self.unsorted or self.unjudged) and self.synced():
+            self.judgement.complete = True
+        return requeue
+
+    def lean(self, key: Key) -> float:
+        """Bring a key nearer to the slot of its cluster, into which it comes within five resyncs.
+
+        Objects that were made all at once would else be looked at all at once for hours. And all objects
+        of a cluster come to share a reading of it.
+        """
+        obj, period = self.store.get(key), self.settings.resync_seconds
+        cluster = Identity.parse(obj, Memory.parse(obj), self.settings.cluster).cluster if obj else key[1]
+        away = until_slot(cluster, period, self.now().timestamp())
+        if away > period / 2:
+            away -= period  # the slot that has just been is nearer
+        return max(-1.0, min(away / (RESYNC_TENTH * period), 1.0))
+
+    def _sort(self) -> Requeue:
+        """Give each object that seems settled its time: its slot if it is known to be so by our flags, in our home."""
+        homes, judged = self.reconciler.homes, self.judgement.complete
+        known = judged and homes.arn(self.settings.cluster) != ""  # asked for once, as it may take its time
+        for key in [*self.unsorted]:
+            cluster = self._settled_in(key, homes.arn) if known else ""
+            if not judged:
+                self.unjudged[key] = None
+            period, now = self.settings.resync_seconds, self.now().timestamp()
+            self.queue.add(key, until_slot(cluster, period, now) if cluster else 0.0)
+            self.unsorted.pop(key, None)
+        return Requeue(gone=True)
+
+    def _settled_in(self, key: Key, arn: Callable[[str], str] | None = None) -> str:
+        obj = self.store.get(key)
+        return settled_in(obj, self.settings.cluster, arn) if obj else ""
+
+
 class Controller:
-    """Hands the queue's keys to the reconciler and schedules the next look at each."""
+    """Hands the queue's keys to the reconciler and schedules the next look at each.
+
+    `lean`: how much earlier or later than at the resync a key comes, of a tenth of it: -1 to 1.
+    """
 
     def __init__(
         self,
@@ -291,8 +382,10 @@ class Controller:
         resync_seconds: float,
         rand: Callable[[], float] = random.random,
         metrics: Metrics | None = None,
+        lean: Callable[[Key], float] | None = None,
     ) -> None:
-        self._queue, self._reconcile, self._resync_seconds, self._rand = queue, reconcile, resync_seconds, rand
+        self._queue, self._reconcile, self._resync_seconds = queue, reconcile, resync_seconds
+        self._lean = lean or (lambda _key: 2 * rand() - 1)
         self._backoff, self._metrics = Backoff(RETRY_SECONDS, rand), metrics or Metrics()
 
     def run_once(self, wait: float = 0.0) -> bool:
@@ -330,7 +423,7 @@ class Controller:
             return "success", None
         if requeue.after is not None:
             return "requeue_after", requeue.after
-        return "success", self._resync_seconds * (1 + RESYNC_JITTER * (2 * self._rand() - 1))
+        return "success", self._resync_seconds * (1 + RESYNC_TENTH * self._lean(key))
 
 
 def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event, beat: Callable[[], None]) -> None:

@@ -245,6 +245,8 @@ class Informer:
     whoever went away may be back in an older state, as after a restore of etcd from a snapshot. To
     such a server our version is one of its future: it says nothing until it has come to it, and
     then nothing of what was before. What vanished is found by what the list does not name.
+
+    `found` is told of each object of the first list; True: it has that one looked at itself.
     """
 
     def __init__(
@@ -255,10 +257,11 @@ class Informer:
         heard: Callable[[], None],
         namespace: str = "",
         set_back: Callable[[], None] = lambda: None,
+        found: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
         self._source, self._store, self._queue, self._heard = source, store, queue, heard
         self._namespace = namespace  # that the source shows, "" for all
-        self._set_back = set_back
+        self._set_back, self._found = set_back, found
         self._version = ""  # to resume from, "" for nothing
         self._newest = 0  # version that was ever heard, since the server last went back
         self._told = 0  # events and bookmarks since the list
@@ -288,7 +291,8 @@ class Informer:
         moved = self._store.replace(objects, version, self._namespace)
         there = [key for key in map(key_of, self._store.objects()) if key in moved]
         for key in there:
-            self._queue.add_edit(key)
+            if self.synced or not self._found(key):
+                self._queue.add_edit(key)
         for key in sorted(moved.difference(there)):
             self._queue.wake(key)
         self._version, self._newest, self._told = version, int(version), 0

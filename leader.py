@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
@@ -22,6 +23,7 @@ T = TypeVar("T")
 # client-go's: a Lease is good for so long after the holder was last seen to renew it; the holder
 # itself stops acting before that, counted from before it asked; and how often either looks.
 LEASE_SECONDS, HOLD_SECONDS, LOOK_SECONDS = 15, 10.0, 2.0
+JUDGED_BY = "fargateprofiles.jicomusic.com/judged-by"  # an annotation of the Lease
 MOST_TRANSITIONS = 2**31 - 1  # an int32 of the API: one more is refused, and nobody would ever lead
 
 
@@ -32,6 +34,14 @@ class Leases(Protocol):
 
 class LostLease(Exception):
     """This process led and does not any more; the text says why."""
+
+
+@dataclass
+class Judgement:
+    """Whether each object is known to have been judged by the flags of this process, of which `by` is a digest."""
+
+    by: str = ""
+    complete: bool = False
 
 
 class LeaderElector:
@@ -48,6 +58,10 @@ class LeaderElector:
     process that sleeps between the check and the call. Then other locks hold: EKS takes one create
     or delete at a time, a create is marked in status before it is sent, and every write to
     Kubernetes names the version that it replaces.
+
+    An annotation of the Lease says by which flags each object was judged. It is taken off by the write
+    by which a process with other flags takes the Lease, before it judges any, and written again once
+    its judgement is complete: so it is true whenever a process dies.
     """
 
     def __init__(
@@ -58,8 +72,10 @@ class LeaderElector:
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
         rand: Callable[[], float],
+        judgement: Judgement | None = None,
     ) -> None:
         self._leases, self._key, self.identity = leases, key, identity
+        self._judgement = judgement or Judgement()
         self._monotonic, self._now, self._rand = monotonic, now, rand
         self._lease: Object = {}  # what the next write replaces
         self._record: Object | None = None  # the spec as last seen, since `_changed_at`
@@ -133,12 +149,35 @@ class LeaderElector:
             "renewTime": now,
             "leaseTransitions": min(old.get("leaseTransitions", 0) + bool(lease and not ours), MOST_TRANSITIONS),
         }
-        self._lease = self._leases.write_lease(*self._key, lease, old | record)
+        if not self._led:
+            self._judgement.complete = self._is_judged(lease)
+        self._lease = self._leases.write_lease(*self._key, self._annotated(lease, record), old | record)
         self._renewed_at = sent
         if not self._led:
             fields = {"lease": "/".join(self._key), "identity": self.identity}
             log.info("leading lease=%(lease)s identity=%(identity)s", fields)
         self._led = True
+
+    def _is_judged(self, lease: Object) -> bool:
+        annotations = lease.get("metadata", {}).get("annotations") or {}
+        return bool(lease) and annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}))
+
+    def _annotated(self, lease: Object, record: Object) -> Object:
+        """Return the Lease with the annotation, or without it as long as some object may not be judged by our flags."""
+        if not lease:
+            return lease
+        annotations = {**(lease["metadata"].get("annotations") or {})}
+        annotations.pop(JUDGED_BY, None)
+        if self._judgement.complete:
+            annotations[JUDGED_BY] = self._mark(lease, record)
+        return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}}
+
+    def _mark(self, lease: Object, record: Object) -> str:
+        """Name the flags, and whose they were: a version that does not know the annotation leaves it as it is.
+
+        That one counts a transition, and a Lease that is restored in another cluster has another uid.
+        """
+        return f"{self._judgement.by}/{lease['metadata'].get('uid')}/{record.get('leaseTransitions', 0)}"
 
 
 class Fenced:

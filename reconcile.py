@@ -130,7 +130,9 @@ class Reconciler:
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._aloud: dict[Key, str] = {}  # what was told last that no status says
-        self._self: tuple[str, str, str] | None = None
+        self.homes = clusters.Homes(
+            aws, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings.wrong_account
+        )
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
 
     def reconcile(self, key: Key) -> Requeue:
@@ -193,7 +195,7 @@ class Reconciler:
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
-            home = self._home(p.who.cluster)
+            home = self.homes.of(p.who.cluster)
             self._observe(p, home)
             case, action = self._decide(p, home)
             self._note(p, case)
@@ -221,18 +223,6 @@ class Reconciler:
         return self._look_again(p, report)
 
     # Observe
-
-    def _home(self, cluster: str) -> clusters.Home:
-        """Return where that cluster is for us; who we are is asked once a process."""
-        if self._self is None:
-            controller = self._settings.controller_id or self._kube.namespace_uid("kube-system")
-            self._self = (*self._aws.account(), controller)
-            fields = {"account": self._self[1], "controller": controller, "region": self._aws.region}
-            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
-        partition, account, controller = self._self
-        if wrong := self._settings.wrong_account(cluster, account):
-            raise Refused("WrongAccount", wrong)
-        return clusters.Home(partition, self._aws.region, account, cluster, controller)
 
     def _observe(self, p: Pass, home: clusters.Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
@@ -659,7 +649,7 @@ class Reconciler:
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
-            home = self._home(name)
+            home = self.homes.of(name)
             if cluster.is_old(self._monotonic(), self._view_life):
                 self._read(name, cluster)
             if cluster.view and cluster.view.found:
@@ -688,7 +678,7 @@ class Reconciler:
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
-        controller = self._self[2] if self._self else ""
+        controller = self.homes.controller
         ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
         for profile, why in cluster.new_orphans({each.name: self._why_orphan(each) for each in ours}).items():
             log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})

@@ -354,6 +354,23 @@ def waits_in_vain(listed: Sequence[Object]) -> bool:
     return stalled or find_condition("Ready", listed).get("reason") in TIME_MAY_MEND
 
 
+def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | None = None) -> str:
+    """Return the cluster in which the object's profile is shown to be all that it wants, "" where there is more to do.
+
+    Then only what others change in AWS can give a look something to do. `arn` says where a cluster is
+    for us; without it is believed what status says of that.
+    """
+    memory, listed = Memory.parse(obj), mapping(obj.get("status")).get("conditions") or []
+    who = Identity.parse(obj, memory, default_cluster)
+    told = is_current(find_condition("Ready", listed), who) and memory.observed_generation == who.generation
+    at_rest = not any(find_condition(kind, listed).get("status") == "True" for kind in ("Reconciling", "Stalled"))
+    guarded = FINALIZER in who.finalizers and not who.from_kopf and not who.deleting
+    nothing_open = memory.create_started_at is None and memory == memory.settled()
+    answered = who.requested_at in {"", memory.last_handled_reconcile_at}
+    at_home = memory.cluster_arn and memory.cluster_arn == (arn(who.cluster) if arn else memory.cluster_arn)
+    return who.cluster if told and at_rest and guarded and nothing_open and answered and at_home else ""
+
+
 def wait_or_stall(report: Report, waited: timedelta, patience: timedelta, now: datetime) -> Report:
     """Return what is said of what time may mend, once it was waited for so long.
 

@@ -8,6 +8,7 @@ who works on it, and why it is due.
 
 from __future__ import annotations
 
+import hashlib
 import heapq
 import itertools
 import math
@@ -30,6 +31,14 @@ ASKED_LOOK_SECONDS = 10.0  # between two looks that an object asks for
 EVENTS_AT_ONCE, EVENT_SECONDS = 25.0, 300.0  # of an object, as client-go's spam filter has it
 LEAST_WAIT_SECONDS = 0.1
 PACED_LEAST = 1000  # so many are remembered before those of long ago are looked for
+
+
+def until_slot(name: str, period: float, wall_clock: float) -> float:
+    """Return the seconds until the time that recurs each period for a name: by the clock on the wall, so that whoever
+    starts anew finds it where it was.
+    """
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
+    return (share * period - wall_clock) % period
 
 
 class Backoff:

@@ -19,9 +19,10 @@ from typing import Any
 import urllib3.exceptions
 
 from aws import Aws, Credentials, connect, fetch
-from controller import Census, Controller
+from controller import Census, Controller, FirstLooks
 from informer import Informer, Store, kept
 from kube import Command, Kube, trimmed
+from leader import Judgement
 from metrics import Metrics
 from reconcile import Reconciler
 from spec import Settings
@@ -132,6 +133,7 @@ class Bench:
     namespace: str = ""  # that it serves, "" for all
     skew: timedelta = timedelta(0)  # of the controller's wall clock, beside that of AWS and of the API server
     credentials_ready: Callable[[], None] = lambda: None
+    judged: bool = False  # whether the next start knows that the objects were judged by its flags
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -159,9 +161,12 @@ class Bench:
         self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
         replay = Replay(self.kube, self.api, self.namespace)
-        self.informer = Informer(replay, self.store, self.queue, lambda: None, self.namespace)
+        judgement = Judgement(complete=self.judged)
+        self.first = FirstLooks(self.store, self.queue, self.reconciler, self.settings, judgement, self.now)
+        self.informer = Informer(replay, self.store, self.queue, lambda: None, self.namespace, found=self.first.found)
+        self.first.synced = lambda: self.informer.synced
         self.controller = Controller(
-            self.queue, self.reconciler.reconcile, self.settings.resync_seconds, lambda: 0.5, self.metrics
+            self.queue, self.first.reconcile, self.settings.resync_seconds, lambda: 0.5, self.metrics
         )
 
     def now(self) -> datetime:

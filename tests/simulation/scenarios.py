@@ -537,6 +537,21 @@ def two_replicas_and_a_lease(world: World) -> None:
     world.run(30)
 
 
+@story
+def drifted_while_nobody_led(world: World) -> None:
+    world.elect = True
+    world.resync_seconds = 40
+    made_by = world.start("one")
+    world.apply("api", clusterName="other")
+    made(world)
+    world.note("outsider", "deletes a profile")
+    made_by.alive = False
+    world.account.stored("other").pop("api", None)
+    world.run(3)
+    world.start("one")
+    world.run(15 + world.resync_seconds + 20)
+
+
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)
 
 

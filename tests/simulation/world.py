@@ -28,10 +28,11 @@ import urllib3.exceptions
 from botocore.exceptions import ClientError
 
 from aws import Aws, Retryable
-from controller import RELIST_SECONDS, Controller
+from config import judged_by
+from controller import RELIST_SECONDS, Controller, FirstLooks
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
-from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
+from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import Metrics
 from reconcile import Reconciler
 from spec import LOST_CREATE, Settings
@@ -143,8 +144,6 @@ class Process:
         self.kube = Kube(KubeDoor(self), name, rand=half, keep=kept)
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.passed_over: Counter[Key] = Counter()  # how many were looked at while each was due
-        self.elector = self._elector() if world.elect else None
-        check = self.elector.check if self.elector else lambda: None
         clients = dict.fromkeys(METHODS, Client(self.ask))
         edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
@@ -152,22 +151,27 @@ class Process:
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
             kopf_in=KOPF_IN, retain_in=RETAIN_IN, limits=LIMITS,
         )  # fmt: skip
+        judgement = Judgement(judged_by(settings))
+        self.elector = self._elector(judgement) if world.elect else None
+        check = self.elector.check if self.elector else lambda: None
         reconciler = Reconciler(
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,
             clock.monotonic, readmit=self.queue.readmit,
         )  # fmt: skip
-        self._reconcile, self.tally = reconciler.reconcile, reconciler.tally
-        self.informer = Informer(self.kube, self.store, self.queue, lambda: None)
-        self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS)
+        self.first = FirstLooks(self.store, self.queue, reconciler, settings, judgement, self.wall_clock)
+        self._reconcile, self.tally = self.first.reconcile, reconciler.tally
+        self.informer = Informer(self.kube, self.store, self.queue, lambda: None, found=self.first.found)
+        self.first.synced = lambda: self.informer.synced
+        self.controller = Controller(self.queue, self._pass, world.resync_seconds, half, METRICS, self.first.lean)
         self._backoff = Backoff(RELIST_SECONDS, half)
         self.leads, self.elect_at = False, clock.elapsed
         self.queue.close()
         if not self.elector:
             self._lead()
 
-    def _elector(self) -> LeaderElector:
+    def _elector(self, judgement: Judgement) -> LeaderElector:
         clock, identity = self.world.clock, f"{self.name}-{next(self.world.identities)}"
-        return LeaderElector(self.kube, LEASE, identity, clock.monotonic, self.wall_clock, half)
+        return LeaderElector(self.kube, LEASE, identity, clock.monotonic, self.wall_clock, half, judgement)
 
     def wall_clock(self) -> datetime:
         """Return the time by the clock of this process's machine, which may be wrong."""
@@ -249,8 +253,7 @@ class Process:
     def _lead(self) -> None:
         self.leads = True
         self.queue.open()
-        for key in (("", self.cluster), *map(key_of, self.store.objects())):
-            self.queue.add(key)
+        self.first.look_at_all()
 
     def listen(self) -> None:
         try:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import config
-from config import VERSION, Config, configure, tell_doubts
+from config import VERSION, Config, configure, judged_by, settings, tell_doubts
 from controller import main
 from tests.fakes.apiserver import kubeconfig
 
@@ -21,7 +24,7 @@ FLAGS = [
     ("--cluster-name", "CLUSTER_NAME", "none"),
     ("--region", "AWS_REGION, AWS_DEFAULT_REGION", "none"),
     ("--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", "false"),
-    ("--workers", "WORKERS", "4"),
+    ("--workers", "WORKERS", "16"),
     ("--resync-seconds", "RESYNC_SECONDS", "600.0"),
     ("--poll-seconds", "POLL_SECONDS", "5.0"),
     ("--controller-id", "CONTROLLER_ID", "none"),
@@ -86,7 +89,7 @@ def test_what_nobody_set_has_its_default() -> None:
     assert config == Config(
         cluster_name="demo",
         region="eu-west-1",
-        workers=4,
+        workers=16,
         resync_seconds=600.0,
         poll_seconds=5.0,
         controller_id="",
@@ -534,3 +537,51 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     assert sorted(set(re.findall(r"--[a-z][a-z-]+", shown))) == sorted(
         [flag for flag, _, _ in FLAGS] + ["--help", "--version"]
     )
+
+
+# What judges objects
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "--controller-id=x", "--allow-adoption-in=a", "--take-over-from-kopf-in=a", "--allow-retain-in=a",
+        "--allowed-roles=arn:aws:iam::*:role/a", "--selector-namespaces=own", "--cluster-name=other",
+        "--namespace=a", "--selector=a=b",
+    ],
+)  # fmt: skip
+def test_a_flag_by_which_objects_are_judged_makes_another_digest(more: str) -> None:
+    assert digest(more) != digest()
+
+
+@pytest.mark.parametrize("more", ["--workers=2", "--log-level=debug", "--health-port=1", "--lease-name=a"])
+def test_a_flag_that_judges_nothing_makes_no_other_digest(more: str) -> None:
+    assert digest(more) == digest()
+
+
+def test_another_version_makes_another_digest_and_the_order_of_what_a_flag_names_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = (
+        digest("--allow-adoption-in=a,b,c,d", "--namespace=a,b"),
+        digest("--allow-adoption-in=d,c,b,a", "--namespace=b,a"),
+    )
+    assert one == other
+    monkeypatch.setattr(config, "VERSION", "0.0.1")
+    assert digest("--allow-adoption-in=a,b,c,d", "--namespace=a,b") != one
+
+
+def test_a_digest_is_the_same_in_every_process() -> None:
+    script = "import config; print(config.judged_by(config.Settings('demo', adoption_in=frozenset('abcdefgh'))))"
+    environ = [{**os.environ, "PYTHONHASHSEED": seed} for seed in "12"]
+    told = {
+        subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent)
+        for each in environ
+    }
+    assert len(told) == 1
+
+
+def digest(*arguments: str) -> str:
+    """Return the digest of what judges objects where the controller is started so."""
+    said = configure(list(arguments), HOME)
+    return judged_by(settings(said), said.namespace, said.selector)

@@ -20,7 +20,7 @@ from config import Missing
 from controller import (
     CONFLICT_SECONDS,
     CONNECTIONS,
-    RESYNC_JITTER,
+    RESYNC_TENTH,
     RETRY_SECONDS,
     STUCK_SECONDS,
     Controller,
@@ -91,8 +91,19 @@ def test_an_object_comes_again_when_the_reconciler_asks_for_it(work: Work) -> No
 
 @pytest.mark.parametrize(("rand", "seconds"), [(0.0, 540.0), (0.5, 600.0), (1.0, 660.0)])
 def test_a_settled_object_comes_again_at_the_resync_spread_by_a_tenth(rand: float, seconds: float) -> None:
-    assert RESYNC_JITTER == 0.1
+    assert RESYNC_TENTH == 0.1
     assert Work(rand=rand).wait(Requeue()) == seconds
+
+
+@pytest.mark.parametrize(("lean", "seconds"), [(-1.0, 540.0), (0.25, 615.0), (1.0, 660.0)])
+def test_a_settled_object_leans_to_the_time_that_it_is_told_of_by_a_tenth_of_the_resync(
+    lean: float, seconds: float
+) -> None:
+    clock = Clock()
+    queue = WorkQueue(clock.monotonic)
+    queue.add(WEB)
+    assert Controller(queue, lambda _: Requeue(), 600.0, lean={WEB: lean}.__getitem__).run_once()
+    assert queue.next_due() == clock.monotonic() + seconds
 
 
 def test_an_object_that_has_to_be_tried_again_waits_longer_each_time_up_to_five_minutes(work: Work) -> None:

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import aws
 from aws import AwsError, Credentials, Keys, Retryable
 from config import configure
-from controller import CREDENTIALS_SECONDS, STUCK_SECONDS, Process, build, main
+from controller import CREDENTIALS_SECONDS, SORTING, STUCK_SECONDS, Process, build, main
 from kube import Command
 from metrics import Metrics
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -607,15 +607,22 @@ def test_every_object_looks_as_soon_as_there_are_credentials_again_and_only_then
     steps = Signing()
     process.credentials = steps.credentials
     process.stop.set()  # nothing is waited for
-    process.store.put({"metadata": {"namespace": "default", "name": "web", "uid": "1", "resourceVersion": "1"}})
+    meta = {
+        "namespace": "default",
+        "name": "web",
+        "uid": "1",
+        "resourceVersion": "1",
+        "creationTimestamp": "2026-11-22T08:00:00Z",
+    }
+    process.first.store.put({"metadata": meta})
     process.queue.open()
     steps.source.failure = "the token is not there"
     process._fetch()
     assert process.queue.get() is None
     steps.source.failure = ""
     process._fetch()
-    keys = {process.queue.get(), process.queue.get()}
-    assert keys == {("", "demo"), ("default", "web")}
+    keys = {process.queue.get() for _ in range(3)}
+    assert keys == {SORTING, ("", "demo"), ("default", "web")}
     steps.clock.elapsed += 2750
     process._fetch()
     assert steps.given() == 3, "it was renewed"
@@ -632,7 +639,8 @@ def test_a_fetch_that_never_ends_starts_the_workers_after_a_moment_and_makes_no_
         wait_for(lambda: process.workers, SOON, "the workers begin")
         assert time.monotonic() - started < CREDENTIALS_SECONDS + 3
         process.health.monotonic = lambda: time.monotonic() + 2 * STUCK_SECONDS
-        assert process.health.stuck() == ["informer", "worker-0", "worker-1", "worker-2", "worker-3"]
+        workers = [f"worker-{number}" for number in range(process.config.workers)]
+        assert process.health.stuck() == sorted(["informer", *workers])
     finally:
         process.stop.set()
         running.join(SOON)

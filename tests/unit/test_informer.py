@@ -506,6 +506,23 @@ def test_the_informer_beats_with_each_event_because_a_session_may_last_ten_minut
     assert len(worlds.beats) == quiet + 4  # three events and the bookmark
 
 
+def test_of_the_first_list_alone_it_is_asked_what_is_looked_at_in_its_time() -> None:
+    source, _, queue = scripted([bookmark(101), kube.KubeError("reset")], [bookmark(108)])
+    source.listed, asked = [seen("web"), seen("db")], list[Key]()
+
+    def found(key: Key) -> bool:
+        asked.append(key)
+        return key == WEB
+
+    informer = Informer(source, Store(), queue, lambda: None, found=found)
+    with pytest.raises(kube.KubeError, match="reset"):
+        informer.run_once()
+    assert (sorted(asked), queue.get(), queue.get()) == ([DB, WEB], DB, None)
+    source.listed, source.at = [seen("web", version=105, spec={}), seen("db")], 107
+    informer.run_once()
+    assert (sorted(asked), queue.get(), queue.get()) == ([DB, WEB], WEB, None), "what moved later is an edit"
+
+
 def test_the_informer_is_synced_once_it_has_listed_and_stays_so() -> None:
     _, informer, _ = scripted([], [])
     assert not informer.synced

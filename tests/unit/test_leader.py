@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from kube import Kube, KubeError
-from leader import HOLD_SECONDS, LEASE_SECONDS, LOOK_SECONDS, LeaderElector, LostLease, fenced
+from leader import HOLD_SECONDS, JUDGED_BY, LEASE_SECONDS, LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from tests.fakes.apiserver import ApiServer
 from tests.harness import START, Clock, InProcess
 
@@ -32,10 +32,12 @@ class Replica:
     skew: float = 0.0
     boot: float = 0.0
     on_call: Callable[[], None] = lambda: None
+    flags: str = ""
 
     def __post_init__(self) -> None:
         leases: Any = Kube(InProcess(self.api, self._around), self.name)
-        self.elector = LeaderElector(leases, KEY, self.name, self.monotonic, self.now, lambda: 1.0)
+        self.judgement = Judgement(self.flags)
+        self.elector = LeaderElector(leases, KEY, self.name, self.monotonic, self.now, lambda: 1.0, self.judgement)
         self.ended = False
 
     def _around(self) -> None:
@@ -348,3 +350,89 @@ def test_a_fenced_edge_sends_nothing_once_the_lease_is_not_held(pair: Pair) -> N
     with pytest.raises(KubeError, match="the Lease is not held"):
         edge.exists("default", "web")
     assert pair.api.log == []
+
+
+# By which flags the objects were judged
+
+
+def take_over(pair: Pair, replica: Replica) -> Replica:
+    pair.run_until("it leads", lambda: replica.leads, replica)
+    return replica
+
+
+def noted(pair: Pair) -> str:
+    meta = (pair.api.get("leases", *KEY) or {})["metadata"]
+    return str(meta.get("annotations", {}).get(JUDGED_BY, "")).partition("/")[0]
+
+
+def judged(pair: Pair) -> Replica:
+    """Return a replica with flags `a` that has judged every object and said so."""
+    one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
+    one.judgement.complete = True
+    pair.run(LOOK_SECONDS, one)
+    assert noted(pair) == "a"
+    return one
+
+
+def test_the_first_leader_knows_of_no_judgement_and_notes_its_own_once_it_is_complete(pair: Pair) -> None:
+    one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
+    pair.run(10, one)
+    assert (one.judgement.complete, noted(pair)) == (False, "")
+    one.judgement.complete = True
+    pair.run(LOOK_SECONDS, one)
+    assert noted(pair) == "a"
+
+
+def test_who_takes_over_with_the_same_flags_knows_that_every_object_was_judged_and_so_does_the_next(pair: Pair) -> None:
+    judged(pair)
+    for name in ("two", "three"):
+        assert take_over(pair, Replica(name, pair.api, pair.clock, flags="a")).judgement.complete
+        assert noted(pair) == "a"
+
+
+def test_who_takes_over_with_other_flags_takes_the_note_off_by_the_very_write_that_takes_the_lease(pair: Pair) -> None:
+    judged(pair)
+    two = take_over(pair, Replica("two", pair.api, pair.clock, flags="b"))
+    assert (two.judgement.complete, noted(pair)) == (False, "")
+    for flags in "ab":  # neither the ones before nor its own: some objects may be judged by either
+        next_one = take_over(pair, Replica(f"after {flags}", pair.api, pair.clock, flags=flags))
+        assert not next_one.judgement.complete
+
+
+def test_a_first_write_whose_answer_was_lost_takes_no_note_for_granted_nor_off(pair: Pair) -> None:
+    judged(pair)
+    two = Replica("two", pair.api, pair.clock, flags="a")
+    pair.api.fail("PUT", PATH, "lost")
+    assert take_over(pair, two).judgement.complete
+    three = Replica("three", pair.api, pair.clock, flags="b")
+    pair.api.fail("PUT", PATH, "lost")
+    assert not take_over(pair, three).judgement.complete
+
+
+def test_a_leader_that_does_not_know_the_note_leaves_it_and_it_is_not_believed(pair: Pair) -> None:
+    one = judged(pair)
+    one.elector.release()
+    lease = pair.api.get("leases", *KEY) or {}
+    pair.api.edit("leases", *KEY, {"spec": {"leaseTransitions": lease["spec"]["leaseTransitions"] + 1}})
+    assert noted(pair) == "a"
+    assert not take_over(pair, Replica("two", pair.api, pair.clock, flags="a")).judgement.complete
+
+
+def test_a_lease_that_is_made_again_from_a_copy_vouches_for_nothing(pair: Pair) -> None:
+    one = judged(pair)
+    one.elector.release()
+    lease = pair.api.get("leases", *KEY) or {}
+    pair.api.delete("leases", *KEY)
+    meta = {"namespace": KEY[0], "name": KEY[1], "annotations": lease["metadata"]["annotations"]}
+    pair.api.apply({**lease, "metadata": meta})
+    assert noted(pair) == "a"
+    assert not take_over(pair, Replica("two", pair.api, pair.clock, flags="a")).judgement.complete
+
+
+def test_annotations_of_others_stay_on_the_lease(pair: Pair) -> None:
+    one = judged(pair)
+    pair.api.edit("leases", *KEY, {"metadata": {"annotations": {"team": "a"}}})
+    pair.run(3 * LOOK_SECONDS, one)
+    assert ((pair.api.get("leases", *KEY) or {})["metadata"]["annotations"]["team"], noted(pair)) == ("a", "a")
+    take_over(pair, Replica("two", pair.api, pair.clock, flags="b"))
+    assert (pair.api.get("leases", *KEY) or {})["metadata"]["annotations"] == {"team": "a"}

@@ -45,7 +45,7 @@ def until_the_others_are_ready(trouble: Fault | None, look: Callable[[Sandbox], 
             manners.fail("*", trouble, times=10**6, cluster=TROUBLED)
         box.start()
         started = time.monotonic()
-        for number in range(8):  # twice as many as there are workers
+        for number in range(32):  # twice as many as there are workers
             apply(box, TROUBLED, f"first-{number}")
         for cluster in CLUSTERS:
             apply(box, cluster)

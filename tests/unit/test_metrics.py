@@ -21,7 +21,7 @@ from controller import Census, Health
 from informer import Store
 from kube import Command
 from metrics import Metrics
-from spec import CONTROLLER_KEY, OWNER_KEY
+from spec import CONTROLLER_KEY, OWNER_KEY, Settings
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock
@@ -270,6 +270,12 @@ def test_the_runbook_of_an_alert_is_its_paragraph_below_the_one_address_that_is_
     told = re.findall(r"sed 's#(.+?)#", DOCUMENTS["docs/operate.md"])
     assert told == [base]
     assert (ROOT / "monitoring.yaml").read_text().count(base) == len(ALERTS) + 1, "the comment at its top names it too"
+
+
+def test_the_alert_on_orphans_bridges_the_time_after_a_start_in_which_a_cluster_is_not_looked_at_yet() -> None:
+    (expr,) = (alert["expr"] for alert in ALERTS if alert["alert"] == "FargateProfileOrphaned")
+    (looks_back,) = re.findall(r"max_over_time\(fargate_profiles_orphaned\[(\w+)\]\)", expr)
+    assert seconds(looks_back) == 2 * Settings("demo").resync_seconds
 
 
 def seconds(duration: str) -> int:

@@ -16,6 +16,8 @@ from clusters import InFlight
 from kube import Object, WriteRefused
 from plan import Case, plan
 from spec import (
+    FINALIZER,
+    REQUESTED_AT,
     Action,
     CreateProfile,
     Identity,
@@ -43,6 +45,7 @@ from status import (
     remember,
     render_status,
     report_of,
+    settled_in,
     shown_of,
     undone,
     wait_behind,
@@ -516,3 +519,76 @@ def test_a_profile_is_looked_at_before_the_keys_of_tags_that_it_lacks_are_forgot
     assert must_see_for_tags(case(profile(), memory=known)) == ("web",)
     assert must_see_for_tags(case(profile(tags=OURS | {"team": "a"}), memory=known)) == ()
     assert must_see_for_tags(case(memory=known)) == (), "without a profile none are forgotten"
+
+
+# What is settled
+
+
+SETTLED: Object = {
+    "metadata": {
+        "namespace": "default", "name": "web", "generation": 3, "creationTimestamp": "2026-11-22T08:00:00Z",
+        "finalizers": [FINALIZER, "others/finalizer"], "annotations": {REQUESTED_AT: "noon"},
+    },
+    "spec": {},
+    "status": {
+        "observedGeneration": 3, "lastHandledReconcileAt": "noon", "clusterArn": HOME.cluster_arn,
+        "profileName": "web", "profileArn": "arn-1", "bookkeeping": {"appliedTagKeys": ["team"]},
+        "conditions": [{"type": "Ready", "status": "True", "reason": "Active", "observedGeneration": 3}],
+    },
+}  # fmt: skip
+
+
+def holding(kind: str, status: str = "True", generation: int = 3) -> Object:
+    return {"type": kind, "status": status, "reason": "Throttled", "observedGeneration": generation}
+
+
+def ready_and(*more: Object) -> Object:
+    return {"conditions": [*SETTLED["status"]["conditions"], *more]}
+
+
+@pytest.mark.parametrize(
+    ("what", "meta", "status", "settled"),
+    [
+        ("nothing is amiss", {}, {}, True),
+        ("it shares pods with another", {}, ready_and(holding("Overlapping")), True),
+        ("others have conditions of their own", {}, ready_and(holding("Audited", "False")), True),
+        ("it was stalled once", {}, ready_and(holding("Stalled", "False")), True),
+        ("nobody has asked for a look", {"annotations": {}}, {}, True),
+        ("it has no status", {}, {"conditions": None, "observedGeneration": None}, False),
+        ("no operator has looked", {}, {"conditions": [{"type": "Ready", "status": "Unknown"}]}, False),
+        ("it is not Ready", {}, {"conditions": [holding("Ready", "False")]}, False),
+        ("its generation is another", {"generation": 4}, {}, False),
+        ("Ready is of another generation", {}, {"conditions": [holding("Ready", generation=2)]}, False),
+        ("status is of another generation", {}, {"observedGeneration": 2}, False),
+        ("it is Reconciling", {}, ready_and(holding("Reconciling")), False),
+        ("it is Stalled", {}, ready_and(holding("Stalled")), False),
+        ("a create is open", {}, {"bookkeeping": {"createStartedAt": "2026-11-22T08:00:00Z"}}, False),
+        ("a create was tried", {}, {"bookkeeping": {"firstTriedAt": "2026-11-22T08:00:00Z"}}, False),
+        ("a profile has failed", {}, {"bookkeeping": {"failures": 1}}, False),
+        ("what is remembered can't be read", {}, {"bookkeeping": {"failures": "many"}}, False),
+        ("it is deleted", {"deletionTimestamp": "2026-11-22T08:00:00Z"}, {}, False),
+        ("our finalizer is off", {"finalizers": ["others/finalizer"]}, {}, False),
+        ("kopf's finalizer is on", {"finalizers": [FINALIZER, "KopfFinalizerMarker"]}, {}, False),
+        ("a look is asked for", {"annotations": {REQUESTED_AT: "evening"}}, {}, False),
+        ("nobody knows where its profile is", {}, {"clusterArn": ""}, False),
+        ("its profile is elsewhere", {}, {"clusterArn": HOME.cluster_arn.replace("us-", "eu-")}, False),
+    ],
+)  # fmt: skip
+def test_settled_is_what_only_others_can_give_something_to_do(
+    what: str, meta: Object, status: Object, settled: bool
+) -> None:
+    obj = {"metadata": SETTLED["metadata"] | meta, "spec": {}, "status": SETTLED["status"] | status}
+    told = settled_in(obj, "demo", lambda name: replace(HOME, cluster=name).cluster_arn)
+    assert told == ("demo" if settled else ""), what
+
+
+def test_an_object_is_settled_in_the_cluster_that_it_names_itself() -> None:
+    def arn(name: str) -> str:
+        return replace(HOME, cluster=name).cluster_arn
+
+    there = SETTLED | {"spec": {"clusterName": "other"}}
+    assert settled_in(there, "demo", arn) == ""
+    there = there | {"status": SETTLED["status"] | {"clusterArn": arn("other")}}
+    assert settled_in(there, "demo", arn) == "other"
+    assert settled_in(there, "demo", lambda _name: "") == "", "an account that is not known is no home"
+    assert settled_in(there, "demo") == "other", "as far as status says"

@@ -6,6 +6,7 @@ import math
 import random
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from itertools import islice
 
@@ -23,7 +24,7 @@ from hypothesis.stateful import (
 
 from kube import Key
 from tests.harness import Clock
-from workqueue import MOST_DEFERRED_SECONDS, Allowance, Backoff, Thrift, WorkQueue
+from workqueue import MOST_DEFERRED_SECONDS, Allowance, Backoff, Thrift, WorkQueue, until_slot
 
 A, B, C = ("default", "a"), ("default", "b"), ("other", "a")
 
@@ -631,3 +632,26 @@ def test_a_key_becomes_due_for_a_second_worker_while_the_first_is_busy_with_anot
     in_threads(work, work, add)
     assert at[A] < 0.1
     assert 0.1 <= at[B] < 1
+
+
+# Slots
+
+
+@given(st.text(), st.floats(1, 1e5), st.floats(0, 2e9), st.floats(0, 1e5))
+def test_a_slot_recurs_each_period_and_whoever_looks_later_finds_it_where_it_was(
+    name: str, period: float, now: float, later: float
+) -> None:
+    wait, again = until_slot(name, period, now), until_slot(name, period, now + later)
+    assert 0 <= wait <= period
+    apart = (wait - later - again) % period
+    assert min(apart, period - apart) < 1e-5 * period + 1e-5
+
+
+def test_the_slot_of_a_name_is_the_same_in_every_process() -> None:
+    assert until_slot("demo", 600, 0) == pytest.approx(99.823, abs=0.001)
+    assert until_slot("demo", 600, 1_800_000_050) == pytest.approx(49.823, abs=0.001)
+
+
+def test_slots_of_many_names_lie_all_over_the_period() -> None:
+    tenths = Counter(int(until_slot(f"cluster-{number}", 600, 0) // 60) for number in range(1000))
+    assert set(tenths) == {*range(10)} and max(tenths.values()) <= 130
