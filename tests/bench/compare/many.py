@@ -80,18 +80,22 @@ def drain(world: Many, count: int) -> Figures:
 
 
 def restart(world: Many) -> Figures:
-    """Start beside objects of which all is settled, and one that comes right then."""
+    """Start beside objects of which all is settled, and one that comes right then to the last cluster.
+
+    The calls are those about the other clusters.
+    """
+    *others, last = world.clusters
     with world.ours() as scene:
-        began, (new,) = time.time(), some_objects(world.arena, world.cloud, world.clusters[-1:], 1)
+        began, (new,) = time.time(), some_objects(world.arena, world.cloud, [last], 1)
         sent = world.arena.objects.create(new)[key_of(new)]
         scene.wait_created(key_of(new), seconds=EVENT_SECONDS + SECONDS_EACH * len(world.keys))
         waited = scene.creates()[key_of(new)[1]] - sent
         time.sleep(max(0.0, began + world.sizes.minute - time.time()))
         resident = scene.running.resident_kib()
-        asked = sorted(call.arrived for call in world.cloud.calls if call.profile != key_of(new)[1])
+        asked = sorted(call.arrived for call in world.cloud.calls if call.cluster in others)
     return {
         "restart-calls": sum(moment <= until_quiet(asked, QUIET_SECONDS) for moment in asked),
-        "restart-minute": sum(moment <= began + world.sizes.minute for moment in asked) / len(world.clusters),
+        "restart-minute": sum(moment <= began + world.sizes.minute for moment in asked) / len(others),
         "restart-waits": waited,
         "object": (resident - world.empty_kib) / len(world.keys),
     }

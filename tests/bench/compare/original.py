@@ -73,4 +73,4 @@ def cluster_of(spec: Spec) -> str:
 
 def has_policy(role: str) -> bool:
     attached = iam.Role(role.rpartition("/")[2]).attached_policies.all()
-    return POLICY in {policy.policy_name for policy in attached}
+    return POLICY in {policy.arn.rpartition("/")[2] for policy in attached}
