@@ -14,7 +14,7 @@ from functools import partial
 from itertools import pairwise
 
 from tests.bench.compare.candidates import OURS, Arena, arena
-from tests.bench.compare.cloud import Cloud
+from tests.bench.compare.cloud import Cloud, served
 from tests.bench.compare.measure import (
     EVENT_SECONDS,
     FAR_MS,
@@ -56,7 +56,8 @@ class Many:
 def many(objects: int, clusters: int, sizes: Sizes) -> Figures:
     """Let many objects come and get Ready, then restart beside them, then watch a resync."""
     names = cluster_names(clusters)
-    with arena() as made, made.account(FAR_MS, sizes.creating_seconds, *names) as cloud:
+    with arena() as made, served(Cloud(FAR_MS / 1000, sizes.creating_seconds)) as cloud:
+        cloud.add_clusters(*names)
         world = Many(made, cloud, names, sizes)
         figures = drain(world, objects) | restart(world) | resync(world)
     return {f"{name}-{objects}": value for name, value in figures.items()}

@@ -64,7 +64,7 @@ class Objects:
 
     def clean(self) -> None:
         """Take away all objects by force; nobody may be there who could act on it."""
-        keys = [key_of(obj) for obj in self._ask("GET", f"{PATH}/fargateprofiles")["items"]]
+        keys = [key_of(obj) for obj in self._list()["items"]]
         self._each(self._remove, keys)
 
     def watch(self, version: str = "") -> Iterator[Object]:
@@ -81,8 +81,7 @@ class Objects:
     @contextmanager
     def watched(self) -> Iterator[Objects]:
         """Keep `ready` and `gone` up to date from a thread that ends with the API server, or with this process."""
-        listed = self._ask("GET", f"{PATH}/fargateprofiles")
-        events = self.watch(listed["metadata"]["resourceVersion"])
+        events = self.watch(self._list()["metadata"]["resourceVersion"])
         threading.Thread(target=self._take, args=(events,), daemon=True).start()
         yield self
 
@@ -93,6 +92,10 @@ class Objects:
                 self.gone[key_of(obj)] = now
             elif is_ready(obj):
                 self.ready.setdefault(key_of(obj), now)
+
+    def _list(self) -> Object:
+        self._mine.connection = self._connect()  # the last one may have been idle for too long
+        return self._ask("GET", f"{PATH}/fargateprofiles")
 
     def _create(self, obj: Object) -> tuple[Key, float]:
         namespace, name = key_of(obj)
