@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.bench.compare.__main__ import Record, command_line, report
+from tests.bench.compare.candidates import OURS, Died, Running
 from tests.bench.compare.cloud import REGION, Cloud, served, understand
 from tests.bench.compare.many import unevenness, until_quiet
 from tests.bench.compare.table import Row, Values, as_json, as_text, median, met, rows
-from tests.sandbox import ROOT
+from tests.sandbox import ROOT, ControllerProcess
+from tests.waiting import SOON
 
 ABSOLUTE = Row("writes", "writes", "", 5)
 RATIO = Row("create", "create", "ms", 2.5, times_floor=True)
@@ -94,6 +97,17 @@ def test_what_fails_is_said_and_the_others_are_measured(capsys: pytest.CaptureFi
         1,
         {"ours": [5.6]},
     )
+
+
+def test_a_candidate_that_ends_by_itself_is_not_waited_for_and_its_last_words_are_told(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", "import sys; sys.exit('no way to the API server')")
+    process = ControllerProcess({}, tmp_path / "log", command)
+    process.start()
+    try:
+        with pytest.raises(Died, match=r"ours ended with exit code 1: no way to the API server"):
+            Running(OURS, process, 0.0).wait(lambda: False, SOON, "it watches the objects")
+    finally:
+        process.kill()
 
 
 @pytest.mark.parametrize(
