@@ -138,9 +138,13 @@ def main(arguments: Sequence[str]) -> int:
     worlds = dict([asked.many, *([LARGE] if asked.large else [])])
     record, every = Record(), rows(worlds)
     chosen = [candidate for candidate in CANDIDATES if candidate.name in asked.candidates]
-    compare(asked.only, chosen, sizes, record)
-    if OURS in chosen:
-        ours_alone(asked, worlds, sizes, record)
+    try:
+        compare(asked.only, chosen, sizes, record)
+        if OURS in chosen:
+            ours_alone(asked, worlds, sizes, record)
+    except KeyboardInterrupt:
+        record.failed += 1
+        say("ended early: the table has what was measured so far")
     report(every, record, asked.json, arguments)
     return 1 if record.failed else 0
 
@@ -152,7 +156,7 @@ def missing(candidates: Sequence[str]) -> str:
     except Unavailable as error:
         return str(error)
     if "kopf" in candidates and not KOPF.exists():
-        return f"There is no kopf in {KOPF.parent}: run `make bench`, or leave it out with --candidates floor,ours."
+        return "There is no kopf in .cache/bench: run `make bench`, or leave it out with --candidates floor,ours."
     return ""
 
 
