@@ -183,7 +183,7 @@ def arena() -> Iterator[Arena]:
             allow_all(plane, candidate)
         for namespace in NAMESPACES:
             ok(plane.kubectl("create", "namespace", namespace))
-        yield Arena(plane, parts.enter_context(Objects(plane).watched()), folder)
+        yield Arena(plane, Objects(plane).watched(), folder)
 
 
 def allow_all(plane: ControlPlane, candidate: Candidate) -> None:

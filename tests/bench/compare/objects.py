@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from tests.e2e.controlplane import ControlPlane
@@ -78,12 +77,11 @@ class Objects:
         for line in answer:
             yield json.loads(line)
 
-    @contextmanager
-    def watched(self) -> Iterator[Objects]:
+    def watched(self) -> Objects:
         """Keep `ready` and `gone` up to date from a thread that ends with the API server, or with this process."""
         events = self.watch(self._list()["metadata"]["resourceVersion"])
         threading.Thread(target=self._take, args=(events,), daemon=True).start()
-        yield self
+        return self
 
     def _take(self, events: Iterable[Object]) -> None:
         for event in events:
