@@ -25,7 +25,7 @@ from typing import Any
 
 from tests.bench.compare.candidates import CANDIDATES, KOPF, OURS, Candidate, Died, arena
 from tests.bench.compare.many import many, one_pass
-from tests.bench.compare.measure import ROUNDS, Figures, Sizes
+from tests.bench.compare.measure import ROUNDS, Figures, Sizes, say
 from tests.bench.compare.table import Row, as_json, as_text, rows
 from tests.e2e.controlplane import Unavailable, find_binaries
 
@@ -63,10 +63,6 @@ class Record:
             self.values.setdefault(name, {}).setdefault(candidate, []).append(value)
         shown = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
         say(f"{what}: {candidate}: {shown} (took {time.monotonic() - began:.0f} s)")
-
-
-def say(line: str) -> None:
-    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 def command_line() -> argparse.ArgumentParser:

@@ -23,6 +23,7 @@ from tests.bench.compare.measure import (
     Scene,
     Sizes,
     cluster_names,
+    say,
     some_objects,
 )
 from tests.bench.compare.objects import Key, key_of
@@ -42,6 +43,7 @@ class Many:
     cloud: Cloud
     clusters: list[str]
     sizes: Sizes
+    count: int
     empty_kib: float = 0.0  # resident memory before there was an object
     keys: tuple[Key, ...] = ()
 
@@ -58,20 +60,23 @@ def many(objects: int, clusters: int, sizes: Sizes) -> Figures:
     names = cluster_names(clusters)
     with arena() as made, served(Cloud(FAR_MS / 1000, sizes.creating_seconds)) as cloud:
         cloud.add_clusters(*names)
-        world = Many(made, cloud, names, sizes)
-        figures = drain(world, objects) | restart(world) | resync(world)
+        world = Many(made, cloud, names, sizes, objects)
+        figures: Figures = {}
+        for step in (drain, restart, resync):
+            say(f"{objects:,} objects: {step.__name__} ...")
+            figures |= step(world)
     return {f"{name}-{objects}": value for name, value in figures.items()}
 
 
-def drain(world: Many, count: int) -> Figures:
+def drain(world: Many) -> Figures:
     """Let all objects come at once: how long is one ACTIVE before its object says Ready?"""
     with world.ours() as scene:
         time.sleep(IDLE_SECONDS)
         world.empty_kib = scene.running.resident_kib()
-        objs = some_objects(world.arena, world.cloud, world.clusters, count)
+        objs = some_objects(world.arena, world.cloud, world.clusters, world.count)
         world.keys = tuple(key_of(obj) for obj in objs)
         world.arena.objects.create(*objs)
-        scene.wait_settled(*world.keys, seconds=EVENT_SECONDS + SECONDS_EACH * count)
+        scene.wait_settled(*world.keys, seconds=EVENT_SECONDS + SECONDS_EACH * world.count)
         time.sleep(IDLE_SECONDS)
         creates = [call for call in world.cloud.asked("CreateFargateProfile") if call.status == 200]
     active = {call.profile: call.answered + world.sizes.creating_seconds for call in creates}
@@ -89,7 +94,7 @@ def restart(world: Many) -> Figures:
     with world.ours() as scene:
         began, (new,) = time.time(), some_objects(world.arena, world.cloud, [last], 1)
         sent = world.arena.objects.create(new)[key_of(new)]
-        scene.wait_created(key_of(new), seconds=EVENT_SECONDS + SECONDS_EACH * len(world.keys))
+        scene.wait_created(key_of(new), seconds=EVENT_SECONDS + SECONDS_EACH * world.count)
         waited = scene.creates()[key_of(new)[1]] - sent
         time.sleep(max(0.0, began + world.sizes.minute - time.time()))
         resident = scene.running.resident_kib()
@@ -98,7 +103,7 @@ def restart(world: Many) -> Figures:
         "restart-calls": sum(moment <= until_quiet(asked, QUIET_SECONDS) for moment in asked),
         "restart-minute": sum(moment <= began + world.sizes.minute for moment in asked) / len(others),
         "restart-waits": waited,
-        "object": (resident - world.empty_kib) / len(world.keys),
+        "object": (resident - world.empty_kib) / world.count,
     }
 
 

@@ -7,6 +7,7 @@ its time is no figure: the wait fails, `__main__` says so and goes on with the n
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ PAUSE_SECONDS = 0.3  # after an object, for what is written last: a candidate's 
 IDLE_SECONDS = 2.0  # after a start
 
 Figures = dict[str, float]
+
+
+def say(line: str) -> None:
+    """Print one line of progress."""
+    print(f"bench: {line}", file=sys.stderr, flush=True)
 
 
 @dataclass(frozen=True)

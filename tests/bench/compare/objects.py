@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from tests.e2e.controlplane import ControlPlane
@@ -21,7 +22,7 @@ from tests.e2e.controlplane import ControlPlane
 PATH = "/apis/jicomusic.com/v1"
 USERS = 8  # who write at once
 TIMEOUT_SECONDS = 60.0
-WATCH_SECONDS = 86_400
+WATCH_SECONDS, MOST_WATCHES = 86_400, 10_000
 NAMESPACES = tuple(f"bench-{number}" for number in range(10))
 
 Object = dict[str, Any]
@@ -66,8 +67,29 @@ class Objects:
         keys = [key_of(obj) for obj in self._list()["items"]]
         self._each(self._remove, keys)
 
-    def watch(self, version: str = "") -> Iterator[Object]:
-        """Yield the events of one watch."""
+    def watched(self) -> Objects:
+        """Keep `ready` and `gone` up to date from a thread that ends with the API server, or with this process."""
+        threading.Thread(target=self._keep, args=(self._relist(),), daemon=True).start()
+        return self
+
+    def _keep(self, version: str) -> None:
+        with suppress(OSError, http.client.HTTPException):  # the API server has ended
+            for _ in range(MOST_WATCHES):
+                version = self._follow(version) or self._relist()
+
+    def _follow(self, version: str) -> str:
+        """Take the events of one watch, which the API server ends when it finds us slow; return how far it came.
+
+        That is "" where the API server does not know any more what came after the version.
+        """
+        for event in self._watch(version):
+            if event["type"] == "ERROR":
+                return ""
+            version = event["object"]["metadata"]["resourceVersion"]
+            self._take(event["object"], deleted=event["type"] == "DELETED")
+        return version
+
+    def _watch(self, version: str) -> Iterator[Object]:
         connection = self._connect()
         query = f"watch=true&timeoutSeconds={WATCH_SECONDS}&resourceVersion={version}"
         connection.request("GET", f"{PATH}/fargateprofiles?{query}", headers=self._headers())
@@ -77,19 +99,17 @@ class Objects:
         for line in answer:
             yield json.loads(line)
 
-    def watched(self) -> Objects:
-        """Keep `ready` and `gone` up to date from a thread that ends with the API server, or with this process."""
-        events = self.watch(self._list()["metadata"]["resourceVersion"])
-        threading.Thread(target=self._take, args=(events,), daemon=True).start()
-        return self
+    def _relist(self) -> str:
+        listed = self._list()
+        for obj in listed["items"]:
+            self._take(obj)
+        return str(listed["metadata"]["resourceVersion"])
 
-    def _take(self, events: Iterable[Object]) -> None:
-        for event in events:
-            now, obj = time.time(), event["object"]
-            if event["type"] == "DELETED":
-                self.gone[key_of(obj)] = now
-            elif is_ready(obj):
-                self.ready.setdefault(key_of(obj), now)
+    def _take(self, obj: Object, *, deleted: bool = False) -> None:
+        if deleted:
+            self.gone[key_of(obj)] = time.time()
+        elif is_ready(obj):
+            self.ready.setdefault(key_of(obj), time.time())
 
     def _list(self) -> Object:
         self._mine.connection = self._connect()  # the last one may have been idle for too long
