@@ -78,8 +78,8 @@ class Scene:
 
     def rests(self, for_seconds: float) -> bool:
         """Say whether AWS has been asked for nothing for so long, and owes no answer."""
-        last = self.cloud.calls[-1:]
-        return all(call.answered and time.time() - call.answered > for_seconds for call in last)
+        answered = [call.answered for call in list(self.cloud.calls)]
+        return all(answered) and time.time() - max(answered, default=0.0) > for_seconds
 
 
 def some_objects(arena: Arena, cloud: Cloud, clusters: Sequence[str], count: int) -> list[Object]:
