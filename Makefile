@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FOR_DEMO := .venv/.installed-for-demo
+KOPF := .cache/bench/.installed
 INSTALLED := .venv/.installed
 VERSION := $(shell sed -n 's/^VERSION = "\(.*\)".*/\1/p' config.py)
 IMAGE ?= fargate-operator:$(VERSION)
@@ -9,7 +10,7 @@ FAST = tests/unit tests/contract tests/simulation -n 2 --dist loadfile --no-load
 WHOLE := --session-timeout 1800 # seconds for all tests of a suite; one test has the timeout of pyproject.toml
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test pythons check sim mutants soak e2e monitoring sandbox lock sbom image
+.PHONY: help demo test pythons check sim mutants soak bench e2e monitoring sandbox lock sbom image
 
 help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
@@ -50,6 +51,10 @@ mutants: $(INSTALLED) ## Plant known bugs into a copy of the code and see that a
 
 soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, files and the queue have to stay flat.
 	$(BIN)/python -m pytest tests/bench -rP
+
+bench: $(INSTALLED) $(KOPF) ## Compare speed and memory with the original and the least possible, BENCH="--only burst" for a part.
+	$(BIN)/python -m tests.e2e.controlplane
+	$(BIN)/python -m tests.bench.compare $(BENCH)
 
 # Two files at once, each with a control plane of its own; in their order, as long ones come early.
 e2e: $(INSTALLED) ## Run the tests against a real kube-apiserver; the first time it is downloaded or built with Go.
@@ -109,6 +114,11 @@ $(FOR_DEMO): requirements.txt requirements.lock tests/requirements-demo.txt
 $(INSTALLED): requirements.txt requirements.lock tests/requirements-demo.txt tests/requirements.txt
 	@$(call install,tests/requirements.txt)
 	@touch $(FOR_DEMO) $@
+
+# The framework of the original in an environment of its own: the controller and its tests never have it.
+$(KOPF): tests/bench/kopf-requirements.txt
+	@$(PYTHON) -m venv --clear .cache/bench && .cache/bench/bin/python $(PIP) --requirement $<
+	@touch $@
 
 # The lock first: what is tried here is what runs in production, to the version. What a start does not need is not
 # compiled, and pip is heard only where it fails.

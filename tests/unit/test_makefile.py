@@ -26,14 +26,15 @@ esac
 """
 COPIES = 'mkdir -p "$4/bin" && cp "$0" "$4/bin/python"'
 LOCK, DEMO = "requirements.lock", "tests/requirements-demo.txt"
+KOPF = "tests/bench/kopf-requirements.txt"
 LOADED = "import sys, tests.demo as demo\nwith demo.sandbox(): print(*sys.modules)"
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Path:
     """Return a folder with the Makefile and the pins, and a Python and image builders that only say what they do."""
-    (tmp_path / "tests").mkdir()
-    for name in ("Makefile", "config.py", "requirements.txt", LOCK, "tests/requirements.txt", DEMO):
+    (tmp_path / "tests" / "bench").mkdir(parents=True)
+    for name in ("Makefile", "config.py", "requirements.txt", LOCK, "tests/requirements.txt", DEMO, KOPF):
         shutil.copy(ROOT / name, tmp_path / name)
     program(tmp_path / "python", PYTHON)
     return tmp_path
@@ -172,6 +173,23 @@ def test_the_fast_tests_run_on_every_python_that_is_there_and_a_failure_on_one_i
     assert installed(clone) == [LOCK, "tests/requirements.txt"]
     (clone / "broken").touch()
     assert make(clone, "pythons", which).returncode != 0
+
+
+def test_the_bench_has_the_original_s_framework_in_an_environment_of_its_own(clone: Path) -> None:
+    copies = PYTHON.replace("rm -rf .venv && mkdir -p .venv/bin && cp python .venv/bin/python", COPIES)
+    program(clone / "python", copies.replace('"$4/bin', '"$last/bin').replace("case", "for last; do :; done\ncase", 1))
+    done = make(clone, "bench", "BENCH=--only burst")
+    assert done.returncode == 0, done.stderr
+    asked = (clone / "asked").read_text().splitlines()
+    assert asked[-2:] == ["-m tests.e2e.controlplane", "-m tests.bench.compare --only burst"]
+    assert [line for line in asked if "venv" in line][-1] == "-m venv --clear .cache/bench"
+    assert installed(clone) == [LOCK, "tests/requirements.txt", KOPF]
+    make(clone, "bench")
+    assert installed(clone) == []
+    later = (clone / ".cache" / "bench" / ".installed").stat().st_mtime + 5
+    os.utime(clone / KOPF, (later, later))
+    make(clone, "bench")
+    assert installed(clone) == [KOPF]
 
 
 @pytest.mark.parametrize("there", [["docker"], ["podman"], ["buildah"], ["docker", "podman"]])
