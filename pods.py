@@ -145,7 +145,7 @@ def chosen(pod: Object, profiles: Iterable[Profile], hidden: Collection[str] = (
     fit = [(each, *fitting(each, namespace, labels)) for each in sorted(profiles, key=lambda each: each.name)]
     sure = {each.name: (each, selector) for each, fits_it, selector in fit if fits_it and each.active}
     maybe = {each.name: why for each, fits_it, _ in fit if (why := in_doubt(each, fits_it))}
-    maybe |= dict.fromkeys(hidden, "EKS does not show it")
+    maybe |= dict.fromkeys(hidden, "what it selects is not to be seen")
     choice = picked(labels, sure, maybe) if labels is None or PROFILE_LABEL in labels else first_of(sure, maybe)
     if choice.taken == "no" and (later := [each.name for each, fits_it, _ in fit if fits_it]):
         return replace(choice, why=f"no ACTIVE profile fits; {' and '.join(later)} would, once ACTIVE")
@@ -415,7 +415,7 @@ def of_ports(pod: Object) -> Iterator[Hurdle]:
     for at, container in each_container(pod):
         for where, port in several(container, "ports", f"{at}."):
             host = port.get("hostPort") or 0
-            if not isinstance(host, int):
+            if not isinstance(host, int | float):
                 raise Odd(f"{where}.hostPort")
             if host or text(port, "hostIP", f"{where}."):
                 yield Hurdle(where, "has a hostPort or hostIP", "remove it; the pod has an address of its own")

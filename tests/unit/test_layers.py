@@ -19,7 +19,7 @@ FLOORS = (
     {"plan", "informer"},
     {"status", "overlaps", "pods"},
     {"reconcile"},
-    {"config"},
+    {"config", "explain"},
     {"commands"},
     {"controller"},
 )

@@ -389,6 +389,7 @@ CAN_T_RUN: dict[str, tuple[Object, str]] = {
         "spec.containers[0].securityContext.capabilities.add",
     ),
     "a port of the host": (container(ports=[{"hostPort": 80}]), "spec.containers[0].ports[0]"),
+    "a port of the host, as YAML is read here": (container(ports=[{"hostPort": 80.0}]), "spec.containers[0].ports[0]"),
     "an address of the host": (container(ports=[{"hostIP": "10.0.0.1"}]), "spec.containers[0].ports[0]"),
     "a folder of the host": (pod(volumes=[{"name": "v", "hostPath": {"path": "/"}}]), "spec.volumes[0].hostPath"),
     "an inline volume of EBS": (
@@ -464,6 +465,7 @@ MAY_RUN: dict[str, Object] = {
     "a capability by a setting of the kubelet": container(securityContext={"capabilities": {"add": ["SYS_PTRACE"]}}),
     "Linux asked for by label": pod(nodeSelector={"kubernetes.io/os": "linux"}),
     "nodes without a label": affinity(wants("disk", "NotIn", "hdd")),
+    "nodes without a label in one of two terms": affinity(wants("disk", "In", "ssd"), wants("disk", "NotIn", "hdd")),
     "a node by its name": affinity({"matchFields": [{"key": "metadata.name"}]}),
     "spreading that must be met": pod(topologySpreadConstraints=[{"whenUnsatisfiable": "DoNotSchedule"}]),
     "pods that must be near": pod(
@@ -716,7 +718,7 @@ def planted(value: Any, path: tuple[str | int, ...], odd: object) -> Any:
     return inner
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.sampled_from(places(WHOLE)[1:]), junk)
 @example(("metadata", "labels"), [])
 @example(("spec", "nodeSelector", "topology.kubernetes.io/zone"), 1)
