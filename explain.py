@@ -327,6 +327,8 @@ class Answer:
         rows += [Line("near", f"{' and '.join(each.missing)}.") for each in self.near[:MOST_NEAR]]
         if self.stranded and self.stranded.answer == "yes":
             rows.append(Line("stranded", f"{capital(self.stranded.why)}. {mend_of(self.subject.pod)}"))
+        elif self.stranded and self.stranded.answer == "no" and not self.stranded.choice:
+            rows.append(Line("waits", f"{capital(self.stranded.why)}."))
         elif self.stranded and self.stranded.answer == "unknown":
             rows.append(Line("stranded", f"It can't be said whether it is: {self.stranded.why}."))
         rows += [Line("cannot" if each.sure else "unsure", f"{each}.") for each in self.hurdles]
@@ -626,7 +628,7 @@ def of_profile(asked: kube.Kube, known: Known, options: Namespace) -> tuple[int,
     if profile is None or who.cluster != known.cluster:
         hidden = known.hidden.get(wanted, f"EKS has none of that name in cluster {known.cluster}")
         text = f"Profile {wanted} of cluster {who.cluster}: {hidden}. So nothing can be said of its pods."
-        return told([], known, options, [(who.owner, Line("unknown", text))])
+        return 2, [], [visible(text), *map(visible, known.doubts)]
     near = pods_near(asked, profile, known)
     closer = {key_of(each) for each in [*filter(is_waiting, near)][:MOST_ASKED]}
     subjects = [Subject("Pod", key_of(each), each) for each in near]
