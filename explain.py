@@ -422,7 +422,7 @@ def judged(subject: Subject, known: Known, asked: kube.Kube | None) -> Answer:
     waits = subject.live and is_waiting(pod)
     made = moment(pod_part(pod, "metadata").get("creationTimestamp"))
     since = made + CLOCKS_APART if made else None
-    said = said_of(pod, events(asked, subject) if subject.live else [])
+    said = said_of(pod, events(asked, subject)) if subject.live else []
     return Answer(
         subject, pods.holder(pod) if subject.live else "", choice,
         near_misses(fresh, known.profiles) if choice.taken != "yes" and not left_alone(fresh) else [],
