@@ -76,6 +76,11 @@ class Known:
     proven: bool
     doubts: list[str] = field(default_factory=list)
 
+    def unseen(self, holder: str) -> Collection[str]:
+        """Return the names of profiles that are not seen: no status tells that the one which a pod names is gone."""
+        missing = self.source == "status" and holder and holder not in {each.name for each in self.profiles}
+        return {*self.hidden, holder} if missing else self.hidden
+
 
 class Line(NamedTuple):
     word: str
@@ -166,7 +171,10 @@ def known_profiles(
     except AwsError as error:
         if asked is None:
             raise
-        profiles, hidden = told_by_status(asked.list()[0], settings)
+        try:
+            profiles, hidden = told_by_status(asked.list()[0], settings)
+        except KubeError as other:
+            raise KubeError(f"{error} And the objects, whose status has profiles too: {other}") from other
         doubt = (
             f"AWS can't be asked: {error} So profiles are known by the status of FargateProfile objects alone: those "
             f"without an object are missing here, and it is unknown whether EKS cluster {cluster} is this one."
@@ -417,16 +425,18 @@ def judged(subject: Subject, known: Known, asked: kube.Kube | None) -> Answer:
     if not subject.live:
         pod, why = with_defaults(pod, limit_ranges(asked, subject.key[0]))
     fresh = pods.anew(pod) if subject.live else pod
-    choice = pods.chosen(fresh, known.profiles, known.hidden)
+    holder = pods.holder(pod) if subject.live else ""
+    hidden = known.unseen(holder)
+    choice = pods.chosen(fresh, known.profiles, hidden)
     runs, hurdles = pods.unsupported(pod, drivers(asked, pod))
     waits = subject.live and is_waiting(pod)
     made = moment(pod_part(pod, "metadata").get("creationTimestamp"))
     since = made + CLOCKS_APART if made else None
     said = said_of(pod, events(asked, subject)) if subject.live else []
     return Answer(
-        subject, pods.holder(pod) if subject.live else "", choice,
+        subject, holder, choice,
         near_misses(fresh, known.profiles) if choice.taken != "yes" and not left_alone(fresh) else [],
-        pods.stranded(pod, known.profiles, known.hidden, since) if waits else None,
+        pods.stranded(pod, known.profiles, hidden, since) if waits else None,
         {"yes": "no", "no": "yes", "unknown": "unknown"}[runs], hurdles,
         Size("unknown", why=why) if why else pods.size(pod), provisioned(pod) if subject.live else None,
         [(each, pods.translated(each)) for each in said],
@@ -475,7 +485,7 @@ def near_miss(profile: str, selector: Selector, namespace: str, labels: Labels) 
     missing = []
     for key, value in selector.labels:
         if has(labels, key, value) is False:
-            there = f"label {key} is {labels[key] or 'empty'}" if labels.get(key) is not None else f"no label {key}"
+            there = f"label {key} is {labels[key] or 'empty'}" if key in labels else f"no label {key} fits"
             missing.append(f"{there}, the selector of {profile} wants {value}")
     if not matches(namespace, selector.namespace):
         wants = f"namespace is {namespace}, the selector of {profile} wants {selector.namespace}"

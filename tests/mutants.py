@@ -600,6 +600,8 @@ MUTANTS = (
     Mutant("explain: a profile is taken for what its object says by now", "explain.py",
            'if is_current(find_condition("Ready", written(status.get("conditions") or [])), who):', "if True:",
            "tests/unit/test_explain.py"),
+    Mutant("explain: what no object's status tells of is gone", "explain.py",
+           'missing = self.source == "status" and holder', "missing = False and holder", "tests/unit/test_explain.py"),
     Mutant("explain: a claim whose name is a path is asked for", "explain.py",
            "asked.core(plural, namespace, name)[0] if asked and is_name(name)",
            "asked.core(plural, namespace, name)[0] if asked", "tests/unit/test_explain.py"),

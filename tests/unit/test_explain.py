@@ -149,7 +149,7 @@ def test_a_near_miss_is_told_with_what_is_there_and_what_is_wanted(b: Bench, tol
     assert (code, out.splitlines()[-1]) == (0, "Pods: 1 left.")
     assert of("near", out) == ["label tier is api, the selector of web wants web."]
     b.api.apply(pod_of("bare-1", {}, {"phase": "Running"}))
-    assert of("near", told("pod", "shop/bare-1")[1]) == ["no label tier, the selector of web wants web."]
+    assert of("near", told("pod", "shop/bare-1")[1]) == ["no label tier fits, the selector of web wants web."]
 
 
 def test_a_pod_of_another_namespace_with_all_the_labels_is_near_too(b: Bench, told: Any) -> None:
@@ -453,6 +453,23 @@ def test_without_rights_in_aws_the_profiles_are_those_of_ready_objects_and_that_
 
 def refused(b: Bench) -> None:
     b.manners.fail("ListFargateProfiles", fake_aws.error("AccessDeniedException", 403, "no"), times=9)
+
+
+def test_a_status_does_not_tell_that_a_profile_without_an_object_is_gone(b: Bench, told: Any) -> None:
+    b.settle("ready", selectors=[{"namespace": "shop"}])
+    there = pod_of("web-1", {PROFILE_LABEL: "web", "tier": "web"}, schedulerName="fargate-scheduler")
+    b.api.apply(there)
+    refused(b)
+    assert json.loads(told("pod", "shop/web-1", "-o", "json")[1])["objects"][0]["stranded"] == "unknown"
+
+
+def test_where_neither_aws_nor_the_objects_may_be_read_both_answers_are_told(b: Bench, told: Any) -> None:
+    refused(b)
+    b.api.fail("GET", "fargateprofiles", 403, times=2)
+    code, out, err = told("-f", file(deployment()))
+    assert (code, out) == (2, "")
+    assert "IAMPolicy.json" in err
+    assert "403" in err
 
 
 def test_an_object_whose_status_is_not_of_today_is_unknown_and_not_taken_for_its_spec(b: Bench, told: Any) -> None:
