@@ -150,6 +150,11 @@ def describe(aws: Aws, cluster: str, name: str) -> Profile | AwsError | None:
         return error
 
 
+def whole_view(aws: Aws, cluster: str) -> View:
+    """Return the profiles of a cluster as they are now."""
+    return Reading(0.0).go_on(aws, cluster, set())
+
+
 def view_of(seen: Mapping[str, Profile | AwsError | None], at: float) -> View:
     profiles = {name: each for name, each in seen.items() if isinstance(each, Profile)}
     hidden = {name: each for name, each in seen.items() if isinstance(each, AwsError)}
@@ -587,6 +592,22 @@ def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
     mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
     meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
     return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
+
+
+def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool) -> str:
+    """Say why it is not known whether an EKS cluster is the Kubernetes cluster that we talk to; "" if it is proven.
+
+    `authority` is that of our API server, and `verified` says whether it had to show a certificate that this one
+    signed. Names prove nothing: two clusters may have the same. Nor do other certificates prove that it is another
+    one, since a proxy may stand in between.
+    """
+    theirs = certificates(cluster.authority) if cluster else frozenset()
+    ours = certificates(authority) if verified else frozenset()
+    if not theirs:
+        return "EKS does not say by which certificates its API server is known"
+    if not ours:
+        return "the kubeconfig does not say by which certificates the API server is known, or it is not held to them"
+    return "" if ours & theirs else "the API server is known by other certificates than those that EKS names"
 
 
 CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")

@@ -1,5 +1,5 @@
 """The commands for people beside the controller: validate manifests, plan what they would do,
-export what EKS has.
+export what EKS has; explain has a module of its own.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
 their lines, or the steps of `plan.plan` to its end; a view of the cluster -> one
@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,8 +29,9 @@ import yaml
 
 import aws
 import kube
-from clusters import Home, Reading, View
-from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
+from clusters import Home, View, whole_view
+from config import Missing, command_line, configure, decoded, identify, limits, members, no_credentials, place, spelled
+from explain import explain
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import readable, visible_lines
@@ -103,7 +105,7 @@ def main(
 
 
 def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monotonic: Callable[[], float]) -> Outcome:
-    options, rest = command_line(environ).parse_known_args(arguments)
+    options, rest = command_line(environ).parse_known_args(spelled(arguments))
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
     rest += ["--cluster-name", options.cluster] if options.cluster else []
@@ -111,17 +113,19 @@ def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monoton
     credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
+    if options.command == "explain":
+        return explained(edge, settings, options)
     if options.command == "export":
         return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options, now)
 
 
-def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
-    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
-    partition, account = edge.account()
-    if wrong := settings.wrong_account(cluster, account):
-        raise aws.Refused("WrongAccount", wrong)
-    return partition, account
+def explained(edge: aws.Aws, settings: Settings, options: Namespace) -> Outcome:
+    """Say which profiles of the controller's own cluster take pods, and what that means."""
+    found, broken, unread = read(options.filename or [], recursive=options.recursive)
+    if broken or unread:
+        return Outcome(2, [], [str(each) for each in [*unread, *broken]])
+    return Outcome(*explain(edge, settings, options, partial(identify, edge, settings, settings.cluster), found))
 
 
 # What a manifest says, and where.
@@ -471,11 +475,6 @@ def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: boo
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
     documents = [line for obj in objects.values() for line in ("---", written(obj))]
     return Outcome(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
-
-
-def whole_view(edge: aws.Aws, cluster: str) -> View:
-    """Return the profiles of a cluster as they are now."""
-    return Reading(0.0).go_on(edge, cluster, set())
 
 
 def free_name(profile: str, namespace: str, view: View) -> Key:

@@ -1,5 +1,5 @@
 """The configuration: flags, the variables that they are read from, what they must be, and how it is
-logged; the command lines of validate, plan and export, and the files that these name.
+logged; the command lines of validate, plan, export and explain, and the files that these name.
 
 What it is not: what is done with them.
 
@@ -356,7 +356,16 @@ COMMANDS = {
         "controller adopts the profiles if --allow-adoption-in lets it. Changes nothing. " + OWN,
         "0 if every profile is there, 1 if some can't be expressed (a comment says why), 2 if there is no result",
     ),
+    "explain": (
+        "Say which profile takes a pod and why, what was near, whether it is stranded, what Fargate can't run of it, "
+        "and what is billed: of a pod (explain pod NAMESPACE/NAME), of what manifests make (explain -f FILE), or of "
+        "the pods of a FargateProfile (explain profile NAMESPACE/NAME). Reads AWS and Kubernetes, changes nothing. "
+        + OWN,
+        "0 if nothing is to be mended, 1 if a pod is stranded or refused, or taken and can't run, 2 if there is no "
+        "result",
+    ),
 }
+WORDS = {"pod", "profile"}  # that explain takes with the name of an object behind them
 OFFLINE = {"cluster-name", "allowed-roles", "selector-namespaces"}  # what validate can judge by
 
 
@@ -367,9 +376,13 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     for name, (does, ends) in COMMANDS.items():
         command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
         command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
-        what = "of objects for which nothing else says one [default default]"
-        command.add_argument("-n", "--namespace", type=named_namespace, default="default", help=what)
-        if name == "export":
+        usual = None if name == "explain" else "default"
+        shown = usual or "that of the kubeconfig's context"
+        what = f"of objects for which nothing else says one [default {shown}]"
+        command.add_argument("-n", "--namespace", type=named_namespace, default=usual, help=what)
+        if name == "explain":
+            add_objects(command)
+        elif name == "export":
             command.add_argument("--all", action="store_true", help="also profiles with an owner, for that object")
         else:
             add_files(command, ["text", "json", "github"] if name == "validate" else ["text", "json"])
@@ -386,9 +399,26 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     return top
 
 
-def add_files(command: argparse.ArgumentParser, forms: list[str]) -> None:
+def spelled(arguments: list[str]) -> list[str]:
+    """Return a command line with `explain pod NAME` as the flag that it stands for: the rest may be anybody's flags."""
+    if arguments[:1] == ["explain"] and {*arguments[1:2]} <= WORDS:
+        return ["explain", *(f"--{word}" for word in arguments[1:2]), *arguments[2:]]
+    return arguments
+
+
+def add_objects(command: argparse.ArgumentParser) -> None:
+    what = command.add_mutually_exclusive_group(required=True)
+    for word in sorted(WORDS):
+        shown = f"the same as: explain {word} NAMESPACE/NAME"
+        what.add_argument(f"--{word}", type=object_key, metavar="NAMESPACE/NAME", help=shown)
+    add_files(command, ["text", "json"], what)
+
+
+def add_files(command: argparse.ArgumentParser, forms: list[str], among: Any = None) -> None:
+    """Add the flags that name files; `among` others one of which must be there."""
     what = "manifests of one or more documents each, or folders of *.yaml, *.yml and *.json; - is standard input"
-    command.add_argument("-f", "--filename", nargs="+", action="extend", required=True, metavar="FILE", help=what)
+    more = {"help": what} if among else {"help": what, "required": True}
+    (among or command).add_argument("-f", "--filename", nargs="+", action="extend", metavar="FILE", **more)
     command.add_argument("-R", "--recursive", action="store_true", help="read the folders in folders too")
     command.add_argument("-o", "--output", choices=forms, default="text", help="what the result is written as")
 
@@ -397,6 +427,14 @@ def named_namespace(text: str) -> str:
     if not re.fullmatch(kube.NAMESPACE, text.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} can't be a namespace: {NAMESPACE_MEND}")
     return text.strip()
+
+
+def object_key(text: str) -> kube.Key:
+    """Return (namespace, name), with the namespace "" where none is said."""
+    namespace, _, name = text.strip().rpartition("/")
+    if not re.fullmatch(kube.NAME, name) or not re.fullmatch(f"({kube.NAMESPACE})?", namespace):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAMESPACE/NAME, nor the name of an object")
+    return namespace, name
 
 
 # The files that they name
@@ -530,6 +568,14 @@ def no_credentials() -> str:
     """Say what mends it that there is no source of AWS credentials, here or in a pod."""
     elsewhere = "Set AWS_PROFILE or the other variables of the AWS CLI, or log in: aws sso login."
     return aws.FOR_POD if kube.in_pod() else aws.NOWHERE + elsewhere
+
+
+def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
+    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
+    partition, account = edge.account()
+    if wrong := settings.wrong_account(cluster, account):
+        raise aws.Refused("WrongAccount", wrong)
+    return partition, account
 
 
 def settings(config: Config) -> Settings:

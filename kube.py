@@ -289,11 +289,18 @@ class Kube:
         try:
             # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
             may = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed")
-            return len(self._pages("/api/v1/pods", query)[0]) if may else None
+            return len(self.core("pods", query=query)) if may else None
         except KubeError as error:
             fields = {"profile": profile, "message": str(error)}
             log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
             return None
+
+    def core(
+        self, plural: str, namespace: str = "", name: str = "", query: Mapping[str, str] | None = None, most: int = 0
+    ) -> Objects:
+        """Return the object of core/v1 of that name, or those that a query selects: with `most` not many more."""
+        path = f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/{plural}"
+        return [self._call("GET", f"{path}/{name}")] if name else self._pages(path, query or {}, most)[0]
 
     def may_get(self, token: str, path: str) -> tuple[str, bool]:
         """Return who has a token, "" for nobody, and whether they may get a path that is no resource's.
@@ -314,7 +321,7 @@ class Kube:
         body = {"apiVersion": api, "kind": kind, "spec": ask}
         return self._call("POST", f"/apis/{api}/{kind.lower()}s", body=body).get("status") or {}
 
-    def _pages(self, path: str, query: Mapping[str, str]) -> tuple[Objects, str]:
+    def _pages(self, path: str, query: Mapping[str, str], most: int = 0) -> tuple[Objects, str]:
         items: Objects = []
         limit, query = min(FIRST_PAGE, PAGE_SIZE), {**query}
         while True:
@@ -322,7 +329,7 @@ class Kube:
             text = self._read("GET", path, query=query)
             page = _parsed("GET", path, text, self._lighten)
             items += page.get("items") or []
-            if not (more := page["metadata"].get("continue")):
+            if not (more := page["metadata"].get("continue")) or 0 < most <= len(items):
                 return items, page["metadata"]["resourceVersion"]
             query["continue"] = more
             limit = max(1, min(limit * PAGE_BYTES // len(text), 2 * limit, PAGE_SIZE))
@@ -368,14 +375,8 @@ class Kube:
         headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if body else {})
         code = "<error>"
         try:
-            call = self._api.param_serialize(
-                method,
-                path,
-                header_params=headers,
-                query_params=list((query or {}).items()),
-                body=body,
-                auth_settings=["BearerToken"],
-            )
+            parts = {"query_params": list((query or {}).items()), "body": body, "auth_settings": ["BearerToken"]}
+            call = self._api.param_serialize(method, path, header_params=headers, **parts)
             answer = self._api.call_api(*call, _request_timeout=timeout)
             code = str(answer.status)
             if answer.status < 300:  # noqa: PLR2004
@@ -476,31 +477,22 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
         # A path is one from the kubeconfig's folder on, as for the client itself.
         if command and not shutil.which(Path(folder, command) if os.sep in command else command):
             hint = plugin.safe_get("installHint") or "install it, or take a kubeconfig with a token"
-            raise ConfigException(
-                f"{command}, which the kubeconfig gets its tokens from, is not installed here: {hint}"
-            )
+            told = f"{command}, which the kubeconfig gets its tokens from, is not installed here"
+            raise ConfigException(f"{told}: {hint}")
         try:
             self._take(ExecProvider(plugin, folder, self._cluster).run(), folder)
         except UNREADABLE as error:
-            command = plugin.safe_get("command")
-            raise ConfigException(
-                f"the exec plugin {command} of the kubeconfig gives no credentials: {error}"
-            ) from error
+            told = f"the exec plugin {plugin.safe_get('command')} of the kubeconfig gives no credentials"
+            raise ConfigException(f"{told}: {error}") from error
         return True
 
     def _take(self, status: Object, folder: str) -> None:
         if "token" in status:
             self.token = f"Bearer {status['token']}"
         else:
+            plain = {"base64_file_content": False, "temp_file_path": self._temp_file_path}
             self.cert_file, self.key_file = (
-                FileOrData(
-                    {key: status[key]},
-                    None,
-                    key,
-                    folder,
-                    base64_file_content=False,
-                    temp_file_path=self._temp_file_path,
-                ).as_file()
+                FileOrData({key: status[key]}, None, key, folder, **plain).as_file()
                 for key in ("clientCertificateData", "clientKeyData")
             )
         if "expirationTimestamp" in status:
@@ -556,6 +548,16 @@ def authority() -> str:
             return b64encode((SERVICE_ACCOUNT / "ca.crt").read_bytes()).decode()
         merged = KubeConfigMerger(_kubeconfig()).config
         return _KubeconfigLoader(merged, config_base_path=None).authority()
+    except UNREADABLE:
+        return ""
+
+
+def default_namespace() -> str:
+    """Return the namespace that kubectl takes where none is said, "" for none: the pod's own, or the context's."""
+    try:
+        merged = None if _in_cluster(SERVICE_ACCOUNT) else KubeConfigMerger(_kubeconfig()).config
+        context = _KubeconfigLoader(merged, config_base_path=None).current_context if merged else {}
+        return str(context["context"].get("namespace") or "") if context else own_namespace()
     except UNREADABLE:
         return ""
 

@@ -1,8 +1,9 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML, trust policies. And how
-a text of whomever is written where people read it, and how long it may be.
+take them, messages without what differs in each and without pages of HTML, trust policies; and what
+quantities of Kubernetes say. And how a text of whomever is written where people read it, and how long
+it may be.
 
-Pure. What it is not: a match of a pattern with one word, which fnmatch does.
+Pure. What it is not: fnmatch, which also reads brackets; IAM's actions alone are matched with that.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -93,6 +96,20 @@ def _meet(one: str, other: str) -> bool:
         for character in run:
             ways = (ways & takes[character]) << 1 | (ways & stars) << width
     return bool(ways & lanes << end)
+
+
+def matches(word: str, pattern: str) -> bool:
+    """Say whether a word of any length matches a pattern: each run between two stars at its first place."""
+    if not re.search("[*?]", pattern):
+        return word == pattern
+    first, *others = (re.compile(re.escape(run).replace(r"\?", "."), re.DOTALL) for run in pattern.split("*"))
+    if not others:
+        return first.fullmatch(word) is not None
+    end = len(word) - len(pattern.rpartition("*")[2])
+    found = first.match(word)
+    for run in others[:-1]:
+        found = run.search(word, found.end()) if found else None
+    return found is not None and found.end() <= end and others[-1].match(word, end) is not None
 
 
 # Texts of whomever
@@ -213,6 +230,29 @@ def listed(parts: Sequence[str], joint: str = ", ", most: int = LONGEST_LIST) ->
     rest = len(parts) - len(shown)
     more = f"And {rest:,} more." if joint == " " else f"and {rest:,} more"
     return joint.join([*shown, more] if rest else shown)
+
+
+# Quantities of Kubernetes
+
+QUANTITY = re.compile(r"\+?(\d{1,30}\.?\d{0,30}|\.\d{1,30})([numkMGTPE]|[KMGTPE]i|[eE][-+]?\d{1,2})?", re.ASCII)
+FACTORS = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)}
+FACTORS |= {unit: Fraction(1000**power) for power, unit in enumerate("kMGTPE", 1)}
+FACTORS |= {f"{unit}i": Fraction(1024**power) for power, unit in enumerate("KMGTPE", 1)}
+
+
+def quantity(value: object) -> Fraction | None:
+    """Return what a quantity of Kubernetes says, 0 where there is none; None for what is none."""
+    if value is None:
+        return Fraction(0)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    found = QUANTITY.fullmatch(str(value))
+    if not found:
+        return None
+    unit = found[2] or ""
+    if unit not in FACTORS:
+        return Fraction(Decimal(found[1] + unit))
+    return Fraction(Decimal(found[1])) * FACTORS[unit]
 
 
 # Trust policies of IAM

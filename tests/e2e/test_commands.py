@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import yaml
 import commands
 from config import decoded
 from spec import CONTROLLER_KEY, OWNER_KEY
-from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, write_kubeconfig
+from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, token_of, write_kubeconfig
+from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
 from tests.unit.test_config import BAD_SELECTORS, GOOD_SELECTORS
 from tests.unit.test_surroundings import ENCODINGS
@@ -150,3 +152,61 @@ def test_plan_says_before_each_edit_what_the_operator_then_does(
     user.wait_ready()
     assert [call.operation for call in aws.manners.writes()] == ["CreateFargateProfile", "DeleteFargateProfile"]
     assert foretold(run, user, edited) == ["nothing"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_explain_reads_as_whoever_may_get_pods_and_knows_the_cluster_by_its_certificates_not_by_its_name(
+    control_plane: ControlPlane, user: User, aws: World, tmp_path: Path, same: bool
+) -> None:
+    read = "--resource=pods,events,limitranges,persistentvolumeclaims"
+    ok(user.kubectl("create", "serviceaccount", "reader"))
+    ok(user.kubectl("create", "role", "reader", "--verb=get,list", read))
+    ok(user.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={user.namespace}:reader"))
+    token = token_of(control_plane, f"{user.namespace}:reader")
+    config = write_kubeconfig(tmp_path / "reader.kubeconfig", control_plane, token)
+    authority = base64.b64encode(control_plane.ca.read_bytes()).decode()
+    aws.set_certificate_authority(aws.cluster, authority if same else bundle(ONE))
+    aws.add_profile(aws.cluster, "web", ROLE, [{"namespace": user.namespace}], SUBNETS)
+    ok(user.kubectl("create", "-f", "-", stdin=json.dumps(stranded_pod())))
+    uid = json.loads(ok(user.kubectl("get", "pod", "web-1", "-o", "json")))["metadata"]["uid"]
+    about = {"kind": "Pod", "namespace": user.namespace, "name": "web-1", "uid": uid}
+    told = {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "web-1.1"}, "involvedObject": about,
+        "type": "Warning", "reason": "FailedScheduling", "message": "no nodes available to schedule pods",
+    }  # fmt: skip
+    ok(user.kubectl("create", "-f", "-", stdin=json.dumps(told)))
+
+    def explained(*arguments: str, stdin: str = "") -> tuple[int, Any, str]:
+        call = [sys.executable, "controller.py", "explain", *arguments, "-n", user.namespace, "-o", "json"]
+        environ = environment(aws, KUBECONFIG=str(config))
+        done = subprocess.run(
+            call, cwd=ROOT, env=environ, input=stdin, capture_output=True, text=True, timeout=60, check=False
+        )
+        return done.returncode, json.loads(done.stdout), done.stderr
+
+    code, answer, err = explained("pod", "web-1")
+    pod = answer["objects"][0]
+    assert (code, answer["proven"], "is unknown" in err) == (1, same, not same)
+    assert (pod["stranded"], pod["profile"], pod["runs"]) == ("yes", "web", "unknown")
+    assert [each["text"] for each in pod["said"]] == ["no nodes available to schedule pods"]
+    assert (pod["vcpu"], pod["memoryGiB"]) == ([4, 4], [9, 9]), "the API server has filled in what LimitRanges give"
+    written = explained("-f", "-", stdin=json.dumps(stranded_pod()))[1]["objects"][0]
+    assert (written["vcpu"], written["memoryGiB"]) == (pod["vcpu"], pod["memoryGiB"]), "and so do we"
+
+
+def stranded_pod() -> Any:
+    """Return a pod that no profile takes, with a claim that is not bound, beside a LimitRange that gives its size."""
+    volume = {"name": "data", "persistentVolumeClaim": {"claimName": "data"}}
+    several: list[Any] = [{}, {"limits": {"cpu": "2"}}, {"requests": {"cpu": "500m", "memory": "2Gi"}}]
+    containers = [{"name": f"c{n}", "image": "i", "resources": each} for n, each in enumerate(several)]
+    pod = {
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web-1"},
+        "spec": {"containers": containers, "volumes": [volume]},
+    }  # fmt: skip
+    limits = [{"type": "Container", "default": {"cpu": "3", "memory": "3Gi"}, "defaultRequest": {"cpu": "1"}}]
+    limit = {"apiVersion": "v1", "kind": "LimitRange", "metadata": {"name": "usual"}, "spec": {"limits": limits}}
+    claim = {
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }  # fmt: skip
+    return {"apiVersion": "v1", "kind": "List", "items": [limit, claim, pod]}

@@ -91,11 +91,15 @@ RESOURCES = {
         Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, needs_version=False),
         Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
         Resource("v1", "pods", "Pod"),
+        Resource("v1", "limitranges", "LimitRange"),
+        Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
+        Resource("v1", "persistentvolumes", "PersistentVolume", namespaced=False),
         Resource("authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", namespaced=False),
         Resource("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False),
         Resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", namespaced=False),
     )
 }
+ALSO_SERVED = {"events": ("v1",)}  # where the same objects are read too; their fields are not renamed here
 PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
     r"/(?P<plural>[^/]+)(?:/(?P<name>[^/]+)(?:/(?P<subresource>[^/]+))?)?"
@@ -237,7 +241,8 @@ def resolve(path: str) -> Target:
     match = PATH.fullmatch(path)
     found = {name: text or "" for name, text in match.groupdict().items()} if match else {}
     resource = RESOURCES.get(found.get("plural", ""))
-    if resource is None or f"{found['group']}/{found['version']}".lstrip("/") != resource.group_version:
+    served = {resource.group_version, *ALSO_SERVED.get(resource.plural, ())} if resource else set()
+    if resource is None or f"{found['group']}/{found['version']}".lstrip("/") not in served:
         raise ApiError(404, "the server could not find the requested resource")
     at = Target(resource, found["namespace"], found["name"], found["subresource"])
     misplaced = not at.namespace and at.name if resource.namespaced else at.namespace
@@ -254,6 +259,7 @@ def selection(at: Target, query: Mapping[str, str]) -> Callable[[Obj], bool]:
         metadata = obj["metadata"]
         known = {f"metadata.{name}": metadata.get(name, "") for name in ("name", "namespace")}
         known["status.phase"] = obj.get("status", {}).get("phase", "")
+        known |= {f"involvedObject.{name}": text for name, text in obj.get("involvedObject", {}).items()}
         in_scope = at.namespace in ("", metadata.get("namespace"))
         return in_scope and labels <= metadata.get("labels", {}).items() and fields <= known.items()
 

@@ -38,6 +38,7 @@ from clusters import (
     Stirred,
     View,
     describe,
+    unproven,
     warnings,
 )
 from kube import Key
@@ -687,3 +688,13 @@ def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_n
 def warned(facts: Facts | None, own: Settings | None = None) -> list[str]:
     authority = (own or Settings("demo")).authority_of(HOME.cluster)
     return [event for event, _ in warnings(HOME, authority, SPEC, facts)]
+
+
+def test_that_two_clusters_are_one_is_proven_by_a_certificate_in_common_that_was_checked_and_by_nothing_else() -> None:
+    theirs = ClusterFact(authority=bundle(ONE, TWO))
+    assert unproven(bundle(ONE), theirs, verified=True) == ""
+    assert unproven(bundle(ONE), theirs, verified=False)
+    assert unproven("", theirs, verified=True)
+    assert unproven(bundle(ONE), None, verified=True)
+    assert unproven(bundle(ONE), ClusterFact(authority="no base64"), verified=True)
+    assert unproven(bundle(ONE), ClusterFact(authority=bundle(TWO)), verified=True)

@@ -189,6 +189,30 @@ def test_a_long_list_is_read_page_by_page_to_its_end(
     assert [request.query["limit"] for request in api.log] == ["2", "2", "2"]
 
 
+def test_what_is_beside_our_objects_is_read_by_name_or_as_a_list_with_a_bound(
+    api: ApiServer, edge: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        meta = {"name": f"p{number}", "namespace": "default", "labels": {"odd": str(number % 2)}}
+        api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta})
+    assert edge.core("pods", "default", "p3")[0]["metadata"]["name"] == "p3"
+    with pytest.raises(NotFound):
+        edge.core("pods", "default", "p9")
+    assert len(edge.core("pods")) == len(edge.core("pods", "default")) == 5
+    assert len(edge.core("pods", query={"labelSelector": "odd=1"})) == 2
+    monkeypatch.setattr(kube, "PAGE_SIZE", 1)
+    assert len(edge.core("pods", most=2)) == 2
+
+
+def test_the_namespace_that_kubectl_takes_is_that_of_the_kubeconfig_s_context(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig("http://localhost", tmp_path / "config", "team")))
+    assert kube.default_namespace() == "team"
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    assert kube.default_namespace() == ""
+
+
 def test_each_page_of_a_list_has_only_the_objects_that_were_asked_for(
     api: ApiServer, edge: Kube, monkeypatch: pytest.MonkeyPatch
 ) -> None:
