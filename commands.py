@@ -29,7 +29,7 @@ import yaml
 import aws
 import kube
 from clusters import Home, Reading, View
-from config import Missing, command_line, configure, decoded, limits, members, no_credentials, place
+from config import Credentials, Missing, command_line, configure, decoded, limits, members, no_credentials, place
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import readable
@@ -107,7 +107,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monoton
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
     rest += ["--cluster-name", options.cluster] if options.cluster else []
     region, settings = place(configure(rest, environ))
-    credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
+    credentials = Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
     if options.command == "export":

@@ -28,7 +28,7 @@ from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -40,7 +40,18 @@ import aws
 import commands
 import kube
 from clusters import Tally
-from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
+from config import (
+    COMMANDS,
+    VERSION,
+    Config,
+    Credentials,
+    Missing,
+    configure,
+    log_to_stderr,
+    no_credentials,
+    settings,
+    tell_doubts,
+)
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, LeaderElector, LostLease, fenced
@@ -103,7 +114,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     namespaces = sorted(config.namespace) or [""]
     api = kube.connect(config.workers + len(namespaces) + 5)
-    credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
+    credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
     except aws.AwsError as error:
@@ -157,15 +168,6 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
         heard.set_to_current_time()
 
     return told
-
-
-class Credentials(Protocol):
-    """What signs requests to AWS; `step` fetches it, and says when to come again."""
-
-    @property
-    def failure(self) -> Exception | None: ...
-    def step(self) -> float: ...
-    def good_for(self) -> object: ...
 
 
 @dataclass

@@ -18,7 +18,8 @@ from typing import Any
 
 import urllib3.exceptions
 
-from aws import Aws, Credentials, connect, fetch
+from aws import Aws, connect, fetch
+from config import Credentials
 from controller import Census, Controller
 from informer import Informer, Store, kept
 from kube import Command, Kube, trimmed

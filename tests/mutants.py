@@ -200,11 +200,11 @@ MUTANTS = (
     Mutant("a create is marked before it is known that it can be signed", "reconcile.py",
            "        self._aws.ready()  # before the mark: nothing is fetched between it and the create\n", "",
            "tests/unit/test_credentials.py"),
-    Mutant("credentials are fetched in the worker", "aws.py",
+    Mutant("credentials are fetched in the worker", "config.py",
            "        if keys := self.good_for(seconds):\n",
            "        self.good_for(seconds) or self.step()\n        if keys := self.good_for(seconds):\n",
            "tests/unit/test_credentials.py"),
-    Mutant("a renewal that fails forgets good credentials", "aws.py",
+    Mutant("a renewal that fails forgets good credentials", "config.py",
            "                self.failure, self._wait = error,", "                self._keys = None\n"
            "                self.failure, self._wait = error,",
            "tests/unit/test_credentials.py"),

@@ -21,6 +21,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 
 import aws
+from config import Credentials
 from kube import Command
 
 Words = Mapping[str, Any]
@@ -33,7 +34,7 @@ def edge(region: str, called: set[tuple[str, str]]) -> aws.Aws:
     def watch(service: str, client: Any) -> None:
         client.meta.events.register("before-call", lambda model, **_: called.add((service, str(model.name))))
 
-    credentials = aws.Credentials(lambda: aws.fetch(region, Command))
+    credentials = Credentials(lambda: aws.fetch(region, Command))
     credentials.step()
     clients = aws.connect(region, 2, credentials, watch)
     return aws.Aws(clients, region, lambda: 0.0, credentials.ready)

@@ -20,8 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import aws
-from aws import AwsError, Credentials, Keys, Retryable
-from config import configure
+from aws import AwsError, Keys, Retryable
+from config import STATIC_SECONDS, Credentials, configure
 from controller import CREDENTIALS_SECONDS, STUCK_SECONDS, Process, build, main
 from kube import Command
 from metrics import Metrics
@@ -175,7 +175,7 @@ def test_what_has_no_end_is_good_for_ever_and_read_again_for_it_may_have_been_wr
     signing.source.life = None
     signing.run(0)
     assert (signing.given(), signing.ready()) == (1, "ready")
-    signing.run(aws.STATIC_SECONDS)
+    signing.run(STATIC_SECONDS)
     assert signing.given() == 2
     signing.source.failure = "the file is gone"
     signing.run(HOUR)
