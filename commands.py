@@ -28,7 +28,7 @@ import yaml
 
 import aws
 import kube
-from clusters import Home, Reading, View
+from clusters import Home, Known, Reading, View
 from config import Credentials, Missing, command_line, configure, decoded, limits, members, no_credentials, place
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
@@ -77,16 +77,11 @@ class Outcome(NamedTuple):
     changes: bool = False
 
 
-def main(
-    arguments: list[str],
-    environ: Mapping[str, str],
-    now: Callable[[], datetime],
-    monotonic: Callable[[], float],
-) -> int:
+def main(arguments: list[str], environ: Mapping[str, str], now: Callable[[], datetime]) -> int:
     """Run a command; return its exit code."""
     detailed = "--detailed-exitcode" in arguments
     try:
-        outcome = run(arguments, environ, now(), monotonic)
+        outcome = run(arguments, environ, now())
     except (Missing, kube.KubeError) as error:
         outcome = Outcome(2, [], [f"controller.py: {error}"])
     except (aws.AwsError, OSError, UnicodeError) as error:
@@ -101,7 +96,7 @@ def main(
     return outcome.code
 
 
-def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monotonic: Callable[[], float]) -> Outcome:
+def run(arguments: list[str], environ: Mapping[str, str], now: datetime) -> Outcome:
     options, rest = command_line(environ).parse_known_args(arguments)
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
@@ -109,7 +104,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monoton
     region, settings = place(configure(rest, environ))
     credentials = Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
     credentials.step()
-    edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
+    edge = aws.Aws(aws.connect(region, 2, credentials), region)
     if options.command == "export":
         return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options, now)
@@ -628,6 +623,9 @@ class Forecast:
     now: datetime
     clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.known = Known(self.edge, lambda: 0.0)  # all of it is of one moment
+
     def of(self, key: Key, obj: Object) -> Iterator[Step]:
         """Yield what would be done for a valid object that is applied."""
         live, spec = (self.kubernetes.get(*key) if self.kubernetes else None) or {}, obj["spec"]
@@ -652,7 +650,7 @@ class Forecast:
             yield from self._followed(self._case({**live, "metadata": meta}))
 
     def _followed(self, case: Case) -> Iterator[Step]:
-        changes, end, last = foresee(case, lambda spec: self.edge.facts(case.home.cluster, spec))
+        changes, end, last = foresee(case, lambda spec: self.known.facts(case.home.cluster, spec))
         self.clusters[case.home.cluster] = case.home, last.view
         yield from self._changed(changes)
         if changes and end.reason == "Deleted":

@@ -80,7 +80,7 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in COMMANDS:
-            return commands.main(arguments, environ, utc_now, time.monotonic)
+            return commands.main(arguments, environ, utc_now)
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
@@ -116,12 +116,13 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     api = kube.connect(config.workers + len(namespaces) + 5)
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
-        clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
+        connections = config.workers + aws.POOL_THREADS // 2 + 2
+        clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
     seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
     sources = [seen(namespace=each) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
+    source, edge = sources[0], aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     elector, check = None, lambda: None

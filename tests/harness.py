@@ -151,7 +151,7 @@ class Bench:
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
-        edge = Aws(tripped, self.world.region, self.clock.monotonic, self._ready)
+        edge = Aws(tripped, self.world.region, self._ready)
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.wake, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,

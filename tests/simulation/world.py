@@ -144,7 +144,7 @@ class Process:
         self.elector = self._elector() if world.elect else None
         check = self.elector.check if self.elector else lambda: None
         clients = dict.fromkeys(METHODS, Client(self.ask))
-        edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
+        edge = Aws(clients, world.account.region, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,

@@ -21,6 +21,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 
 import aws
+from clusters import Known
 from config import Credentials
 from kube import Command
 
@@ -37,7 +38,7 @@ def edge(region: str, called: set[tuple[str, str]]) -> aws.Aws:
     credentials = Credentials(lambda: aws.fetch(region, Command))
     credentials.step()
     clients = aws.connect(region, 2, credentials, watch)
-    return aws.Aws(clients, region, lambda: 0.0, credentials.ready)
+    return aws.Aws(clients, region, credentials.ready)
 
 
 def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
@@ -55,8 +56,8 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
     return {
         "ready": asked.ready,
         "account": asked.account,
-        "facts": lambda: asked.facts(CLUSTER, wide),
-        "cluster": lambda: asked.cluster(CLUSTER, age=0.0),
+        "facts": lambda: Known(asked, lambda: 0.0).facts(CLUSTER, wide),
+        "cluster": lambda: asked.cluster(CLUSTER),
         "create": create,
         "tag": lambda: asked.tag(arn[0], {"crew": "c"}),
         "untag": lambda: asked.untag(arn[0], ["team"]),

@@ -503,7 +503,7 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
     monkeypatch.setenv("AWS_PROFILE", "shop")
     credentials = Credentials(fetched)
     credentials.step()
-    edge = aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", time.monotonic, credentials.ready)
+    edge = aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", credentials.ready)
     for ask in (edge.account, edge.ready):
         with pytest.raises(Retryable, match=r"AWS_PROFILE") as error:
             ask()
@@ -523,7 +523,7 @@ def test_an_unsigned_request_is_sent_nowhere_and_counted_by_its_reason() -> None
     credentials = Credentials(Source(Clock(), failure="no token"), Clock().time)
     credentials.step()
     clients = aws.connect("eu-west-1", 2, credentials, metrics.watch_aws)
-    edge = aws.Aws(clients, "eu-west-1", time.monotonic)
+    edge = aws.Aws(clients, "eu-west-1")
     with pytest.raises(Retryable, match="no token"):
         edge.names("demo")
     labels = {"service": "eks", "operation": "ListFargateProfiles", "code": "NoCredentials"}

@@ -184,7 +184,7 @@ def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list
         credentials = Credentials(lambda: aws.fetch(world.region, Command))
         credentials.step()
         clients = aws.connect(world.region, 2, credentials, metrics.watch_aws)
-        edge = aws.Aws(clients, world.region, time.monotonic)
+        edge = aws.Aws(clients, world.region)
         for number in range(101):  # a page holds 100
             world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])
         Reading(0.0).go_on(edge, "demo", set())
