@@ -1,7 +1,7 @@
 """The AWS edge: EKS Fargate profiles, and what AWS says about the things that a profile names.
 
 What it is: values in canonical form (equality is `==`), one method a question, the only importer of
-boto3. What it is not: a wait, a retry, a decision. Absence is a value, a fact that may not be read is
+botocore. What it is not: a wait, a retry, a decision. Absence is a value, a fact that may not be read is
 unknown, and every other answer that is not a success is one of three errors: `Retryable` (try again),
 `Busy` (wait for the turn), `Refused` (somebody must act). One attempt a call: the work queue is the
 retry, and a worker never sleeps inside botocore, nor fetches what signs its request.
@@ -20,7 +20,6 @@ from datetime import datetime
 from functools import cache, partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
-import boto3
 import botocore.session
 from botocore import exceptions as errors
 from botocore.config import Config
@@ -83,6 +82,8 @@ _NO_REGION = (  # a zone that can't be used is another matter
     r"|(n't|not) (activated|supported|available) in (this |the |your )?(\w+ )?region)"
 )
 _NO_FARGATE = "not authorized to use this service|Unable to determine service/operation"  # what regions without it say
+_PERMIT = "Give the controller's IAM role the permission (IAMPolicy.json has them all)."
+_OTHER_ZONE = "Take a subnet of a zone in which EKS offers Fargate."
 
 # First match wins; of what no row knows the status says whether AWS blames the request (`fallback`).
 ERRORS: tuple[Rule, ...] = (
@@ -128,10 +129,8 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", "", _NO_REGION, Refused, "RegionRefused",
          "Enable the region for the account, or take a region in which EKS offers Fargate."),
     Rule("", "", _NO_FARGATE, Refused, "RegionRefused", "Take a region in which EKS offers Fargate."),
-    Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
-         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
-    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied",
-         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied", _PERMIT),
+    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied", _PERMIT),
     Rule("", _UNKNOWN_KEY, "", Refused, "CredentialsRefused",
          "Give the controller credentials that AWS knows, of this partition; in a region that is not enabled for the "
          "account it knows none: enable it then (aws account enable-region)."),
@@ -141,10 +140,8 @@ ERRORS: tuple[Rule, ...] = (
          "Have it raised in Service Quotas (profiles per cluster: L-33415657), or delete a profile that nobody needs."),
     Rule(_CREATE, _REFUSED, "PodExecutionRole Trust Policy", Refused, "RoleNotTrusted",
          f"Let the role's trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole."),
-    Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone",
-         "Take a subnet of a zone in which EKS offers Fargate."),
-    Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone",
-         "Take a subnet of a zone in which EKS offers Fargate."),
+    Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone", _OTHER_ZONE),
+    Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone", _OTHER_ZONE),
     Rule(_CREATE, _REFUSED, "more than", Refused, "ParameterRefused",
          "Write fewer, or have the quota raised in Service Quotas (label pairs per selector: L-23414FF3)."),
     Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
@@ -532,31 +529,40 @@ def connect(
     credentials: object,
     watch: Callable[[str, Any], None] = lambda _service, _client: None,
 ) -> dict[str, Any]:
-    """Return one client a service, which signs with `credentials`.
+    """Return one client a service, which signs with `credentials`; that of EKS is made now, the others at their use.
 
     Raises `AwsError` where the region can't be used. `watch` is told of each client before its first use.
-    Where a profile can't be read, which may be mended while we run, clients are made at their use.
+    Where a profile can't be read, which may be mended while we run, EKS's too is made at its use.
     """
+    one_at_a_time = threading.Lock()
 
     @cache
-    def made() -> dict[str, Any]:  # each time in a session of its own: they are not safe to share
-        session = botocore.session.get_session()
-        session.register_component("credential_provider", credentials)
+    def session() -> Any:
+        made = botocore.session.get_session()
+        made.register_component("credential_provider", credentials)
+        return made
+
+    @cache
+    def make(name: str) -> Any:
         try:
-            maker = boto3.Session(region_name=region, botocore_session=session)
-            clients = {name: maker.client(name, config=_config(max_pool_connections=connections)) for name in SERVICES}
+            client = session().create_client(name, region, config=_config(max_pool_connections=connections))
+            _check_proxy(client.meta.endpoint_url)
         except UNCONFIGURED as error:
+            session.cache_clear()  # so that the files are read anew
             raise _unfetched("", error) from error
         except (BotoCoreError, ValueError) as error:
-            raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
-        for name, client in clients.items():
-            _check_proxy(client.meta.endpoint_url)
-            watch(name, client)
-        return clients
+            text = f"AWS can't be asked, correct the region or the AWS configuration: {error}"
+            raise AwsError("AwsUnreachable", text) from error
+        watch(name, client)
+        return client
+
+    def made(name: str) -> Any:
+        with one_at_a_time:  # sessions are not safe to share
+            return make(name)
 
     with suppress(Retryable):
-        made()
-    return {name: _Late(made, name) for name in SERVICES}
+        made("eks")
+    return {name: _Late(partial(made, name)) for name in SERVICES}
 
 
 def _config(**more: Any) -> Config:
@@ -572,17 +578,16 @@ def _check_proxy(url: str) -> None:
     if proxy and not PROXY.fullmatch(proxy):
         kind = f"a {known}:// proxy" if (known := proxy.rpartition("://")[0]) else "not understood"
         mend = "give http://host:port or https://host:port, or name AWS in NO_PROXY"
-        raise AwsError("", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
+        raise AwsError("AwsUnreachable", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
 
 
 class _Late(NamedTuple):
-    """A client that is made once the AWS configuration can be read."""
+    """A client that is made at its first use."""
 
-    made: Callable[[], Mapping[str, Any]]
-    service: str
+    made: Callable[[], Any]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.made()[self.service], name)
+        return getattr(self.made(), name)
 
 
 class _Absent(Exception):

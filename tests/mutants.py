@@ -204,6 +204,8 @@ MUTANTS = (
            "        if keys := self.good_for(seconds):\n",
            "        self.good_for(seconds) or self.step()\n        if keys := self.good_for(seconds):\n",
            "tests/unit/test_credentials.py"),
+    Mutant("every client of AWS is made at the start", "aws.py", '        made("eks")\n',
+           "        [made(name) for name in SERVICES]\n", "tests/unit/test_credentials.py"),
     Mutant("a renewal that fails forgets good credentials", "config.py",
            "                self.failure, self._wait = error,", "                self._keys = None\n"
            "                self.failure, self._wait = error,",

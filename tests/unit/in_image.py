@@ -21,7 +21,6 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 
 import aws
-from clusters import Known
 from config import Credentials
 from kube import Command
 
@@ -45,7 +44,6 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
     """Return every question and change of the edge, in an order in which each has an answer."""
     selectors = frozenset({aws.selector("web", {"app": "shop"}), aws.selector("api", {})})
     spec = aws.ProfileSpec(words["role"], selectors, frozenset(words["private"]))
-    wide = aws.ProfileSpec(words["role"], selectors, frozenset([*words["private"], words["public"], "subnet-0none"]))
     arn: list[str] = []
 
     def create() -> object:
@@ -56,8 +54,11 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
     return {
         "ready": asked.ready,
         "account": asked.account,
-        "facts": lambda: Known(asked, lambda: 0.0).facts(CLUSTER, wide),
         "cluster": lambda: asked.cluster(CLUSTER),
+        "subnets": lambda: asked.subnets([*words["private"], words["public"], "subnet-0none"]),
+        "role": lambda: asked.role(spec.role),
+        "attached_policies": lambda: asked.attached_policies(spec.role),
+        "inline_policies": lambda: asked.inline_policies(spec.role),
         "create": create,
         "tag": lambda: asked.tag(arn[0], {"crew": "c"}),
         "untag": lambda: asked.untag(arn[0], ["team"]),
