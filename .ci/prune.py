@@ -34,16 +34,16 @@ CALLS: Mapping[str, frozenset[str]] = {
 # What belongs to no service: partitions, retries, defaults; and the endpoints, which are cut to the services.
 COMMON = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 NEEDED = {
-    "_yaml", "annotated_types", "boto3", "botocore", "certifi", "charset_normalizer", "dateutil", "durationpy", "idna",
+    "_yaml", "annotated_types", "botocore", "certifi", "charset_normalizer", "dateutil", "durationpy", "idna",
     "jmespath", "kubernetes", "oauthlib", "prometheus_client", "pydantic", "pydantic_core", "requests",
-    "requests_oauthlib", "s3transfer", "six", "typing_extensions", "typing_inspection", "urllib3", "websocket", "yaml",
+    "requests_oauthlib", "six", "typing_extensions", "typing_inspection", "urllib3", "websocket", "yaml",
 }  # fmt: skip
 # The aiohttp family, which only kubernetes/aio imports, the commands of packages, and pip's leftovers.
 UNUSED = {
     "aiohappyeyeballs", "aiohttp", "aiohttp_retry", "aiosignal", "attr", "attrs", "bin", "frozenlist", "multidict",
     "propcache", "share", "yarl",
 }  # fmt: skip
-UNUSED_INSIDE = ("kubernetes/aio", "boto3/examples", "boto3/data")
+UNUSED_INSIDE = ("kubernetes/aio",)
 TESTS = {"__pycache__", "test", "tests"}
 
 Json = dict[str, Any]
