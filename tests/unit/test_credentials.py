@@ -527,7 +527,7 @@ def test_the_client_of_eks_is_made_at_the_start_and_each_other_once_at_its_first
     for each in users:
         each.start()
     for each in users:
-        each.join()
+        each.join(SOON)
     assert clients["sts"].meta.region_name == "eu-west-1"
     assert made == ["eks", "sts"]
 

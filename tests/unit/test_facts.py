@@ -160,7 +160,7 @@ def hanging(pool: Pool, place: str, reads: int) -> Iterator[None]:
         yield
     finally:
         mended.set()
-        one.join()
+        one.join(SOON)
 
 
 def at_once(number: int) -> list[Callable[[], Any]]:
