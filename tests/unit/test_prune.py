@@ -251,6 +251,23 @@ def test_a_way_to_credentials_finds_its_models_in_the_image(found: Mapping[str, 
     assert found[way] == WAYS[way][2]
 
 
+# The kubernetes client
+
+
+def test_the_kubernetes_client_of_the_image_imports_only_what_is_used(tmp_path: Path) -> None:
+    spec = find_spec("kubernetes")
+    assert spec and spec.submodule_search_locations
+    shutil.copytree(spec.submodule_search_locations[0], tmp_path / "kubernetes")
+    PRUNE.lighten(tmp_path / "kubernetes")
+    code = "import sys, kube, kubernetes; print(kubernetes.__file__, 'websocket' in sys.modules, kube.eks_cluster())"
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=CHILD_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'kubernetes' / '__init__.py'} False ")
+
+
 # What must not pass
 
 
