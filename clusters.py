@@ -465,12 +465,15 @@ class Facts:
     role: RoleFact | None
 
 
+Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what
+
+
 class Known:
     """What AWS has said about the things that specs name, and when; safe to call from many threads."""
 
     def __init__(self, aws: Aws, monotonic: Callable[[], float]) -> None:
         self._aws, self._monotonic = aws, monotonic
-        self._said: dict[tuple[str, str], tuple[float, Any]] = {}
+        self._said: Said = {}
 
     def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
         """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
@@ -481,9 +484,10 @@ class Known:
         known = Read(lambda: self.cluster(cluster, age))
         subnets = Read(lambda: self._subnets(ids, age))
         role = Read(lambda: self._believed("role", arn, age, lambda: self._role(arn, policies)))
-        old: list[Read[Any]] = [subnets] if self._old("subnet", ids, age) else []  # first, as these take longest
-        old += [role, *policies] if self._old("role", [arn], age) else []
-        old += [known] if self._old("cluster", [cluster], age) else []
+        said = self._said
+        old: list[Read[Any]] = [subnets] if self._old(said, "subnet", ids, age) else []  # first, as it takes longest
+        old += [role, *policies] if self._old(said, "role", [arn], age) else []
+        old += [known] if self._old(said, "cluster", [cluster], age) else []
         with self._aws.side_by_side(old):
             return Facts(known(), subnets(), role())  # of several errors it is the first in this order
 
@@ -491,21 +495,21 @@ class Known:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
 
-    def _old(self, kind: str, names: Collection[str], age: float) -> list[str]:
-        """Return those of which nothing is known that is younger than `age`."""
+    def _old(self, said: Said, kind: str, names: Collection[str], age: float) -> list[str]:
+        """Return those of which nothing was said that is younger than `age`."""
         now, never = self._monotonic(), (float("-inf"), None)
-        return [each for each in names if now - self._said.get((kind, each), never)[0] >= age]
+        return [each for each in names if now - said.get((kind, each), never)[0] >= age]
 
     def _believed(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T:
-        said = self._said
-        if self._old(kind, [name], age):
+        said = self._said  # another thread may begin a new one meanwhile
+        if self._old(said, kind, [name], age):
             fact = read()
             said[kind, name] = self._monotonic(), fact
         return cast("T", said[kind, name][1])
 
     def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
         said = self._said
-        if old := self._old("subnet", ids, age):
+        if old := self._old(said, "subnet", ids, age):
             found = self._aws.subnets(old)
             said.update({("subnet", each): (self._monotonic(), fact) for each, fact in found.items()})
         return {each: said["subnet", each][1] for each in ids}

@@ -1,9 +1,9 @@
 """The process: an informer feeds a work queue, workers hand its keys to the reconciler.
 
 The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one
-worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread, reads
-a clock or the command line is here. What it is not: field names of spec or status, decisions about
-objects, AWS words outside `build`.
+worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread (but
+`aws.Pool`), reads a clock or the command line is here. What it is not: field names of spec or status,
+decisions about objects, AWS words outside `build`.
 """
 
 from __future__ import annotations
