@@ -4,7 +4,7 @@ What it is: values in canonical form (equality is `==`), one method a question, 
 boto3. What it is not: a wait, a retry, a decision. Absence is a value, a fact that may not be read is
 unknown, and every other answer that is not a success is one of three errors: `Retryable` (try again),
 `Busy` (wait for the turn), `Refused` (somebody must act). One attempt a call: the work queue is the
-retry, and a worker never sleeps inside botocore, nor fetches what signs its request (`Credentials`).
+retry, and a worker never sleeps inside botocore, nor fetches what signs its request.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import logging
 import re
 import threading
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping
-from contextlib import suppress
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import boto3
 import botocore.session
@@ -33,9 +33,8 @@ T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
-FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
-FACTS_KEPT = 1000  # objects may name roles and subnets without end
 CONNECT_SECONDS, READ_SECONDS = 3, 10
+POOL_THREADS, PASS_THREADS = 12, 3  # beside the workers: of all, and of one pass at most
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
 
 
@@ -84,6 +83,8 @@ _NO_REGION = (  # a zone that can't be used is another matter
     r"|(n't|not) (activated|supported|available) in (this |the |your )?(\w+ )?region)"
 )
 _NO_FARGATE = "not authorized to use this service|Unable to determine service/operation"  # what regions without it say
+_PERMIT = "Give the controller's IAM role the permission (IAMPolicy.json has them all)."
+_OTHER_ZONE = "Take a subnet of a zone in which EKS offers Fargate."
 
 # First match wins; of what no row knows the status says whether AWS blames the request (`fallback`).
 ERRORS: tuple[Rule, ...] = (
@@ -129,10 +130,8 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", "", _NO_REGION, Refused, "RegionRefused",
          "Enable the region for the account, or take a region in which EKS offers Fargate."),
     Rule("", "", _NO_FARGATE, Refused, "RegionRefused", "Take a region in which EKS offers Fargate."),
-    Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied",
-         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
-    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied",
-         "Give the controller's IAM role the permission (IAMPolicy.json has them all)."),
+    Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied", _PERMIT),
+    Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied", _PERMIT),
     Rule("", _UNKNOWN_KEY, "", Refused, "CredentialsRefused",
          "Give the controller credentials that AWS knows, of this partition; in a region that is not enabled for the "
          "account it knows none: enable it then (aws account enable-region)."),
@@ -142,10 +141,8 @@ ERRORS: tuple[Rule, ...] = (
          "Have it raised in Service Quotas (profiles per cluster: L-33415657), or delete a profile that nobody needs."),
     Rule(_CREATE, _REFUSED, "PodExecutionRole Trust Policy", Refused, "RoleNotTrusted",
          f"Let the role's trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole."),
-    Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone",
-         "Take a subnet of a zone in which EKS offers Fargate."),
-    Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone",
-         "Take a subnet of a zone in which EKS offers Fargate."),
+    Rule(_CREATE, "UnsupportedAvailabilityZone", "", Refused, "SubnetUnsupportedZone", _OTHER_ZONE),
+    Rule(_CREATE, _REFUSED, "Availability Zone", Refused, "SubnetUnsupportedZone", _OTHER_ZONE),
     Rule(_CREATE, _REFUSED, "more than", Refused, "ParameterRefused",
          "Write fewer, or have the quota raised in Service Quotas (label pairs per selector: L-23414FF3)."),
     Rule("", _REFUSED, "", Refused, "ParameterRefused", "Change what EKS names here in the object's spec."),
@@ -243,41 +240,121 @@ class RoleFact:
     policies: frozenset[str] | None = None
 
 
-@dataclass(frozen=True)
-class Facts:
-    """What AWS says about the things that a spec names; None = unknown, because it may not be read."""
-
-    cluster: ClusterFact | None
-    subnets: Mapping[str, SubnetFact | None]
-    role: RoleFact | None
-
-
 def known_regions() -> set[str]:
     listed = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
     return {region for partition in listed for region in partition["regions"]}
 
 
+class Read(Generic[T]):
+    """A question that is asked once, by the thread that comes to it first; called, it returns or raises what came."""
+
+    def __init__(self, ask: Callable[[], T]) -> None:
+        self._ask, self._taken, self._ended = ask, threading.Lock(), threading.Event()
+        self._answer: list[T] = []
+        self.error: BaseException | None = None
+
+    def make(self) -> None:
+        if self._taken.acquire(blocking=False):
+            with ExitStack() as stack:
+                stack.push(self._end)
+                self._answer.append(self._ask())
+
+    def _end(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
+        """Keep whatever was raised, a bug too, for the thread that calls: it is its pass that breaks off."""
+        self.error = error
+        self._ended.set()
+        return True
+
+    def __call__(self) -> T:
+        self.make()
+        self._ended.wait()
+        if self.error:
+            raise self.error
+        return self._answer[0]
+
+
+class Pool:
+    """Threads beside the workers', which make reads that do not depend on one another; one lives as long as its reads.
+
+    `PASS_THREADS` a pass at most, and for one place (account and region) half of all, so that where one hangs the
+    others have theirs. Where none is free a pass reads alone, one after the other, as without a pool.
+    """
+
+    def __init__(self, threads: int = 0) -> None:
+        self._threads, self._lock, self._lent = threads, threading.Lock(), Counter[str]()
+
+    @contextmanager
+    def beside(self, place: str, reads: Sequence[Read[Any]]) -> Iterator[None]:
+        """Make these reads, in this order, as many at once as there are threads; no thread is left behind at the end.
+
+        Once one has failed none begins by itself: which are called, and in which order, says what that means.
+        """
+        enough, sent = threading.Event(), list[int]()
+
+        def help_out() -> None:
+            _make(reads, enough)
+            sent.append(_calls())  # of this thread, which has just begun
+
+        lent = self._lend(place, len(reads) - 1)
+        helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(lent)]
+        try:
+            with suppress(RuntimeError):  # the machine has no more of them
+                for each in helpers:
+                    each.start()
+            if helpers:
+                _make(reads, enough)
+            yield
+        finally:
+            enough.set()
+            for each in helpers:
+                if each.ident is not None:
+                    each.join()
+            _sent.calls = sum(sent, start=_calls())
+            with self._lock:
+                self._lent[place] -= lent
+
+    def _lend(self, place: str, wanted: int) -> int:
+        with self._lock:
+            free = min(self._threads - self._lent.total(), self._threads // 2 - self._lent[place])
+            lent = max(0, min(wanted, PASS_THREADS, free))
+            self._lent[place] += lent
+        return lent
+
+
+def _make(reads: Iterable[Read[Any]], enough: threading.Event) -> None:
+    for each in reads:
+        if enough.is_set():
+            return
+        each.make()
+        if each.error:
+            enough.set()
+
+
 class Aws:
     """The questions and changes of one region and account; safe to share between threads. Raises only `AwsError`.
 
-    `ready` asks nobody, and raises where no credentials are at hand that are good for a minute.
+    `ready` asks nobody, and raises where no credentials are at hand that are good for a minute. `pool` makes reads
+    side by side; without threads of it each is made where it is called for, in one order.
     """
 
     def __init__(
         self,
         clients: Mapping[str, Any],
         region: str,
-        monotonic: Callable[[], float],
         ready: Callable[[], None] = lambda: None,
+        pool: Pool | None = None,
     ) -> None:
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
-        self.region, self._monotonic, self.ready = region, monotonic, ready
-        self._facts: dict[tuple[str, str], tuple[float, Any]] = {}
+        self.region, self.ready, self._pool = region, ready, pool or Pool()
 
     @property
     def calls(self) -> int:
         """How many requests this thread has sent."""
-        return getattr(_sent, "calls", 0)
+        return _calls()
+
+    def side_by_side(self, reads: Sequence[Read[Any]]) -> AbstractContextManager[None]:
+        """Make reads that do not depend on one another, as `Pool.beside` does."""
+        return self._pool.beside(self.region, reads)
 
     def account(self) -> tuple[str, str]:
         """Return (partition, account) of the credentials in use."""
@@ -300,17 +377,10 @@ class Aws:
 
     def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
         """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING), with these tags."""
-        request: dict[str, Any] = {
-            "clusterName": cluster,
-            "fargateProfileName": name,
-            "podExecutionRoleArn": spec.role,
-            "selectors": [
-                {"namespace": each.namespace, "labels": dict(each.labels)} for each in sorted(spec.selectors)
-            ],
-            "tags": dict(tags),
-        }
-        if spec.subnets is not None:
-            request["subnets"] = sorted(spec.subnets)
+        where = {"clusterName": cluster, "fargateProfileName": name, "podExecutionRoleArn": spec.role}
+        selectors = [{"namespace": each.namespace, "labels": dict(each.labels)} for each in sorted(spec.selectors)]
+        subnets = {} if spec.subnets is None else {"subnets": sorted(spec.subnets)}
+        request = {**where, "selectors": selectors, "tags": dict(tags), **subnets}
         return replace(_profile(_call(self._eks.create_fargate_profile, **request)), tags=dict(tags))
 
     def delete(self, cluster: str, name: str) -> Profile | None:
@@ -329,75 +399,35 @@ class Aws:
         """Remove these tags; absent ones are no error."""
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
-    def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
-        """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
-        if len(self._facts) > FACTS_KEPT:
-            self._facts.clear()
-        return Facts(
-            cluster=self.cluster(cluster, age),
-            subnets=self._subnets(sorted(spec.subnets or ()), age),
-            role=self._cached("role", spec.role, age, lambda: self._role(spec.role)),
-        )
+    def cluster(self, name: str) -> ClusterFact | None:
+        return _fact(lambda: _cluster(_call(self._eks.describe_cluster, name=name)), ClusterFact(found=False))
 
-    def cluster(self, name: str, age: float = FACTS_SECONDS) -> ClusterFact | None:
-        """Return what is known of a cluster, as `facts` does."""
-        return self._cached("cluster", name, age, lambda: self._cluster(name))
+    def role(self, arn: str) -> RoleFact | None:
+        """Return a role without its policies."""
+        return _fact(lambda: _role(_call(self._iam.get_role, RoleName=_name(arn))["Role"]), RoleFact(found=False))
 
-    def _cached(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T | None:
-        at, fact = cast("tuple[float, T | None]", self._facts.get((kind, name), (float("-inf"), None)))
-        if self._monotonic() - at >= age:
-            fact = _unless_forbidden(read)
-            self._facts[kind, name] = self._monotonic(), fact
-        return fact
+    def attached_policies(self, role: str) -> list[str] | None:
+        read = partial(_all, self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=_name(role))
+        return _fact(lambda: [policy["PolicyName"] for policy in read()])
 
-    def _cluster(self, name: str) -> ClusterFact:
-        try:
-            cluster = _call(self._eks.describe_cluster, name=name).get("cluster") or {}
-        except _Absent:
-            return ClusterFact(found=False)
-        network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
-        return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
+    def inline_policies(self, role: str) -> list[str] | None:
+        return _fact(partial(_all, self._iam, "list_role_policies", "PolicyNames", RoleName=_name(role)))
 
-    def _role(self, arn: str) -> RoleFact:
-        name = arn.rsplit("/", 1)[-1]
-        try:
-            role = _call(self._iam.get_role, RoleName=name)["Role"]
-        except _Absent:
-            return RoleFact(found=False)
-        trust = role.get("AssumeRolePolicyDocument")
-        return RoleFact(arn=role["Arn"], trust=trust, policies=_unless_forbidden(lambda: self._policies(name)))
-
-    def _policies(self, role: str) -> frozenset[str]:
-        attached = _all(self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=role)
-        inline = _all(self._iam, "list_role_policies", "PolicyNames", RoleName=role)
-        return frozenset(policy["PolicyName"] for policy in attached) | frozenset(inline)
-
-    def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
-        """Read the subnets that are not remembered with one call, whatever their number."""
-        now, never = self._monotonic(), (float("-inf"), None)
-        unread = [each for each in ids if now - self._facts.get(("subnet", each), never)[0] >= age]
-        found = _unless_forbidden(lambda: self._described(unread)) if unread else {}
-        missing = None if found is None else SubnetFact(found=False)
-        for each in unread:
-            self._facts["subnet", each] = self._monotonic(), (found or {}).get(each, missing)
-        return {each: self._facts["subnet", each][1] for each in ids}
+    def subnets(self, ids: Collection[str]) -> dict[str, SubnetFact | None]:
+        """Return these subnets, read with one call, whatever their number."""
+        found = _fact(lambda: self._described(sorted(ids)))
+        return {each: None if found is None else found.get(each, SubnetFact(found=False)) for each in ids}
 
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
         read = partial(_all, self._ec2, "describe_route_tables", "RouteTables")
-        tables = _unless_forbidden(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
+        tables = _fact(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
         return {subnet["SubnetId"]: _subnet(subnet, tables) for subnet in subnets}
 
 
 # Credentials
-
-# What is good when a create is about to be marked is good for the create, 5 s later at most.
-READY_SECONDS, SIGN_SECONDS = 60.0, 30.0
-RENEW_SECONDS = 900.0  # before the end; at half of the life of what lives shorter
-STATIC_SECONDS = 300.0  # what has no end is read again: somebody may have written the file anew
-AGAIN_SECONDS = (1.0, 60.0)  # after a failure, doubled each time
 
 
 class Keys(NamedTuple):
@@ -407,64 +437,6 @@ class Keys(NamedTuple):
     ends: float | None
 
 
-class Credentials:
-    """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
-
-    One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
-    command, and once for all of them. A renewal that fails is remembered (`failure`), and told once
-    what is there is no longer good for use.
-    """
-
-    def __init__(self, fetch: Callable[[], Keys], now: Callable[[], float] = time.time) -> None:
-        self._fetch, self._now = fetch, now
-        self._keys: Keys | None = None
-        self.failure: AwsError | None = None
-        self._renew_at = self._wait = 0.0
-
-    def step(self) -> float:
-        """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
-        least, most = AGAIN_SECONDS
-        if self.failure or self._now() >= self._renew_at:
-            try:
-                self._take(self._fetch())
-            except AwsError as error:
-                self.failure, self._wait = error, min(most, max(least, 2 * self._wait))
-                return self._wait
-        return min(most, max(least, self._renew_at - self._now()))
-
-    def good_for(self, seconds: float = READY_SECONDS) -> Keys | None:
-        """Return what is there if it is good for so long."""
-        keys = self._keys
-        return keys if keys and (keys.ends is None or keys.ends - self._now() >= seconds) else None
-
-    def ready(self) -> None:
-        """Raise where nothing is there that is good for `READY_SECONDS`."""
-        self.get_frozen_credentials(READY_SECONDS)
-
-    def get_frozen_credentials(self, seconds: float = SIGN_SECONDS) -> Any:
-        """Return what signs this request; botocore asks in the worker's thread."""
-        if keys := self.good_for(seconds):
-            return keys.frozen
-        failure = self.failure or Retryable("CredentialsExpired" if self._keys else "NoCredentials", NOT_YET)
-        raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
-
-    def load_credentials(self) -> Credentials:
-        return self  # to a session, this is also the chain of sources
-
-    def get_deferred_property(self, _name: str) -> Callable[[], None]:
-        return lambda: None
-
-    def _take(self, keys: Keys) -> None:
-        now = self._now()
-        left = 2 * STATIC_SECONDS if keys.ends is None else keys.ends - now
-        if left < READY_SECONDS:
-            raise Retryable("CredentialsExpired", AGED)
-        self._keys, self.failure, self._wait = keys, None, 0.0
-        self._renew_at = now + min(max(left - RENEW_SECONDS, left / 2), left - READY_SECONDS)
-
-
-NOT_YET = "AWS credentials are being fetched. If it lasts, check the way to their source (STS, a Pod Identity agent)."
-AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
 NOWHERE = "No source of AWS credentials was found. "
 FOR_POD = f"{NOWHERE}Give the pod an IAM role by its ServiceAccount (IRSA or Pod Identity), then make it anew."
 # By botocore's names for them: what a source is to users, and what mends it; the last for others.
@@ -555,34 +527,44 @@ PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:
 def connect(
     region: str,
     connections: int,
-    credentials: Credentials,
+    credentials: object,
     watch: Callable[[str, Any], None] = lambda _service, _client: None,
 ) -> dict[str, Any]:
-    """Return one client a service, which signs with `credentials`.
+    """Return one client a service, which signs with `credentials`; that of EKS is made now, the others at their use.
 
     Raises `AwsError` where the region can't be used. `watch` is told of each client before its first use.
-    Where a profile can't be read, which may be mended while we run, clients are made at their use.
+    Where a profile can't be read, which may be mended while we run, EKS's too is made at its use.
     """
+    one_at_a_time = threading.Lock()
 
     @cache
-    def made() -> dict[str, Any]:  # each time in a session of its own: they are not safe to share
-        session = botocore.session.get_session()
-        session.register_component("credential_provider", credentials)
+    def session() -> Any:
+        made = botocore.session.get_session()
+        made.register_component("credential_provider", credentials)
+        return boto3.Session(region_name=region, botocore_session=made)
+
+    @cache
+    def make(name: str) -> Any:
         try:
-            maker = boto3.Session(region_name=region, botocore_session=session)
-            clients = {name: maker.client(name, config=_config(max_pool_connections=connections)) for name in SERVICES}
+            client = session().client(name, config=_config(max_pool_connections=connections))
+            _check_proxy(client.meta.endpoint_url)
         except UNCONFIGURED as error:
+            session.cache_clear()  # so that the files are read anew
             raise _unfetched("", error) from error
         except (BotoCoreError, ValueError) as error:
-            raise AwsError("", f"AWS can't be asked, correct the region or the AWS configuration: {error}") from error
-        for name, client in clients.items():
-            _check_proxy(client.meta.endpoint_url)
-            watch(name, client)
-        return clients
+            raise AwsError(
+                "AwsUnreachable", f"AWS can't be asked, correct its region or configuration: {error}"
+            ) from error
+        watch(name, client)
+        return client
+
+    def made(name: str) -> Any:
+        with one_at_a_time:  # sessions are not safe to share
+            return make(name)
 
     with suppress(Retryable):
-        made()
-    return {name: _Late(made, name) for name in SERVICES}
+        made("eks")
+    return {name: _Late(partial(made, name)) for name in SERVICES}
 
 
 def _config(**more: Any) -> Config:
@@ -598,17 +580,16 @@ def _check_proxy(url: str) -> None:
     if proxy and not PROXY.fullmatch(proxy):
         kind = f"a {known}:// proxy" if (known := proxy.rpartition("://")[0]) else "not understood"
         mend = "give http://host:port or https://host:port, or name AWS in NO_PROXY"
-        raise AwsError("", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
+        raise AwsError("AwsUnreachable", f"the proxy for AWS ({scheme.upper()}_PROXY) is {kind}: {mend}")
 
 
 class _Late(NamedTuple):
-    """A client that is made once the AWS configuration can be read."""
+    """A client that is made at its first use."""
 
-    made: Callable[[], Mapping[str, Any]]
-    service: str
+    made: Callable[[], Any]
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.made()[self.service], name)
+        return getattr(self.made(), name)
 
 
 class _Absent(Exception):
@@ -619,8 +600,12 @@ _sent = threading.local()
 WAY_TO_AWS = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
 
 
+def _calls() -> int:
+    return getattr(_sent, "calls", 0)
+
+
 def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
-    _sent.calls = getattr(_sent, "calls", 0) + 1
+    _sent.calls = _calls() + 1
     try:
         return method(**request)
     except ClientError as error:
@@ -667,13 +652,20 @@ def _fits(rule: Rule, *answer: str) -> bool:
     return all(re.search(pattern, text) for pattern, text in zip(rule[:3], answer, strict=True))
 
 
-def _unless_forbidden(read: Callable[[], T]) -> T | None:
+def _fact(read: Callable[[], T], absent: T | None = None) -> T | None:
+    """Return what was read, None where it may not be."""
     try:
         return read()
+    except _Absent:
+        return absent
     except Refused as error:
         if error.reason != "AccessDenied":
             raise
         return None
+
+
+def _name(arn: str) -> str:
+    return arn.rsplit("/", 1)[-1]
 
 
 def _profile(answer: Mapping[str, Any]) -> Profile:
@@ -699,6 +691,16 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
 def selector(namespace: str, labels: Mapping[str, str]) -> Selector:
     """Return a selector in canonical form."""
     return Selector(namespace, tuple(sorted(labels.items())))
+
+
+def _cluster(answer: Mapping[str, Any]) -> ClusterFact:
+    cluster = answer.get("cluster") or {}
+    network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
+    return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
+
+
+def _role(role: Mapping[str, Any]) -> RoleFact:
+    return RoleFact(arn=role["Arn"], trust=role.get("AssumeRolePolicyDocument"))
 
 
 def _subnet(subnet: Mapping[str, Any], tables: list[dict[str, Any]] | None) -> SubnetFact:

@@ -15,10 +15,11 @@ import re
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeVar
+from functools import partial
+from typing import Any, NamedTuple, TypeVar, cast
 
 from aws import (
     FARGATE_POLICY,
@@ -26,10 +27,11 @@ from aws import (
     Aws,
     AwsError,
     ClusterFact,
-    Facts,
     Profile,
     ProfileSpec,
+    Read,
     Refused,
+    RoleFact,
     Selector,
     SubnetFact,
 )
@@ -41,6 +43,8 @@ T = TypeVar("T")
 # Of two profiles' selectors: whether one pod can match both.
 Shares = dict[tuple[frozenset[Selector], frozenset[Selector]], bool]
 
+FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+FACTS_KEPT = 1000  # objects may name roles and subnets without end
 STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
 NO_SECONDS = 10.0  # for which is believed what speaks against a create, a missing cluster too
@@ -121,10 +125,15 @@ class Reading:
         names = aws.names(cluster)
         if names is None:
             return View(False, {}, self.begun)
-        for name in names:
-            if name not in self.described:
-                self.described[name] = describe(aws, cluster, name)
-                described_now.add(name)
+
+        def look_at(name: str) -> None:
+            self.described[name] = describe(aws, cluster, name)
+            described_now.add(name)
+
+        looks = [Read(partial(look_at, name)) for name in names if name not in self.described]
+        with aws.side_by_side(looks):
+            for each in looks:
+                each()
         return view_of({name: self.described[name] for name in names}, self.begun)
 
     def forget(self, names: Collection[str]) -> None:
@@ -498,6 +507,75 @@ class Homes:
             return self.of(cluster).cluster_arn
         except (AwsError, KubeError):
             return ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What AWS says about the things that a spec names; None = unknown, because it may not be read."""
+
+    cluster: ClusterFact | None
+    subnets: Mapping[str, SubnetFact | None]
+    role: RoleFact | None
+
+
+Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what
+
+
+class Known:
+    """What AWS has said about the things that specs name, and when; safe to call from many threads."""
+
+    def __init__(self, aws: Aws, monotonic: Callable[[], float]) -> None:
+        self._aws, self._monotonic = aws, monotonic
+        self._said: Said = {}
+
+    def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
+        """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
+        if len(self._said) > FACTS_KEPT:
+            self._said = {}
+        ids, arn = sorted(spec.subnets or ()), spec.role
+        policies = Read(lambda: self._aws.attached_policies(arn)), Read(lambda: self._aws.inline_policies(arn))
+        known = Read(lambda: self.cluster(cluster, age))
+        subnets = Read(lambda: self._subnets(ids, age))
+        role = Read(lambda: self._believed("role", arn, age, lambda: self._role(arn, policies)))
+        said = self._said
+        old: list[Read[Any]] = [subnets] if self._old(said, "subnet", ids, age) else []  # first, as it takes longest
+        old += [role, *policies] if self._old(said, "role", [arn], age) else []
+        old += [known] if self._old(said, "cluster", [cluster], age) else []
+        with self._aws.side_by_side(old):
+            return Facts(known(), subnets(), role())  # of several errors it is the first in this order
+
+    def cluster(self, name: str, age: float = FACTS_SECONDS) -> ClusterFact | None:
+        """Return what is known of a cluster, as `facts` does."""
+        return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
+
+    def _old(self, said: Said, kind: str, names: Collection[str], age: float) -> list[str]:
+        """Return those of which nothing was said that is younger than `age`."""
+        now, never = self._monotonic(), (float("-inf"), None)
+        return [each for each in names if now - said.get((kind, each), never)[0] >= age]
+
+    def _believed(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T:
+        said = self._said  # another thread may begin a new one meanwhile
+        if self._old(said, kind, [name], age):
+            fact = read()
+            said[kind, name] = self._monotonic(), fact
+        return cast("T", said[kind, name][1])
+
+    def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
+        said = self._said
+        if old := self._old(said, "subnet", ids, age):
+            found = self._aws.subnets(old)
+            said.update({("subnet", each): (self._monotonic(), fact) for each, fact in found.items()})
+        return {each: said["subnet", each][1] for each in ids}
+
+    def _role(self, arn: str, policies: Iterable[Read[list[str] | None]]) -> RoleFact | None:
+        role, names = self._aws.role(arn), set[str]()
+        if not role or not role.found:
+            return role
+        for each in policies:
+            if (found := each()) is None:
+                return role
+            names.update(found)
+        return replace(role, policies=frozenset(names))
 
 
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,

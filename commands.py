@@ -28,13 +28,14 @@ from typing import Any, NamedTuple
 import yaml
 
 import aws
+import config
 import kube
-from clusters import Home, View, whole_view
-from config import Missing, command_line, configure, decoded, identify, limits, members, no_credentials, place, spelled
+from clusters import Home, Known, View, whole_view
+from config import Missing, command_line, configure, limits, members, place, spelled
 from explain import explain
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import readable, visible_lines
+from patterns import decoded, readable, visible_lines
 from plan import Case, case_of
 from spec import (
     FINALIZER,
@@ -79,16 +80,11 @@ class Outcome(NamedTuple):
     changes: bool = False
 
 
-def main(
-    arguments: list[str],
-    environ: Mapping[str, str],
-    now: Callable[[], datetime],
-    monotonic: Callable[[], float],
-) -> int:
+def main(arguments: list[str], environ: Mapping[str, str], now: Callable[[], datetime]) -> int:
     """Run a command; return its exit code."""
     detailed = "--detailed-exitcode" in arguments
     try:
-        outcome = run(arguments, environ, now(), monotonic)
+        outcome = run(arguments, environ, now())
     except (Missing, kube.KubeError) as error:
         outcome = Outcome(2, [], [f"controller.py: {error}"])
     except (aws.AwsError, OSError, UnicodeError) as error:
@@ -104,15 +100,15 @@ def main(
     return outcome.code
 
 
-def run(arguments: list[str], environ: Mapping[str, str], now: datetime, monotonic: Callable[[], float]) -> Outcome:
+def run(arguments: list[str], environ: Mapping[str, str], now: datetime) -> Outcome:
     options, rest = command_line(environ).parse_known_args(spelled(arguments))
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
     rest += ["--cluster-name", options.cluster] if options.cluster else []
     region, settings = place(configure(rest, environ))
-    credentials = aws.Credentials(lambda: aws.fetch(region, kube.Command, no_credentials()))
+    credentials = config.Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
-    edge = aws.Aws(aws.connect(region, 2, credentials), region, monotonic)
+    edge = aws.Aws(aws.connect(region, 2, credentials), region)
     if options.command == "explain":
         return explained(edge, settings, options)
     if options.command == "export":
@@ -125,7 +121,7 @@ def explained(edge: aws.Aws, settings: Settings, options: Namespace) -> Outcome:
     found, broken, unread = read(options.filename or [], recursive=options.recursive)
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
-    return Outcome(*explain(edge, settings, options, partial(identify, edge, settings, settings.cluster), found))
+    return Outcome(*explain(edge, settings, options, partial(config.identify, edge, settings, settings.cluster), found))
 
 
 # What a manifest says, and where.
@@ -453,7 +449,7 @@ RESERVED = re.compile(rf"(?i:aws:)|({'|'.join(RESERVED_KEYS)})\Z")
 def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
     """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
     cluster = settings.cluster
-    _, account = identify(edge, settings, cluster)
+    _, account = config.identify(edge, settings, cluster)
     view = whole_view(edge, cluster)
     where = f"EKS cluster {cluster} in {edge.region} of account {account}"
     if not view.found:
@@ -628,6 +624,9 @@ class Forecast:
     now: datetime
     clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.known = Known(self.edge, lambda: 0.0)  # all of it is of one moment
+
     def of(self, key: Key, obj: Object) -> Iterator[Step]:
         """Yield what would be done for a valid object that is applied."""
         live, spec = (self.kubernetes.get(*key) if self.kubernetes else None) or {}, obj["spec"]
@@ -652,7 +651,7 @@ class Forecast:
             yield from self._followed(self._case({**live, "metadata": meta}))
 
     def _followed(self, case: Case) -> Iterator[Step]:
-        changes, end, last = foresee(case, lambda spec: self.edge.facts(case.home.cluster, spec))
+        changes, end, last = foresee(case, lambda spec: self.known.facts(case.home.cluster, spec))
         self.clusters[case.home.cluster] = case.home, last.view
         yield from self._changed(changes)
         if changes and end.reason == "Deleted":
@@ -669,7 +668,7 @@ class Forecast:
         memory, settings = Memory.parse(obj), self.settings
         who = Identity.parse(obj, memory, settings.cluster)
         if who.cluster not in self.clusters:
-            partition, account = identify(self.edge, settings, who.cluster)
+            partition, account = config.identify(self.edge, settings, who.cluster)
             home = Home(partition, self.edge.region, account, who.cluster, self.controller)
             self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
         home, view = self.clusters[who.cluster]

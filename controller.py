@@ -1,13 +1,15 @@
 """The process: an informer feeds a work queue, workers hand its keys to the reconciler.
 
 The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one
-worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread, reads
-a clock or the command line is here. What it is not: field names of spec or status, decisions about
-objects, AWS words outside `build`.
+worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread (but
+`aws.Pool`), reads a clock or the command line is here. What it is not: field names of spec or status,
+decisions about objects, AWS words outside `build`.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import random
@@ -19,16 +21,16 @@ import threading
 import time
 import uuid
 from collections import Counter as Counts
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http import HTTPStatus
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prometheus_client import (
     CollectorRegistry,
@@ -44,9 +46,9 @@ from config import (
     COMMANDS,
     VERSION,
     Config,
+    Credentials,
     Missing,
     configure,
-    judged_by,
     log_to_stderr,
     no_credentials,
     settings,
@@ -81,7 +83,7 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in COMMANDS:
-            return commands.main(arguments, environ, utc_now, time.monotonic)
+            return commands.main(arguments, environ, utc_now)
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
         process = build(config, environ)
@@ -115,14 +117,15 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     namespaces = sorted(config.namespace) or [""]
     api = kube.connect(config.workers + len(namespaces) + 5)
-    credentials = aws.Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
+    credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
-        clients = aws.connect(config.region, config.workers + 2, credentials, metrics.watch_aws)
+        connections = config.workers + aws.POOL_THREADS // 2 + 2
+        clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
     seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
     sources = [seen(namespace=each) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, time.monotonic, credentials.ready)
+    source, edge = sources[0], aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
@@ -172,15 +175,6 @@ def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], No
         heard.set_to_current_time()
 
     return told
-
-
-class Credentials(Protocol):
-    """What signs requests to AWS; `step` fetches it, and says when to come again."""
-
-    @property
-    def failure(self) -> Exception | None: ...
-    def step(self) -> float: ...
-    def good_for(self) -> object: ...
 
 
 @dataclass
@@ -424,6 +418,16 @@ class Controller:
         if requeue.after is not None:
             return "requeue_after", requeue.after
         return "success", self._resync_seconds * (1 + RESYNC_TENTH * self._lean(key))
+
+
+def judged_by(settings: Settings, namespaces: Collection[str] = (), selector: str = "") -> str:
+    """Return a digest of what judges objects: this version, the settings, and which objects are served."""
+
+    def plain(value: object) -> object:
+        return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))
+
+    told = [VERSION, asdict(settings), namespaces, selector]
+    return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()[:32]
 
 
 def loop(run_once: Callable[[], object], backoff: Backoff, stop: threading.Event, beat: Callable[[], None]) -> None:

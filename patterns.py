@@ -8,6 +8,7 @@ Pure. What it is not: fnmatch, which also reads brackets; IAM's actions alone ar
 
 from __future__ import annotations
 
+import codecs
 import html
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -134,6 +135,17 @@ def _escaped(character: str) -> str:
 def visible_lines(text: str) -> str:
     """Return the same of a text that takes several lines, as a traceback does."""
     return "\n".join(map(visible, text.split("\n")))
+
+
+BYTE_ORDER_MARKS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+
+
+def decoded(raw: bytes) -> str:
+    """Return the text of a file as kubectl reads it: by its byte order mark, as UTF-8 without one."""
+    mark = next((mark for mark in BYTE_ORDER_MARKS if raw.startswith(mark)), b"")
+    if not mark and b"\0" in raw[:2]:
+        raise UnicodeDecodeError("utf-16", raw, 0, 2, "no byte order mark")
+    return raw.removeprefix(mark).decode(BYTE_ORDER_MARKS.get(mark, "utf-8"))
 
 
 # Texts of AWS

@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import AwsError, Facts, Profile, ProfileSpec
-from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Home, View, backoff, unusually_long, warnings
+from aws import AwsError, Profile, ProfileSpec
+from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Facts, Home, View, backoff, unusually_long, warnings
 from kube import Object
 from patterns import LONGEST_LIST, brief, listed
 from spec import (

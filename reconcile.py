@@ -19,7 +19,7 @@ from typing import Protocol, assert_never
 
 import clusters
 import status
-from aws import FACTS_SECONDS, Aws, AwsError, Busy, Profile, Refused
+from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
@@ -125,7 +125,7 @@ class Reconciler:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters = clusters.Clusters(readmit)
+        self._clusters, self._known = clusters.Clusters(readmit), clusters.Known(aws, monotonic)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
@@ -307,12 +307,12 @@ class Reconciler:
 
     def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, FACTS_SECONDS
+        cluster, age = case.home.cluster, clusters.FACTS_SECONDS
         if p.asked_at is not None and not p.look_in:
             age = min(age, self._monotonic() - p.asked_at)
-        case = replace(case, facts=self._aws.facts(cluster, need.spec, age))
+        case = replace(case, facts=self._known.facts(cluster, need.spec, age))
         if case.objections:
-            case = replace(case, facts=self._aws.facts(cluster, need.spec, clusters.NO_SECONDS))
+            case = replace(case, facts=self._known.facts(cluster, need.spec, clusters.NO_SECONDS))
         return case
 
     def _mark_waits(self, p: Pass) -> timedelta:
@@ -667,7 +667,9 @@ class Reconciler:
     def _compare(self, home: clusters.Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
-            text = clusters.elsewhere(home, self._settings.authority_of(home.cluster), self._aws.cluster(home.cluster))
+            text = clusters.elsewhere(
+                home, self._settings.authority_of(home.cluster), self._known.cluster(home.cluster)
+            )
             self.elsewhere = bool(text)
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)

@@ -15,8 +15,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from aws import AwsError, Busy, Facts, Profile, ProfileSpec, Refused
-from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, View, unusually_long
+from aws import AwsError, Busy, Profile, ProfileSpec, Refused
+from clusters import MISSING_SECONDS, TIME_MAY_MEND, Facts, InFlight, View, unusually_long
 from kube import Key, Object, TooLarge, WriteRefused
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, visible, without_profiles
 from plan import Case, may_tell, plan

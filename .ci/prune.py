@@ -1,8 +1,8 @@
 """Remove from a folder of installed packages what the controller never uses: python .ci/prune.py FOLDER.
 
-For the image. It keeps botocore's descriptions of the AWS calls that are made, and the half of the kubernetes client
-that is not asyncio. aiohttp, yarl and what comes with them are installed only to be removed here: the kubernetes
-client asks for them, and an installation that left them out could not be checked as a whole.
+For the image. It keeps botocore's descriptions of the AWS calls that are made, and of the kubernetes client what sends
+requests and reads its configuration. aiohttp, yarl and what comes with them are installed only to be removed here, as
+is websocket: the kubernetes client asks for them, and an installation without them could not be checked as a whole.
 
 A package that it does not know ends it: whoever adds one says here whether the image needs it. So does a call that
 botocore does not know.
@@ -36,14 +36,17 @@ COMMON = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-confi
 NEEDED = {
     "_yaml", "annotated_types", "boto3", "botocore", "certifi", "charset_normalizer", "dateutil", "durationpy", "idna",
     "jmespath", "kubernetes", "oauthlib", "prometheus_client", "pydantic", "pydantic_core", "requests",
-    "requests_oauthlib", "s3transfer", "six", "typing_extensions", "typing_inspection", "urllib3", "websocket", "yaml",
+    "requests_oauthlib", "s3transfer", "six", "typing_extensions", "typing_inspection", "urllib3", "yaml",
 }  # fmt: skip
-# The aiohttp family, which only kubernetes/aio imports, the commands of packages, and pip's leftovers.
+# The aiohttp family and websocket, which only parts import that are not used, the commands of packages, and pip's
+# leftovers.
 UNUSED = {
     "aiohappyeyeballs", "aiohttp", "aiohttp_retry", "aiosignal", "attr", "attrs", "bin", "frozenlist", "multidict",
-    "propcache", "share", "yarl",
+    "propcache", "share", "websocket", "websocket_client", "yarl",
 }  # fmt: skip
-UNUSED_INSIDE = ("kubernetes/aio", "boto3/examples", "boto3/data")
+UNUSED_OF_BOTO3 = ("examples", "data")
+# Of the kubernetes client, what else its top imports: 1 to 2 MiB and some 10 ms of each start.
+UNUSED_OF_KUBERNETES = ("aio", "dynamic", "informer", "leaderelection", "stream", "watch")
 TESTS = {"__pycache__", "test", "tests"}
 
 Json = dict[str, Any]
@@ -59,14 +62,24 @@ def prune(folder: Path) -> None:
     for path, name in top.items():
         if name not in NEEDED:
             remove(path)
-    for inside in UNUSED_INSIDE:
-        remove(folder / inside)
+    for inside in UNUSED_OF_BOTO3:
+        remove(folder / "boto3" / inside)
+    lighten(folder / "kubernetes")
     trim(folder / "botocore" / "data")
     for path in sorted(folder.rglob("*")):
         if path.name in TESTS and path.is_dir():
             remove(path)
     for path in folder.glob("*.dist-info"):
         remove_record(path)
+
+
+def lighten(kubernetes: Path) -> None:
+    """Leave of the kubernetes client the parts that are used, and of its imports those of them."""
+    for part in UNUSED_OF_KUBERNETES:
+        remove(kubernetes / part)
+    top = kubernetes / "__init__.py"
+    gone = {f"from . import {part}" for part in UNUSED_OF_KUBERNETES}
+    top.write_text("".join(line for line in top.read_text().splitlines(keepends=True) if line.rstrip() not in gone))
 
 
 def trim(models: Path) -> None:

@@ -18,7 +18,8 @@ from typing import Any
 
 import urllib3.exceptions
 
-from aws import Aws, Credentials, connect, fetch
+from aws import Aws, connect, fetch
+from config import Credentials
 from controller import Census, Controller, FirstLooks
 from informer import Informer, Store, kept
 from kube import Command, Kube, trimmed
@@ -152,7 +153,7 @@ class Bench:
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
-        edge = Aws(tripped, self.world.region, self.clock.monotonic, self._ready)
+        edge = Aws(tripped, self.world.region, self._ready)
         self.reconciler = Reconciler(
             self.store, self.kube, edge, self.settings, self.queue.wake, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,

@@ -13,6 +13,7 @@ import pytest
 from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
 from aws import FARGATE_PRINCIPAL, Aws, AwsError, ProfileSpec, selector
+from clusters import Known
 from patterns import lets_assume
 from tests.contract.eks_calls import (
     ISSUE,
@@ -57,7 +58,7 @@ def account(request: pytest.FixtureRequest, clock: Clock) -> Iterator[Account]:
 
 @pytest.fixture
 def edge(account: Account, clock: Clock) -> Aws:
-    return Aws({name: account.client(name) for name in METHODS}, account.region, clock)
+    return Aws({name: account.client(name) for name in METHODS}, account.region)
 
 
 def in_use(text: str) -> tuple[str, int, str]:
@@ -450,7 +451,7 @@ class TestFacts:
             "none": "subnet-00000000",
         }
         spec = ProfileSpec(account.roles["good"], frozenset({selector("a", {})}), frozenset(subnets.values()))
-        facts = edge.facts("demo", spec)
+        facts = Known(edge, lambda: 0.0).facts("demo", spec)
         assert facts.cluster and (facts.cluster.status, facts.cluster.vpc) == ("ACTIVE", account.vpc)
         found = {name: facts.subnets[each] for name, each in subnets.items()}
         shown = {
@@ -468,7 +469,7 @@ class TestFacts:
     def test_roles_look_alike(self, account: Account, edge: Aws) -> None:
         seen = {}
         for kind in ROLES:
-            role = edge.facts("demo", ProfileSpec(account.roles[kind], frozenset())).role
+            role = Known(edge, lambda: 0.0).facts("demo", ProfileSpec(account.roles[kind], frozenset())).role
             assert role and role.found and role.arn == account.roles[kind]
             seen[kind] = lets_assume(role.trust, FARGATE_PRINCIPAL), sorted(role.policies or ())
         assert seen == {
@@ -501,7 +502,7 @@ class TestFaults:
         fault = html(status) if code == "502" else planned(code, status, "as planned")
         with moto_aws.in_process(Manners(clock=clock)) as world:
             world.manners.fail("DescribeFargateProfile", fault, times=2)
-            edge = Aws({name: world.client(name) for name in METHODS}, world.region, clock)
+            edge = Aws({name: world.client(name) for name in METHODS}, world.region)
             real = caught(lambda: edge.describe("demo", "web"))
             text = refusal(describe, world)[2]
 
@@ -510,7 +511,7 @@ class TestFaults:
 
         memory = Memory(Manners(clock=clock))
         memory.ask = fail  # type: ignore[method-assign]
-        edge = Aws({name: memory.client(name) for name in METHODS}, memory.region, clock)
+        edge = Aws({name: memory.client(name) for name in METHODS}, memory.region)
         assert caught(lambda: edge.describe("demo", "web")) == real
 
     @pytest.mark.parametrize("fault", [LOST, DROP])

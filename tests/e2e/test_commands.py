@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import commands
-from config import decoded
+from patterns import decoded
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, token_of, write_kubeconfig
 from tests.unit.test_clusters import ONE, bundle

@@ -28,8 +28,7 @@ import urllib3.exceptions
 from botocore.exceptions import ClientError
 
 from aws import Aws, Retryable
-from config import judged_by
-from controller import RELIST_SECONDS, Controller, FirstLooks
+from controller import RELIST_SECONDS, Controller, FirstLooks, judged_by
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
@@ -145,7 +144,7 @@ class Process:
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.passed_over: Counter[Key] = Counter()  # how many were looked at while each was due
         clients = dict.fromkeys(METHODS, Client(self.ask))
-        edge = Aws(clients, world.account.region, clock.monotonic, world.sign)
+        edge = Aws(clients, world.account.region, world.sign)
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,

@@ -21,6 +21,7 @@ import botocore.session
 from botocore.exceptions import BotoCoreError
 
 import aws
+from config import Credentials
 from kube import Command
 
 Words = Mapping[str, Any]
@@ -33,17 +34,16 @@ def edge(region: str, called: set[tuple[str, str]]) -> aws.Aws:
     def watch(service: str, client: Any) -> None:
         client.meta.events.register("before-call", lambda model, **_: called.add((service, str(model.name))))
 
-    credentials = aws.Credentials(lambda: aws.fetch(region, Command))
+    credentials = Credentials(lambda: aws.fetch(region, Command))
     credentials.step()
     clients = aws.connect(region, 2, credentials, watch)
-    return aws.Aws(clients, region, lambda: 0.0, credentials.ready)
+    return aws.Aws(clients, region, credentials.ready)
 
 
 def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
     """Return every question and change of the edge, in an order in which each has an answer."""
     selectors = frozenset({aws.selector("web", {"app": "shop"}), aws.selector("api", {})})
     spec = aws.ProfileSpec(words["role"], selectors, frozenset(words["private"]))
-    wide = aws.ProfileSpec(words["role"], selectors, frozenset([*words["private"], words["public"], "subnet-0none"]))
     arn: list[str] = []
 
     def create() -> object:
@@ -54,8 +54,11 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
     return {
         "ready": asked.ready,
         "account": asked.account,
-        "facts": lambda: asked.facts(CLUSTER, wide),
-        "cluster": lambda: asked.cluster(CLUSTER, age=0.0),
+        "cluster": lambda: asked.cluster(CLUSTER),
+        "subnets": lambda: asked.subnets([*words["private"], words["public"], "subnet-0none"]),
+        "role": lambda: asked.role(spec.role),
+        "attached_policies": lambda: asked.attached_policies(spec.role),
+        "inline_policies": lambda: asked.inline_policies(spec.role),
         "create": create,
         "tag": lambda: asked.tag(arn[0], {"crew": "c"}),
         "untag": lambda: asked.untag(arn[0], ["team"]),

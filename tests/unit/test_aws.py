@@ -18,24 +18,19 @@ from aws import (
     AGAIN,
     BLAMED,
     ERRORS,
-    FACTS_KEPT,
-    FACTS_SECONDS,
     SERVICES,
     UNKNOWN,
     Aws,
     AwsError,
     Busy,
-    ClusterFact,
     HealthIssue,
     Profile,
     ProfileSpec,
     Refused,
     Retryable,
-    RoleFact,
     selector,
 )
-from tests.fakes.eks import Client, Memory, refused
-from tests.fakes.eks_rules import Behaviour
+from tests.fakes.eks import Client, refused
 from tests.harness import Clock
 from tests.unit.test_remedies import CAUSES
 
@@ -64,7 +59,7 @@ class Asked:
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
-        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", self.clock.monotonic)
+        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1")
 
     def ask(self, method: str, request: Answer) -> Answer:
         self.calls.append((method, request))
@@ -83,7 +78,7 @@ def refusing(operation: str, code: str, status: int, text: str) -> Aws:
     def ask(_method: str, _request: Answer) -> Answer:
         raise refused(operation, code, status, text)
 
-    return Aws(dict.fromkeys(SERVICES, Client(ask)), "us-east-1", Clock().monotonic)
+    return Aws(dict.fromkeys(SERVICES, Client(ask)), "us-east-1")
 
 
 def meant(error: Exception) -> AwsError:
@@ -301,111 +296,6 @@ def test_a_profile_whose_deletion_was_asked_for_is_being_deleted_whatever_the_an
     assert gone.status == "DELETING"
 
 
-# Facts
-
-
-@dataclass
-class Account:
-    """A small account, and how often each of its calls was made."""
-
-    clock: Clock = field(default_factory=Clock)
-    denied: dict[str, str] = field(default_factory=dict)  # calls that are refused, with the code
-    calls: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.world = Memory(Behaviour(self.clock.time))
-        self.world.add_cluster("demo")
-        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", self.clock.monotonic)
-
-    def ask(self, method: str, request: Answer) -> Answer:
-        self.calls.append(method)
-        if code := self.denied.get(method):
-            raise refused(method, code, 403, "no")
-        return self.world.ask(method, request)
-
-    def spec(self, role: str = "good", *subnets: str) -> ProfileSpec:
-        arn = self.world.roles.get(role, role)
-        return ProfileSpec(arn, frozenset(), frozenset(subnets or self.world.private_subnets))
-
-    def asked(self, method: str, seconds: float, age: float = FACTS_SECONDS, **spec: str) -> int:
-        """Ask for the facts after so long; return how often that made this call."""
-        self.clock.elapsed += seconds
-        before = self.calls.count(method)
-        self.edge.facts("demo", self.spec(**spec), age)
-        return self.calls.count(method) - before
-
-
-@pytest.fixture
-def account() -> Account:
-    return Account()
-
-
-FACTS = ["describe_cluster", "describe_subnets", "get_role"]
-
-
-@pytest.mark.parametrize("method", FACTS)
-def test_a_fact_is_believed_for_a_minute_or_as_long_as_is_asked_for(account: Account, method: str) -> None:
-    assert account.asked(method, 0) == 1
-    assert account.asked(method, 59) == 0
-    assert account.asked(method, 1) == 1
-    assert account.asked(method, 9, age=10.0) == 0
-    assert account.asked(method, 1, age=10.0) == 1
-
-
-@pytest.mark.parametrize("method", FACTS)
-def test_a_fact_that_is_asked_for_fresh_is_read_now(account: Account, method: str) -> None:
-    assert account.asked(method, 0) == account.asked(method, 1, age=0.0) == 1
-
-
-def test_all_subnets_that_are_not_known_yet_are_read_by_one_call(account: Account) -> None:
-    one, two = account.world.private_subnets
-    account.edge.facts("demo", account.spec("good", one))
-    facts = account.edge.facts("demo", account.spec("good", one, two, account.world.public_subnet, "subnet-00000000"))
-    assert account.calls.count("describe_subnets") == 2
-    public = {each: fact and (fact.found, fact.public) for each, fact in facts.subnets.items()}
-    assert public == {
-        one: (True, False),
-        two: (True, False),
-        account.world.public_subnet: (True, True),
-        "subnet-00000000": (False, None),
-    }
-
-
-def test_what_is_not_there_is_a_fact_too(account: Account) -> None:
-    facts = account.edge.facts("nowhere", account.spec("arn:aws:iam::123456789012:role/none"))
-    assert (facts.cluster, facts.role) == (ClusterFact(found=False), RoleFact(found=False))
-
-
-@pytest.mark.parametrize("code", ["AccessDenied", "UnauthorizedOperation"])
-def test_what_may_not_be_read_is_unknown(account: Account, code: str) -> None:
-    account.denied = dict.fromkeys(FACTS, code)
-    facts = account.edge.facts("demo", account.spec())
-    assert (facts.cluster, facts.role, {*facts.subnets.values()}) == (None, None, {None})
-
-
-def test_what_may_not_be_read_of_a_fact_is_unknown_in_it(account: Account) -> None:
-    account.denied = dict.fromkeys(["describe_route_tables", "list_role_policies"], "AccessDenied")
-    facts = account.edge.facts("demo", account.spec())
-    assert facts.role
-    assert facts.role.found
-    assert facts.role.policies is None
-    assert {fact.public for fact in facts.subnets.values() if fact} == {None}
-
-
-@pytest.mark.parametrize("method", FACTS)
-@pytest.mark.parametrize("code", ["ThrottlingException", "ValidationException"])
-def test_a_fact_that_can_not_be_read_for_another_reason_is_an_error(account: Account, method: str, code: str) -> None:
-    account.denied = {method: code}
-    with pytest.raises(AwsError, match=code):
-        account.edge.facts("demo", account.spec())
-
-
-def test_names_without_end_do_not_fill_the_memory(account: Account) -> None:
-    for number in range(FACTS_KEPT):
-        account.edge.facts("demo", account.spec(f"arn:aws:iam::123456789012:role/none-{number}"))
-    assert account.calls.count("describe_cluster") == 2, "all was forgotten once, the cluster too"
-
-
 # Route tables
 
 
@@ -416,8 +306,7 @@ def table(link: Answer, *routes: Answer, vpc: str = "vpc-1") -> Answer:
 def is_public(tables: list[Answer]) -> bool | None:
     subnet = {"SubnetId": "subnet-1", "VpcId": "vpc-1", "AvailabilityZone": "us-east-1a"}
     answers = {"describe_subnets": {"Subnets": [subnet]}, "describe_route_tables": {"RouteTables": tables}}
-    known = {"get_role": refused("GetRole", "NoSuchEntity", 404, "no")}
-    fact = Asked(answers | known).edge.facts("demo", SPEC).subnets["subnet-1"]
+    fact = Asked(answers).edge.subnets(["subnet-1"])["subnet-1"]
     assert fact
     return fact.public
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws import NOT_FOUND, SERVICES, Aws, AwsError, HealthIssue, ProfileSpec, SubnetFact
+from aws import NOT_FOUND, SERVICES, Aws, AwsError, HealthIssue, RoleFact, SubnetFact
 
 Object = dict[str, Any]
 ROLE = "arn:aws:iam::123456789012:role/pods"
@@ -44,7 +44,7 @@ class Client:
 
 
 def edge(**answers: Any) -> Aws:
-    return Aws(dict.fromkeys(SERVICES, Client(**answers)), "us-east-1", lambda: 0.0)
+    return Aws(dict.fromkeys(SERVICES, Client(**answers)), "us-east-1")
 
 
 def refused(code: str, operation: str, status: int = 400, text: str = "no") -> ClientError:
@@ -116,13 +116,8 @@ def test_a_subnet_is_public_by_an_active_route_of_its_own_table_or_else_of_the_m
 
 def subnets(described: list[Object], tables: list[Object]) -> Any:
     names = [each["SubnetId"] for page in described for each in page["Subnets"]]
-    aws = edge(
-        describe_cluster={"cluster": {"name": "demo"}},  # one that is being made has no VPC yet
-        describe_subnets=described,
-        describe_route_tables=tables,
-        get_role=refused("NoSuchEntity", "GetRole", 404),
-    )
-    return aws.facts("demo", ProfileSpec(ROLE, frozenset(), frozenset(names))).subnets
+    aws = edge(describe_subnets=described, describe_route_tables=tables)
+    return aws.subnets(names)
 
 
 def test_subnets_and_route_tables_are_read_to_their_last_page() -> None:
@@ -140,7 +135,7 @@ def test_subnets_and_route_tables_are_read_to_their_last_page() -> None:
 def test_the_route_tables_of_every_vpc_are_asked_for() -> None:
     found = [{"SubnetId": f"subnet-{n}", "VpcId": f"vpc-{n}", "AvailabilityZone": "us-east-1a"} for n in (1, 2)]
     client = Client(describe_subnets={"Subnets": found}, describe_route_tables={"RouteTables": []})
-    Aws(dict.fromkeys(SERVICES, client), "us-east-1", lambda: 0.0)._described(["subnet-1", "subnet-2"])
+    Aws(dict.fromkeys(SERVICES, client), "us-east-1")._described(["subnet-1", "subnet-2"])
     assert client.asked[1]["Filters"] == [{"Name": "vpc-id", "Values": ["vpc-1", "vpc-2"]}]
 
 
@@ -153,7 +148,7 @@ def test_profiles_and_policies_are_listed_to_their_last_page() -> None:
     attached = [{"AttachedPolicies": [{"PolicyName": name}]} for name in "ab"]
     inline = [{"PolicyNames": [name]} for name in "cd"]
     aws = edge(list_attached_role_policies=attached, list_role_policies=inline)
-    assert aws._policies("pods") == {"a", "b", "c", "d"}
+    assert (aws.attached_policies("role/pods"), aws.inline_policies("role/pods")) == (["a", "b"], ["c", "d"])
 
 
 @pytest.mark.parametrize("code", sorted(NOT_FOUND | {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}))
@@ -165,7 +160,7 @@ def test_each_word_for_what_is_not_there_is_an_answer_and_no_error(code: str) ->
         get_role=refused(code, "GetRole", 404),
     )
     assert (aws.names("demo"), aws.describe("demo", "web"), aws.delete("demo", "web")) == (None, None, None)
-    assert not aws._role(ROLE).found
+    assert aws.role(ROLE) == RoleFact(found=False)
 
 
 @pytest.mark.parametrize("code", ["NotFoundException", "ResourceNotFoundException"])

@@ -15,7 +15,6 @@ from aws import (
     AwsError,
     Busy,
     ClusterFact,
-    Facts,
     Profile,
     ProfileSpec,
     Refused,
@@ -32,6 +31,7 @@ from clusters import (
     POLL_MOST_SECONDS,
     Cluster,
     Clusters,
+    Facts,
     Flight,
     Home,
     Reading,
@@ -100,7 +100,7 @@ class Region:
 
     def __post_init__(self) -> None:
         self.world = Memory(Behaviour(Clock().time, deleting_seconds=90))
-        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", Clock().monotonic)
+        self.edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1")
 
     def ask(self, method: str, request: Answer) -> Answer:
         if method == "describe_fargate_profile":

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import config
-from config import VERSION, Config, configure, judged_by, settings, tell_doubts
-from controller import main
+from config import VERSION, Config, configure, settings, tell_doubts
+from controller import judged_by, main
 from tests.fakes.apiserver import kubeconfig
 
 HOME = {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}
@@ -572,7 +572,7 @@ def test_another_version_makes_another_digest_and_the_order_of_what_a_flag_names
 
 
 def test_a_digest_is_the_same_in_every_process() -> None:
-    script = "import config; print(config.judged_by(config.Settings('demo', adoption_in=frozenset('abcdefgh'))))"
+    script = "import controller as c; print(c.judged_by(c.Settings('demo', adoption_in=frozenset('abcdefgh'))))"
     environ = [{**os.environ, "PYTHONHASHSEED": seed} for seed in "12"]
     told = {
         subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent)

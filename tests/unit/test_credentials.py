@@ -20,8 +20,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 import aws
-from aws import AwsError, Credentials, Keys, Retryable
-from config import configure
+from aws import AwsError, Keys, Retryable
+from config import STATIC_SECONDS, Credentials, configure
 from controller import CREDENTIALS_SECONDS, SORTING, STUCK_SECONDS, Process, build, main
 from kube import Command
 from metrics import Metrics
@@ -175,7 +175,7 @@ def test_what_has_no_end_is_good_for_ever_and_read_again_for_it_may_have_been_wr
     signing.source.life = None
     signing.run(0)
     assert (signing.given(), signing.ready()) == (1, "ready")
-    signing.run(aws.STATIC_SECONDS)
+    signing.run(STATIC_SECONDS)
     assert signing.given() == 2
     signing.source.failure = "the file is gone"
     signing.run(HOUR)
@@ -503,7 +503,7 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
     monkeypatch.setenv("AWS_PROFILE", "shop")
     credentials = Credentials(fetched)
     credentials.step()
-    edge = aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", time.monotonic, credentials.ready)
+    edge = aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", credentials.ready)
     for ask in (edge.account, edge.ready):
         with pytest.raises(Retryable, match=r"AWS_PROFILE") as error:
             ask()
@@ -518,12 +518,37 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
         assert edge.account() == ("aws", "1"), "with all that the profile says, its endpoint too"
 
 
+def test_the_client_of_eks_is_made_at_the_start_and_each_other_once_at_its_first_use() -> None:
+    """The description of EC2 alone takes as long to read as half a start, and more memory than what is kept of it."""
+    made: list[str] = []
+    clients = aws.connect("eu-west-1", 2, Credentials(fetched), lambda service, _: made.append(service))
+    assert made == ["eks"]
+    users = [threading.Thread(target=lambda: clients["sts"].meta) for _ in range(4)]
+    for each in users:
+        each.start()
+    for each in users:
+        each.join(SOON)
+    assert clients["sts"].meta.region_name == "eu-west-1"
+    assert made == ["eks", "sts"]
+
+
+def test_an_endpoint_of_one_service_that_is_none_is_told_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", "nonsense")
+    edge = aws.Aws(aws.connect("eu-west-1", 2, Credentials(fetched)), "eu-west-1")
+    with pytest.raises(AwsError, match=r"AWS can't be asked, correct .* nonsense") as error:
+        edge.role("arn:aws:iam::123456789012:role/pods")
+    assert error.value.reason == "AwsUnreachable"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", "nonsense")
+    with pytest.raises(AwsError, match="AWS can't be asked, correct"):
+        aws.connect("eu-west-1", 2, Credentials(fetched))
+
+
 def test_an_unsigned_request_is_sent_nowhere_and_counted_by_its_reason() -> None:
     metrics = Metrics()
     credentials = Credentials(Source(Clock(), failure="no token"), Clock().time)
     credentials.step()
     clients = aws.connect("eu-west-1", 2, credentials, metrics.watch_aws)
-    edge = aws.Aws(clients, "eu-west-1", time.monotonic)
+    edge = aws.Aws(clients, "eu-west-1")
     with pytest.raises(Retryable, match="no token"):
         edge.names("demo")
     labels = {"service": "eks", "operation": "ListFargateProfiles", "code": "NoCredentials"}

@@ -31,13 +31,14 @@ OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
     "yaml": {"kube", "commands"},
-    "boto3": {"aws"},
     "botocore": {"aws"},
     "pydantic": {"spec", "overlaps"},
     "prometheus_client": {"metrics", "controller"},
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}
 COMMANDS = {"kube": {"subprocess"}}  # of others, that make credentials; they are ended when they take too long
+LOCKS = {"threading.Lock", "threading.Condition", "threading.local", "threading.Event"}
+STARTERS = {"aws": {("threading.Thread", "Pool")}}  # whom it may be started by, beside the engine
 GRAMMAR = {"GROUP", "VERSION", "KIND", "SUBDOMAIN", "NAME", "NAMESPACE", "LABEL", "LABEL_KEY"}  # what names may be
 REFUSALS = {"Conflict", "TooLarge", "WriteRefused"}  # that a pass answers, or raises as the edge does
 CLOCKS = {"now", "utcnow", "today", "time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns"}
@@ -120,7 +121,7 @@ def test_each_foreign_package_has_its_owners_and_nobody_else_touches_it(module: 
 
 
 def test_the_edges_do_what_their_layer_is_for() -> None:
-    assert {"boto3", "botocore"} <= imports("aws").keys()
+    assert "botocore" in imports("aws")
     assert {"kubernetes", "urllib3"} <= imports("kube").keys()
 
 
@@ -131,10 +132,20 @@ def test_the_engine_knows_aws_only_where_the_parts_are_wired() -> None:
 
 
 @pytest.mark.parametrize("module", EDGES_AND_RULES)
-def test_only_the_engine_starts_threads_and_hears_signals_others_may_lock(module: str) -> None:
+def test_only_the_engine_and_the_pool_of_aws_start_threads_and_only_the_engine_hears_signals(module: str) -> None:
     assert imports(module).keys() & THREADS <= COMMANDS.get(module, set())
-    used = {name for _, name in calls(module) if name.startswith("threading.")}
-    assert used <= {"threading.Lock", "threading.Condition", "threading.local"}
+    used = {(name, (place.inside or (module,))[0]) for place, name in calls(module) if name.startswith("threading.")}
+    assert {(name, owner) for name, owner in used if name not in LOCKS} <= STARTERS.get(module, set())
+
+
+def test_a_thread_of_the_pool_ends_with_the_process() -> None:
+    (started,) = [place.node for place in places("aws") if _starts_a_thread(place.node)]
+    assert isinstance(started, ast.Call)
+    assert [ast.unparse(each.value) for each in started.keywords if each.arg == "daemon"] == ["True"]
+
+
+def _starts_a_thread(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func) == "threading.Thread"
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -17,6 +17,7 @@ import aws
 import kube
 import leader
 from clusters import LONG_DELETING, Reading
+from config import Credentials
 from controller import Census, Health
 from informer import Store
 from kube import Command
@@ -180,10 +181,10 @@ def test_clusters_that_objects_only_name_make_no_series(b: Bench) -> None:
 def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list_too() -> None:
     metrics = Metrics()
     with in_process(Manners(max_profiles=200)) as world:
-        credentials = aws.Credentials(lambda: aws.fetch(world.region, Command))
+        credentials = Credentials(lambda: aws.fetch(world.region, Command))
         credentials.step()
         clients = aws.connect(world.region, 2, credentials, metrics.watch_aws)
-        edge = aws.Aws(clients, world.region, time.monotonic)
+        edge = aws.Aws(clients, world.region)
         for number in range(101):  # a page holds 100
             world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])
         Reading(0.0).go_on(edge, "demo", set())

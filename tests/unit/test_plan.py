@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import ClusterFact, Facts, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
-from clusters import Home, View, backoff
+from aws import ClusterFact, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
+from clusters import Facts, Home, View, backoff
 from plan import PLAN, Case, must_see, plan
 from spec import (
     CONTROLLER_KEY,

@@ -110,9 +110,8 @@ def test_each_question_and_change_of_the_edge_is_answered_by_the_models_of_the_i
         whole, cut = (ask("calls", words_of(world), tmp_path, packages, **world.env) for packages in (None, trimmed))
     assert cut == whole
     asked = set(cut["answers"])
-    assert asked == {name for name, what in vars(Aws).items() if callable(what) and not name.startswith("_")} | {
-        "ready"
-    }
+    public = {name for name, what in vars(Aws).items() if callable(what) and not name.startswith("_")}
+    assert asked == public - {"side_by_side"} | {"ready"}
     assert {(service, call) for service, call in cut["called"]} == {
         (service, call) for service in SERVICES for call in CALLS[service]
     } - BY_CREDENTIALS
@@ -250,6 +249,23 @@ def found(trimmed: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
 @pytest.mark.parametrize("way", WAYS)
 def test_a_way_to_credentials_finds_its_models_in_the_image(found: Mapping[str, str], way: str) -> None:
     assert found[way] == WAYS[way][2]
+
+
+# The kubernetes client
+
+
+def test_the_kubernetes_client_of_the_image_imports_only_what_is_used(tmp_path: Path) -> None:
+    spec = find_spec("kubernetes")
+    assert spec and spec.submodule_search_locations
+    shutil.copytree(spec.submodule_search_locations[0], tmp_path / "kubernetes")
+    PRUNE.lighten(tmp_path / "kubernetes")
+    code = "import sys, kube, kubernetes; print(kubernetes.__file__, 'websocket' in sys.modules, kube.eks_cluster())"
+    environ = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environ, capture_output=True, text=True, timeout=CHILD_SECONDS, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{tmp_path / 'kubernetes' / '__init__.py'} False ")
 
 
 # What must not pass

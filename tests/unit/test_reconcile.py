@@ -81,7 +81,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.world = Memory(Behaviour(self.clock.time, creating_seconds=60, deleting_seconds=60))
-        edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1", self.clock.monotonic)
+        edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1")
         self.reconciler = Reconciler(
             self.store, self.kube, edge, Settings("demo"), self.woken.append, self.clock.now, self.clock.monotonic,
             readmit=self.readmit,

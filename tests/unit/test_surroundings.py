@@ -19,6 +19,7 @@ import pytest
 import aws
 import config
 import kube
+from config import Credentials
 from controller import main
 from kube import Command, Kube, KubeError, authority, connect, eks_cluster
 from spec import CONTROLLER_KEY
@@ -383,9 +384,9 @@ def ask_kubernetes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def ask_aws(_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "nobody")
-    credentials = aws.Credentials(lambda: aws.fetch("eu-west-1", Command))
+    credentials = Credentials(lambda: aws.fetch("eu-west-1", Command))
     credentials.step()
-    aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", lambda: 0.0).names("demo")
+    aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1").names("demo")
 
 
 EDGES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], None], type[Exception], str]] = {

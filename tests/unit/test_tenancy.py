@@ -16,8 +16,8 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 import config
-from aws import FACTS_KEPT, ProfileSpec, selector
-from clusters import View
+from aws import ProfileSpec, selector
+from clusters import FACTS_KEPT, View
 from config import Lines
 from spec import (
     CONTROLLER_KEY,
@@ -344,10 +344,10 @@ def test_9_names_without_end_fill_no_memory(b: Bench) -> None:
     known = b.reconciler._clusters._known
     assert [name for name, each in known.items() if not each.forgettable] == ["demo"]
     assert not [name for name in known if name in {f"none-{number}" for number in range(1, 10, 2)}], "none is forbidden"
-    edge = b.reconciler._aws
+    facts = b.reconciler._known
     for number in range(FACTS_KEPT + 100):
-        edge.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
-    assert len(edge._facts) <= FACTS_KEPT + 2
+        facts.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
+    assert len(facts._said) <= FACTS_KEPT + 2
 
 
 def test_10_lines_of_the_log_and_names_in_metrics(b: Bench, caplog: pytest.LogCaptureFixture) -> None:
