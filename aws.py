@@ -524,12 +524,10 @@ SERVICES = ("eks", "ec2", "iam", "sts")
 PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 
 
-def connect(
-    region: str,
-    connections: int,
-    credentials: object,
-    watch: Callable[[str, Any], None] = lambda _service, _client: None,
-) -> dict[str, Any]:
+Watch = Callable[[str, Any], None]  # what is told of a client, by its service
+
+
+def connect(region: str, connections: int, credentials: object, watch: Watch = lambda *_: None) -> dict[str, Any]:
     """Return one client a service, which signs with `credentials`; that of EKS is made now, the others at their use.
 
     Raises `AwsError` where the region can't be used. `watch` is told of each client before its first use.

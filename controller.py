@@ -140,8 +140,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    show(metrics, elector, reconciler)
-    metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    show(metrics, elector, reconciler, store)
     first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
     set_back = metrics["fargate_apiserver_set_back_total"].inc
     informers = {
@@ -155,8 +154,9 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     return Process(config, sources, queue, informers, controller, first, health, metrics, elector, credentials)
 
 
-def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler) -> None:
+def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
+    metrics.registry.register(Census(store, reconciler.tally, utc_now))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import config
+import controller
 from config import VERSION, Config, configure, settings, tell_doubts
 from controller import judged_by, main
 from tests.fakes.apiserver import kubeconfig
@@ -567,7 +568,7 @@ def test_another_version_makes_another_digest_and_the_order_of_what_a_flag_names
         digest("--allow-adoption-in=d,c,b,a", "--namespace=b,a"),
     )
     assert one == other
-    monkeypatch.setattr(config, "VERSION", "0.0.1")
+    monkeypatch.setattr(controller, "VERSION", "0.0.1")
     assert digest("--allow-adoption-in=a,b,c,d", "--namespace=a,b") != one
 
 
@@ -575,7 +576,7 @@ def test_a_digest_is_the_same_in_every_process() -> None:
     script = "import controller as c; print(c.judged_by(c.Settings('demo', adoption_in=frozenset('abcdefgh'))))"
     environ = [{**os.environ, "PYTHONHASHSEED": seed} for seed in "12"]
     told = {
-        subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent)
+        subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent, timeout=60)
         for each in environ
     }
     assert len(told) == 1

@@ -31,6 +31,7 @@ OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
     "yaml": {"kube", "commands"},
+    "boto3": {"aws"},
     "botocore": {"aws"},
     "pydantic": {"spec", "overlaps"},
     "prometheus_client": {"metrics", "controller"},
@@ -121,7 +122,7 @@ def test_each_foreign_package_has_its_owners_and_nobody_else_touches_it(module: 
 
 
 def test_the_edges_do_what_their_layer_is_for() -> None:
-    assert "botocore" in imports("aws")
+    assert {"boto3", "botocore"} <= imports("aws").keys()
     assert {"kubernetes", "urllib3"} <= imports("kube").keys()
 
 
