@@ -575,7 +575,7 @@ def test_a_digest_is_the_same_in_every_process() -> None:
     script = "import config; print(config.judged_by(config.Settings('demo', adoption_in=frozenset('abcdefgh'))))"
     environ = [{**os.environ, "PYTHONHASHSEED": seed} for seed in "12"]
     told = {
-        subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent)
+        subprocess.check_output([sys.executable, "-c", script], env=each, cwd=Path(config.__file__).parent, timeout=60)
         for each in environ
     }
     assert len(told) == 1
