@@ -1,7 +1,7 @@
 """How many calls of AWS a start costs beside many settled objects, and how evenly those of a resync are spread.
 
 The parts are wired as in the process, in one thread on a clock that only the test moves.
-`BENCH_CLUSTERS=100 .venv/bin/python -m pytest tests/bench/test_slots.py -rP` prints the figures of docs and CHANGELOG.
+`BENCH_CLUSTERS=100 .venv/bin/python -m pytest tests/bench/test_starts.py -rP` prints the figures of docs and CHANGELOG.
 """
 
 from __future__ import annotations
