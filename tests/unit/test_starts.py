@@ -1,5 +1,5 @@
 """What a start or a hand-over costs, and what it may be relied on to find: settled objects are looked at in slots of
-the resync, all else at once.
+the resync, all else at once; and that each resync comes to these slots.
 
 Each test lives in the simulation's world, where nothing goes wrong but what it does itself.
 """
