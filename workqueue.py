@@ -192,8 +192,11 @@ class WorkQueue:
         with self._changed:
             self._add(key, self._pace(key, after, apart), urgent=False)
 
-    def readmit(self, key: Key) -> bool:
-        """Put a key that waits until later before all others of its line; say whether a worker may take it now."""
+    def readmit(self, key: Key, leaving: Key | None = None) -> bool:
+        """Put a key that waits until later before all others of its line; say whether a worker may take it now.
+
+        Or in a moment: `leaving` is the key in work that is at its end.
+        """
         with self._changed:
             if self._closed:
                 return False
@@ -201,7 +204,7 @@ class WorkQueue:
                 self._add(key, self._monotonic(), self._in_work[key].urgent)
                 return True
             urgent = key in self._urgent.due
-            if key not in self._line(urgent).due or not self._may(key[0], urgent):
+            if key not in self._line(urgent).due or not self._may(key[0], urgent, leaving):
                 return False
             self._line(urgent).put_first(key, self._monotonic())
             self._changed.notify()
@@ -266,10 +269,11 @@ class WorkQueue:
             self._metrics["workqueue_adds_total"].inc()
             self._changed.notify()
 
-    def _may(self, namespace: str, urgent: bool) -> bool:
+    def _may(self, namespace: str, urgent: bool, leaving: Key | None = None) -> bool:
         """Say whether one more look leaves a worker to other namespaces, and one to what is urgent."""
-        of_it = sum(key[0] == namespace for key in self._in_work)
-        routine = sum(not each.urgent for each in self._in_work.values())
+        busy = [(key, each.urgent) for key, each in self._in_work.items() if key != leaving]
+        of_it = sum(key[0] == namespace for key, _ in busy)
+        routine = sum(not is_urgent for _, is_urgent in busy)
         return of_it < self._most and (urgent or routine < self._most)
 
     def _pace(self, key: Key, after: float, apart: float) -> float:

@@ -47,6 +47,7 @@ from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Clock
 from tests.unit.test_plan import GOOD, HOME, OURS, ROLE, SPEC, profile
+from workqueue import WorkQueue
 
 WEB, DB, API = ("default", "web"), ("default", "db"), ("default", "api")
 DENIED = Refused("AccessDenied", "no")
@@ -393,7 +394,7 @@ class Door:
         self.taken: set[str] = set()  # the namespaces that have all the workers which they may have
         self.clusters = Clusters(self.readmit)
 
-    def readmit(self, key: Key) -> bool:
+    def readmit(self, key: Key, _leaving: Key | None) -> bool:
         if key[0] not in self.taken:
             self.let_in.append(key)
         return key[0] not in self.taken
@@ -484,7 +485,7 @@ def test_one_that_has_gone_or_names_another_cluster_stands_in_no_line(goes: bool
 
 
 def test_clusters_that_are_not_there_are_remembered_but_not_without_end() -> None:
-    clusters = Clusters(lambda _key: True)
+    clusters = Clusters(lambda _key, _leaving: True)
 
     def look(cluster: Cluster) -> bool:
         seen = cluster.view is not None
@@ -547,11 +548,30 @@ def test_a_cluster_that_has_come_is_an_ordinary_one() -> None:
     assert cluster.missing_since is None
 
 
+def test_who_found_a_cluster_occupied_is_let_in_as_it_gets_free_though_its_namespace_has_all_its_workers() -> None:
+    queue = WorkQueue(Clock().monotonic, workers=4)
+    clusters = Clusters(queue.readmit)
+    for key in (WEB, DB, API, ("default", "jobs")):
+        queue.add(key)
+    assert queue.get() == WEB
+
+    def work(_cluster: Cluster) -> None:
+        assert queue.get() == DB
+        assert clusters.alone_in("demo", DB, lambda _: "never") is None
+        queue.add(DB, 30, urgent=None)
+        queue.done(DB)
+        assert {queue.get(), queue.get()} == {API, ("default", "jobs")}, "at work in other clusters"
+
+    clusters.alone_in("demo", WEB, work)
+    queue.done(WEB)
+    assert queue.get() == DB, "and not 30 s later"
+
+
 # What is counted
 
 
 def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
-    clusters = Clusters(lambda _: True)
+    clusters = Clusters(lambda _key, _leaving: True)
     mark = {RETAINED_KEY: "default/web"}
     seen = profile("web", tags=OURS | mark), profile("db", tags=mark), profile("api", "CREATING", tags={})
     clusters.alone_in("demo", WEB, lambda cluster: cluster.saw(view(*seen), (), 0.0))

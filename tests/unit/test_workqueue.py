@@ -383,6 +383,17 @@ def test_one_whose_namespace_has_no_worker_to_spare_is_not_let_in(clock: Clock) 
     assert drain(queue) == [B]
 
 
+def test_one_whose_namespace_has_a_worker_to_spare_in_a_moment_is_let_in(clock: Clock) -> None:
+    queue = WorkQueue(clock.monotonic, workers=2)
+    queue.wake(A)
+    assert queue.get() == A
+    queue.add(B, 30)
+    assert queue.readmit(B, leaving=A)
+    assert queue.get() is None, "A's worker is not free yet"
+    queue.done(A)
+    assert drain(queue) == [B]
+
+
 def test_an_idle_worker_does_not_spin_while_others_have_all_of_routine() -> None:
     reads = 0
 
