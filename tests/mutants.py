@@ -343,7 +343,8 @@ MUTANTS = (
            "    known = None if statement.keys() - _ELEMENTS else True", "    known = True",
            "tests/unit/test_patterns.py"),
     Mutant("a trust policy: a star of an ARN runs over the colons", "patterns.py",
-           "return _all(map(_like, parts, of_asked)) if", "return _like(pattern, asked) if",
+           "return _all(map(_like, parts, of_asked)) if len(parts) == len(of_asked) == _ARN_PARTS else None",
+           "return _like(pattern, asked)",
            "tests/unit/test_patterns.py"),
     Mutant("a trust policy: one condition that holds will do", "patterns.py",
            "    return _all([known, _concerns(statement, caller), *(_holds(each, caller) for each in "
