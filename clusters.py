@@ -33,7 +33,7 @@ from aws import (
     SubnetFact,
 )
 from kube import Key
-from patterns import LONGEST_LIST, Caller, Trust, judge_trust, listed
+from patterns import LONGEST_CONDITION, Caller, Trust, judge_trust, listed
 
 T = TypeVar("T")
 # Of two profiles' selectors: whether one pod can match both.
@@ -539,7 +539,7 @@ def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
     if not trust.in_the_way:
         return f"let its trust policy allow {what}"
     passing = dict.fromkeys(caller.passes(each.key) for each in trust.in_the_way)
-    unmet = listed([*map(str, trust.in_the_way)], " and ", LONGEST_LIST // 2)
+    unmet = listed([*map(str, trust.in_the_way)], " and ", LONGEST_CONDITION)
     return f"of profile {name} its trust policy demands {unmet}; what would do is {' and '.join(passing)}"
 
 

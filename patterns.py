@@ -2,7 +2,7 @@
 take them, messages without what differs in each and without pages of HTML, trust policies. And how
 a text of whomever is written where people read it, and how long it may be.
 
-Pure. What it is not: a match of a pattern with one word that is known, which fnmatch does.
+Pure. What it is not: a match of the operator's own flags with a name, which fnmatch does.
 """
 
 from __future__ import annotations
@@ -186,6 +186,7 @@ def without_profiles(text: str, known: Callable[[str], bool]) -> str:
 LONGEST_MESSAGE = 2048  # bytes of UTF-8, for one condition
 LONGEST_NOTE = 1024  # for one event, as the API server takes it
 LONGEST_LIST = 1400  # that a list in it may take, so that what mends it has room behind
+LONGEST_CONDITION = 500  # of a trust policy: the same, in an event too
 
 
 def brief(text: str, most: int = LONGEST_MESSAGE) -> str:
@@ -249,7 +250,7 @@ class Condition(NamedTuple):
 
     def __str__(self) -> str:
         values = [f'"{visible(str(each))}"' for each in _many(self.values)]
-        return f"{self.operator} {self.key} {listed(values, ' or ', LONGEST_LIST // 2)}"
+        return f"{self.operator} {self.key} {listed(values, ' or ', LONGEST_CONDITION)}"
 
 
 class Trust(NamedTuple):
@@ -308,9 +309,11 @@ def _is(kind: str, name: Any, service: str) -> bool | None:
         return None
     if kind != "Service":
         return False if kind in {"AWS", "Federated", "CanonicalUser"} else None
+    if name == service:
+        return True
     # Of the same service: in other letters, with a region, of another partition.
     alike = name.lower().startswith(service.partition(".")[0])
-    return name == service or (None if alike or not {"*", "?"}.isdisjoint(name) else False)
+    return None if alike or not {"*", "?"}.isdisjoint(name) else False
 
 
 def _is_assume_role(action: Any) -> bool | None:
@@ -360,12 +363,16 @@ _OPERATORS = {"ArnLike": _arn_like, "ArnEquals": _arn_like, "StringLike": _like,
 
 def _all(answers: Iterable[bool | None]) -> bool | None:
     seen = {*answers}
-    return False if False in seen else None if None in seen else True
+    if False in seen:
+        return False
+    return None if None in seen else True
 
 
 def _any(answers: Iterable[bool | None]) -> bool | None:
     seen = {*answers}
-    return True if True in seen else None if None in seen else False
+    if True in seen:
+        return True
+    return None if None in seen else False
 
 
 def _many(value: Any) -> list[Any]:

@@ -326,7 +326,7 @@ MUTANTS = (
            "    end, spare = len(long.text), longest - len(long.text)\n",
            "    end, spare = len(long.text), 2 * longest - len(long.text)\n", "tests/unit/test_patterns.py"),
     Mutant("a trust policy: unknown is taken for no", "patterns.py",
-           "    return True if True in seen else None if None in seen else False\n", "    return True in seen\n",
+           "    return None if None in seen else False\n", "    return False\n",
            "tests/unit/test_patterns.py"),
     Mutant("a trust policy: StringEquals takes wildcards", "patterns.py", '"StringEquals": _equal}',
            '"StringEquals": _like}', "tests/unit/test_patterns.py"),

@@ -43,7 +43,7 @@ from clusters import (
     wrong_role,
 )
 from kube import Key
-from patterns import LONGEST_LIST
+from patterns import LONGEST_NOTE
 from spec import RETAINED_KEY, Settings, is_retained
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -662,7 +662,7 @@ def test_what_would_do_is_told_however_long_the_condition_is() -> None:
     others = [f"{PROFILES}/{number}" for number in range(99)]
     wrong: dict[str, Any] = {operator: {"aws:SourceArn": others} for operator in ("ArnLike", "ArnEqualsIfExists")}
     ((_, message),) = wrong_role(HOME, True, SPEC, "web", trusting(**wrong))
-    assert len(message) < LONGEST_LIST
+    assert len(message) < LONGEST_NOTE
     assert message.endswith(f'what would do is ArnLike aws:SourceArn "{PROFILES}/demo/*".')
 
 
