@@ -36,7 +36,7 @@ from aws import (
     SubnetFact,
 )
 from kube import Key, KubeError
-from patterns import lets_assume
+from patterns import LONGEST_CONDITION, Caller, Trust, judge_trust, listed
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -481,6 +481,11 @@ class Home:
     def cluster_arn(self) -> str:
         return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
 
+    def caller(self, name: str) -> Caller:
+        """Return who asks to assume the role of a profile of this name."""
+        source = f"arn:{self.partition}:eks:{self.region}:{self.account}:fargateprofile/{self.cluster}/{name}/"
+        return Caller(FARGATE_PRINCIPAL, self.account, source)
+
 
 class Homes:
     """Where each cluster is for us; who we are is asked until it is answered, once a process."""
@@ -591,7 +596,7 @@ def no_such(home: Home) -> str:
     return f"{where}: {mend} with another spec.clusterName."
 
 
-def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
     elif facts.cluster and facts.cluster.status != "ACTIVE":
@@ -599,7 +604,7 @@ def no_cluster(home: Home, found: bool, _spec: ProfileSpec, facts: Facts) -> Ite
         yield "ClusterNotActive", text
 
 
-def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     vpc = facts.cluster.vpc if facts.cluster else ""
     for name, subnet in facts.subnets.items():
         where = f"spec.subnets: {name}"
@@ -625,7 +630,7 @@ def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterat
         yield "SubnetUnsupportedZone", f"{where} is in {place}: {mend}."
 
 
-def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Iterator[tuple[str, str]]:
+def wrong_role(home: Home, _found: bool, spec: ProfileSpec, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
     if not role:
         return
@@ -636,11 +641,24 @@ def wrong_role(home: Home, _found: bool, spec: ProfileSpec, facts: Facts) -> Ite
         text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
         yield "RoleNotFound", text
         return
-    if lets_assume(role.trust, FARGATE_PRINCIPAL) is False:
-        mend = f"let its trust policy allow {FARGATE_PRINCIPAL} sts:AssumeRole"
-        yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend}."
+    caller = home.caller(name)
+    trust = judge_trust(role.trust, caller)
+    if trust.allows is False:
+        yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend_trust(name, trust, caller)}."
     if role.policies is not None and not role.policies:
         yield "RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}."
+
+
+def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
+    """Say what keeps Fargate from assuming the role of a profile of this name, and what would not."""
+    what = f"{caller.service} sts:AssumeRole"
+    if trust.denied:
+        return f"take the statement out of its trust policy that denies {what}"
+    if not trust.in_the_way:
+        return f"let its trust policy allow {what}"
+    passing = dict.fromkeys(caller.passes(each.key) for each in trust.in_the_way)
+    unmet = listed([*map(str, trust.in_the_way)], " and ", LONGEST_CONDITION)
+    return f"of profile {name} its trust policy demands {unmet}; what would do is {' and '.join(passing)}"
 
 
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)

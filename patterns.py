@@ -3,7 +3,7 @@ take them, messages without what differs in each and without pages of HTML, trus
 quantities of Kubernetes say. And how a text of whomever is written where people read it, and how long
 it may be.
 
-Pure. What it is not: fnmatch, which also reads brackets; IAM's actions alone are matched with that.
+Pure. What it is not: fnmatch, which also reads brackets.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from __future__ import annotations
 import codecs
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
@@ -49,21 +48,21 @@ def _pattern(pattern: str) -> Pattern:
     return Pattern(tuple(runs), text, runs[-1][::-1], gaps, takes | {"?": (1 << len(text)) - 1}, anything)
 
 
-def meet(one: str, other: str) -> bool:
-    """Say whether some word of at most `LONGEST_WORD` characters matches both patterns."""
-    seen = meet_at_a_glance(one, other)
-    return _meet(one, other) if seen is None else seen
+def meet(one: str, other: str, longest: int = LONGEST_WORD) -> bool:
+    """Say whether some word of at most so many characters matches both patterns."""
+    seen = meet_at_a_glance(one, other, longest)
+    return _meet(one, other, longest) if seen is None else seen
 
 
-def meet_at_a_glance(one: str, other: str) -> bool | None:
+def meet_at_a_glance(one: str, other: str, longest: int = LONGEST_WORD) -> bool | None:
     """Say the same where it is to be seen at once, as with all that are not made to be hard; else None."""
     a, b = _pattern(one), _pattern(other)
     if not (_agree(a.runs[0], b.runs[0]) and _agree(a.tail, b.tail)):
         return False
     if not (a.gaps or b.gaps):
-        return len(a.text) == len(b.text) <= LONGEST_WORD
+        return len(a.text) == len(b.text) <= longest
     # What stands between the stars of one can follow what stands between those of the other.
-    return True if a.gaps and b.gaps and len(a.text) + len(b.text) <= LONGEST_WORD else None
+    return True if a.gaps and b.gaps and len(a.text) + len(b.text) <= longest else None
 
 
 def _agree(one: str, other: str) -> bool:
@@ -73,7 +72,7 @@ def _agree(one: str, other: str) -> bool:
     return "?" in one + other and all(a == b or "?" in {a, b} for a, b in zip(one, other, strict=False))
 
 
-def _meet(one: str, other: str) -> bool:
+def _meet(one: str, other: str, longest: int) -> bool:
     """Say it of any two patterns, in a few operations for each character of the shorter one.
 
     All ways to match both at once are gone side by side, as the bits of one number: in lane n, bit j is
@@ -81,7 +80,7 @@ def _meet(one: str, other: str) -> bool:
     stand for a star of `long`. At the end of both such a word has n characters more than `long`.
     """
     short, long = sorted(map(_pattern, (one, other)), key=lambda each: len(each.text))
-    end, spare = len(long.text), LONGEST_WORD - len(long.text)
+    end, spare = len(long.text), longest - len(long.text)
     if spare < 0:
         return False
     width = end + 2  # of a lane: j from 0 to `end`, and a bit that is borrowed from
@@ -216,6 +215,7 @@ def without_profiles(text: str, known: Callable[[str], bool]) -> str:
 LONGEST_MESSAGE = 2048  # bytes of UTF-8, for one condition
 LONGEST_NOTE = 1024  # for one event, as the API server takes it
 LONGEST_LIST = 1400  # that a list in it may take, so that what mends it has room behind
+LONGEST_CONDITION = 500  # of a trust policy: the same, in an event too
 
 
 def brief(text: str, most: int = LONGEST_MESSAGE) -> str:
@@ -267,38 +267,170 @@ def quantity(value: object) -> Fraction | None:
     return Fraction(Decimal(found[1])) * FACTORS[unit]
 
 
-# Trust policies of IAM
+# Trust policies of IAM. Judged with three values: True, False, and None for what can't be said from here,
+# since a check is never stricter than AWS itself.
+
+_UUID = "????????-????-????-????-????????????"  # that EKS makes up for each profile: its ARN ends so
+_NO_LETTER = "\uffff"  # no document has it, nor any ARN
+_ARN_PARTS = 6
+_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Condition"}
 
 
-def lets_assume(document: Any, service: str) -> bool | None:
-    """Say whether a statement of a trust policy lets a service assume the role; conditions are not judged.
+class Caller(NamedTuple):
+    """Who asks to assume a role: a service, for a profile that is to be made; `source` is its ARN up to the UUID."""
 
-    None where that can't be said from here: a check is never stricter than AWS itself.
-    """
-    if not isinstance(document, dict):
+    service: str
+    account: str
+    source: str
+
+    def asks_by(self, key: str) -> str | None:
+        """Return what a condition's key is compared with; ? stands for what is not known yet."""
+        return {"aws:sourcearn": self.source + _UUID, "aws:sourceaccount": self.account}.get(key.lower())
+
+    def passes(self, key: str) -> str:
+        """Return the condition with this key that would do, for every profile of the cluster."""
+        if key.lower() == "aws:sourceaccount":
+            return f'StringEquals aws:SourceAccount "{self.account}"'
+        cluster = self.source.rstrip("/").rpartition("/")[0]
+        return f'ArnLike aws:SourceArn "{cluster}/*"'
+
+
+class Condition(NamedTuple):
+    operator: str
+    key: str
+    values: Any
+
+    def __str__(self) -> str:
+        values = [f'"{visible(str(each))}"' for each in _many(self.values)]
+        return f"{self.operator} {self.key} {listed(values, ' or ', LONGEST_CONDITION)}"
+
+
+class Trust(NamedTuple):
+    """Whether a role may be assumed. Of a no: whether a statement denies it, or which conditions are in the way."""
+
+    allows: bool | None
+    denied: bool = False
+    in_the_way: tuple[Condition, ...] = ()
+
+
+def judge_trust(document: Any, caller: Caller) -> Trust:
+    """Say whether a trust policy lets a service assume the role with sts:AssumeRole, as IAM judges it."""
+    statements = document.get("Statement") if isinstance(document, dict) else None
+    if isinstance(statements, dict):
+        statements = [statements]
+    if not isinstance(statements, list):
+        return Trust(None)
+    denied = _any(_applies(each, "Deny", caller) for each in statements)
+    if denied:
+        return Trust(False, denied=True)
+    allowed = _any(_applies(each, "Allow", caller) for each in statements)
+    if allowed is False:
+        ways = (_in_the_way(each, caller) for each in statements if each["Effect"] == "Allow")
+        return Trust(False, in_the_way=next(filter(None, ways), ()))
+    return Trust(allowed if denied is False else None)
+
+
+def _applies(statement: Any, effect: str, caller: Caller) -> bool | None:
+    """Say whether a statement has this effect on the caller."""
+    if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
         return None
-    statements = [each for each in _many(document.get("Statement")) if isinstance(each, dict)]
-    allowing = [each for each in statements if each.get("Effect") == "Allow"]
-    if any({"NotAction", "NotPrincipal"} & each.keys() for each in allowing):
+    if statement["Effect"] != effect:
+        return False
+    known = None if statement.keys() - _ELEMENTS else True  # NotPrincipal, NotAction, and what is misspelt
+    return _all([known, _concerns(statement, caller), *(_holds(each, caller) for each in _conditions(statement))])
+
+
+def _in_the_way(statement: dict[str, Any], caller: Caller) -> tuple[Condition, ...]:
+    """Return the conditions alone for which a statement does not apply."""
+    if _concerns(statement, caller) is False:
+        return ()
+    return tuple(each for each in _conditions(statement) if _holds(each, caller) is False)
+
+
+def _concerns(statement: dict[str, Any], caller: Caller) -> bool | None:
+    principal = statement.get("Principal")
+    if not isinstance(principal, dict) or not principal:  # "*" too: whether that is a service, nobody says
         return None
-    named = [_services(each.get("Principal")) for each in allowing if _assumes(each.get("Action"))]
-    if any(service in services for services in named):
+    named = ((kind, each) for kind, names in principal.items() for each in _many(names))
+    assumes = (_is_assume_role(each) for each in _many(statement.get("Action")))
+    return _all([_any(_is(kind, each, caller.service) for kind, each in named), _any(assumes)])
+
+
+def _is(kind: str, name: Any, service: str) -> bool | None:
+    if not isinstance(name, str) or not name.strip("*"):
+        return None
+    if kind != "Service":
+        return False if kind in {"AWS", "Federated", "CanonicalUser"} else None
+    if name == service:
         return True
-    return None if any("*" in services for services in named) else False
+    # Of the same service: in other letters, with a region, of another partition.
+    alike = name.lower().startswith(service.partition(".")[0])
+    return None if alike or not {"*", "?"}.isdisjoint(name) else False
 
 
-def _assumes(actions: Any) -> bool:
-    """Say whether sts:AssumeRole is among the actions; IAM takes them in any case and with * and ?."""
-    return any(fnmatchcase("sts:assumerole", str(each).lower()) for each in _many(actions))
+def _is_assume_role(action: Any) -> bool | None:
+    return _like(action.lower(), "sts:assumerole") if isinstance(action, str) else None
 
 
-def _services(principal: Any) -> set[str]:
-    if principal == "*":
-        return {"*"}
-    named = principal if isinstance(principal, dict) else {}
-    services = {str(each).lower() for each in _many(named.get("Service"))}
-    return services | ({"*"} if "*" in _many(named.get("AWS")) else set())
+def _conditions(statement: dict[str, Any]) -> list[Condition]:
+    """Return what must hold for a statement, one for each key; where that can't be read, one that nobody knows."""
+    block, unknown = statement.get("Condition", {}), {"": None}
+    if not isinstance(block, dict):
+        return [Condition("", "", None)]
+    keys = {operator: each if isinstance(each, dict) and each else unknown for operator, each in block.items()}
+    return [Condition(operator, key, values) for operator, each in keys.items() for key, values in each.items()]
+
+
+def _holds(condition: Condition, caller: Caller) -> bool | None:
+    fits = _OPERATORS.get(condition.operator.removesuffix("IfExists"))
+    asked = caller.asks_by(condition.key)
+    if fits is None or asked is None:
+        return None
+    values = _many(condition.values)
+    holds = _any(fits(each, asked) if isinstance(each, str) and "${" not in each else None for each in values)
+    if condition.key.lower() != "aws:sourceaccount":
+        return holds
+    # Nobody says that EKS sends it: without it what is asked for does not hold, and ...IfExists does.
+    return (holds or None) if condition.operator.endswith("IfExists") else (holds and None)
+
+
+def _like(pattern: str, asked: str) -> bool | None:
+    """Say whether a pattern matches what is asked; None where that hangs on what is not known yet of it."""
+    pattern = re.sub(r"\*+", "*", pattern)
+    if len(pattern.replace("*", "")) > len(asked) or not meet(pattern, asked, len(asked)):
+        return False
+    # If it matches with letters that it does not have, it does so with all.
+    return meet(pattern, asked.replace("?", _NO_LETTER), len(asked)) or None
+
+
+def _equal(text: str, asked: str) -> bool | None:
+    return _like(text, asked) if {"*", "?"}.isdisjoint(text) else False  # which are letters here, and in no ARN
+
+
+def _arn_like(pattern: str, asked: str) -> bool | None:
+    """Say the same of two ARNs, each of whose six parts is matched alone; of anything shorter nothing is known."""
+    parts, of_asked = pattern.split(":", 5), asked.split(":", 5)
+    return _all(map(_like, parts, of_asked)) if len(parts) == len(of_asked) == _ARN_PARTS else None
+
+
+# Each also as ...IfExists. All others are unknown: negated ones, those for several values, Null.
+_OPERATORS = {"ArnLike": _arn_like, "ArnEquals": _arn_like, "StringLike": _like, "StringEquals": _equal}
+
+
+def _all(answers: Iterable[bool | None]) -> bool | None:
+    seen = {*answers}
+    if False in seen:
+        return False
+    return None if None in seen else True
+
+
+def _any(answers: Iterable[bool | None]) -> bool | None:
+    seen = {*answers}
+    if True in seen:
+        return True
+    return None if None in seen else False
 
 
 def _many(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    """Return a value as a list; where there is none, of one that is no text."""
+    return (value or [None]) if isinstance(value, list) else [value]

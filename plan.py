@@ -304,7 +304,7 @@ class Case:
         facts = self.facts if self.view.found else NO_FACTS
         if not (self.spec and facts):
             return []
-        pairs = (check(self.home, self.view.found, self.spec, facts) for check in OBJECTIONS)
+        pairs = (check(self.home, self.view.found, self.spec, self.target, facts) for check in OBJECTIONS)
         return [Objection(*each) for several in pairs for each in several]
 
     @property

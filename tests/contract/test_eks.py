@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
 from aws import FARGATE_PRINCIPAL, Aws, AwsError, ProfileSpec, selector
 from clusters import Known
-from patterns import lets_assume
+from patterns import Caller, judge_trust
 from tests.contract.eks_calls import (
     ISSUE,
     SELECTORS,
@@ -332,7 +332,7 @@ class TestRefusals:
         zone = "Fargate Profile creation for the Availability Zone us-east-1-bos-1a"
         assert said(account.local_zone_subnet).startswith(zone)
 
-    @pytest.mark.parametrize("kind", ["no-trust", "other-source", "missing"])
+    @pytest.mark.parametrize("kind", ["no-trust", "other-source", "only-eks-knows", "missing"])
     def test_a_role_that_fargate_cannot_assume_is_refused(self, account: Account, kind: str) -> None:
         role = account.roles.get(kind, f"arn:aws:iam::{account.account}:role/none")
         assert refusal(create, account, podExecutionRoleArn=role) == invalid(
@@ -468,17 +468,20 @@ class TestFacts:
 
     def test_roles_look_alike(self, account: Account, edge: Aws) -> None:
         seen = {}
+        source = f"arn:aws:eks:{account.region}:{account.account}:fargateprofile/demo/web/"
+        caller = Caller(FARGATE_PRINCIPAL, account.account, source)
         for kind in ROLES:
             role = Known(edge, lambda: 0.0).facts("demo", ProfileSpec(account.roles[kind], frozenset())).role
             assert role and role.found and role.arn == account.roles[kind]
-            seen[kind] = lets_assume(role.trust, FARGATE_PRINCIPAL), sorted(role.policies or ())
+            seen[kind] = judge_trust(role.trust, caller).allows, sorted(role.policies or ())
         assert seen == {
             "good": (True, ["AmazonEKSFargatePodExecutionRolePolicy"]),
             "no-trust": (False, ["AmazonEKSFargatePodExecutionRolePolicy"]),
             "no-policy": (True, []),
             "inline-policy": (True, ["pull"]),
             "other-policy": (True, ["AmazonEKSClusterPolicy"]),
-            "other-source": (True, ["AmazonEKSFargatePodExecutionRolePolicy"]),
+            "other-source": (False, ["AmazonEKSFargatePodExecutionRolePolicy"]),
+            "only-eks-knows": (None, ["AmazonEKSFargatePodExecutionRolePolicy"]),
         }
         policy = "AmazonEKSFargatePodExecutionRolePolicy"
         attached = account.client("iam").list_attached_role_policies(RoleName="fargate-pods")["AttachedPolicies"]

@@ -14,7 +14,6 @@ both stand-ins.
 from __future__ import annotations
 
 import copy
-import fnmatch
 import json
 import re
 import time
@@ -29,6 +28,7 @@ Issue = dict[str, Any]  # {"code", "message", "resourceIds"}
 Tags = dict[str, str]
 Selectors = list[dict[str, Any]]
 
+FARGATE = "eks-fargate-pods.amazonaws.com"
 MAX_TAGS = 50
 NAMESPACE = re.compile(r"[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?")
 LABEL_KEY = re.compile(r"([a-z0-9*?]([-a-z0-9.*?]{0,251}[a-z0-9*?])?/)?[A-Za-z0-9*?]([-\w.*?]{0,61}[A-Za-z0-9*?])?")
@@ -238,18 +238,44 @@ def check_tags(tags: Tags, refusal: Callable[[str], Refusal], current: Tags | No
 
 
 def trusts_fargate(document: str, profile_arn: str) -> bool:
-    """Tell whether a trust policy lets Fargate's pods of this profile in, aws:SourceArn included."""
-    statements = json.loads(document)["Statement"]
-    return any(_lets_in(statement, profile_arn) for statement in _listed(statements))
+    """Tell whether a trust policy lets Fargate's pods of this profile in: some statement does, and none denies it."""
+    statements = _listed(json.loads(document)["Statement"])
+    return {each["Effect"] for each in statements if _applies(each, profile_arn)} == {"Allow"}
 
 
-def _lets_in(statement: dict[str, Any], profile_arn: str) -> bool:
-    services = _listed(statement.get("Principal", {}).get("Service", []))
-    if statement["Effect"] != "Allow" or "eks-fargate-pods.amazonaws.com" not in services:
-        return False
-    tests = statement.get("Condition", {}).values()
-    patterns = [pattern for test in tests for pattern in _listed(test.get("aws:SourceArn", []))]
-    return not patterns or any(fnmatch.fnmatchcase(profile_arn, pattern) for pattern in patterns)
+def _applies(statement: dict[str, Any], profile_arn: str) -> bool:
+    principal, condition = statement.get("Principal", {}), statement.get("Condition", {})
+    named = principal == "*" or FARGATE in _listed(principal.get("Service"))
+    actions = [action.lower() for action in _listed(statement.get("Action", []))]
+    asked = [(operator, key, values) for operator, keys in condition.items() for key, values in keys.items()]
+    return (
+        named
+        and any(_is_like("sts:assumerole", action) for action in actions)
+        and all(_is_met(operator, key, _listed(values), profile_arn) for operator, key, values in asked)
+    )
+
+
+def _is_met(operator: str, key: str, values: list[str], profile_arn: str) -> bool:
+    name = operator.removesuffix("IfExists")
+    value = {"aws:sourcearn": profile_arn, "aws:sourceaccount": profile_arn.split(":")[4]}.get(key.lower())
+    if value is None:
+        return name != operator
+    compare = COMPARISONS[name.replace("Not", "")]
+    return any(compare(value, each) for each in values) != ("Not" in name)
+
+
+def _is_like(text: str, pattern: str) -> bool:
+    """Match as IAM does, to which brackets are letters."""
+    wild = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(wild.get(each, re.escape(each)) for each in pattern), text, re.DOTALL) is not None
+
+
+def _is_arn_like(arn: str, pattern: str) -> bool:
+    parts, patterns = arn.split(":", 5), pattern.split(":", 5)
+    return len(parts) == len(patterns) and all(map(_is_like, parts, patterns))
+
+
+COMPARISONS = {"StringEquals": str.__eq__, "StringLike": _is_like, "ArnEquals": _is_arn_like, "ArnLike": _is_arn_like}
 
 
 def _listed(value: Any) -> list[Any]:
@@ -506,7 +532,7 @@ def _trust(principal: str, **condition: Any) -> str:
 
 
 ACCOUNT = "123456789012"  # moto's
-FARGATE_TRUST = _trust("eks-fargate-pods.amazonaws.com")
+FARGATE_TRUST = _trust(FARGATE)
 ELSEWHERE = f"arn:aws:eks:us-east-1:{ACCOUNT}:fargateprofile/elsewhere/*"
 # What each role trusts, and which managed policy it has.
 ROLES = {
@@ -516,7 +542,11 @@ ROLES = {
     "inline-policy": (FARGATE_TRUST, None),
     "other-policy": (FARGATE_TRUST, "AmazonEKSClusterPolicy"),
     "other-source": (
-        _trust("eks-fargate-pods.amazonaws.com", Condition={"ArnLike": {"aws:SourceArn": ELSEWHERE}}),
+        _trust(FARGATE, Condition={"ArnLike": {"aws:SourceArn": ELSEWHERE}}),
+        "AmazonEKSFargatePodExecutionRolePolicy",
+    ),
+    "only-eks-knows": (  # that it trusts Fargate for no profile
+        _trust(FARGATE, Condition={"StringNotLike": {"aws:SourceArn": "*"}}),
         "AmazonEKSFargatePodExecutionRolePolicy",
     ),
 }

@@ -190,7 +190,7 @@ def random_spec(world: World, rand: random.Random) -> Object:
     spec: Object = {"tags": random_tags(rand)}
     if rand.random() < 0.2:
         spec["podExecutionRoleArn"] = account.roles[
-            rand.choice(("no-trust", "other-source", "no-policy", "other-policy"))
+            rand.choice(("no-trust", "other-source", "only-eks-knows", "no-policy", "other-policy"))
         ]
     if rand.random() < 0.3:
         spec["subnets"] = rand.choice((None, [account.public_subnet], [account.foreign_subnet], ["subnet-00000000"]))

@@ -87,7 +87,7 @@ def truth_is_told(world: World) -> None:
 def _asks(world: World, obj: Object) -> bool:
     """Say whether only EKS itself can judge the object's input, so that it is asked again and again."""
     spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}
-    only_eks_knows = spec.get("podExecutionRoleArn") == world.account.roles["other-source"]
+    only_eks_knows = spec.get("podExecutionRoleArn") == world.account.roles["only-eks-knows"]
     return only_eks_knows and ready_of(obj)["reason"] == "RoleNotTrusted"
 
 
@@ -151,7 +151,7 @@ def expected(world: World, obj: Object) -> set[str]:
         return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
     if taken and _may_adopt(obj, taken.body):
         return {"Active"} if meets(fields, taken.body) else {"AdoptMismatch"}
-    if taken and fields["podExecutionRoleArn"] == world.account.roles["other-source"]:
+    if taken and fields["podExecutionRoleArn"] == world.account.roles["only-eks-knows"]:
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
 
@@ -261,7 +261,7 @@ def _against_role(world: World, spec: Object) -> set[str]:
     kind = next((kind for kind, arn in world.account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
     if kind is None:
         return {"RoleNotFound"}
-    if kind in {"no-trust", "other-source"}:
+    if kind in {"no-trust", "other-source", "only-eks-knows"}:
         return {"RoleNotTrusted"}
     return {"RoleWithoutPolicy"} if ROLES[kind][1] is None and kind != "inline-policy" else set()
 

@@ -39,7 +39,7 @@ def create(world: World) -> None:
 
 @story
 def create_refused(world: World) -> None:
-    made(world, podExecutionRoleArn=world.account.roles["other-source"])
+    made(world, podExecutionRoleArn=world.account.roles["only-eks-knows"])
     world.apply(podExecutionRoleArn=world.account.roles["good"])
     world.run(20)
 
@@ -385,7 +385,7 @@ def replaced(world: World) -> None:
 @story
 def replaced_in_vain(world: World) -> None:
     made(world, updatePolicy="Replace")
-    world.edit(podExecutionRoleArn=world.account.roles["other-source"])
+    world.edit(podExecutionRoleArn=world.account.roles["only-eks-knows"])
     world.run(20)
     world.edit(podExecutionRoleArn=world.account.roles["good"])
     world.run(20)

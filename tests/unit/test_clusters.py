@@ -10,6 +10,7 @@ import pytest
 
 from aws import (
     FARGATE_POLICY,
+    FARGATE_PRINCIPAL,
     SERVICES,
     Aws,
     AwsError,
@@ -40,8 +41,10 @@ from clusters import (
     describe,
     unproven,
     warnings,
+    wrong_role,
 )
 from kube import Key
+from patterns import LONGEST_NOTE
 from spec import RETAINED_KEY, Settings, is_retained
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -583,7 +586,7 @@ def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
 
 
 def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC, home: Home = HOME) -> list[str]:
-    told = [each for check in OBJECTIONS for each in check(home, found, spec, facts)]
+    told = [each for check in OBJECTIONS for each in check(home, found, spec, "web", facts)]
     assert all(message.endswith(".") for _, message in told)
     return [reason for reason, _ in told]
 
@@ -591,6 +594,16 @@ def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC
 def role(**change: Any) -> Facts:
     assert GOOD.role
     return replace(GOOD, role=replace(GOOD.role, **change))
+
+
+PROFILES = "arn:aws:eks:us-east-1:123456789012:fargateprofile"
+
+
+def trusting(effect: str = "Allow", **condition: Any) -> Facts:
+    """Return a role that trusts Fargate under a condition."""
+    usual = {"Effect": "Allow", "Principal": {"Service": FARGATE_PRINCIPAL}, "Action": "sts:AssumeRole"}
+    several = [usual, usual | {"Effect": effect}] if effect == "Deny" else [usual | {"Condition": condition}]
+    return role(trust={"Version": "2012-10-17", "Statement": several})
 
 
 def subnet(**change: Any) -> Facts:
@@ -620,6 +633,9 @@ def cluster(**change: Any) -> Facts:
         ),
         (role(found=False), ["RoleNotFound"]),
         (role(arn=ROLE.replace("123456789012", "999999999999")), ["RoleNotFound"]),
+        (trusting(), []),
+        (trusting(ArnLike={"aws:SourceArn": f"{PROFILES}/demo/*"}), []),
+        (trusting(ArnLike={"aws:SourceArn": f"{PROFILES}/other/*"}), ["RoleNotTrusted"]),
         (role(trust={"Statement": []}), ["RoleNotTrusted"]),
         (role(policies=frozenset()), ["RoleWithoutPolicy"]),
         (role(policies=frozenset({"other"})), []),
@@ -627,6 +643,48 @@ def cluster(**change: Any) -> Facts:
 )
 def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str]) -> None:
     assert objections(facts) == reasons
+
+
+@pytest.mark.parametrize(
+    ("facts", "mend"),
+    [
+        (role(trust={"Statement": []}), "let its trust policy allow eks-fargate-pods.amazonaws.com sts:AssumeRole"),
+        (
+            trusting("Deny"),
+            "take the statement out of its trust policy that denies eks-fargate-pods.amazonaws.com sts:AssumeRole",
+        ),
+        (
+            trusting(StringEquals={"aws:SourceArn": f"{PROFILES}/demo/*", "aws:SourceAccount": "123456789012"}),
+            f'of profile web its trust policy demands StringEquals aws:SourceArn "{PROFILES}/demo/*"; what would do is '
+            f'ArnLike aws:SourceArn "{PROFILES}/demo/*"',
+        ),
+        (
+            trusting(ArnLike={"aws:SourceArn": [f"{PROFILES}/a/*", f"{PROFILES}/b\n/*"], "aws:SourceAccount": "${x}"}),
+            f'of profile web its trust policy demands ArnLike aws:SourceArn "{PROFILES}/a/*" or "{PROFILES}/b\\n/*"; '
+            f'what would do is ArnLike aws:SourceArn "{PROFILES}/demo/*"',
+        ),
+        (
+            trusting(
+                ArnLike={"aws:SourceArn": f"{PROFILES}/demo"},
+                StringEquals={"aws:SourceArn": f"{PROFILES}/demo", "aws:SourceAccount": "999999999999"},
+            ),
+            f'of profile web its trust policy demands ArnLike aws:SourceArn "{PROFILES}/demo" and StringEquals '
+            f'aws:SourceArn "{PROFILES}/demo" and StringEquals aws:SourceAccount "999999999999"; what would do is '
+            f'ArnLike aws:SourceArn "{PROFILES}/demo/*" and StringEquals aws:SourceAccount "123456789012"',
+        ),
+    ],
+)
+def test_what_keeps_fargate_from_a_role_is_named_and_what_would_not(facts: Facts, mend: str) -> None:
+    ((_, message),) = wrong_role(HOME, True, SPEC, "web", facts)
+    assert message == f"spec.podExecutionRoleArn: {ROLE} can't be assumed by Fargate: {mend}."
+
+
+def test_what_would_do_is_told_however_long_the_condition_is() -> None:
+    others = [f"{PROFILES}/{number}" for number in range(99)]
+    wrong: dict[str, Any] = {operator: {"aws:SourceArn": others} for operator in ("ArnLike", "ArnEqualsIfExists")}
+    ((_, message),) = wrong_role(HOME, True, SPEC, "web", trusting(**wrong))
+    assert len(message) < LONGEST_NOTE
+    assert message.endswith(f'what would do is ArnLike aws:SourceArn "{PROFILES}/demo/*".')
 
 
 @pytest.mark.parametrize(
@@ -639,6 +697,7 @@ def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str
         subnet(public=None),
         role(policies=None),
         role(trust=None),
+        trusting(ArnNotLike={"aws:SourceArn": "*"}),
     ],
 )
 def test_what_may_not_be_read_is_no_objection(facts: Facts) -> None:
@@ -652,7 +711,7 @@ def test_a_cluster_that_is_not_listed_is_missing_even_if_nothing_more_is_known_o
 def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> None:
     def said(account: str) -> str:
         spec = replace(SPEC, role=ROLE.replace("123456789012", account))
-        ((_, message),) = (each for check in OBJECTIONS for each in check(HOME, True, spec, role(found=False)))
+        ((_, message),) = (each for check in OBJECTIONS for each in check(HOME, True, spec, "web", role(found=False)))
         return message
 
     assert "make the role" in said("123456789012")

@@ -368,6 +368,21 @@ def test_the_name_of_a_replacement_depends_on_object_and_spec_and_on_nothing_els
     assert created(case(owned, who=theirs, resource=REPLACE)) != name
 
 
+def test_a_role_that_trusts_the_base_name_alone_serves_no_replacement() -> None:
+    arn = "arn:aws:eks:us-east-1:123456789012:fargateprofile/demo/web"
+
+    def trusting(pattern: str) -> Facts:
+        (allowing,) = TRUST["Statement"]
+        document = {"Statement": [{**allowing, "Condition": {"ArnLike": {"aws:SourceArn": pattern}}}]}
+        return replace(GOOD, role=RoleFact(arn=ROLE, trust=document))
+
+    assert created(case(facts=trusting(f"{arn}/*"))) == "web"
+    refused = plan(case(OLD, resource=REPLACE, facts=trusting(f"{arn}/*")))
+    assert isinstance(refused, Report)
+    assert (refused.reason, f"of profile {NAMES[0]} its trust policy" in refused.message) == ("RoleNotTrusted", True)
+    assert created(case(OLD, resource=REPLACE, facts=trusting(f"{arn}*"))) == NAMES[0]
+
+
 NAMES = [*replacement_names(who(), SPEC)]
 
 

@@ -200,6 +200,14 @@ def test_a_role_that_fargate_cannot_use_is_refused(b: Bench, role: str, reason: 
     assert b.stalled()
 
 
+def test_a_role_that_trusts_fargate_for_another_cluster_is_refused_before_eks_is_asked(b: Bench) -> None:
+    preflight(b, podExecutionRoleArn=b.world.roles["other-source"])
+    assert b.reason() == "RoleNotTrusted"
+    assert b.stalled()
+    assert ":fargateprofile/elsewhere/*" in b.message()
+    assert ":fargateprofile/demo/*" in b.message()
+
+
 @pytest.mark.parametrize(("account", "mend"), [("123456789012", "make the role"), ("999999999999", "its own account")])
 def test_a_missing_role_is_refused(b: Bench, account: str, mend: str) -> None:
     preflight(b, podExecutionRoleArn=f"arn:aws:iam::{account}:role/none")

@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from aws import FARGATE_PRINCIPAL, HealthIssue, ProfileSpec, selector
+from aws import HealthIssue, ProfileSpec, selector
 from kube import Object
-from patterns import lets_assume
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
@@ -437,52 +436,3 @@ def test_credentials_of_another_account_than_the_cluster_s_are_wrong_for_that_cl
     assert bool(said) == bool(words)
     assert not words or "AWS_PROFILE=prod" in said
     assert Settings("demo").wrong_account(cluster, account) == "", "it was not said whose the cluster is"
-
-
-# Whom a role trusts. A check is never stricter than AWS itself.
-
-SERVICE = {"Service": FARGATE_PRINCIPAL}
-
-
-def statement(**change: Any) -> dict[str, Any]:
-    return {"Effect": "Allow", "Principal": SERVICE, "Action": "sts:AssumeRole"} | change
-
-
-@pytest.mark.parametrize(
-    ("statements", "trusts"),
-    [
-        (statement(), True),
-        ([statement()], True),
-        ([statement(Action="sts:assumerole")], True),
-        ([statement(Action="STS:AssumeRole")], True),
-        ([statement(Action="sts:Assume*")], True),
-        ([statement(Action="sts:AssumeRol?")], True),
-        ([statement(Action=["sts:TagSession", "sts:AssumeRole"])], True),
-        ([statement(Action="*")], True),
-        ([statement(Principal={"Service": ["ec2.amazonaws.com", FARGATE_PRINCIPAL]})], True),
-        ([statement(Principal={"Service": FARGATE_PRINCIPAL.upper()})], True),
-        ([statement(Principal={"Service": "ec2.amazonaws.com"}), statement()], True),
-        ([statement(Condition={"ArnLike": {"aws:SourceArn": "*"}})], True),
-        ([statement(Principal="*")], None),
-        ([statement(Principal={"AWS": "*"})], None),
-        ([statement(Principal={"AWS": ["*"]})], None),
-        ([{"Effect": "Allow", "NotPrincipal": {"AWS": "1"}, "Action": "sts:AssumeRole"}], None),
-        ([{"Effect": "Allow", "Principal": SERVICE, "NotAction": "sts:TagSession"}], None),
-        ([statement(Effect="Deny")], False),
-        ([statement(Principal={"Service": "ec2.amazonaws.com"})], False),
-        ([statement(Principal={"AWS": "arn:aws:iam::123456789012:root"})], False),
-        ([statement(Action="sts:TagSession")], False),
-        ([statement(Principal=None)], False),
-        ([], False),
-        (["nonsense", None], False),
-    ],
-)
-def test_a_trust_policy_is_read_as_iam_reads_it_and_unknown_where_that_cannot_be_said(
-    statements: Any, trusts: bool | None
-) -> None:
-    assert lets_assume({"Statement": statements}, FARGATE_PRINCIPAL) is trusts
-
-
-@pytest.mark.parametrize("document", [None, "%7B%22Statement%22", [], 5])
-def test_a_trust_policy_that_cannot_be_read_is_no_objection(document: object) -> None:
-    assert lets_assume(document, FARGATE_PRINCIPAL) is None
