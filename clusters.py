@@ -656,9 +656,8 @@ def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
         return f"take the statement out of its trust policy that denies {what}"
     if not trust.in_the_way:
         return f"let its trust policy allow {what}"
-    passing = dict.fromkeys(caller.passes(each.key) for each in trust.in_the_way)
     unmet = listed([*map(str, trust.in_the_way)], " and ", LONGEST_CONDITION)
-    return f"of profile {name} its trust policy demands {unmet}; what would do is {' and '.join(passing)}"
+    return f"of profile {name} its trust policy demands {unmet}; what would do is {caller.passes}"
 
 
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)

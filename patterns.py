@@ -287,10 +287,9 @@ class Caller(NamedTuple):
         """Return what a condition's key is compared with; ? stands for what is not known yet."""
         return {"aws:sourcearn": self.source + _UUID, "aws:sourceaccount": self.account}.get(key.lower())
 
-    def passes(self, key: str) -> str:
-        """Return the condition with this key that would do, for every profile of the cluster."""
-        if key.lower() == "aws:sourceaccount":
-            return f'StringEquals aws:SourceAccount "{self.account}"'
+    @property
+    def passes(self) -> str:
+        """Return the condition that would do, for every profile of the cluster: it is the one that AWS recommends."""
         cluster = self.source.rstrip("/").rpartition("/")[0]
         return f'ArnLike aws:SourceArn "{cluster}/*"'
 

@@ -604,6 +604,8 @@ MUTANTS = (
            "tests/unit/test_workqueue.py"),
     Mutant("who waits outside is let in by no worker that has just become free", "workqueue.py", " if key != leaving]",
            "]", "tests/unit/test_clusters.py"),
+    Mutant("what is not known to be sent decides", "patterns.py", 'if condition.key.lower() != "aws:sourceaccount":',
+           "if True:", "tests/unit/test_patterns.py"),
     Mutant("a cluster is kept for whom no worker may take", "clusters.py", "if key and self._readmit(key, leaving))",
            "if key and (self._readmit(key, leaving) or True))", "tests/unit/test_clusters.py"),
     Mutant("one that has gone stands in the line", "clusters.py", "                cluster.departed.add(key)",
