@@ -15,8 +15,12 @@ import tempfile
 from pathlib import Path
 
 EPOCH = "315532800"  # 1980, where none is named
-# With the clients made, as botocore imports a good part only then.
-START = 'import aws, controller; aws.connect("us-east-1", 1, aws.Credentials(lambda: None))'
+# With the clients made, as botocore imports a good part only then; three of the four are made at their use.
+START = """
+import aws, config, controller
+for client in aws.connect("us-east-1", 1, config.Credentials(lambda: None)).values():
+    client.meta
+"""
 
 
 def imported(packages: Path, app: Path) -> list[Path]:
