@@ -259,7 +259,7 @@ def test_the_image_can_ask_every_question_of_the_controller_and_finds_credential
 ) -> None:
     with over_http(Manners(creating_seconds=0, deleting_seconds=0)) as world:
         asked = ask("calls", words_of(world), tmp_path, image.packages, **world.env)
-    assert asked["answers"].keys() >= {"create", "delete", "describe", "facts", "tag", "untag"}
+    assert asked["answers"].keys() >= {"cluster", "create", "delete", "describe", "role", "subnets", "tag", "untag"}
     (tmp_path / "home").mkdir()
     assert keys_found(image.packages, tmp_path / "home") == {way: key for way, (_, _, key) in WAYS.items()}
 
