@@ -120,12 +120,12 @@ class Checker:
             return
         cluster, _, name = call.about.partition("/")
         known = process.knows.setdefault(cluster, {})
+        long_ago = self.world.clock.elapsed >= process.known_at.get((cluster, name), 0.0) + BLIND_TURN_SECONDS
         if isinstance(answer, ClientError):
-            code, at = answer.response["Error"]["Code"], process.known_at.get((cluster, name), 0.0)
+            code = answer.response["Error"]["Code"]
             unlisted = call.operation == "ListFargateProfiles" and code != "ResourceNotFoundException"
             process.look.unlisted = process.look.unlisted or unlisted
-            forbidden, long_ago = "AccessDenied" in code, self.world.clock.elapsed >= at + BLIND_TURN_SECONDS
-            if code == "ResourceNotFoundException" or forbidden or long_ago:
+            if code == "ResourceNotFoundException" or "AccessDenied" in code or long_ago:
                 known.pop(name, None)  # what can't be seen keeps no turn
         elif "fargateProfileNames" in answer:
             for gone in known.keys() - set(answer["fargateProfileNames"]):
@@ -133,6 +133,8 @@ class Checker:
         elif "fargateProfile" in answer:
             known[name] = process.look.shown[name] = answer["fargateProfile"]
             process.known_at[cluster, name] = self.world.clock.elapsed
+        elif call.operation == "DescribeFargateProfile" and long_ago:  # one that was cut off shows nothing
+            known.pop(name, None)
 
     def look(self, writer: Process | None = None) -> None:
         """Judge the world as it is now; `writer` is whose write made it so."""

@@ -519,7 +519,7 @@ class World:
 
     def _answer(self, process: Process, call: Call, instead: Any, what: str) -> Any:
         self._log(process, call, instead, what)
-        if isinstance(instead, ClientError):
+        if isinstance(instead, ClientError | dict):
             self.checker.told(process, call, instead)
         if isinstance(instead, Exception):
             raise instead
