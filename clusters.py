@@ -397,8 +397,8 @@ class Clusters:
     that one goes before who comes new: `readmit` has it looked at.
     """
 
-    def __init__(self, readmit: Callable[[Key, Key | None], bool]) -> None:
-        self._readmit = readmit  # False: no worker may take it now
+    def __init__(self, readmit: Callable[[Key], bool]) -> None:
+        self._readmit = readmit  # False: no worker may take it now, it comes in its turn
         self._lock = threading.Lock()  # over who is in which, and who is outside
         self._known: dict[str, Cluster] = {}
         self._outside_of: dict[Key, str] = {}
@@ -426,7 +426,7 @@ class Clusters:
             return work(cluster)
         finally:
             with self._lock:
-                self._free(name, cluster, key)
+                self._free(name, cluster)
 
     def leave(self, key: Key, but: str = "") -> None:
         """Stand in and before no cluster any more, `but` that one; where it was this key's turn the next is let in."""
@@ -439,16 +439,13 @@ class Clusters:
             cluster = self._known[self._outside_of.pop(key)]
             cluster.stand_outside_no_more(key)
             if cluster.let_in == key:
-                self._free(name, cluster, None)
+                self._free(name, cluster)
 
-    def _free(self, name: str, cluster: Cluster, leaving: Key | None) -> None:
-        """Let in the next; one that no worker may take now, for want of free ones, keeps the cluster from nobody.
-
-        `leaving` is at the end of its pass, and so is its worker.
-        """
+    def _free(self, name: str, cluster: Cluster) -> None:
+        """Let in the next; one that no worker may take now, for want of free ones, keeps the cluster from nobody."""
         cluster.occupied = False
         waiting = (cluster.next_outside() for _ in [*cluster.outside])
-        cluster.let_in = next((key for key in waiting if key and self._readmit(key, leaving)), None)
+        cluster.let_in = next((key for key in waiting if key and self._readmit(key)), None)
         if cluster.forgettable and cluster.view is None:
             self._known.pop(name, None)
         if len(self._known) > MOST_MISSING:

@@ -310,6 +310,7 @@ class FirstLooks:
     def look_at_all(self) -> None:
         """Have the controller's own cluster and every object looked at, each in its time."""
         self.queue.add(("", self.settings.cluster))
+        self.unjudged.clear()
         for key in map(key_of, self.store.objects()):
             if not self.found(key):
                 self.queue.add(key)
@@ -317,6 +318,8 @@ class FirstLooks:
 
     def found(self, key: Key) -> bool:
         """Take an object that seems settled, to look at it in its time; say whether it was taken."""
+        if not self.judgement.complete:
+            self.unjudged[key] = None
         if not self._settled_in(key):
             return False
         self.unsorted[key] = None
@@ -351,8 +354,6 @@ class FirstLooks:
         known = judged and homes.arn(self.settings.cluster) != ""  # asked for once, as it may take its time
         for key in [*self.unsorted]:
             cluster = self._settled_in(key, homes.arn) if known else ""
-            if not judged:
-                self.unjudged[key] = None
             period, now = self.settings.resync_seconds, self.now().timestamp()
             self.queue.add(key, until_slot(cluster, period, now) if cluster else 0.0)
             self.unsorted.pop(key, None)

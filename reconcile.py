@@ -120,7 +120,7 @@ class Reconciler:
         monotonic: Callable[[], float],
         ready_after: Callable[[float], None] = lambda _seconds: None,
         posted: Callable[[str], None] = lambda _reason: None,
-        readmit: Callable[[Key, Key | None], bool] = lambda _key, _leaving: False,
+        readmit: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted

@@ -363,7 +363,8 @@ def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | No
     memory, listed = Memory.parse(obj), mapping(obj.get("status")).get("conditions") or []
     who = Identity.parse(obj, memory, default_cluster)
     told = is_current(find_condition("Ready", listed), who) and memory.observed_generation == who.generation
-    at_rest = not any(find_condition(kind, listed).get("status") == "True" for kind in ("Reconciling", "Stalled"))
+    unrest = ("Reconciling", "Stalled", "Overlapping")
+    at_rest = not any(find_condition(kind, listed).get("status") == "True" for kind in unrest)
     guarded = FINALIZER in who.finalizers and not who.from_kopf and not who.deleting
     nothing_open = memory.create_started_at is None and memory == memory.settled()
     answered = who.requested_at in {"", memory.last_handled_reconcile_at}

@@ -192,23 +192,27 @@ class WorkQueue:
         with self._changed:
             self._add(key, self._pace(key, after, apart), urgent=False)
 
-    def readmit(self, key: Key, leaving: Key | None = None) -> bool:
-        """Put a key that waits until later before all others of its line; say whether a worker may take it now.
+    def readmit(self, key: Key) -> bool:
+        """Have a key that waits until later looked at now; say whether it has a worker: then it goes before all others.
 
-        Or in a moment: `leaving` is the key in work that is at its end.
+        Without one, or if it is in work yet, it comes in its turn.
         """
         with self._changed:
             if self._closed:
                 return False
             if key in self._in_work:
                 self._add(key, self._monotonic(), self._in_work[key].urgent)
-                return True
-            urgent = key in self._urgent.due
-            if key not in self._line(urgent).due or not self._may(key[0], urgent, leaving):
                 return False
-            self._line(urgent).put_first(key, self._monotonic())
+            urgent = key in self._urgent.due
+            line, may = self._line(urgent), self._may(key[0], urgent)
+            if key not in line.due:
+                return False
+            if may:
+                line.put_first(key, self._monotonic())
+            else:
+                line.add(key, self._monotonic())
             self._changed.notify()
-            return True
+            return may
 
     def get(self, wait: float = 0.0) -> Key | None:
         """Take a key that is due, waiting up to `wait` seconds for one; None for none, and when closed."""
@@ -269,11 +273,10 @@ class WorkQueue:
             self._metrics["workqueue_adds_total"].inc()
             self._changed.notify()
 
-    def _may(self, namespace: str, urgent: bool, leaving: Key | None = None) -> bool:
+    def _may(self, namespace: str, urgent: bool) -> bool:
         """Say whether one more look leaves a worker to other namespaces, and one to what is urgent."""
-        busy = [(key, each.urgent) for key, each in self._in_work.items() if key != leaving]
-        of_it = sum(key[0] == namespace for key, _ in busy)
-        routine = sum(not is_urgent for _, is_urgent in busy)
+        of_it = sum(key[0] == namespace for key in self._in_work)
+        routine = sum(not each.urgent for each in self._in_work.values())
         return of_it < self._most and (urgent or routine < self._most)
 
     def _pace(self, key: Key, after: float, apart: float) -> float:

@@ -397,7 +397,7 @@ class Door:
         self.taken: set[str] = set()  # the namespaces that have all the workers which they may have
         self.clusters = Clusters(self.readmit)
 
-    def readmit(self, key: Key, _leaving: Key | None) -> bool:
+    def readmit(self, key: Key) -> bool:
         if key[0] not in self.taken:
             self.let_in.append(key)
         return key[0] not in self.taken
@@ -488,7 +488,7 @@ def test_one_that_has_gone_or_names_another_cluster_stands_in_no_line(goes: bool
 
 
 def test_clusters_that_are_not_there_are_remembered_but_not_without_end() -> None:
-    clusters = Clusters(lambda _key, _leaving: True)
+    clusters = Clusters(lambda _key: True)
 
     def look(cluster: Cluster) -> bool:
         seen = cluster.view is not None
@@ -574,7 +574,7 @@ def test_who_found_a_cluster_occupied_is_let_in_as_it_gets_free_though_its_names
 
 
 def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
-    clusters = Clusters(lambda _key, _leaving: True)
+    clusters = Clusters(lambda _key: True)
     mark = {RETAINED_KEY: "default/web"}
     seen = profile("web", tags=OURS | mark), profile("db", tags=mark), profile("api", "CREATING", tags={})
     clusters.alone_in("demo", WEB, lambda cluster: cluster.saw(view(*seen), (), 0.0))

@@ -87,7 +87,7 @@ class Desk:
             readmit=self.readmit,
         )  # fmt: skip
 
-    def readmit(self, key: Key, _leaving: Key | None = None) -> bool:
+    def readmit(self, key: Key) -> bool:
         self.woken.append(key)
         return True
 

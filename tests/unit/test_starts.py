@@ -167,7 +167,17 @@ def lose_the_status(world: World) -> None:
     world.api.edit(PLURAL, "default", "api", {"status": {"conditions": []}})
 
 
-@pytest.mark.parametrize("happens", [edit, delete, ask_for_a_look, move_elsewhere, mark_a_create, lose_the_status])
+def overlap(world: World) -> None:
+    """Whoever shares pods is told when that ends, and has to have looked for that."""
+    told = {"type": "Overlapping", "status": "True", "reason": "Overlapping", "message": "The same pods can match."}
+    listed = (world.object("api") or {})["status"]["conditions"]
+    world.api.edit(PLURAL, "default", "api", {"status": {"conditions": [*listed, told]}})
+
+
+WORK = [edit, delete, ask_for_a_look, move_elsewhere, mark_a_create, lose_the_status, overlap]
+
+
+@pytest.mark.parametrize("happens", WORK)
 def test_what_has_something_to_do_is_looked_at_at_once(happens: Callable[[World], None]) -> None:
     world = settled()
     until_slot_is(world, 400)
@@ -234,6 +244,21 @@ def test_the_lease_says_nothing_of_the_new_flags_before_every_object_has_been_ju
     step_until(world, lambda: world.processes[0].first.judgement.complete)
     calls = [str(line.call) for _, _, line in world.history[before:] if isinstance(line, Line)]
     assert "ListFargateProfiles other" in calls
+
+
+def test_what_was_not_settled_counts_as_judged_by_the_new_flags_once_it_was_looked_at_too() -> None:
+    world = settled()
+    until_slot_is(world, 550)
+
+    def meanwhile() -> None:
+        other_flags(world)
+        ask_for_a_look(world)
+
+    restart(world, meanwhile=meanwhile)
+    process = world.processes[0]
+    step_until(world, lambda: process.leads and bool(process.store.objects()))
+    assert ("default", "api") in process.first.unjudged
+    assert not process.first.judgement.complete
 
 
 @dataclass
