@@ -401,14 +401,16 @@ def crowd(probed: tuple[Clock, int]) -> Iterator[Callable[[int], list[socket.soc
         each.close()
 
 
-def serving() -> int:
-    """Return how many threads serve a connection."""
-    return sum("process_request_thread" in each.name for each in threading.enumerate())
+@pytest.fixture
+def serving() -> Callable[[], int]:
+    """Return what counts the threads that serve a connection, but for those that a test before has left."""
+    before = {*threading.enumerate()}
+    return lambda: sum("process_request_thread" in each.name for each in {*threading.enumerate()} - before)
 
 
 @pytest.mark.parametrize("says", [b"", b"G", b"GET /healthz HTTP/1.1\r\nHost: x\r\n"])
 def test_who_opens_hundreds_of_connections_neither_fills_the_process_with_threads_nor_keeps_the_kubelet_waiting(
-    probed: tuple[Clock, int], crowd: Callable[..., list[socket.socket]], says: bytes
+    probed: tuple[Clock, int], crowd: Callable[..., list[socket.socket]], says: bytes, serving: Callable[[], int]
 ) -> None:
     most = 0
     for _ in range(10):
@@ -438,7 +440,7 @@ def test_who_takes_no_answer_keeps_nobody_waiting_either(
 
 
 def test_who_breaks_off_leaves_no_thread_and_no_line_in_the_log(
-    probed: tuple[Clock, int], capfd: pytest.CaptureFixture[str]
+    probed: tuple[Clock, int], capfd: pytest.CaptureFixture[str], serving: Callable[[], int]
 ) -> None:
     for _ in range(3 * CONNECTIONS):
         with socket.create_connection(("127.0.0.1", probed[1])) as connection:

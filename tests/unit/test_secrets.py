@@ -245,5 +245,6 @@ def test_a_token_of_the_kubeconfig_that_can_not_be_sent_is_not_told(kind: str) -
     with sandbox(LOG_LEVEL="debug") as box:
         with_user(box, token=broken(kind, SECRETS["bearer"]).decode())
         box.controller.start()
-        wait_for(lambda: box.controller.log.read_text() or box.api.watching(), SOON, "it starts, or says why not")
+        log = box.controller.log
+        wait_for(lambda: "failed" in log.read_text() or box.api.watching(), SOON, "it lists, or says why not")
         nothing_is_told(box)
