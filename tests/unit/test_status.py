@@ -550,7 +550,7 @@ def ready_and(*more: Object) -> Object:
     ("what", "meta", "status", "settled"),
     [
         ("nothing is amiss", {}, {}, True),
-        ("it shares pods with another", {}, ready_and(holding("Overlapping")), True),
+        ("it shares pods with another", {}, ready_and(holding("Overlapping")), False),
         ("others have conditions of their own", {}, ready_and(holding("Audited", "False")), True),
         ("it was stalled once", {}, ready_and(holding("Stalled", "False")), True),
         ("nobody has asked for a look", {"annotations": {}}, {}, True),
