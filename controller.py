@@ -310,7 +310,9 @@ class FirstLooks:
     def look_at_all(self) -> None:
         """Have the controller's own cluster and every object looked at, each in its time."""
         self.queue.add(("", self.settings.cluster))
-        self.unjudged.clear()
+        for key in [*self.unjudged]:  # one by one: it is not to look empty to a worker in between
+            if self.store.get(key) is None:  # it has gone while nobody looked
+                self.unjudged.pop(key, None)
         for key in map(key_of, self.store.objects()):
             if not self.found(key):
                 self.queue.add(key)

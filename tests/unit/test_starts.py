@@ -292,6 +292,19 @@ def test_an_object_counts_as_judged_once_a_pass_has_come_to_its_end() -> None:
     assert complete == [False, False, True]
 
 
+def test_an_object_that_went_before_this_process_acted_keeps_no_flags_from_being_noted() -> None:
+    reconciler: Any = Answers([Requeue(), Requeue()])
+    store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("flags")
+    obj = SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}}
+    store.put(obj)
+    first = FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    assert first.found(("default", "web"))
+    store.remove(obj | {"metadata": obj["metadata"] | {"resourceVersion": "2"}})
+    first.look_at_all()
+    first.reconcile(SORTING)
+    assert judgement.complete
+
+
 def test_who_has_judged_only_some_with_other_flags_leaves_nobody_in_the_belief_that_these_are_as_before() -> None:
     world = settled()
     until_slot_is(world, 550)
