@@ -19,7 +19,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 from aws import AwsError, Profile, ProfileSpec
 from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Facts, Home, View, backoff, unusually_long, warnings
 from kube import Object
-from patterns import LONGEST_LIST, brief, listed
+from patterns import LONGEST_LIST, brief, listed, without_profiles
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
@@ -305,7 +305,8 @@ class Case:
         if not (self.spec and facts):
             return []
         pairs = (check(self.home, self.view.found, self.spec, self.target, facts) for check in OBJECTIONS)
-        return [Objection(*each) for several in pairs for each in several]
+        known = self.who.may_name if self.settings.limits.discreet else lambda _name: True
+        return [Objection(reason, without_profiles(text, known)) for several in pairs for reason, text in several]
 
     @property
     def warnings(self) -> tuple[Objection, ...]:
