@@ -474,6 +474,8 @@ MUTANTS = (
     Mutant("flags are noted before all objects were judged by them", "controller.py",
            "if not (self.unsorted or self.unjudged) and self.synced():", "if self.synced():",
            "tests/unit/test_starts.py"),
+    Mutant("a role's trust policy tells of profiles of others", "plan.py", "without_profiles(text, known)", "text",
+           "tests/unit/test_plan.py"),
     Mutant("what has gone is waited for before flags are noted", "controller.py",
            "            if self.store.get(key) is None:  # it has gone while nobody looked\n",
            "            if False:\n", "tests/unit/test_starts.py"),
