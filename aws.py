@@ -217,6 +217,7 @@ class ClusterFact:
     status: str = ""
     vpc: str = ""
     authority: str = ""  # its certificates: PEM in base64, as a kubeconfig has it
+    issuer: str = ""  # of the tokens of its ServiceAccounts
 
 
 @dataclass(frozen=True)
@@ -522,8 +523,6 @@ def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsErro
 SERVICES = ("eks", "ec2", "iam", "sts")
 # As curl, kubectl and botocore take one: what has no scheme is http://.
 PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
-
-
 Watch = Callable[[str, Any], None]  # what is told of a client, by its service
 
 
@@ -550,9 +549,8 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
             session.cache_clear()  # so that the files are read anew
             raise _unfetched("", error) from error
         except (BotoCoreError, ValueError) as error:
-            raise AwsError(
-                "AwsUnreachable", f"AWS can't be asked, correct its region or configuration: {error}"
-            ) from error
+            text = f"AWS can't be asked, correct its region or configuration: {error}"
+            raise AwsError("AwsUnreachable", text) from error
         watch(name, client)
         return client
 
@@ -694,7 +692,8 @@ def selector(namespace: str, labels: Mapping[str, str]) -> Selector:
 def _cluster(answer: Mapping[str, Any]) -> ClusterFact:
     cluster = answer.get("cluster") or {}
     network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
-    return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
+    known_by = trust.get("data") or "", ((cluster.get("identity") or {}).get("oidc") or {}).get("issuer") or ""
+    return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), *known_by)
 
 
 def _role(role: Mapping[str, Any]) -> RoleFact:

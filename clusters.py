@@ -19,7 +19,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from aws import (
     FARGATE_POLICY,
@@ -36,7 +36,7 @@ from aws import (
     SubnetFact,
 )
 from kube import Key, KubeError
-from patterns import LONGEST_CONDITION, Caller, Trust, judge_trust, listed
+from patterns import LONGEST_CONDITION, Caller, Trust, issuer_of, judge_trust, listed, readable
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -523,6 +523,15 @@ class Facts:
     role: RoleFact | None
 
 
+class Reached(Protocol):
+    """The API server that we talk to: whether it has to show a certificate, and our token, if it has taken one."""
+
+    @property
+    def verified(self) -> bool: ...
+    @property
+    def token(self) -> str: ...
+
+
 Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what
 
 
@@ -552,6 +561,14 @@ class Known:
     def cluster(self, name: str, age: float = FACTS_SECONDS) -> ClusterFact | None:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
+
+    def unproven(self, cluster: str, authority: str, api: Reached, age: float = FACTS_SECONDS) -> str:
+        """Say why it is not known whether that is the cluster of an API server, "" where it is proven (`unproven`)."""
+        try:
+            fact = self.cluster(cluster, age) if api.verified else None
+        except AwsError as error:
+            return readable(str(error))
+        return unproven(authority, fact, verified=api.verified, token=api.token)
 
     def _old(self, said: Said, kind: str, names: Collection[str], age: float) -> list[str]:
         """Return those of which nothing was said that is younger than `age`."""
@@ -689,20 +706,26 @@ def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
     return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
 
 
-def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool) -> str:
+def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool, token: str = "") -> str:
     """Say why it is not known whether an EKS cluster is the Kubernetes cluster that we talk to; "" if it is proven.
 
-    `authority` is that of our API server, and `verified` says whether it had to show a certificate that this one
-    signed. Names prove nothing: two clusters may have the same. Nor do other certificates prove that it is another
-    one, since a proxy may stand in between.
+    `authority` is that of our API server, `verified` says whether it had to show a certificate that is checked, and
+    `token` is ours, if it has taken one: it takes those of its own cluster's issuer. Names prove nothing: two clusters
+    may have the same. Nor do other certificates prove that it is another one: a proxy may stand in between.
     """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(authority) if verified else frozenset()
-    if not theirs:
-        return "EKS does not say by which certificates its API server is known"
-    if not ours:
-        return "the kubeconfig does not say by which certificates the API server is known, or it is not held to them"
-    return "" if ours & theirs else "the API server is known by other certificates than those that EKS names"
+    if not verified:
+        return "the API server need not show a certificate, or none that is checked"
+    if cluster is None:
+        return "EKS may not be asked how it is known (eks:DescribeCluster)"
+    ours, theirs = certificates(authority), certificates(cluster.authority)
+    if ours & theirs or (cluster.issuer and issuer_of(token) == cluster.issuer):
+        return ""
+    if not ours or not theirs:
+        who = "EKS does not say" if not theirs else "nothing here says"
+        return f"{who} by which certificates the API server is known, and no token of ours is by the cluster's issuer"
+    return (
+        "the API server is known by other certificates than those that EKS names, and no token of ours is by its issuer"
+    )
 
 
 CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")

@@ -694,9 +694,14 @@ class Forecast:
                 case UntagProfile(profile=old, keys=keys), _:
                     yield retag("untag", old, dict.fromkeys(keys))
 
+    def _is_here(self, cluster: str) -> bool:
+        """Say whether an EKS cluster is for sure the one whose pods can be counted."""
+        authority, reached = self.settings.authority_of(cluster), self.kubernetes
+        return bool(reached and reached.may_list_pods() and not self.known.unproven(cluster, authority, reached))
+
     def _going(self, word: str, text: str, profile: aws.Profile) -> Step:
-        here = f":fargateprofile/{self.settings.cluster}/" in profile.arn  # pods of another cluster can't be counted
-        number = self.kubernetes.running_pods(profile.name) if self.kubernetes and here else None
+        cluster = profile.arn.split("/")[1]
+        number = self.kubernetes.running_pods(profile.name) if self.kubernetes and self._is_here(cluster) else None
         pods = "its pods" if number is None else counted(number, "running pod")
         return Step(word, f"{text}, with {pods}.", pods=number)
 

@@ -152,6 +152,7 @@ class Kube:
         self._rand = rand
         self._stopped = False
         self._stream: Any = None
+        self._taken: Mapping[str, str] = {}  # the headers of the last request that was granted
 
     def list(self) -> tuple[Objects, str]:
         """Return what is to be kept of every object, and the version to watch from: a quorum read,
@@ -261,6 +262,18 @@ class Kube:
             level = logging.DEBUG if isinstance(error, Terminating) else logging.WARNING
             log.log(level, 'event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
 
+    @property
+    def verified(self) -> bool:
+        """Whether the API server has to show a certificate that is checked."""
+        config = self._api.configuration
+        return bool(config.verify_ssl and config.host.startswith("https://"))
+
+    @property
+    def token(self) -> str:
+        """Our token, once the API server has taken it; "" for none, and where it may know us by a certificate."""
+        said = "" if self._api.configuration.cert_file else self._taken.get("authorization", "")
+        return said.removeprefix("Bearer ")
+
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
         return str(self._call("GET", f"/api/v1/namespaces/{name}")["metadata"]["uid"])
@@ -283,17 +296,19 @@ class Kube:
 
     def running_pods(self, profile: str) -> int | None:
         """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-        ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
         on_it = f"eks.amazonaws.com/fargate-profile={profile}"
         query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
         try:
-            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
-            may = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed")
-            return len(self.core("pods", query=query)) if may else None
+            return len(self.core("pods", query=query)) if self.may_list_pods() else None
         except KubeError as error:
             fields = {"profile": profile, "message": str(error)}
             log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
             return None
+
+    def may_list_pods(self) -> bool:
+        """Ask, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not."""
+        ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
+        return self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed") is True
 
     def core(
         self, plural: str, namespace: str = "", name: str = "", query: Mapping[str, str] | None = None, most: int = 0
@@ -380,6 +395,7 @@ class Kube:
             answer = self._api.call_api(*call, _request_timeout=timeout)
             code = str(answer.status)
             if answer.status < 300:  # noqa: PLR2004
+                self._taken = call[2]
                 return answer
             text = answer.read()
         # OSError, ValueError and ConfigException: credentials are read again between calls, from

@@ -480,7 +480,7 @@ class Reconciler:
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        count = self._kube.running_pods(profile) if p.who.cluster == self._settings.cluster else None
+        count = None if self.unproven(p.who.cluster) else self._kube.running_pods(profile)
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
@@ -674,6 +674,11 @@ class Reconciler:
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)
 
+    def unproven(self, cluster: str) -> str:
+        """Say why it is not known whether an EKS cluster is the one that we talk to, "" where that is proven."""
+        authority = self._settings.authority_of(cluster)
+        return self._known.unproven(cluster, authority, self._kube, self._settings.resync_seconds)
+
     def tally(self) -> dict[str, clusters.Tally]:
         """Return what is counted of each EKS cluster that was seen."""
         return self._clusters.tally(is_retained)
@@ -700,7 +705,7 @@ class Reconciler:
 # What a reconciler is given.
 
 
-class Kube(Protocol):
+class Kube(clusters.Reached, Protocol):
     """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
 
     def get(self, namespace: str, name: str) -> Object | None: ...

@@ -36,6 +36,7 @@ from tests.fakes.eks_rules import (
     Subnet,
     Tags,
     Wanted,
+    issuer,
 )
 
 METHODS = {
@@ -199,6 +200,7 @@ class Memory(Outsiders):
         found = self._rules.cluster(name)
         network = {"subnetIds": [*found.subnets], "vpcId": found.vpc}
         cluster = {"name": name, "arn": found.arn, "status": found.status, "resourcesVpcConfig": network}
+        cluster["identity"] = {"oidc": {"issuer": issuer(name, self.region)}}
         return {"cluster": cluster | {"tags": dict(found.tags)}}
 
     def _describe_subnets(self, filters: list[Answer]) -> Answer:

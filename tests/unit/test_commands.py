@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import commands
+import kube
 from config import COMMANDS, command_line
 from controller import main
 from plan import Case
@@ -24,7 +25,7 @@ from status import foresee
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
-from tests.harness import Bench
+from tests.harness import TOKEN, Bench
 from tests.unit.test_plan import GOOD as GOOD_FACTS
 from tests.unit.test_plan import NOW, case, cases, profile, who
 
@@ -720,9 +721,14 @@ def test_every_text_survives_being_written_and_read(tags: dict[str, str]) -> Non
 
 @pytest.fixture
 def plan(run: Any, b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Return a runner of plan for objects: its exit code, standard output, standard error. It must not write."""
+    """Return a runner of plan for objects: its exit code, standard output, standard error. It must not write.
+
+    The API server takes a token of the issuer of cluster demo, and shows a certificate, as far as anybody can tell.
+    """
+    monkeypatch.setattr(kube.Kube, "verified", True)
     with serve(b.api) as server:
-        monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "kubeconfig")))
+        known = kubeconfig(server.url, tmp_path / "kubeconfig", token=TOKEN)
+        monkeypatch.setenv("KUBECONFIG", str(known))
 
         def foretell(*objects: Object, flags: tuple[str, ...] = ()) -> tuple[int, str, str]:
             (tmp_path / "objects.yaml").write_text(yaml.safe_dump_all(objects))

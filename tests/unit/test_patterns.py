@@ -13,7 +13,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from patterns import LONGEST_WORD, Caller, Trust, brief, judge_trust, listed, meet
+from patterns import LONGEST_WORD, Caller, Trust, brief, issuer_of, judge_trust, listed, meet
+from tests.fakes.apiserver import token_by
 from tests.fakes.eks_rules import FARGATE, trusts_fargate
 
 # Letters that no pattern has stand for all the others that a real word may hold.
@@ -338,3 +339,25 @@ def test_what_is_judged_for_sure_holds_whatever_uuid_the_profile_gets(several: l
     trusted = {trusts_fargate(json.dumps(document), f"{CALLER.source}{uuid}") for uuid in [*made, ONE_UUID]}
     allows = judge_trust(document, CALLER).allows
     assert allows is None or trusted == {allows}
+
+
+# Tokens
+
+
+@pytest.mark.parametrize(
+    ("token", "issuer"),
+    [
+        (token_by("https://a/id/B"), "https://a/id/B"),
+        (token_by("x"), "x"),
+        ("", ""),
+        ("t", ""),
+        ("a.b", ""),
+        ("a.W10.c", ""),  # []
+        ("a.eyJpc3MiOjF9.c", ""),  # {"iss":1}
+        ("a.e30.c", ""),  # {}
+        ("a.\u00e9.c", ""),
+        ("a." + "W" * 9999 + ".c", ""),
+    ],
+)
+def test_a_token_s_issuer_is_read_and_what_is_no_token_has_none(token: str, issuer: str) -> None:
+    assert issuer_of(token) == issuer

@@ -36,6 +36,8 @@ class Kubernetes:
     events: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_write: Callable[[str], None] = lambda _what: None
+    verified: bool = False
+    token: str = ""
 
     def get(self, namespace: str, name: str) -> Object | None:
         return None
