@@ -30,7 +30,7 @@ import yaml
 import aws
 import config
 import kube
-from clusters import Home, Known, View, whole_view
+from clusters import Known, View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from explain import explain
 from kube import NAME, Key, Object
@@ -60,6 +60,7 @@ from spec import (
     timestamp,
 )
 from status import with_note
+from surroundings import Home
 
 # What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
 # dates stay text).

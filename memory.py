@@ -14,7 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from aws import Profile, ProfileSpec
-from clusters import Facts, View
+from clusters import View
 from plan import Case, plan
 from spec import (
     FINALIZER,
@@ -30,6 +30,7 @@ from spec import (
     TagProfile,
     UntagProfile,
 )
+from surroundings import Facts
 
 
 def remember(c: Case) -> Memory:

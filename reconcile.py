@@ -29,7 +29,6 @@ from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
-    OWNER_KEY,
     RESERVED_KEYS,
     RETAINED_KEY,
     AddFinalizer,
@@ -51,6 +50,7 @@ from spec import (
     mapping,
     owner_of,
 )
+from surroundings import Home, no_such
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -231,7 +231,7 @@ class Reconciler:
 
     # Observe
 
-    def _observe(self, p: Pass, home: clusters.Home) -> None:
+    def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, asked = p.cluster, p.asks and self._may_have_its_look(p)
         told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
@@ -268,7 +268,7 @@ class Reconciler:
         self._find_orphans(name, cluster, view)
         return view, described
 
-    def _look_at(self, p: Pass, home: clusters.Home, name: str) -> None:
+    def _look_at(self, p: Pass, home: Home, name: str) -> None:
         """See one profile anew, or all that could be this object's (`WHOLE_CLUSTER`)."""
         view = p.cluster.view or self._no_view()
         if name != WHOLE_CLUSTER:
@@ -294,7 +294,7 @@ class Reconciler:
 
     # Decide
 
-    def _decide(self, p: Pass, home: clusters.Home) -> tuple[Case, Report | Change]:
+    def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = self._mark_waits(p)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
@@ -663,7 +663,7 @@ class Reconciler:
             if cluster.view and cluster.view.found:
                 self._compare(home)
             else:
-                self._warn(name, "ClusterNotFound", clusters.no_such(home))
+                self._warn(name, "ClusterNotFound", no_such(home))
         except AwsError as error:
             self._warn(name, error.reason, readable(str(error)))
             return Requeue(retry=True)
@@ -672,7 +672,7 @@ class Reconciler:
     def _warn(self, cluster: str, reason: str, message: str) -> None:
         log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
 
-    def _compare(self, home: clusters.Home) -> None:
+    def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
             text = clusters.elsewhere(
@@ -694,15 +694,10 @@ class Reconciler:
             log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
 
     def _why_orphan(self, profile: Profile) -> str:
-        """Say why a profile with our tags is no object's, "" if it is one's."""
         key = owner_of(profile)
-        obj = self._store.get(key) if key else None
-        if obj is None:
-            gone = key is None or self._kube.exists(*key) is False
-            owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
-            return f"its owner {owner} does not exist; delete it by hand if nobody needs it" if gone else ""
-        who = Identity.parse(obj, Memory.parse(obj), self._settings.cluster)
-        return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
+        if obj := self._store.get(key) if key else None:
+            return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
+        return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
 
 
 # What a reconciler is given.

@@ -25,6 +25,7 @@ from spec import (
     FINALIZER,
     INFORMATIVE,
     OURS,
+    OWNER_KEY,
     Action,
     CreateProfile,
     DeleteProfile,
@@ -413,6 +414,19 @@ def not_taken(written: Sequence[str], answered: Sequence[str]) -> str:
     if FINALIZER in written:
         return "the finalizer that was put in is not there in the API server's answer"
     return "the finalizer that was taken off is still there in the API server's answer"
+
+
+# Why a profile with our tags is no object's.
+
+
+def ownerless(profile: Profile) -> str:
+    owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
+    return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
+
+
+def stray(profile: Profile, who: Identity) -> str:
+    """Return "" where it is this object's, whose tags it has."""
+    return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
 # The log: one line an action or error; the fields are a mapping, so that a JSON line has each on its own.
