@@ -419,6 +419,18 @@ def pruned(value: Any, schema: Obj) -> Any:
     return {name: pruned(each, child) for name, (each, child) in kept.items() if each is not None}
 
 
+def check_preconditions(at: Target, metadata: Obj, options: Obj) -> None:
+    """Refuse to delete an object that is not the one, or the version, that the client saw."""
+    wanted = options.get("preconditions", {})
+    ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
+    for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(name, metadata[name]) != metadata[name]:
+            why = f"the {what} in the precondition ({wanted[name]}) does not match the {what} in record"
+            why += f" ({metadata[name]}). The object might have been {ends[name]}"
+            kind = f"{at.resource.kind}.{at.resource.group}".rstrip(".")
+            raise about(at, 409, f'Operation cannot be fulfilled on {kind} "{at.name}": {why}')
+
+
 def grace_seconds(obj: Obj, options: Obj) -> int:
     """Return how long an object that is deleted has to end: only a pod that a kubelet runs (core/pod/strategy.go)."""
     spec, status = (obj.get(name) or {} for name in ("spec", "status"))
@@ -1013,15 +1025,8 @@ class ApiServer:
 
     def _delete(self, at: Target, options: Any) -> Response:
         old = self._found(at)
-        metadata, wanted = old["metadata"], (options or {}).get("preconditions", {})
-        ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
-        for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            if wanted.get(name, metadata[name]) != metadata[name]:
-                why = f"the {what} in the precondition ({wanted[name]}) does not match the {what} in record"
-                why += f" ({metadata[name]}). The object might have been {ends[name]}"
-                kind = f"{at.resource.kind}.{at.resource.group}".rstrip(".")
-                raise about(at, 409, f'Operation cannot be fulfilled on {kind} "{at.name}": {why}')
-        grace = grace_seconds(old, options or {})
+        metadata, grace = old["metadata"], grace_seconds(old, options or {})
+        check_preconditions(at, metadata, options or {})
         if not _finalizers(old) and not grace:
             self._commit(at, old, None)
             details = {"name": at.name, "group": at.resource.group, "kind": at.resource.plural, "uid": metadata["uid"]}
@@ -1044,7 +1049,7 @@ class ApiServer:
         if "deletionTimestamp" in self._namespace(at)["metadata"]:
             raise self._terminating(at)
         if options.get("dryRun"):
-            self._found(at)
+            check_preconditions(at, self._found(at)["metadata"], options)
         else:
             self._delete(replace(at, subresource=""), options)
         return Response(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
