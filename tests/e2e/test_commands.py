@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-import commands
+import overlaps
 from patterns import decoded
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, token_of, write_kubeconfig
@@ -76,7 +76,7 @@ def test_a_file_is_read_by_its_byte_order_mark_as_kubectl_reads_it(
     raw = ENCODINGS[encoding] + manifest.encode(encoding)
     (tmp_path / "map.yaml").write_bytes(raw)
     shown = ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", str(tmp_path / "map.yaml"), "a=b"))
-    assert json.loads(shown)["data"] == commands.manifests("-", decoded(raw))[0][0].obj["data"]
+    assert json.loads(shown)["data"] == overlaps.manifests("-", decoded(raw))[0][0].obj["data"]
 
 
 def test_a_folder_holds_for_validate_the_files_that_it_holds_for_kubectl(
@@ -103,7 +103,7 @@ def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: Cont
     texts = " ".join(AS_KUBECTL_READS.values()).split()
     manifest = f"apiVersion: v1\nkind: Example\nmetadata: {{name: a}}\ntexts: [{', '.join(texts)}]\n"
     shown = json.loads(ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", "-", "a=b", input=manifest)))
-    read = commands.manifests("-", manifest)[0][0].obj["texts"]
+    read = overlaps.manifests("-", manifest)[0][0].obj["texts"]
     assert dict(zip(texts, read, strict=True)) == dict(zip(texts, shown["texts"], strict=True))
 
 

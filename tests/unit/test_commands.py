@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 import commands
 import kube
+import overlaps
 from config import COMMANDS, command_line
 from controller import main
 from memory import foresee
@@ -51,7 +52,7 @@ GOOD = HEAD + SELECTORS
 
 def validate(text: str) -> list[str]:
     """Return the findings in a text, each without the file's name."""
-    found, lines = commands.manifests("web.yaml", text)
+    found, lines = overlaps.manifests("web.yaml", text)
     told = [*lines, *(one for each in found if not each.passed_over for one in each.judged())]
     assert all(str(each).startswith("web.yaml:") for each in told)
     return [str(each).removeprefix("web.yaml:") for each in told]
@@ -170,7 +171,7 @@ def test_what_kubernetes_takes_as_it_stands_has_no_finding(text: str) -> None:
 
 def test_merged_keys_give_way_to_the_object_s_own_and_the_first_source_wins() -> None:
     text = "a: &a {x: 1, y: 1, z: 1}\nb: &b {y: 2, z: 2, w: 2}\nc:\n  z: 3\n  <<: [*a, *b]\n"
-    assert commands.manifests("f", text)[0][0].obj["c"] == {"x": 1, "y": 1, "z": 3, "w": 2}
+    assert overlaps.manifests("f", text)[0][0].obj["c"] == {"x": 1, "y": 1, "z": 3, "w": 2}
 
 
 # What kubectl 1.36.3 makes of plain scalars, as `kubectl label --local --filename - --output json` shows it.
@@ -188,7 +189,7 @@ AS_KUBECTL_READS = {
 @pytest.mark.parametrize("kind", AS_KUBECTL_READS)
 def test_plain_scalars_are_what_kubectl_makes_of_them(kind: str) -> None:
     for text in AS_KUBECTL_READS[kind].split():
-        value = commands.manifests("f", f"[{text}]")[0][0].obj[0]
+        value = overlaps.manifests("f", f"[{text}]")[0][0].obj[0]
         shown = "number" if type(value) in {int, float} else "text" if value == text else json.dumps(value)
         assert (text, shown) == (text, kind)
 
@@ -567,7 +568,7 @@ def found_profiles(b: Bench) -> None:
 def export(run: Any, b: Bench, *flags: str) -> tuple[int, list[Object], str]:
     """Run export; return its exit code, the objects as kubectl reads them, and the text."""
     code, out, _ = run("export", "--cluster-name", "demo", "--region", b.world.region, *flags)
-    found, broken = commands.manifests("stdin", out)
+    found, broken = overlaps.manifests("stdin", out)
     assert broken == []
     assert [each.obj for each in found] == [each for each in yaml.safe_load_all(out) if each], "PyYAML reads the same"
     assert [line for each in found for line in each.judged()] == []
@@ -712,7 +713,7 @@ def test_an_account_without_the_cluster_is_told_and_nothing_is_printed(run: Any,
 @settings(max_examples=300, deadline=None)
 def test_every_text_survives_being_written_and_read(tags: dict[str, str]) -> None:
     text = commands.written({"tags": tags})
-    assert commands.manifests("f", text)[0][0].obj == {"tags": tags}
+    assert overlaps.manifests("f", text)[0][0].obj == {"tags": tags}
     assert yaml.safe_load(text) == {"tags": tags}
 
 
