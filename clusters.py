@@ -15,7 +15,7 @@ import re
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +33,7 @@ from aws import (
     Selector,
     SubnetFact,
 )
-from kube import Key, KubeError
+from kube import Key, KubeError, Objects
 from patterns import issuer_of, readable
 from surroundings import Facts, Home
 
@@ -500,6 +500,24 @@ class Reached(Protocol):
     def verified(self) -> bool: ...
     @property
     def token(self) -> str: ...
+    def may_list_pods(self) -> bool: ...
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
+    ) -> Iterator[tuple[Objects, str]]: ...
+
+
+def running_pods(api: Reached, profile: str) -> int | None:
+    """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
+    on_it = f"eks.amazonaws.com/fargate-profile={profile}"
+    query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
+    try:
+        if not api.may_list_pods():
+            return None
+        return sum(len(page) for page, _ in api.pages("/api/v1/pods", query, metadata_only=True))
+    except KubeError as error:
+        fields = {"profile": profile, "message": str(error)}
+        log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
+        return None
 
 
 Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what

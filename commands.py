@@ -30,7 +30,7 @@ import yaml
 import aws
 import config
 import kube
-from clusters import Known, View, whole_view
+from clusters import Known, View, running_pods, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from explain import explain
 from kube import Key, Object
@@ -493,7 +493,7 @@ class Forecast:
 
     def _going(self, word: str, text: str, profile: aws.Profile) -> Step:
         cluster = profile.arn.split("/")[1]
-        number = self.kubernetes.running_pods(profile.name) if self.kubernetes and self._is_here(cluster) else None
+        number = running_pods(self.kubernetes, profile.name) if self.kubernetes and self._is_here(cluster) else None
         pods = "its pods" if number is None else counted(number, "running pod")
         return Step(word, f"{text}, with {pods}.", pods=number)
 

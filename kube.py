@@ -288,17 +288,6 @@ class Kube:
         """Put an object in the place of the version that its metadata name, or make it; return it as stored."""
         return self._call("PUT", path, body=body, timeout=timeout)
 
-    def running_pods(self, profile: str) -> int | None:
-        """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-        on_it = f"eks.amazonaws.com/fargate-profile={profile}"
-        query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
-        try:
-            return len(self.core("pods", query=query)) if self.may_list_pods() else None
-        except KubeError as error:
-            fields = {"profile": profile, "message": str(error)}
-            log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
-            return None
-
     def may_list_pods(self) -> bool:
         """Say whether the pods of all namespaces may be listed.
 
@@ -398,8 +387,7 @@ class Kube:
                 self._taken = call[2]
                 return answer
             text = answer.read()
-        # OSError, ValueError and ConfigException: credentials are read again between calls, from
-        # files or a command.
+        # OSError, ValueError and ConfigException: credentials are read again between calls, from files or a command.
         except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
             raise KubeError(f"{method} {path}: {_unsent(error)}") from error
         finally:

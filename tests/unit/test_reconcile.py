@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -48,8 +48,13 @@ class Kubernetes:
     def namespace_uid(self, name: str) -> str:
         return f"uid of {name}"
 
-    def running_pods(self, profile: str) -> int | None:
-        return None
+    def may_list_pods(self) -> bool:
+        return False
+
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
+    ) -> Iterator[tuple[list[Object], str]]:
+        raise AssertionError(path)
 
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object:
         after = self._written("finalizers", obj)
