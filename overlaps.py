@@ -1,6 +1,6 @@
 """Which profiles can select the same pod: EKS then takes the first by name and says nothing. And what a
 manifest says, read as kubectl reads YAML, and what is wrong with it: in its spec, around it (`head`), and
-what one before it asks for already.
+what one before it asks for already. And a profile as the manifest that wants it.
 
 The picture: a file's text -> `manifests` (objects, and the nodes that they came from) -> `Told`, with lines.
 
@@ -9,6 +9,7 @@ Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,11 +20,23 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
-from clusters import Shares
+from clusters import Shares, View
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Key, Object
 from patterns import listed, meet, meet_at_a_glance, visible
 from plan import Case, may_tell, whose
-from spec import BOOKKEEPING, FIELDS, Finding, Identity, InvalidSpec, Resource, finding_of, mapping
+from spec import (
+    BOOKKEEPING,
+    FIELDS,
+    RESERVED_KEYS,
+    Finding,
+    Identity,
+    InvalidSpec,
+    Resource,
+    finding_of,
+    mapping,
+    owner_of,
+    tagged,
+)
 
 MOST_SHARES = 100_000  # pairs that are remembered, some 10 MB: those of 447 profiles; EKS's quota is 10 at first
 
@@ -474,3 +487,75 @@ def in_spec(obj: Object) -> Iterator[Finding]:
     for number, subnet in enumerate(listed):
         if subnet in listed[:number]:
             yield Finding(("spec", "subnets", number), f"{subnet} once more", "remove it")
+
+
+# A profile, as the manifest that wants it
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes what kubectl, or another reader of YAML, would not take for a string."""
+
+    def ignore_aliases(self, _data: object) -> bool:
+        return True
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    plain = text.isprintable() and not any(re.fullmatch(pattern, text) for pattern in YAML_KINDS.values())
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
+RESERVED = re.compile(rf"(?i:aws:)|({'|'.join(RESERVED_KEYS)})\Z")
+
+
+def free_name(profile: str, namespace: str, view: View) -> Key:
+    """Return a name that Kubernetes can hold: what it can of the profile's own, with digits where that is taken."""
+    name, taken = slug(profile), {owner_of(each) for each in view.profiles.values()}
+    alone = name == profile or [*map(slug, view.profiles)].count(name) == 1
+    if not alone or (namespace, name) in taken:
+        name = f"{name}-{hashlib.sha256(profile.encode()).hexdigest()[:8]}".lstrip("-")
+    return namespace, name
+
+
+def slug(profile: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", profile.lower()).strip("-")
+
+
+def manifest(cluster: str, profile: Profile, key: Key) -> Object:
+    """Return the object that wants this very profile and, where the operator allows it, adopts it."""
+    namespace, name = key
+    replacement = "(-[0-9a-f]{8})?" if owner_of(profile) else ""
+    spec = {
+        "clusterName": cluster,
+        "profileName": "" if re.fullmatch(re.escape(name) + replacement, profile.name) else profile.name,
+        "podExecutionRoleArn": profile.role,
+        "selectors": [
+            {"namespace": each.namespace} | ({"labels": dict(each.labels)} if each.labels else {})
+            for each in sorted(profile.selectors)
+        ],
+        "subnets": sorted(profile.subnets),
+        "tags": {key: profile.tags[key] for key in sorted(profile.tags) if not RESERVED.match(key)},
+        "adoptionPolicy": "Adopt",
+        "deletionPolicy": "Retain",
+    }
+    return {
+        "apiVersion": API_VERSION,
+        "kind": KIND,
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {field: value for field, value in spec.items() if value},
+    }
+
+
+def unfit(profile: Profile, obj: Object) -> str:
+    """Say why an object can't stand for the profile, "" if it can."""
+    if not profile.active:
+        return f"it is {profile.status}; export it once it is ACTIVE"
+    if tagged(profile) and not owner_of(profile):
+        return "its tags name no owner, and yet they are the controller's"
+    return "; ".join(map(str, [*head(obj), *in_spec(obj)]))
+
+
+def written(obj: Object) -> str:
+    return yaml.dump(obj, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000).rstrip()

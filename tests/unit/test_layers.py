@@ -31,7 +31,7 @@ IMPURE = {"time", "random", "logging", "threading", "socket", "os", "sys"}
 OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
-    "yaml": {"kube", "overlaps", "commands"},
+    "yaml": {"kube", "overlaps"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "pydantic": {"spec", "overlaps"},
