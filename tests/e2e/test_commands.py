@@ -211,21 +211,25 @@ def test_plan_says_what_a_new_profile_means_for_pods_as_the_api_server_selects_t
     ends = '{"status":{"phase":"Succeeded"}}'
     ok(user.kubectl("patch", "pod", "done", "--subresource=status", "--type=merge", "-p", ends))
     wanted = user.manifest(selectors=[{"namespace": user.namespace, "labels": {"tier": "web"}}])
-    call = [sys.executable, "controller.py", "plan", "-f", "-", "-o", "json", "--controller-id=planner"]
+    call = [sys.executable, "controller.py", "plan", "-f-", "-ojson", "--controller-id=planner", "-n", user.namespace]
     done = subprocess.run(
         call, cwd=ROOT, env=environment(aws, KUBECONFIG=str(config)), input=json.dumps(wanted),
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     (step,) = json.loads(done.stdout)["objects"][0]["steps"]
-    assert (step["word"], "is unknown" in done.stderr) == ("create", not same)
+    assert (step["word"], "is unknown" in done.stderr) == ("create", not same), done.stderr
     counts = {"pods": 3, "onEc2": 2, "ofOthers": 0, "stranded": 1, "goWithTheOld": 0, "unknown": 0, "more": False}
-    assert step["takes"] == (counts if same else None)
+    assert step["takes"] == (counts if same else None), done.stderr
 
 
 WEB = {"tier": "web"}
 PODS = [
-    ("one", "ip-1", WEB), ("two", "ip-2", WEB), ("waits", "", WEB), ("done", "ip-3", WEB), ("db", "ip-4", {"tier": "db"}),
-]  # fmt: skip
+    ("one", "ip-1", WEB),
+    ("two", "ip-2", WEB),
+    ("waits", "", WEB),
+    ("done", "ip-3", WEB),
+    ("db", "ip-4", {"tier": "db"}),
+]
 
 
 def pod_on(name: str, node: str, labels: dict[str, str]) -> Any:
