@@ -152,14 +152,12 @@ def warnings(spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]
 
 def poor_subnets(facts: Facts) -> Iterator[tuple[str, str]]:
     """Yield why pods may not start in subnets that EKS takes, a warning for each reason; unknown is none."""
-    found: dict[str, list[str]] = {}
-    for name, subnet in facts.subnets.items():
-        if subnet and subnet.free == 0:
-            found.setdefault("SubnetFull", []).append(name)
-        if subnet and (reason := wrong_way_out(subnet, facts.cluster)):
-            found.setdefault(reason, []).append(name)
-    for reason, names in found.items():
-        yield reason, f"spec.subnets: {SUBNETS[reason].format(listed(names, most=LONGEST_CONDITION))}."
+    known = {name: subnet for name, subnet in facts.subnets.items() if subnet}
+    found = {(wrong_way_out(subnet, facts.cluster), name) for name, subnet in known.items()}
+    found |= {("SubnetFull", name) for name, subnet in known.items() if subnet.free == 0}
+    for reason, text in SUBNETS.items():
+        if names := sorted(name for what, name in found if what == reason):
+            yield reason, f"spec.subnets: {text.format(listed(names, most=LONGEST_CONDITION))}."
 
 
 SUBNETS = {
