@@ -11,9 +11,7 @@ what to do.
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from base64 import b64decode
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,18 +22,16 @@ from typing import Any, NamedTuple, Protocol, TypeVar, cast
 from aws import (
     Aws,
     AwsError,
-    ClusterFact,
     Profile,
     ProfileSpec,
     Read,
     Refused,
-    RoleFact,
     Selector,
-    SubnetFact,
 )
-from kube import Key, KubeError, Objects
-from patterns import issuer_of, readable
-from surroundings import Facts, Home
+from facts import ClusterFact, RoleFact, SubnetFact
+from kube import Key, KubeError, Object, Objects
+from patterns import readable
+from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role, unproven
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -43,6 +39,7 @@ T = TypeVar("T")
 Shares = dict[tuple[frozenset[Selector], frozenset[Selector]], bool]
 
 FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+LOOKS_TO_ALARM = 2  # at a role: changes of access take seconds to be seen everywhere
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
@@ -211,12 +208,22 @@ class InFlight(NamedTuple):
 class Stirred(NamedTuple):
     """Who has reason to look again.
 
-    `settled`: what was in flight, as it was then; its owner looks. `waiting`: who waited for a name,
-    for a turn, or for a profile that overlaps with its own to go.
+    `settled`: what was in flight, as it was then, and what shared its role with one that has gone; its owner looks.
+    `waiting`: who waited for a name, for a turn, or for a profile that overlaps with its own to go.
     """
 
     settled: list[Profile]
     waiting: list[Key]
+
+
+@dataclass
+class Look:
+    """What a look at a role in a cluster has shown, and how many looks in a row have shown that it is not known."""
+
+    at: float = float("-inf")
+    standing: Standing = Standing.UNKNOWN
+    mode: str = ""
+    alarms: int = 0
 
 
 @dataclass
@@ -239,6 +246,7 @@ class Cluster:
     name_wanted: dict[Key, str] = field(default_factory=dict)
     overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)  # of profiles that are in the view
+    roles: dict[str, Look] = field(default_factory=dict)  # of profiles that are in the view, by ARN
     orphans: set[str] = field(default_factory=set)
     held_until: float = float("-inf")
     held_seconds: float = 0.0
@@ -277,7 +285,19 @@ class Cluster:
         waiting += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         if landed and not self.flights and (first := self.first(now)):
             waiting.append(first)
-        return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], waiting)
+        settled = [before.profiles[name] for name in landed & before.profiles.keys()]
+        return Stirred([*settled, *self._doubt_roles(before, view)], waiting)
+
+    def _doubt_roles(self, before: View, view: View) -> list[Profile]:
+        """Forget what was seen of a role that had one more profile: what EKS does to it then is not documented.
+
+        Returns one of those that still have it, for each.
+        """
+        lost = {before.profiles[name].role for name in before.profiles.keys() - view.names}
+        having = {each.role: each for each in view.profiles.values()}
+        doubted = lost & self.roles.keys()
+        self.roles = {role: look for role, look in self.roles.items() if role in having.keys() - doubted}
+        return [having[role] for role in doubted & having.keys()]
 
     def _forget_shares_of(self, before: View, view: View) -> None:
         """Forget what was found out of selectors that no profile has any more."""
@@ -493,33 +513,6 @@ class Homes:
             return ""
 
 
-class Reached(Protocol):
-    """The API server that we talk to: whether it has to show a certificate, and our token, if it has taken one."""
-
-    @property
-    def verified(self) -> bool: ...
-    @property
-    def token(self) -> str: ...
-    def may_list_pods(self) -> bool: ...
-    def pages(
-        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
-    ) -> Iterator[tuple[Objects, str]]: ...
-
-
-def running_pods(api: Reached, profile: str) -> int | None:
-    """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-    on_it = f"eks.amazonaws.com/fargate-profile={profile}"
-    query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
-    try:
-        if not api.may_list_pods():
-            return None
-        return sum(len(page) for page, _ in api.pages("/api/v1/pods", query, metadata_only=True))
-    except KubeError as error:
-        fields = {"profile": profile, "message": str(error)}
-        log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
-        return None
-
-
 Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what
 
 
@@ -550,7 +543,12 @@ class Known:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
 
-    def unproven(self, cluster: str, authority: str, api: Reached, age: float = FACTS_SECONDS) -> str:
+    def role(self, arn: str, age: float) -> RoleFact | None:
+        """Return what is known of a role, its policies aside, as `facts` does."""
+        kind = "role" if not self._old(self._said, "role", [arn], age) else "made"
+        return self._believed(kind, arn, age, lambda: self._aws.role(arn))
+
+    def unproven(self, cluster: str, authority: str, api: Kubernetes, age: float = FACTS_SECONDS) -> str:
         """Say why it is not known whether that is the cluster of an API server, "" where it is proven (`unproven`)."""
         try:
             fact = self.cluster(cluster, age) if api.verified else None
@@ -588,55 +586,116 @@ class Known:
         return replace(role, policies=frozenset(names))
 
 
+class Kubernetes(Protocol):
+    """What is asked of the API server that we talk to.
+
+    `verified`: it has to show a certificate, which is checked. `token`: ours, if it has taken one.
+    """
+
+    @property
+    def verified(self) -> bool: ...
+    @property
+    def token(self) -> str: ...
+    def may_list_pods(self) -> bool: ...
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
+    ) -> Iterator[tuple[Objects, str]]: ...
+    def review(self, api: str, kind: str, ask: Object) -> Object: ...
+    def get_at(self, path: str) -> Object: ...
+
+
+def running_pods(api: Kubernetes, profile: str) -> int | None:
+    """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
+    on_it = f"eks.amazonaws.com/fargate-profile={profile}"
+    query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
+    try:
+        if not api.may_list_pods():
+            return None
+        return sum(len(page) for page, _ in api.pages("/api/v1/pods", query, metadata_only=True))
+    except KubeError as error:
+        fields = {"profile": profile, "message": str(error)}
+        log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
+        return None
+
+
+def aws_auth(kube: Kubernetes) -> Object | None:
+    """Return the ConfigMap aws-auth, {} where there is none; None where it may not be read, or is not answered."""
+    ask = {"verb": "get", "resource": "configmaps", "namespace": "kube-system", "name": "aws-auth"}
+    try:  # asked first, as the permission is optional, and a refusal would stand in the audit log
+        may = kube.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", {"resourceAttributes": ask})
+        return kube.get_at("/api/v1/namespaces/kube-system/configmaps/aws-auth") if may.get("allowed") else None
+    except KubeError as error:
+        log.warning('aws-auth not read message="%s"', error)
+        return None
+
+
+class Roles:
+    """Whether the clusters know the roles of their profiles, looked at once in `life` seconds, whoever asks.
+
+    What can't be read is unknown for as long, so that AWS is asked no oftener while it gives no answer. aws-auth is
+    read of the cluster alone that is proven to be ours, by `authority_of`. Of one cluster one thread asks at a time.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        known: Known,
+        kube: Kubernetes,
+        authority_of: Callable[[str], str],
+        life: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._aws, self._known, self._kube, self._authority_of = aws, known, kube, authority_of
+        self._life, self._monotonic = life, monotonic
+        self._said: Said = {}
+
+    def note(self, home: Home, looks: dict[str, Look], role: str) -> str | None:
+        """Say that a cluster does not know a role, once two looks have shown it; "" if it does, None for: as before."""
+        look = looks.setdefault(role, Look())
+        if self._monotonic() - look.at >= self._life:
+            self._look_anew(look, home.cluster, role)
+        if look.standing is Standing.KNOWN:
+            return ""
+        told = unknown_role(home, role, look.standing, look.mode)
+        return told if told and look.alarms >= LOOKS_TO_ALARM else None
+
+    def _look_anew(self, look: Look, cluster: str, role: str) -> None:
+        fact = self._kept("cluster", cluster, lambda: self._known.cluster(cluster, self._life))
+        look.standing = self._standing(fact, cluster, role) if fact else Standing.UNKNOWN
+        look.at, look.mode = self._monotonic(), fact.mode if fact else ""
+        if look.standing is not Standing.UNKNOWN:
+            look.alarms = 0 if look.standing is Standing.KNOWN else look.alarms + 1
+
+    def _standing(self, fact: ClusterFact, cluster: str, role: str) -> Standing:
+        if fact.mode not in ENTRY_MODES:
+            return Standing.UNKNOWN
+        entry = or_unknown(lambda: self._aws.access_entry(cluster, role))
+        if entry is None or entry.found:
+            made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
+            return standing_of(fact, entry, made, None)
+        ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified, token=self._kube.token)
+        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
+        return standing_of(fact, entry, None, maps_role(there, role))
+
+    def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
+        """Return what was read no longer ago than `life`, None where that failed."""
+        now, said = self._monotonic(), self._said
+        at, fact = said.get((kind, name), (float("-inf"), None))
+        if now - at >= self._life:
+            if len(said) > FACTS_KEPT:  # of clusters and roles that are no more, too
+                said = self._said = {key: each for key, each in [*said.items()] if now - each[0] < self._life}
+            fact = or_unknown(read)
+            said[kind, name] = now, fact
+        return cast("T | None", fact)
+
+
+def or_unknown(read: Callable[[], T | None]) -> T | None:
+    try:
+        return read()
+    except AwsError as error:
+        log.info('unknown message="%s"', readable(str(error)))
+        return None
+
+
 # For how long these are waited for; an upgrade of a cluster may take that.
 TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
-
-
-def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
-    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
-
-    `authority` is that of the objects' API server. "" where the two have a certificate in common,
-    and where nothing is known of one of them.
-    """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(authority)
-    if not theirs or not ours or theirs & ours:
-        return ""
-    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
-    why = "EKS names another certificate authority for it than the API server has"
-    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
-    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
-    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
-
-
-def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool, token: str = "") -> str:
-    """Say why it is not known whether an EKS cluster is the Kubernetes cluster that we talk to; "" if it is proven.
-
-    `authority` is that of our API server, `verified` says whether it had to show a certificate that is checked, and
-    `token` is ours, if it has taken one: it takes those of its own cluster's issuer. Names prove nothing: two clusters
-    may have the same. Nor do other certificates prove that it is another one: a proxy may stand in between.
-    """
-    if not verified:
-        return "the API server need not show a certificate, or none that is checked"
-    if cluster is None:
-        return "EKS may not be asked how it is known (eks:DescribeCluster)"
-    ours, theirs = certificates(authority), certificates(cluster.authority)
-    if ours & theirs or (cluster.issuer and issuer_of(token) == cluster.issuer):
-        return ""
-    if not ours or not theirs:
-        who = "EKS does not say" if not theirs else "nothing here says"
-        return f"{who} by which certificates the API server is known, and no token of ours is by the cluster's issuer"
-    return (
-        "the API server is known by other certificates than those that EKS names, and no token of ours is by its issuer"
-    )
-
-
-CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
-
-
-def certificates(bundle: str) -> frozenset[bytes]:
-    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
-    try:
-        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
-    except ValueError:
-        return frozenset()

@@ -289,10 +289,7 @@ class Kube:
         return self._call("PUT", path, body=body, timeout=timeout)
 
     def may_list_pods(self) -> bool:
-        """Say whether the pods of all namespaces may be listed.
-
-        Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
-        """
+        """Ask, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not."""
         ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
         return self.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed") is True
 

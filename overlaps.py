@@ -236,7 +236,7 @@ class HeadFields(BaseModel):
 STATUS = {
     "status": {
         "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
-        "profileArn", "profileStatus", "createdAt", "health", "bookkeeping",
+        "profileArn", "profileStatus", "createdAt", "subnets", "health", "bookkeeping",
     },
     "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
     "health": {"code", "message", "resourceIds"},

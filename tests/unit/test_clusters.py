@@ -12,7 +12,6 @@ from aws import (
     Aws,
     AwsError,
     Busy,
-    ClusterFact,
     Profile,
     Refused,
     Retryable,
@@ -31,12 +30,11 @@ from clusters import (
     Stirred,
     View,
     describe,
-    elsewhere,
-    unproven,
 )
+from facts import ClusterFact
 from kube import Key
 from spec import RETAINED_KEY, Settings, is_retained
-from surroundings import Facts
+from surroundings import Facts, elsewhere, unproven
 from tests.fakes.apiserver import token_by
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour, issuer
