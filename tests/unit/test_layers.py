@@ -20,7 +20,7 @@ FLOORS = (
     {"plan", "informer"},
     {"status", "memory", "overlaps", "pods"},
     {"reconcile"},
-    {"config", "explain"},
+    {"config", "explain", "podlooks"},
     {"commands"},
     {"controller"},
 )
