@@ -353,14 +353,14 @@ UNKNOWN_TEXT, SLOWLY = "UnknownText", "NotPlaced"  # beside the words of `pods.T
 WORDS = {each.reason: each.mend for each in (*pods.TEXTS, *pods.OTHERWISE)} | {
     UNKNOWN_TEXT: "What it means is not known here.",
     SLOWLY: (
-        "Fargate has not placed them for over 5 minutes and says nothing: if it lasts, check free addresses in the "
-        "profile's subnets, then make the pods anew."
+        "Nothing was said for over 5 minutes: if it lasts, check that the profile's subnets have free addresses, then "
+        "make the pods anew."
     ),
 }
 ORDER = [*WORDS]
 CAUSES = {
     "NeverTaken": "no profile that fits was ACTIVE then",
-    "ProfileGone": "the profile that it took them for is gone",
+    "ProfileGone": "the profile that it was taken for is gone",
 }
 NOTHING = News(None, {})
 
@@ -430,14 +430,13 @@ def told_stranded(namespace: str, profile: str, found: Sequence[Seen], words: st
         return None
     reason = "ProfileGone" if all(each.holder for each in found) else "NeverTaken"
     sure = all(profiles_of(each) == (profile,) for each in found)
-    which = f"profile {profile}" if sure else f"profile {profile}, or another that fits,"
+    which = f"Profile {profile}" if sure else f"Profile {profile}, or another that fits,"
     text = (
-        f"{named(found, namespace)} wait in vain: EKS looks at a pod only as it is made, and {CAUSES[reason]}. They "
-        f"are taken by {which} once they are made anew: kubectl rollout restart of their owners, or set "
-        "spec.strandedPods: Evict."
+        f"{named(found, namespace)} stranded: EKS looks at a pod only as it is made, and {CAUSES[reason]}. "
+        f"{which} takes what is made anew: kubectl rollout restart of the owners, or set spec.strandedPods: Evict."
     )
     if any(each.owner is None or each.owner.kind == "Job" for each in found):
-        text += " Those of a Job, or of nobody, have to be deleted by hand, and the latter made again."
+        text += " What a Job or nobody owns has to be deleted by hand, and what nobody owns made again."
     more = f" {beyond:,} more waiting pods of the cluster were not looked at." if beyond else ""
     return Noted(reason, f"{text}{more}{f' {words}' if words else ''}")
 
@@ -451,7 +450,7 @@ def told_blocked(namespace: str, found: Sequence[Seen]) -> Noted | None:
         pods_of_it = [each for each in found if each.blocked == cause]
         own = min((each for each in pods_of_it if each.key[0] == namespace), key=lambda each: each.key, default=None)
         said = f" ({own.said})" if own and own.said else ""
-        told.append(f"{cause}: {named(pods_of_it, namespace)} can't start. {WORDS[cause]}{said}")
+        told.append(f"{cause}: {named(pods_of_it, namespace)} not started on Fargate. {WORDS[cause]}{said}")
     rest = len(causes) - MOST_CAUSES
     more = [f"And {rest} more causes."] if rest > 0 else []
     return Noted(causes[0], " ".join([*told, *more]))
@@ -461,8 +460,8 @@ def told_finished(namespace: str, found: Sequence[Seen]) -> Noted | None:
     if not found:
         return None
     text = (
-        f"{named(found, namespace)} ended over an hour ago, and Fargate keeps and bills what they had, an address too, "
-        "until they are deleted: set ttlSecondsAfterFinished in their Jobs, and delete those that nobody owns."
+        f"{named(found, namespace)} ended over an hour ago: Fargate keeps what each had, an address too, and bills it "
+        "until the pod is deleted. Set ttlSecondsAfterFinished in the Jobs, and delete what nobody owns."
     )
     return Noted("StillBilled", text)
 
