@@ -1,4 +1,4 @@
-"""What an object tells of its pods on a real API server: pods are made by hand, as EKS and the kubelet would leave them."""
+"""What an object tells of its pods, on a real API server: pods are made by hand, as EKS and the kubelet leave them."""
 
 from __future__ import annotations
 
