@@ -22,7 +22,7 @@ FLOORS = (
     {"status", "memory", "overlaps", "pods"},
     {"passes"},
     {"reconcile"},
-    {"config", "explain"},
+    {"config", "explain", "podlooks"},
     {"commands"},
     {"controller"},
 )
