@@ -35,7 +35,7 @@ from config import Missing, command_line, configure, limits, members, place, spe
 from explain import explain
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import decoded, readable, visible_lines
+from patterns import decoded, readable, timestamp, visible_lines
 from plan import Case, case_of
 from spec import (
     FINALIZER,
@@ -56,7 +56,6 @@ from spec import (
     mapping,
     owner_of,
     tagged,
-    timestamp,
 )
 from status import foresee, with_note
 

@@ -18,7 +18,8 @@ from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
 from reconcile import CREATE_WITHIN_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
-from spec import Settings, timestamp
+from patterns import timestamp
+from spec import Settings
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
