@@ -21,11 +21,12 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from aws import AwsError, Profile
-from clusters import Home, View
+from clusters import View
 from informer import Store, key_of
 from kube import Conflict, Key, KubeError, NotFound, Object
 from patterns import readable
 from plan import case_of
+from podlooks import Look, Owner, Seen
 from pods import (
     Odd,
     Stranded,
@@ -43,18 +44,19 @@ from pods import (
 )
 from spec import Identity, Memory, Resource, Settings, mapping, owner_of
 from status import find_condition, is_current, written
+from surroundings import Home
 
 log = logging.getLogger("fargate.pods")
 
 WAITS_SECONDS = 60.0  # for which a pod was seen to wait, and its profiles to be ACTIVE: EKS may need that long
 MOST_A_LOOK = 10
-MOST_LOOKS = 20  # in a row, before the next resync
 MOST_TRIES = 3  # of an owner whose pods EKS does not take
 MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
 MOST_OWNERS = 20  # that an object remembers
 SEND_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 LEFT_ALONE_SECONDS = 3600.0  # an owner after an answer that says nothing of what to do
 READ_TRIES, READ_AGAIN_SECONDS = 10, 1.0  # while a pass is in the cluster
+SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its pods is tried in its place
 AGAIN = 0.8  # of a resync: the next one comes with jitter
 FORBIDDEN, TOO_MANY = 403, 429
 
@@ -71,79 +73,28 @@ HASHES = ("pod-template-hash", "controller-revision-hash")
 ADDED = ("controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
 
 
-class Pod(Protocol):
-    """A pod that was seen to wait (`podlooks.Seen`); `pod` is the pod itself."""
-
-    @property
-    def key(self) -> Key: ...
-    @property
-    def uid(self) -> str: ...
-    @property
-    def stranded(self) -> Stranded: ...
-    @property
-    def pod(self) -> Object: ...
-
-
-class Look(Protocol):
-    """A look at all pods (`podlooks.Look`); `taken`: by the uid of an owner, its pods that EKS has taken."""
-
-    @property
-    def at(self) -> float: ...
-    @property
-    def view(self) -> View: ...
-    @property
-    def seen(self) -> Iterable[Pod]: ...
-    @property
-    def taken(self) -> Mapping[str, frozenset[str]]: ...
-    @property
-    def complete(self) -> bool: ...
-
-
 class Kube(Protocol):
     """What is needed of Kubernetes."""
 
     def get(self, namespace: str, name: str) -> Object | None: ...
     def get_at(self, path: str) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
-    def evict(self, pod: Object) -> None: ...
+    def send_at(self, method: str, path: str, body: Object) -> Object: ...
 
 
 # Which pods
 
 
-class Maker(NamedTuple):
-    """Who makes a pod anew: its owner reference with controller: true."""
-
-    version: str
-    kind: str
-    name: str
-    uid: str
-
-
-NOBODY = Maker("", "", "", "")
-
-
-def maker(pod: Object) -> Maker:
-    """Return who makes a pod anew, `NOBODY` where that is not one owner of the kinds that do; raises `Odd`."""
-    owners = several(part(pod, "metadata"), "ownerReferences", "metadata.")
-    found = [Maker(*(text(each, name) for name in ("apiVersion", "kind", "name", "uid"))) for _, each in owners
-             if read(each, "controller", bool)]  # fmt: skip
-    if len(found) != 1 or (found[0].version, found[0].kind) not in MAKERS or not all(found[0]):
-        return NOBODY
-    return found[0]
-
-
-def untouchable(pod: Object) -> str:
-    """Say why a pod is evicted under no circumstances, "" for one that may be."""
+def untouchable(owner: Owner | None, pod: Object) -> str:
+    """Say why a pod is evicted under no circumstances, "" for one that may be; `owner` makes it anew."""
+    if owner is None or (owner.api_version, owner.kind) not in MAKERS:
+        return "they have no ReplicaSet, StatefulSet or ReplicationController that makes them anew"
     try:
-        if maker(pod) is NOBODY:
-            return "they have no ReplicaSet, StatefulSet or ReplicationController that makes them anew"
         annotations = part(pod, "metadata", "annotations")
     except Odd as odd:
         return f"their {odd} can't be read"
-    for name, value in HANDS_OFF.items():
-        if name in annotations and annotations[name] == value:
-            return f'their annotation {name}: "{value}" forbids it'
+    if forbids := next((name for name, value in HANDS_OFF.items() if annotations.get(name) == value), ""):
+        return f"their annotation {forbids} forbids it"
     runs, _ = unsupported(pod)
     if runs == "yes":
         return "Fargate can't run them (explain pod says why)"
@@ -156,7 +107,7 @@ def template_of(pod: Object) -> str:
     return next((value for name in HASHES if (value := labels.get(name))), "")
 
 
-def next_of(owner: Object, by: Maker, pod: Object) -> Object | None:
+def next_of(owner: Object, by: Owner, pod: Object) -> Object | None:
     """Return the pod that an owner makes next; None where it makes none, or is not the one that made this pod."""
     meta, spec = mapping(owner.get("metadata")), mapping(owner.get("spec"))
     template = mapping(spec.get("template"))
@@ -167,7 +118,7 @@ def next_of(owner: Object, by: Maker, pod: Object) -> Object | None:
     if not isinstance(labels := head.get("labels") or {}, dict):
         return None
     own = {name: value for name, value in (labels_of(pod) or {}).items() if name in ADDED}
-    reference = {"apiVersion": by.version, "kind": by.kind, "name": by.name, "uid": by.uid, "controller": True}
+    reference = {"apiVersion": by.api_version, "kind": by.kind, "name": by.name, "uid": by.uid, "controller": True}
     head |= {"labels": own | labels, "ownerReferences": [reference], "namespace": pod["metadata"]["namespace"]}
     return {"metadata": head, "spec": template["spec"]}
 
@@ -212,11 +163,11 @@ def doubts(pod: Object, sight: Sight, known: View) -> str:
     return ""
 
 
-def doubts_of_next(pod: Object, following: Object | None, sight: Sight) -> str:
+def doubts_of_next(owner: Owner, pod: Object, following: Object | None, sight: Sight) -> str:
     """Say why it is not sure that a profile takes the pod that the owner makes next, "" if it is."""
     if following is None:
         return "their owner makes none anew"
-    if why := untouchable(following):
+    if why := untouchable(owner, following):
         return why
     choice = chosen(following, sight.view.profiles.values(), sight.view.hidden)
     if choice.taken != "yes":
@@ -290,14 +241,6 @@ def with_book(obj: Object, book: Book) -> Object:
     return status | ({"bookkeeping": rest} if rest else {})
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a look: whether one more is wanted soon, and what to tell of each object."""
-
-    wanted: bool = False
-    words: Mapping[Key, str] = field(default_factory=dict)
-
-
 @dataclass
 class Opened:
     """An eviction of a pod of an owner, in the place of which a pod is to come: when, and who waited beside it."""
@@ -309,8 +252,8 @@ class Opened:
 class Candidate(NamedTuple):
     """A stranded pod that is not untouchable, and the objects that ask for its eviction, as the look has them."""
 
-    seen: Pod
-    by: Maker
+    seen: Seen
+    by: Owner
     template: str
     of: frozenset[Key]
 
@@ -321,9 +264,10 @@ class Stop(Exception):
 
 @dataclass
 class Round:
-    """What is found and done after one look."""
+    """What is found and done after one look; `beside`: the pods that wait."""
 
     look: Look
+    beside: frozenset[str]
     left: dict[Key, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
     of: set[Key] = field(default_factory=set)  # objects that ask for evictions of stranded pods
     waits: set[Key] = field(default_factory=set)  # those of which something may still be evicted
@@ -331,14 +275,14 @@ class Round:
     sent: int = 0
     objects: dict[Key, Object | None] = field(default_factory=dict)  # as they were read in this round
     owners: dict[str, Object] = field(default_factory=dict)
-    beside: frozenset[str] = frozenset()  # pods that wait
 
     def leave(self, of: Collection[Key], why: str) -> None:
         for key in of:
             self.left[key][why] += 1
 
     def words(self) -> dict[Key, str]:
-        return {key: " ".join(self._sentences(key)) for key in self.of}
+        words = {key: " ".join(self._sentences(key)) for key in self.of}
+        return {key: said for key, said in words.items() if said}
 
     def _sentences(self, key: Key) -> Iterator[str]:
         if self.stopped:
@@ -381,18 +325,17 @@ class Evictor:
         self._present: tuple[set[str], set[str]] = (set(), set())  # owners with pods in this look and the one before
         self._canary_at = float("-inf")
         self._proven = False  # a pod was taken in the place of one that was evicted
-        self._looks = 0  # wanted in a row
 
-    def after(self, look: Look) -> Outcome:
-        """Evict what may be evicted by what a look has shown; never raises over an answer of AWS or Kubernetes."""
-        if not look.complete:
-            return Outcome()
-        found = [each for each in look.seen if each.stranded.answer == "yes"]
+    def after(self, look: Look) -> tuple[bool, Mapping[Key, str]]:
+        """Evict what may be evicted by what a look has shown; say whether one more is wanted, and what of each object.
+
+        Raises over no answer of AWS or Kubernetes.
+        """
+        found = [each for each in look.seen if each.stranded.answer == "yes"] if look.complete else []
         self._note(look)
-        now = Round(look, beside=frozenset(self._waiting))
+        now = Round(look, frozenset(self._waiting))
         candidates = [*self._candidates(now, found)]
-        here = {each.by.uid for each in candidates} | look.taken.keys()
-        self._present = here, self._present[0]
+        self._present = {each.by.uid for each in candidates} | look.taken.keys(), self._present[0]
         try:
             self._settle(now, found)
             self._go_on(now, candidates)
@@ -401,11 +344,7 @@ class Evictor:
         except (AwsError, KubeError) as error:
             now.stopped = f"it can't be made sure that it helps ({readable(str(error)).rstrip('.')})"
             log.warning('no evictions message="%(message)s"', {"message": str(error)})
-        return Outcome(self._wants_another(now), now.words())
-
-    def _wants_another(self, now: Round) -> bool:
-        self._looks = self._looks + 1 if now.waits and self._looks < MOST_LOOKS else 0
-        return self._looks > 0
+        return bool(now.waits), now.words()
 
     # What is known from look to look
 
@@ -422,19 +361,19 @@ class Evictor:
         keys = {owner_of(view.profiles[name]) for name in names if name in view.profiles}
         return {key for key in keys if key and asks(self._store.get(key))}
 
-    def _candidates(self, now: Round, found: Iterable[Pod]) -> Iterator[Candidate]:
+    def _candidates(self, now: Round, found: Iterable[Seen]) -> Iterator[Candidate]:
         """Yield what is not untouchable, of whom an object asks for it."""
         for each in found:
             if not (of := self._asking(each.stranded, now.look.view)):
                 continue
             now.of |= of
             pod = each.pod
-            if why := untouchable(pod):
+            if why := untouchable(each.owner, pod):
                 now.leave(of, why)
-            else:
-                yield Candidate(each, maker(pod), template_of(pod), frozenset(of))
+            elif each.owner:
+                yield Candidate(each, each.owner, template_of(pod), frozenset(of))
 
-    def _settle(self, now: Round, found: Iterable[Pod]) -> None:
+    def _settle(self, now: Round, found: Iterable[Seen]) -> None:
         """Forget the evictions after which EKS has taken a pod; whoever failed before is forgiven for it."""
         waiting = {each.uid for each in found}
         self._taken = {owner: len(uids - waiting) for owner, uids in now.look.taken.items()}
@@ -447,10 +386,12 @@ class Evictor:
             self._proven = True
             failed = {owner for owner in self._open.keys() - done if self._has_failed(owner, now.look)}
             self._forgiven |= {self._open[owner] for owner in failed}
-        for key, book in books.items():
-            if not done.isdisjoint(book) and (obj := self._object(now, key)):
-                left = {owner: each for owner, each in (book_or_none(obj) or book).items() if owner not in done}
-                self._write(now, key, obj, left)
+        for key in (key for key, book in books.items() if not done.isdisjoint(book)):
+            try:
+                if (obj := self._object(now, key)) and (book := book_or_none(obj)):
+                    self._write(now, key, obj, {owner: each for owner, each in book.items() if owner not in done})
+            except KubeError as error:  # it is tried again after the next look
+                log.warning('not settled object=%(object)s message="%(message)s"', told_of(key, error))
 
     def _has_failed(self, owner: str, look: Look) -> bool:
         """Say whether EKS has had its time to take what came in the place of a pod that was evicted."""
@@ -463,20 +404,29 @@ class Evictor:
         ripe = [*self._ripe(now, candidates)]
         if not ripe:
             return
-        canary = self._is_canary()
+        most = 1 if self._is_canary(now) else MOST_A_LOOK
         sight = self._sight()
-        if sight is None:
-            for each in ripe:
-                now.waits |= each.of
-            return
-        self._stop_where_none_is_taken(now, candidates, sight)
+        if sight:
+            self._stop_where_none_is_taken(now, candidates, sight)
         for each in ripe:
-            if now.sent >= (1 if canary else MOST_A_LOOK):
+            if sight is None or now.sent >= most:
                 now.waits |= each.of
-            elif why := self._evict(now, each, sight, canary=canary):
+            elif why := self._try(now, each, sight):
                 now.leave(each.of, why)
             else:
                 now.waits |= each.of
+
+    def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
+        """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
+        try:
+            return self._evict(now, each, sight)
+        except (Conflict, NotFound):
+            now.objects.clear()
+        except KubeError as error:
+            if not error.status:  # nobody answers any more
+                raise
+            return f"the API server refuses what it takes ({readable(str(error)).rstrip('.')})"
+        return ""
 
     def _ripe(self, now: Round, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
         """Yield, of each owner whose turn it is, the pod that waits for longest; who had no turn lately comes first."""
@@ -508,32 +458,27 @@ class Evictor:
 
     def _is_early(self, now: Round, each: Candidate) -> bool:
         """Say whether pod and profiles have not been seen for long enough, or another pod of the owner comes first."""
-        at, view, choice = now.look.at, now.look.view, each.seen.stranded.choice
-        since = [self._waiting[each.seen.uid]]
-        since += (
-            [self._active[view.profiles[name].arn] for name in choice.could if view.profiles[name].active]
-            if choice
-            else []
-        )
-        if at - max(since) < WAITS_SECONDS:
+        since, choice = [self._waiting[each.seen.uid]], each.seen.stranded.choice
+        could = [now.look.view.profiles.get(name) for name in choice.could] if choice else []
+        since += [self._active[profile.arn] for profile in could if profile and profile.active]
+        if now.look.at - max(since) < WAITS_SECONDS:
             return True
-        opened = self._opened.get(each.by.uid)
-        return bool(opened and (not self._has_failed(each.by.uid, now.look) or each.seen.uid in opened.beside))
+        if (opened := self._opened.get(each.by.uid)) is None:
+            return False
+        for_its_successor = each.seen.uid in opened.beside and now.look.at - opened.at < SUCCESSOR_SECONDS
+        return for_its_successor or not self._has_failed(each.by.uid, now.look)
 
-    def _is_canary(self) -> bool:
+    def _is_canary(self, now: Round) -> bool:
         """Say whether only one pod may be tried, as it can't be seen whether EKS looks at new pods at all."""
-        if (why := self._webhook()) is None:
-            if self._proven:
-                return False
-            if self._monotonic() - self._canary_at < self._settings.resync_seconds:
-                raise Stop(
-                    f"one pod a resync is tried until EKS has taken one, as webhook {WEBHOOK} may not be read; the "
-                    "right to get it is in rbac.yaml"
-                )
-            return True
+        why = self._webhook()
         if why:
             raise Stop(why)
-        return False
+        if why == "" or self._proven:
+            return False
+        if now.look.at - self._canary_at < self._settings.resync_seconds:
+            one = "one pod a resync is tried until EKS has taken one"
+            raise Stop(f"{one}, as webhook {WEBHOOK} may not be read (rbac.yaml has the right to get it)")
+        return True
 
     def _webhook(self) -> str | None:
         """Say why EKS's webhook gives no new pod to Fargate, "" if it does; None where it may not be read."""
@@ -565,16 +510,17 @@ class Evictor:
         failing = set()
         for each in candidates:
             tried = self._open.get(each.by.uid)
-            if tried and tried not in self._forgiven and self._has_failed(each.by.uid, now.look):
-                if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
-                    failing.add(each.by.uid)
+            if not tried or tried in self._forgiven or not self._has_failed(each.by.uid, now.look):
+                continue
+            if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
+                failing.add(each.by.uid)
         if len(failing) >= MOST_FAILING:
             raise Stop(
                 f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
                 "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again"
             )
 
-    def _evict(self, now: Round, each: Candidate, sight: Sight, *, canary: bool) -> str:
+    def _evict(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing."""
         pod = each.seen.pod
         if why := self._speaks_against(now, each, pod, sight):
@@ -594,9 +540,7 @@ class Evictor:
         kept = book if each.by.uid in book or len(book) < MOST_OWNERS else self._present_in(book)
         if len(kept) >= MOST_OWNERS and each.by.uid not in kept:
             return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
-        if not self._mark(now, keys, kept | {each.by.uid: try_now}, book):
-            return ""
-        self._canary_at = now.look.at if canary else self._canary_at
+        self._mark(now, keys, kept | {each.by.uid: try_now}, book)
         return self._send(now, each, pod, keys[0], book)
 
     def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
@@ -607,8 +551,8 @@ class Evictor:
         except KubeError as error:
             if error.status != FORBIDDEN:
                 raise
-            return "their owner may not be read: the right to get it is in rbac.yaml"
-        if why := doubts_of_next(pod, next_of(owner, each.by, pod), sight):
+            return "their owner may not be read (rbac.yaml has the right to get it)"
+        if why := doubts_of_next(each.by, pod, next_of(owner, each.by, pod), sight):
             return why
         for profile in sight.could_take(pod):
             key = owner_of(profile)
@@ -621,7 +565,7 @@ class Evictor:
 
     def _owner(self, now: Round, each: Candidate) -> Object:
         if each.by.uid not in now.owners:
-            path = MAKERS[each.by.version, each.by.kind].format(each.seen.key[0], each.by.name)
+            path = MAKERS[each.by.api_version, each.by.kind].format(each.seen.key[0], each.by.name)
             now.owners[each.by.uid] = self._kube.get_at(path)
         return now.owners[each.by.uid]
 
@@ -638,25 +582,19 @@ class Evictor:
 
     # Count, evict, and what came of it
 
-    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> bool:
-        """Write down that a pod is about to be evicted; say whether that went fast enough to do it.
+    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> None:
+        """Write down that a pod is about to be evicted; raises `Conflict` where that went too slowly to do it.
 
-        It is the live check too that each object is as it was judged: an edit since ends in `Conflict`.
+        It is the live check too that each object is as it was judged: an edit since is a `Conflict`.
         """
-        started, objects = self._monotonic(), [now.objects[key] or {} for key in keys]
-        try:
-            for obj in objects[1:]:
-                self._kube.patch_status(obj, mapping(obj.get("status")))
-            if book_or_none(self._write(now, keys[0], objects[0], book)) != book:
-                raise Stop("what is written into the object's status is not in the API server's answer")
-        except (Conflict, NotFound):
-            for key in keys:
-                now.objects.pop(key, None)
-            return False
-        if in_time := self._monotonic() - started <= SEND_WITHIN_SECONDS:
-            return in_time
-        self._take_back(now, keys[0], before)
-        return False
+        started, (first, *others) = self._monotonic(), [now.objects[key] or {} for key in keys]
+        for obj in others:
+            self._kube.patch_status(obj, mapping(obj.get("status")))
+        if book_or_none(self._write(now, keys[0], first, book)) != book:
+            raise KubeError("what is written into the object's status is not in its answer", FORBIDDEN)
+        if self._monotonic() - started > SEND_WITHIN_SECONDS:
+            self._take_back(now, keys[0], before)
+            raise Conflict("an eviction took too long to be written down")
 
     def _write(self, now: Round, key: Key, obj: Object, book: Book) -> Object:
         told = with_book(obj, book)
@@ -667,17 +605,18 @@ class Evictor:
 
     def _send(self, now: Round, each: Candidate, pod: Object, key: Key, before: Book) -> str:
         """Evict a pod that was counted; return what the answer means where it was none, "" if it was."""
+        self._check_lease()
         now.sent += 1
+        self._canary_at = now.look.at
         self._evicted_at[each.by.uid] = now.look.at
         self._opened[each.by.uid] = Opened(now.look.at, now.beside)
-        fields = {"pod": "/".join(each.seen.key), "owner": f"{each.by.kind} {each.by.name}", "object": "/".join(key)}
-        self._check()  # the Lease: right before the call
+        fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
         try:
-            self._kube.evict(pod)
+            self._kube.send_at("POST", *eviction_of(pod))
         except KubeError as error:
-            log.warning('not evicted pod=%(pod)s message="%(message)s"', fields | {"message": str(error)})
+            log.warning('not evicted object=%(object)s message="%(message)s"', told_of(each.seen.key, error))
             return self._answered(now, each, key, before, error)
-        log.info("evicted pod=%(pod)s owner=%(owner)s object=%(object)s: stranded, and to be made anew", fields)
+        log.info("evicted object=%(object)s owner=%(owner)s: it was stranded, and is to be made anew", fields)
         return ""
 
     def _answered(self, now: Round, each: Candidate, key: Key, before: Book, error: KubeError) -> str:
@@ -686,7 +625,7 @@ class Evictor:
         if is_right:
             self._off[each.seen.key[0]] = now.look.at + AGAIN * self._settings.resync_seconds
         elif error.status == TOO_MANY:
-            self._rests[each.by.uid] = now.look.at + error.retry_after
+            self._rests[each.by.uid] = now.look.at + error.again_in
         elif not isinstance(error, NotFound | Conflict):
             self._rests[each.by.uid] = now.look.at + LEFT_ALONE_SECONDS
             return self._holds_back(each)
@@ -699,7 +638,27 @@ class Evictor:
             self._write(now, key, now.objects[key] or {}, before)
         except KubeError as error:
             now.objects.pop(key, None)
-            log.warning('not taken back message="%(message)s"', {"message": str(error)})
+            log.warning('not taken back object=%(object)s message="%(message)s"', told_of(key, error))
+
+    def _check_lease(self) -> None:
+        try:
+            self._check()
+        except KubeError as error:
+            raise Stop(str(error)) from error
+
+
+def eviction_of(pod: Object) -> tuple[str, Object]:
+    """Return the path and the body of the request to evict this very version of a pod."""
+    meta = pod["metadata"]
+    named = {"namespace": meta["namespace"], "name": meta["name"]}
+    pinned = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": named}
+    path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
+    return path, body | {"deleteOptions": {"preconditions": pinned}}
+
+
+def told_of(key: Key, error: object = "") -> dict[str, str]:
+    return {"object": "/".join(key), "message": str(error)}
 
 
 def asks(obj: Object | None) -> bool:

@@ -17,8 +17,8 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
-from reconcile import CREATE_WITHIN_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
 from patterns import timestamp
+from reconcile import CREATE_WITHIN_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
 from spec import Settings
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
