@@ -2,12 +2,12 @@
 `spec.strandedPods: Evict` and the operator's --allow-eviction-in both let it.
 
 The picture: a look at the pods -> what speaks against each (`untouchable`; beside the profiles of the
-cluster, read anew, `doubts` and `refusal`; beside what was tried before, `Account`) -> at most one pod
-of each owner: counted in the object's status, then evicted as the very version that was seen.
+cluster, read anew, `doubts` and `refusal`; beside what was tried before, `Tried`) -> at most one pod of
+each owner: counted in the object's status, then evicted as the very version that was seen.
 
 `Evictor.after` is called by who looks, at the end of a look: no worker, turn or lock of the passes waits
-for it. The rule of the file: what is not known is never a yes, and nothing is evicted on it. What it is
-not: a look at pods, what is stranded (pods), a thread.
+for it. The rule of the file: what is not known is never a yes, and nothing is evicted on it.
+What it is not: a look at pods (podlooks), what is stranded (pods), a thread.
 """
 
 from __future__ import annotations
