@@ -381,11 +381,12 @@ class Evictor:
         self._open = {each.owner: each for book in books.values() for each in book.values()}
         self._opened = {owner: self._opened.get(owner) or Opened(now.look.at) for owner in self._open}
         done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken}
+        for owner in done:
+            del self._open[owner], self._opened[owner]
         self._forgiven.intersection_update(self._open.values())
         if done:
             self._proven = True
-            failed = {owner for owner in self._open.keys() - done if self._has_failed(owner, now.look)}
-            self._forgiven |= {self._open[owner] for owner in failed}
+            self._forgiven |= {each for owner, each in self._open.items() if self._has_failed(owner, now.look)}
         for key in (key for key, book in books.items() if not done.isdisjoint(book)):
             try:
                 if (obj := self._object(now, key)) and (book := book_or_none(obj)):
