@@ -355,6 +355,11 @@ class Cluster:
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
         return min(self.line, key=lambda key: self.turns.get(key[0], float("-inf")), default=None)
 
+    def stand_in_line(self, key: Key, now: float, wall: datetime) -> tuple[Key | None, list[InFlight]]:
+        """Return who is first in line once this one stands there too, and what EKS is at."""
+        self.line[key] = now  # in its old place: a dict keeps the order of its keys
+        return self.first(now), self.in_flight(now, wall)
+
     def took_turn(self, key: Key, now: float) -> None:
         """Let the other namespaces go before that of an object that EKS is making or deleting a profile for."""
         self.turns = {each: at for each, at in self.turns.items() if now - at <= TURN_SECONDS}
@@ -426,12 +431,17 @@ class Clusters:
             with self._lock:
                 self._free(name, cluster)
 
-    def read_anew(self, aws: Aws, name: str, now: float) -> View | None:
+    def read_anew(self, aws: Aws, monotonic: Callable[[], float], name: str) -> View | None:
         """Return all profiles of a cluster, each described now; None where it is occupied.
 
         For who looks at pods: no object waits for that key, which no worker takes.
         """
-        return self.alone_in(name, ("/pods", name), lambda _cluster: Reading(now).go_on(aws, name, set()))
+        return self.alone_in(name, ("/pods", name), lambda _cluster: Reading(monotonic()).go_on(aws, name, set()))
+
+    def view(self, name: str) -> View | None:
+        """Return the profiles of a cluster as they were seen last, None for one that was not."""
+        with self._lock:
+            return self._known[name].view if name in self._known else None
 
     def leave(self, key: Key, but: str = "") -> None:
         """Stand in and before no cluster any more, `but` that one; where it was this key's turn the next is let in."""

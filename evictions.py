@@ -24,6 +24,7 @@ from aws import AwsError, Profile
 from clusters import View
 from informer import Store, key_of
 from kube import Conflict, Key, KubeError, NotFound, Object
+from memory import SEND_WITHIN_SECONDS
 from patterns import readable
 from plan import case_of
 from podlooks import Look, Owner, Seen
@@ -53,7 +54,6 @@ MOST_A_LOOK = 10
 MOST_TRIES = 3  # of an owner whose pods EKS does not take
 MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
 MOST_OWNERS = 20  # that an object remembers
-SEND_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 LEFT_ALONE_SECONDS = 3600.0  # an owner after an answer that says nothing of what to do
 READ_TRIES, READ_AGAIN_SECONDS = 10, 1.0  # while a pass is in the cluster
 SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its pods is tried in its place

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, assert_never
 
 import clusters
@@ -23,12 +24,13 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from memory import marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
+    POD_CONDITIONS,
     RESERVED_KEYS,
     RETAINED_KEY,
     AddFinalizer,
@@ -55,7 +57,6 @@ from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Th
 
 log = logging.getLogger("fargate")
 
-CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 
@@ -71,6 +72,7 @@ class Pass:
     cluster: Cluster
     shown: Object
     noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
+    pods: Object | None = None  # their counts, as status is to have them
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
@@ -141,6 +143,11 @@ class Reconciler:
             aws, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings.wrong_account
         )
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
+        self._anew: set[str] = set()  # clusters that somebody wants to have seen
+        self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
+        self.read_anew = partial(self._clusters.read_anew, aws, monotonic)
+        self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
+        self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
@@ -175,6 +182,7 @@ class Reconciler:
                 self._read_whole(p)
             p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
             p.noted = status.noted_in(p.conditions)
+            self._take_news(p)
             requeue = self._step(p)
             if not p.untold:
                 self._aloud.pop(key, None)
@@ -188,6 +196,12 @@ class Reconciler:
             if not p.useful:
                 self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
         return requeue.within(p.look_in) if p.look_in else requeue
+
+    def _take_news(self, p: Pass) -> None:
+        news = self.news(p.key) or status.news_in(p.status)
+        p.pods = news.pods
+        for kind in POD_CONDITIONS:
+            p.note(kind, *news.noted.get(kind, ("", "")))
 
     def _read_whole(self, p: Pass) -> None:
         """Read an object of which the store has not kept the spec; raises `Conflict` if it is not that one any more."""
@@ -296,7 +310,7 @@ class Reconciler:
 
     def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
-        waits = self._mark_waits(p)
+        waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         while True:
             view = p.cluster.view or self._no_view()
@@ -322,18 +336,6 @@ class Reconciler:
             case = replace(case, facts=self._known.facts(cluster, need.spec, clusters.NO_SECONDS))
         return case
 
-    def _mark_waits(self, p: Pass) -> timedelta:
-        """Return for how long the create that status marks may still come true.
-
-        Counted from when this process first saw the mark: no clock is compared with another machine's.
-        """
-        if p.memory.create_started_at is None:
-            self._marks.forget(p.key)
-            return timedelta(0)
-        what = (p.obj["metadata"]["uid"], p.memory.create_name, p.memory.create_started_at)
-        now = self._monotonic()
-        return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
-
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
@@ -341,9 +343,7 @@ class Reconciler:
             if isinstance(action, Report) and action.about:
                 p.cluster.name_wanted[p.key] = action.about
             return action
-        p.cluster.line[p.key] = self._monotonic()  # in its old place: a dict keeps the order of its keys
-        first = p.cluster.first(self._monotonic())
-        flying = p.cluster.in_flight(self._monotonic(), self._now())
+        first, flying = p.cluster.stand_in_line(p.key, self._monotonic(), self._now())
         if first != p.key or flying:
             return status.with_log(case, lambda c: status.wait_behind(c, flying, first, status.what_to_do(action)))
         held = p.cluster.held_until - self._monotonic()
@@ -356,6 +356,7 @@ class Reconciler:
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
+            self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
         p.overlapping = overlaps(case, p.cluster.shares)
@@ -436,7 +437,7 @@ class Reconciler:
         p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
-        return self._monotonic() - started <= CREATE_WITHIN_SECONDS
+        return self._monotonic() - started <= SEND_WITHIN_SECONDS
 
     def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
         try:
@@ -546,7 +547,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        told = status.render_status(p.who, p.memory, p.shown, conditions)
+        told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:
@@ -605,6 +606,8 @@ class Reconciler:
     def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = status.find_condition("Ready", old)
+        for kind, said in status.begun(old, new).items():
+            self._done(p, kind, said)
         if status.is_news(report.note, old, new):
             self._done(p, "RetainNotAllowed", report.note.strip())
         if told := status.event_of(report, old, new):
@@ -658,7 +661,8 @@ class Reconciler:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
             home = self.homes.of(name)
-            if cluster.is_old(self._monotonic(), self._view_life):
+            if cluster.is_old(self._monotonic(), self._view_life) or name in self._anew:
+                self._anew.discard(name)
                 self._read(name, cluster)
             if cluster.view and cluster.view.found:
                 self._compare(home)
@@ -668,10 +672,6 @@ class Reconciler:
             self._warn(name, error.reason, readable(str(error)))
             return Requeue(retry=True)
         return Requeue()
-
-    def read_anew(self, name: str) -> View | None:
-        """Return all profiles of a cluster as they are now; None while a pass is in it."""
-        return self._clusters.read_anew(self._aws, name, self._monotonic())
 
     def _warn(self, cluster: str, reason: str, message: str) -> None:
         log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
@@ -686,9 +686,10 @@ class Reconciler:
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)
 
-    def tally(self) -> dict[str, clusters.Tally]:
-        """Return what is counted of each EKS cluster that was seen."""
-        return self._clusters.tally(is_retained)
+    def see_anew(self, name: str) -> None:
+        """Have the profiles of a cluster looked at, in its turn."""
+        self._anew.add(name)
+        self._wake(("", name))
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""

@@ -26,6 +26,7 @@ from spec import (
     INFORMATIVE,
     OURS,
     OWNER_KEY,
+    POD_CONDITIONS,
     Action,
     CreateProfile,
     DeleteProfile,
@@ -61,10 +62,22 @@ class Noted(NamedTuple):
     message: str
 
 
+class News(NamedTuple):
+    """What an object is told of its pods: their counts, None for no pods, and by type what conditions say of them."""
+
+    pods: Object | None
+    noted: Mapping[str, Noted]
+
+
 def noted_in(listed: Iterable[Object]) -> dict[str, Noted]:
     """Return what the informative conditions say that stand there, by their types."""
     told = (each for each in listed if each["type"] in INFORMATIVE and each.get("message"))
     return {each["type"]: Noted(each.get("reason", ""), each["message"]) for each in told}
+
+
+def news_in(status: Object) -> News:
+    """Return what a status says of pods."""
+    return News(status.get("pods"), noted_in(written(status.get("conditions") or [])))
 
 
 def conditions(
@@ -83,7 +96,7 @@ def conditions(
     ours = [ready]
     if report.phase in {Phase.RECONCILING, Phase.STALLED}:
         ours.append(condition(report.phase.value, True, report, before, who, now))
-    for kind, said in extra.items():
+    for kind, said in sorted(extra.items()):
         ours.append(condition(kind, True, Report(report.phase, said.reason, said.message), before, who, now))
     return [*ours, *(each for each in old if each["type"] not in OURS)]
 
@@ -166,6 +179,13 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
     if report.phase is Phase.IDLE and before.get("reason") != report.reason:
         return REASONS[report.reason].event, report.message
     return None
+
+
+def begun(old: Sequence[Object], new: Sequence[Object]) -> dict[str, str]:
+    """Return what the conditions of pods say that were not there, or had another reason."""
+    was, now = noted_in(old), noted_in(new)
+    fresh = (kind for kind in now.keys() & POD_CONDITIONS if kind not in was or was[kind].reason != now[kind].reason)
+    return {kind: now[kind].message for kind in sorted(fresh)}
 
 
 def is_news(note: str, old: Sequence[Object], new: Sequence[Object]) -> bool:
@@ -567,6 +587,13 @@ EVENTS: Mapping[str, Event] = {
         "Normal", "a profile has got the owner tags of the object: by adoptionPolicy: Adopt, or from the kopf operator"
     ),
     "Overlapping": Event("Warning", "another profile of the cluster can match the same pods"),
+    "PodsStranded": Event(
+        "Warning", "pods wait for what will not come: EKS missed them, or the profile that it took them for is gone"
+    ),
+    "PodsBlocked": Event(
+        "Warning", "pods that EKS has taken can't start on Fargate; the note has why and what mends it"
+    ),
+    "PodsFinished": Event("Normal", "finished pods of Jobs or of nobody are still kept, and billed"),
     "Tagged": Event("Normal", "tags were set"),
     "Untagged": Event("Normal", "tags were taken away"),
     "Deleting": Event("Normal", "EKS has taken the request to delete the profile"),

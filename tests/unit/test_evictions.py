@@ -917,5 +917,5 @@ def test_the_log_names_each_eviction(w: World, caplog: pytest.LogCaptureFixture)
 
 def test_who_asks_for_evictions_is_told_from_who_does_not() -> None:
     assert asks({"spec": {"strandedPods": "Evict"}})
-    for odd in (None, {}, {"spec": None}, {"spec": []}, {"spec": {"strandedPods": "Report"}}):
-        assert not asks(odd)  # type: ignore[arg-type]
+    odd: tuple[Object | None, ...] = (None, {}, {"spec": None}, {"spec": []}, {"spec": {"strandedPods": "Report"}})
+    assert not any(map(asks, odd))
