@@ -153,7 +153,7 @@ def looking(
     edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
     held: Callable[[], bool], check: Callable[[], None],
 ) -> PodLooks:  # fmt: skip
-    """Return what looks at the pods of the settings' cluster, and evicts; status gets by the reconciler what it sees."""
+    """Return what looks at the pods of the settings' cluster, and evicts; by the reconciler it comes into status."""
     anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
     evictor = Evictor(rules, store, edge, anew, home, check, time.monotonic, threading.Event().wait)
     looks = PodLooks(
