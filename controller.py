@@ -611,7 +611,7 @@ class PodCensus:
 
     def collect(self) -> Iterator[Metric]:
         found = {(self.cluster, profile): each for profile, each in self.counted().items()}
-        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in STATES}
+        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in (*STATES, "blocked")}
         yield gauges("fargate_pods", "cluster profile state", states, "Pods on Fargate, or missed by it, by state.")
         vcpu, gib = ({key: getattr(each, name) for key, each in found.items()} for name in ("vcpu", "gib"))
         yield gauges("fargate_pods_vcpu", "cluster profile", vcpu, "vCPU that are billed for pods.")
