@@ -18,6 +18,7 @@ from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from tests.fakes.apiserver import Target
 from tests.fakes.aws import DROP, error
 from tests.harness import Bench, bench
+from tests.unit.test_manifests import asked, optional
 
 HOOK = {
     "name": WEBHOOK,
@@ -977,3 +978,26 @@ def test_what_is_not_evicted_stands_in_the_condition(w: World) -> None:
     w.b.run(1300)
     assert w.evictions() == 0
     assert "None is evicted now: EKS looks at new pods by webhook" in w.b.condition("PodsStranded")["message"]
+
+
+# Permissions
+
+
+def test_the_optional_permissions_are_what_evictions_ask_for(w: World) -> None:
+    w.takes = False
+    for kind in ("StatefulSet", "ReplicationController"):
+        w.owner(kind.lower(), kind=kind)
+    w.takes = True
+    w.b.api.clear_log()
+    w.looks()
+    rules = optional("pods/eviction", "replicasets", "replicationcontrollers", "mutatingwebhookconfigurations")
+    granted = {
+        (verb, f"{group}:{resource}", name)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+    ours = {each for each in asked(w.b.api) if "fargateprofiles" not in each[1] and "events" not in each[1]}
+    assert ours == granted
