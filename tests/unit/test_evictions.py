@@ -552,14 +552,15 @@ def test_the_operator_has_to_allow_both_namespaces(w: World, listed: str) -> Non
     assert w.evictions() == 1
 
 
-def test_a_profile_that_eks_does_not_show_could_be_anybody_s(w: World) -> None:
-    w.b.world.add_profile("demo", "hidden", w.b.world.roles["good"], [{"namespace": "other"}])
+@pytest.mark.parametrize("name", ["a-hidden", "z-hidden"])
+def test_a_profile_that_eks_does_not_show_could_be_anybody_s(w: World, name: str) -> None:
+    w.b.world.add_profile("demo", name, w.b.world.roles["good"], [{"namespace": "other"}])
     w.b.run(1)
     w.look()
     w.b.run(MINUTE)
     look = w.seen()
-    w.b.manners.fail("DescribeFargateProfile", DENIED, times=20, profile="hidden")
-    w.evictor.after(look)
+    w.b.manners.fail("DescribeFargateProfile", DENIED, times=20, profile=name)
+    assert "EKS does not show a profile" in w.evictor.after(look)[1]["default", "web"]
     assert w.evictions() == 0
 
 
