@@ -978,7 +978,9 @@ def test_what_is_not_evicted_stands_in_the_condition(w: World) -> None:
     w.b.api.may_list_pods, w.b.looking = True, True
     w.b.run(1300)
     assert w.evictions() == 0
-    assert "None is evicted now: EKS looks at new pods by webhook" in w.b.condition("PodsStranded")["message"]
+    told = w.b.condition("PodsStranded")["message"]
+    assert "None is evicted now: EKS looks at new pods by webhook" in told
+    assert "set spec.strandedPods" not in told, "it is set"
 
 
 # Permissions
