@@ -521,6 +521,17 @@ def test_two_objects_that_both_allow_it_do_not_stand_in_each_other_s_way(w: Worl
     assert [name for name in ("a-web", "web") if w.book(name)] == ["a-web"], "one of them counts"
 
 
+def test_an_object_that_another_operator_serves_allows_nothing_here(w: World) -> None:
+    w.b.settle("a-web", selectors=[{"namespace": "sh*"}], strandedPods="Evict")
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.store.remove(w.b.get("a-web"))
+    w.evictor.after(look)
+    assert w.evictions() == 0
+    assert w.b.store.get(("default", "a-web")) is None
+
+
 def test_an_object_that_is_edited_right_before_the_eviction_stops_it(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the second of two objects whose profiles fit, which has nothing to remember."""
     w.b.settle("a-web", selectors=[{"namespace": "sh*"}], strandedPods="Evict")
