@@ -46,7 +46,7 @@ from overlaps import (
     unfit,
     written,
 )
-from patterns import decoded, listed, readable, visible_lines
+from patterns import decoded, listed, readable, timestamp, visible_lines
 from plan import Case, case_of
 from pods import (
     COMPUTE_TYPE,
@@ -76,7 +76,6 @@ from spec import (
     mapping,
     owner_of,
     tagged,
-    timestamp,
 )
 from status import with_note
 from surroundings import Home

@@ -44,6 +44,7 @@ from config import (
     settings,
     tell_doubts,
 )
+from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
@@ -129,7 +130,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held)
+    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held, check)
     looks.proof = partial(reconciler.unproven, rules.cluster)
     show(metrics, elector, reconciler, store, looks)
     first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
@@ -148,12 +149,14 @@ def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dic
 
 def looking(
     edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
-    held: Callable[[], bool],
+    held: Callable[[], bool], check: Callable[[], None],
 ) -> PodLooks:  # fmt: skip
-    """Return what looks at the pods of the settings' cluster; what it sees comes into status by the reconciler."""
+    """Return what looks at the pods of the settings' cluster, and evicts; by the reconciler it comes into status."""
+    anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
+    evictor = Evictor(rules, store, edge, anew, home, check, time.monotonic, threading.Event().wait)
     looks = PodLooks(
         edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
-        partial(reconciler.see_anew, rules.cluster),
+        partial(reconciler.see_anew, rules.cluster), evictor.after,
     )  # fmt: skip
     reconciler.news, reconciler.asked = looks.news, looks.ask
     return looks

@@ -437,9 +437,11 @@ def told_stranded(namespace: str, profile: str, found: Sequence[Seen], words: st
     reason = "ProfileGone" if all(each.holder for each in found) else "NeverTaken"
     sure = all(profiles_of(each) == (profile,) for each in found)
     which = f"Profile {profile}" if sure else f"Profile {profile}, or another that fits,"
+    mend = "kubectl rollout restart of the owners"
+    mend += "" if words else ", or set spec.strandedPods: Evict"  # it is set where something is said of it
     text = (
         f"{named(found, namespace)} stranded: EKS looks at a pod only as it is made, and {CAUSES[reason]}. "
-        f"{which} takes what is made anew: kubectl rollout restart of the owners, or set spec.strandedPods: Evict."
+        f"{which} takes what is made anew: {mend}."
     )
     if any(each.owner is None or each.owner.kind == "Job" for each in found):
         text += " What a Job or nobody owns has to be deleted by hand, and what nobody owns made again."

@@ -23,7 +23,7 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from memory import lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
@@ -56,7 +56,6 @@ from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Th
 
 log = logging.getLogger("fargate")
 
-CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 
@@ -401,7 +400,7 @@ class Reconciler:
         p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
-        return self._monotonic() - started <= CREATE_WITHIN_SECONDS
+        return self._monotonic() - started <= SEND_WITHIN_SECONDS
 
     def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
         try:
@@ -620,6 +619,14 @@ class Reconciler:
         """Work if no other pass is in that cluster; else come back in its turn, once it is free."""
         requeue = self._clusters.alone_in(name, key, work)
         return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
+
+    def read_anew(self, name: str) -> View | None:
+        """Return all profiles of a cluster, each described now; None where a pass is in it.
+
+        For who looks at pods: no object waits for that key, which no worker takes, and the passes keep their view.
+        """
+        reading = clusters.Reading(self._monotonic())
+        return self._clusters.alone_in(name, ("/pods", name), lambda _: reading.go_on(self._aws, name, set()))
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""

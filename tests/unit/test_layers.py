@@ -23,7 +23,7 @@ FLOORS = (
     {"passes"},
     {"reconcile"},
     {"config", "explain", "podlooks"},
-    {"commands"},
+    {"commands", "evictions"},
     {"controller"},
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

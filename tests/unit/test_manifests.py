@@ -294,7 +294,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
     assert kinds == {"Deleted": "date", "Age": "date", "Generation": "integer", "Seen": "integer"}
 
 
-@pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "suspend"])
+@pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "strandedPods", "suspend"])
 def test_a_field_that_is_left_out_means_what_the_crd_writes_there(field: str) -> None:
     obj: Object = {"metadata": {"name": "web", "namespace": "default", "creationTimestamp": "2026-11-22T08:00:00Z"}}
     short = obj | {"spec": {"podExecutionRoleArn": ROLE + "pods", "selectors": [{"namespace": "a"}]}}
