@@ -35,7 +35,7 @@ FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partit
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 POOL_THREADS, PASS_THREADS = 12, 3  # beside the workers: of all, and of one pass at most
-NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
+NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", "NoSuchResourceException"}
 
 
 class AwsError(Exception):
@@ -217,6 +217,7 @@ class ClusterFact:
     status: str = ""
     vpc: str = ""
     authority: str = ""  # its certificates: PEM in base64, as a kubeconfig has it
+    version: str = ""
 
 
 @dataclass(frozen=True)
@@ -345,6 +346,7 @@ class Aws:
         pool: Pool | None = None,
     ) -> None:
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
+        self._clients = clients
         self.region, self.ready, self._pool = region, ready, pool or Pool()
 
     @property
@@ -361,6 +363,13 @@ class Aws:
         arn = _call(self._sts.get_caller_identity)["Arn"].split(":")
         return arn[1], arn[4]
 
+    def ask(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
+        """Return the answer of a service to what no other method asks, None where there is no such thing."""
+        try:
+            return _call(getattr(self._clients[service], operation), **request)
+        except _Absent:
+            return None
+
     def names(self, cluster: str) -> list[str] | None:
         """Return the names of a cluster's profiles, None if there is no such cluster."""
         try:
@@ -370,10 +379,8 @@ class Aws:
 
     def describe(self, cluster: str, name: str) -> Profile | None:
         """Return the profile as it is now, None if there is none."""
-        try:
-            return _profile(_call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name))
-        except _Absent:
-            return None
+        answer = self.ask("eks", "describe_fargate_profile", clusterName=cluster, fargateProfileName=name)
+        return None if answer is None else _profile(answer)
 
     def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
         """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING), with these tags."""
@@ -385,11 +392,8 @@ class Aws:
 
     def delete(self, cluster: str, name: str) -> Profile | None:
         """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
-        try:
-            answer = _call(self._eks.delete_fargate_profile, clusterName=cluster, fargateProfileName=name)
-        except _Absent:
-            return None
-        return replace(_profile(answer), status="DELETING")
+        answer = self.ask("eks", "delete_fargate_profile", clusterName=cluster, fargateProfileName=name)
+        return None if answer is None else replace(_profile(answer), status="DELETING")
 
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Set these tags; others stay as they are."""
@@ -519,7 +523,7 @@ def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsErro
     return Retryable(reason, f"No AWS credentials from {what}: {said}. {mend}")
 
 
-SERVICES = ("eks", "ec2", "iam", "sts")
+SERVICES, QUOTAS = ("eks", "ec2", "iam", "sts"), "service-quotas"  # the latter is asked by people only
 # As curl, kubectl and botocore take one: what has no scheme is http://.
 PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 
@@ -562,7 +566,7 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
 
     with suppress(Retryable):
         made("eks")
-    return {name: _Late(partial(made, name)) for name in SERVICES}
+    return {name: _Late(partial(made, name)) for name in (*SERVICES, QUOTAS)}
 
 
 def _config(**more: Any) -> Config:
@@ -694,7 +698,8 @@ def selector(namespace: str, labels: Mapping[str, str]) -> Selector:
 def _cluster(answer: Mapping[str, Any]) -> ClusterFact:
     cluster = answer.get("cluster") or {}
     network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
-    return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
+    known = cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or ""
+    return ClusterFact(True, *known, cluster.get("version") or "")
 
 
 def _role(role: Mapping[str, Any]) -> RoleFact:

@@ -35,7 +35,7 @@ from config import Missing, command_line, configure, limits, members, place, spe
 from explain import explain
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import decoded, readable, visible_lines
+from patterns import counted, decoded, readable, visible_lines
 from plan import Case, case_of
 from spec import (
     FINALIZER,
@@ -419,10 +419,6 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
             found += objects
             broken += errors
     return found, broken, unread
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 # What EKS has, as manifests.

@@ -12,6 +12,7 @@ import codecs
 import html
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -244,7 +245,11 @@ def listed(parts: Sequence[str], joint: str = ", ", most: int = LONGEST_LIST) ->
     return joint.join([*shown, more] if rest else shown)
 
 
-# Quantities of Kubernetes
+def counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+# Quantities and times of Kubernetes
 
 QUANTITY = re.compile(r"\+?(\d{1,30}\.?\d{0,30}|\.\d{1,30})([numkMGTPE]|[KMGTPE]i|[eE][-+]?\d{1,2})?", re.ASCII)
 FACTORS = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)}
@@ -265,6 +270,15 @@ def quantity(value: object) -> Fraction | None:
     if unit not in FACTORS:
         return Fraction(Decimal(found[1] + unit))
     return Fraction(Decimal(found[1])) * FACTORS[unit]
+
+
+def moment(said: object) -> datetime | None:
+    """Return a time, None for what is none; without a zone it is UTC's."""
+    try:
+        found = datetime.fromisoformat(str(said))
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # Trust policies of IAM. Judged with three values: True, False, and None for what can't be said from here,

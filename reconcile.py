@@ -689,12 +689,18 @@ class Reconciler:
         """Say why a profile with our tags is no object's, "" if it is one's."""
         key = owner_of(profile)
         obj = self._store.get(key) if key else None
-        if obj is None:
-            gone = key is None or self._kube.exists(*key) is False
-            owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
-            return f"its owner {owner} does not exist; delete it by hand if nobody needs it" if gone else ""
-        who = Identity.parse(obj, Memory.parse(obj), self._settings.cluster)
-        return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
+        if obj is None and key and self._kube.exists(*key) is not False:
+            return ""
+        return why_orphan(profile, obj, self._settings.cluster)
+
+
+def why_orphan(profile: Profile, obj: Object | None, cluster: str) -> str:
+    """Say why a profile with our tags is not its owner's, which is `obj`, None for one that is gone; "" if it is."""
+    if obj is None:
+        owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
+        return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
+    who = Identity.parse(obj, Memory.parse(obj), cluster)
+    return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
 # What a reconciler is given.
