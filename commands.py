@@ -1,5 +1,5 @@
 """The commands for people beside the controller: validate manifests, plan what they would do,
-export what EKS has; explain has a module of its own.
+export what EKS has; explain and doctor have modules of their own.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
 their lines, or the steps of `plan.plan` to its end; a view of the cluster -> one
@@ -32,7 +32,8 @@ import config
 import kube
 from clusters import Home, Known, View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
-from explain import explain
+from doctor import doctor
+from explain import explain, reach
 from kube import NAME, Key, Object
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import counted, decoded, readable, visible_lines
@@ -105,12 +106,17 @@ def run(arguments: list[str], environ: Mapping[str, str], now: datetime) -> Outc
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
     rest += ["--cluster-name", options.cluster] if options.cluster else []
-    region, settings = place(configure(rest, environ))
+    configured = configure(rest, environ)
+    region, settings = place(configured)
     credentials = config.Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region)
     if options.command == "explain":
         return explained(edge, settings, options)
+    if options.command == "doctor":
+        lease = configured.lease_namespace, configured.lease_name
+        who = partial(config.identify, edge, settings, settings.cluster)
+        return Outcome(*doctor(edge, settings, options.output, lease, now, who, reach, sys.stderr.write), [])
     if options.command == "export":
         return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options, now)

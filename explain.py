@@ -142,12 +142,17 @@ def reached(*, files: bool) -> tuple[kube.Kube | None, bool, list[str]]:
     For manifests it may be missing, which is said then.
     """
     try:
-        api = kube.connect(2)
+        return *reach(), []
     except KubeError as error:
         if not files:
             raise
         return None, False, [f"{error}. So sizes are as the manifests say, and no claim is looked at."]
-    return kube.Kube(api, "explain"), is_verified(api.configuration), []
+
+
+def reach() -> tuple[kube.Kube, bool]:
+    """Return the way to the API server, and whether that has to prove who it is."""
+    api = kube.connect(2)
+    return kube.Kube(api, "explain"), is_verified(api.configuration)
 
 
 def is_verified(config: Any) -> bool:

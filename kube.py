@@ -299,7 +299,7 @@ class Kube:
     def core(
         self, plural: str, namespace: str = "", name: str = "", query: Mapping[str, str] | None = None, most: int = 0
     ) -> Objects:
-        """Return the object of that name, in core/v1 or one of `APIS`, or those that a query selects: some `most`."""
+        """Return the object of that name (core/v1, or of `APIS`), or those of a query: with `most` not many more."""
         path = f"{APIS.get(plural, '/api/v1')}{f'/namespaces/{namespace}' if namespace else ''}/{plural}"
         return [self._call("GET", f"{path}/{name}")] if name else self._pages(path, query or {}, most)[0]
 
@@ -345,7 +345,9 @@ class Kube:
         body = {"metadata": {"resourceVersion": meta["resourceVersion"], **metadata}, **rest}
         path = _path(meta["namespace"], meta["name"]) + subresource
         try:
-            answer = self._call("PATCH", path, query=WRITE_WITHIN, body=body, content_type="application/merge-patch+json")
+            answer = self._call(
+                "PATCH", path, query=WRITE_WITHIN, body=body, content_type="application/merge-patch+json"
+            )
         except KubeError as error:
             if type(error) is not KubeError or error.status in {0, TOO_MANY}:
                 raise  # told apart by itself, or no answer to what was asked

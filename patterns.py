@@ -1,6 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML, trust policies; and what
-quantities of Kubernetes say. And how a text of whomever is written where people read it, and how long
+take them, messages without what differs in each and without pages of HTML, policies of IAM; and what
+quantities and times of Kubernetes say. And how a text of whomever is written where people read it, and how long
 it may be.
 
 Pure. What it is not: fnmatch, which also reads brackets.
@@ -447,3 +447,33 @@ def _any(answers: Iterable[bool | None]) -> bool | None:
 def _many(value: Any) -> list[Any]:
     """Return a value as a list; where there is none, of one that is no text."""
     return (value or [None]) if isinstance(value, list) else [value]
+
+
+# Policies of IAM that say what a role may do, with the same three values
+
+
+def permits(policies: Iterable[Any], action: str) -> bool | None:
+    """Say whether policies allow an action on everything: of one on some things only, nothing is known here."""
+    statements = [each for policy in policies for each in _statements(policy)]
+    denied, allowed = (_any(_gives(each, effect, action) for each in statements) for effect in ("Deny", "Allow"))
+    if denied or allowed is False:
+        return False
+    return allowed if denied is False else None
+
+
+def _statements(document: Any) -> list[Any]:
+    return _many(document.get("Statement") if isinstance(document, dict) else None)
+
+
+def _gives(statement: Any, effect: str, action: str) -> bool | None:
+    """Say whether a statement has this effect on an action, whatever that is done to."""
+    if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
+        return None
+    if statement["Effect"] != effect:
+        return False
+    actions = _many(statement.get("Action"))
+    about = _any(_like(each.lower(), action.lower()) if isinstance(each, str) else None for each in actions)
+    alone = statement.keys() <= {"Sid", "Effect", "Action", "Resource"}  # else conditions, NotAction, NotResource
+    all_of_it = rf"\*|arn:[^:]*:{action.partition(':')[0]}:\*:\*:\*"
+    on_all = any(re.fullmatch(all_of_it, str(each)) for each in _many(statement.get("Resource")))
+    return about and (True if alone and on_all else None)

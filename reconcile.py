@@ -23,12 +23,11 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from overlaps import overlap_message, overlaps
+from overlaps import overlap_message, overlaps, why_orphan
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
-    OWNER_KEY,
     RESERVED_KEYS,
     RETAINED_KEY,
     AddFinalizer,
@@ -692,15 +691,6 @@ class Reconciler:
         if obj is None and key and self._kube.exists(*key) is not False:
             return ""
         return why_orphan(profile, obj, self._settings.cluster)
-
-
-def why_orphan(profile: Profile, obj: Object | None, cluster: str) -> str:
-    """Say why a profile with our tags is not its owner's, which is `obj`, None for one that is gone; "" if it is."""
-    if obj is None:
-        owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
-        return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
-    who = Identity.parse(obj, Memory.parse(obj), cluster)
-    return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
 # What a reconciler is given.

@@ -1,0 +1,257 @@
+"""The command doctor: whether all that a cluster needs for Fargate is well, a line a check, with what mends it.
+
+The picture: `Looks` asks AWS and Kubernetes with the caller's own rights -> `Seen`, a `Read` for each thing of READS ->
+each row of CHECKS -> lines, as text or JSON, and the exit code.
+
+What can't be read raises `Unread` where a check calls for it, and makes an unknown of that check alone, with the
+permission that it takes. Kubernetes is asked only once it is proven to be the very cluster that EKS has.
+
+What it is not: a change of anything; a judgement, which is that of checks.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+import clusters
+import kube
+import pods
+from aws import QUOTAS, Aws, AwsError, Profile, Read
+from checks import (
+    CHECKS,
+    COREDNS,
+    LOGGING,
+    QUOTA_ROWS,
+    READS,
+    VERDICTS,
+    WEBHOOK,
+    Check,
+    Line,
+    Quota,
+    Seen,
+    Unread,
+    actions_for,
+    refused,
+    spec_of,
+)
+from clusters import Facts, Home, unproven, whole_view
+from kube import Key, KubeError, NotFound, Object
+from patterns import brief, readable, visible
+from pods import Odd, part, text
+from spec import Settings
+
+T = TypeVar("T")
+
+MOST_SECONDS, QUIET_SECONDS = 120.0, 2.0  # for all reading; until it is told what is read
+MOST_PODS = 5000  # on Fargate; a page more may be read
+ON_FARGATE = f"{pods.COMPUTE_TYPE}=fargate"  # of nodes
+FORBIDDEN = 403
+
+
+def doctor(
+    edge: Aws, settings: Settings, form: str, lease: Key, now: datetime,
+    identify: Callable[[], tuple[str, str]], reach: Callable[[], tuple[kube.Kube, bool]], tell: Callable[[str], object],
+    monotonic: Callable[[], float] = time.monotonic,
+) -> tuple[int, list[str]]:  # fmt: skip
+    """Return the exit code and what goes to standard output; `tell` is told what is read once that lasts.
+
+    `identify` raises where the credentials are known to be of another account than the cluster; `reach` returns the
+    way to the API server, and whether that has to prove who it is.
+    """
+    looks = Looks(edge, settings, identify, reach, tell, monotonic)
+    seen = looks.at_all(lease, now)
+    for each in fields(seen):
+        make(getattr(seen, each.name))
+    if not seen.view.error and not seen.view().found:
+        where = f"{settings.cluster} in {edge.region}"
+        raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name or --region.")
+    rows = [(check.name, line) for check in CHECKS for line in examined(check, seen)]
+    return told(rows, seen, edge.region, proven=not looks.proof.error, form=form)
+
+
+def make(seen: object) -> None:
+    """Read whatever is to be read in a part of what is seen."""
+    if isinstance(seen, Read):
+        seen.make()
+        if not seen.error:
+            make(seen())
+    elif isinstance(seen, dict):
+        for each in seen.values():
+            make(each)
+
+
+def examined(check: Check, seen: Seen) -> list[Line]:
+    """Return what is to be said of a check: what was found before something could not be read, and that."""
+    lines: list[Line] = []
+    found = check.judge(seen)
+    try:
+        while (line := next(found, None)) is not None:
+            lines.append(line)
+    except Unread as unread:
+        lines.append(Line("unknown", str(unread), unread=True))
+    except Odd as odd:
+        lines.append(Line("unknown", f"{odd} is of a type that Kubernetes has not, and can't be read.", unread=True))
+    return lines or [Line("ok", check.fine)]
+
+
+def told(
+    rows: Sequence[tuple[str, Line]], seen: Seen, region: str, *, proven: bool, form: str
+) -> tuple[int, list[str]]:
+    """Return the exit code, and a row for each line and the sum, or the same as JSON."""
+    sums = Counter(line.verdict for _, line in rows)
+    width = max(len(name) for name, _ in rows)
+    out = [f"{line.verdict:8}{name:{width}}  {' '.join(filter(None, (line.what, line.mend)))}" for name, line in rows]
+    out = [visible(brief(each)) for each in out]
+    out.append(f"Cluster {seen.cluster}: {', '.join(f'{sums[each]} {each}' for each in VERDICTS if sums[each])}.")
+    if form == "json":
+        checks = [{"check": name, **line._asdict()} for name, line in rows]
+        head = {"cluster": seen.cluster, "region": region, "proven": proven}
+        out = [json.dumps({**head, "checks": checks, "sum": sums}, indent=2)]
+    return 2 if any(line.unread for _, line in rows) else int(bool(sums["fail"] or sums["warn"])), out
+
+
+# What is read, and how
+
+
+class Looks:
+    """Asks for each thing once, and within its time; what keeps it from being known becomes `Unread`."""
+
+    def __init__(
+        self, edge: Aws, settings: Settings, identify: Callable[[], tuple[str, str]],
+        reach: Callable[[], tuple[kube.Kube, bool]], tell: Callable[[str], object], monotonic: Callable[[], float],
+    ) -> None:  # fmt: skip
+        self._edge, self._settings, self._identify, self._reach = edge, settings, identify, reach
+        self._tell, self._monotonic, self._begun = tell, monotonic, monotonic()
+        self._cluster = settings.cluster
+        self._known = clusters.Known(edge, lambda: 0.0)  # all of it is of one moment
+        self.home = self._of("home", self._at_home)
+        self.fact = self._aws("fact", lambda: edge.cluster(self._cluster))
+        self.view = self._aws("view", lambda: whole_view(edge, self._cluster))
+        self.proof = self._of("proof", self._proven)
+        self.logging = self._kubernetes("logging", lambda k: one(k, "configmaps", *LOGGING))
+
+    def at_all(self, lease: Key, now: datetime) -> Seen:
+        kubernetes = self._kubernetes
+        dark, light = {"labelSelector": pods.PROFILE_LABEL}, {"labelSelector": ON_FARGATE}
+        others = {"labelSelector": f"{pods.COMPUTE_TYPE}!=fargate"}
+        return Seen(
+            self._settings, now, lease, self.home, self.fact, self.view,
+            facts=self._of("facts", self._each_profile), dns=self._aws("dns", self._dns),
+            policies=self._of("policies", self._each_role),
+            quotas={each.code: self._aws("quotas", partial(self._quota, each)) for each in QUOTA_ROWS},
+            objects=kubernetes("objects", lambda k: k.list()[0]),
+            webhook=kubernetes("webhook", lambda k: one(k, "mutatingwebhookconfigurations", "", WEBHOOK)),
+            namespaces=kubernetes("namespaces", lambda k: by_name(k.core("namespaces"))),
+            coredns=kubernetes("coredns", lambda k: one(k, "deployments", *COREDNS)),
+            logging=self.logging,
+            pods=kubernetes("pods", lambda k: objects_of(k.core("pods", query=dark, most=MOST_PODS))),
+            nodes=kubernetes("nodes", lambda k: by_name(k.core("nodes", query=light, most=MOST_PODS))),
+            others=kubernetes("others", lambda k: bool(k.core("nodes", query=others, most=1))),
+            lease=kubernetes("lease", lambda k: k.read_lease(*lease)),
+        )  # fmt: skip
+
+    def _of(self, name: str, ask: Callable[[], T]) -> Read[T]:
+        return Read(partial(self._asked, name, ask))
+
+    def _aws(self, name: str, ask: Callable[[], T | None]) -> Read[T]:
+        """Return what asks AWS once it is known that its account may be the cluster's; None may not be read."""
+
+        def asked() -> T:
+            self.home()
+            if (answer := ask()) is None:
+                raise refused(name)
+            return answer
+
+        return self._of(name, asked)
+
+    def _kubernetes(self, name: str, ask: Callable[[kube.Kube], T]) -> Read[T]:
+        return self._of(name, lambda: ask(self.proof()))
+
+    def _asked(self, name: str, ask: Callable[[], T]) -> T:
+        (what, needs), seconds = READS[name], self._monotonic() - self._begun
+        if seconds > MOST_SECONDS:
+            raise Unread(f"{what}: not read any more after {MOST_SECONDS:.0f} s; it takes {needs}.")
+        if seconds > QUIET_SECONDS:
+            self._tell(f"Reading: {what[0].lower()}{what[1:]} ...\n")
+        try:
+            return ask()
+        except (AwsError, KubeError) as error:
+            if getattr(error, "status", 0) == FORBIDDEN or getattr(error, "reason", "") == "AccessDenied":
+                raise refused(name) from error
+            raise Unread(f"{what} can't be read ({readable(str(error)).rstrip('. ')}): it takes {needs}.") from error
+
+    def _at_home(self) -> Home:
+        return Home(*self._place(), self._settings.cluster, self._settings.controller_id)
+
+    def _place(self) -> tuple[str, str, str]:
+        partition, account = self._identify()
+        return partition, self._edge.region, account
+
+    def _proven(self) -> kube.Kube:
+        """Return the way to the API server, which is proven to be that of the EKS cluster."""
+        asked, verified = self._reach()
+        if why := unproven(self._settings.authority_of(self._cluster), self.fact(), verified=verified):
+            raise Unread(f"Whether we talk to EKS cluster {self._cluster} is unknown: {why}.")
+        return asked
+
+    def _each_profile(self) -> dict[str, Read[Facts]]:
+        return {each.name: self._of("facts", partial(self._facts_of, each)) for each in self.view().profiles.values()}
+
+    def _facts_of(self, profile: Profile) -> Facts:
+        return self._known.facts(self._cluster, spec_of(profile))
+
+    def _dns(self) -> dict[str, bool]:
+        found, vpc = {}, self.fact().vpc
+        for name in ("enableDnsSupport", "enableDnsHostnames"):
+            answer = self._edge.ask("ec2", "describe_vpc_attribute", VpcId=vpc, Attribute=name) or {}
+            found[name] = bool(answer.get(name[0].upper() + name[1:], {}).get("Value"))
+        return found
+
+    def _quota(self, row: Quota) -> float | None:
+        for operation in ("get_service_quota", "get_aws_default_service_quota"):
+            answer = self._edge.ask(QUOTAS, operation, ServiceCode=row.service, QuotaCode=row.code)
+            if answer:
+                return float(answer["Quota"]["Value"])
+        raise Unread(f"AWS knows no quota {row.code} here ({row.what}).")
+
+    def _each_role(self) -> dict[str, Read[list[Any]]]:
+        """Return the policies of each role, where there are logs that its pods are to write."""
+        if not actions_for(self.logging()):
+            return {}
+        roles = {each.role for each in self.view().profiles.values()}
+        return {each: self._aws("policies", partial(self._policies, each.rpartition("/")[2])) for each in sorted(roles)}
+
+    def _policies(self, role: str) -> list[Any]:
+        ask = partial(self._edge.ask, "iam")
+        inline = (ask("list_role_policies", RoleName=role) or {}).get("PolicyNames", ())
+        attached = (ask("list_attached_role_policies", RoleName=role) or {}).get("AttachedPolicies", ())
+        found = [ask("get_role_policy", RoleName=role, PolicyName=each) or {} for each in inline]
+        return [each.get("PolicyDocument") for each in found] + [self._document(each["PolicyArn"]) for each in attached]
+
+    def _document(self, arn: str) -> Any:
+        policy = (self._edge.ask("iam", "get_policy", PolicyArn=arn) or {}).get("Policy", {})
+        named = {"PolicyArn": arn, "VersionId": policy.get("DefaultVersionId", "v1")}
+        return (self._edge.ask("iam", "get_policy_version", **named) or {}).get("PolicyVersion", {}).get("Document")
+
+
+def one(asked: kube.Kube, plural: str, namespace: str, name: str) -> Object:
+    """Return the object, {} where there is none."""
+    try:
+        return asked.core(plural, namespace, name)[0]
+    except NotFound:
+        return {}
+
+
+def objects_of(found: Iterable[object]) -> list[Object]:
+    return [each for each in found if isinstance(each, dict)]
+
+
+def by_name(found: Iterable[object]) -> dict[str, Object]:
+    return {text(part(each, "metadata"), "name"): each for each in objects_of(found)}
