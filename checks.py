@@ -18,12 +18,13 @@ from typing import Any, Literal, NamedTuple
 
 import pods
 from aws import ClusterFact, Profile, ProfileSpec, Read, Selector
-from clusters import Facts, Home, View, warnings, wrong_role, wrong_subnets
+from clusters import View
 from kube import Key, Object
-from overlaps import share_pods, why_orphan
-from patterns import counted, moment, permits, readable
+from overlaps import share_pods
+from patterns import counted, moment, readable
 from pods import Odd, part, read, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of, told_issues
+from surroundings import Facts, Home, permits, warnings, wrong_role, wrong_subnets
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("fail", "warn", "unknown", "ok")
@@ -110,13 +111,16 @@ class Seen:
     def profiles(self) -> list[Profile]:
         return sorted(self.view().profiles.values(), key=lambda each: each.name)
 
+    def identity(self, obj: Object) -> Identity:
+        return Identity.parse(obj, Memory.parse(obj), self.cluster)
+
     @property
     def wants(self) -> list[tuple[Identity, Memory, ProfileSpec]]:
         """Return the objects that want a profile in this cluster, but for those that are wrong: they say so."""
         found = []
         for obj in self.objects():
             memory = Memory.parse(obj)
-            who = Identity.parse(obj, memory, self.cluster)
+            who = self.identity(obj)
             if who.cluster == self.cluster and not who.deleting:
                 try:
                     found.append((who, memory, Resource.parse(obj).profile))
@@ -427,7 +431,7 @@ def roles(seen: Seen) -> Iterator[Line]:
 def role_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     facts = seen.facts()[profile.name]()
     yield from against(wrong_role(seen.home(), True, spec_of(profile), profile.name, facts))
-    for event, message in warnings(seen.home(), "", spec_of(profile), facts):
+    for event, message in warnings(spec_of(profile), facts):
         if event == "RolePolicyMissing":
             yield Line("warn", message)
     if facts.role is None or (facts.role.found and facts.role.policies is None):
@@ -601,7 +605,8 @@ def orphans(seen: Seen) -> Iterator[Line]:
     for each in seen.profiles:
         if controlled_by(each, controller):
             key = owner_of(each)
-            if why := why_orphan(each, there.get(key) if key else None, seen.cluster):
+            obj = there.get(key) if key else None
+            if why := stray(each, seen.identity(obj)) if obj else ownerless(each):
                 what, _, mend = why.partition("; ")
                 yield Line("warn", f"Profile {each.name}: {what}.", mend)
 

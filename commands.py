@@ -30,11 +30,12 @@ import yaml
 import aws
 import config
 import kube
-from clusters import Home, Known, View, whole_view
+from clusters import Known, View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from doctor import doctor
 from explain import explain, reach
 from kube import NAME, Key, Object
+from memory import foresee
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import counted, decoded, readable, visible_lines
 from plan import Case, case_of
@@ -59,7 +60,8 @@ from spec import (
     tagged,
     timestamp,
 )
-from status import foresee, with_note
+from status import with_note
+from surroundings import Home
 
 # What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
 # dates stay text).

@@ -41,11 +41,12 @@ from checks import (
     refused,
     spec_of,
 )
-from clusters import Facts, Home, unproven, whole_view
+from clusters import unproven, whole_view
 from kube import Key, KubeError, NotFound, Object
 from patterns import brief, readable, visible
 from pods import Odd, part, text
 from spec import Settings
+from surroundings import Facts, Home
 
 T = TypeVar("T")
 

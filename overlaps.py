@@ -2,8 +2,6 @@
 is wrong with a manifest beside its spec: what one before it asks for already, and what `head` finds
 around the spec.
 
-Also which profile is no object's.
-
 Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only said to the user.
 """
 
@@ -22,7 +20,7 @@ from clusters import Shares
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Object
 from patterns import listed, meet, meet_at_a_glance, visible
 from plan import Case, may_tell, whose
-from spec import BOOKKEEPING, FIELDS, OWNER_KEY, Finding, Identity, Memory, finding_of, mapping
+from spec import BOOKKEEPING, FIELDS, Finding, Identity, finding_of, mapping
 
 MOST_SHARES = 100_000  # pairs that are remembered, some 10 MB: those of 447 profiles; EKS's quota is 10 at first
 
@@ -118,18 +116,6 @@ def clashes(claims: Sequence[Claim], overlapping: bool) -> Iterator[tuple[int, F
 
 def same(one: Claim, other: Claim) -> bool:
     return one.who.owner == other.who.owner
-
-
-# Whose a profile is
-
-
-def why_orphan(profile: Profile, obj: Object | None, cluster: str) -> str:
-    """Say why a profile with our tags is not its owner's, which is `obj`, None for one that is gone; "" if it is."""
-    if obj is None:
-        owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
-        return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
-    who = Identity.parse(obj, Memory.parse(obj), cluster)
-    return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 
 # What the object says of itself: all that is not spec. The rules are the API server's (ValidateObjectMeta of

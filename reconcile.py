@@ -23,7 +23,8 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from overlaps import overlap_message, overlaps, why_orphan
+from memory import marked, must_see_for_tags, must_see_for_the_mark, remember
+from overlaps import overlap_message, overlaps
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
@@ -49,6 +50,7 @@ from spec import (
     mapping,
     owner_of,
 )
+from surroundings import Home, no_such
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -68,7 +70,7 @@ class Pass:
     memory: Memory
     cluster: Cluster
     shown: Object
-    overlap: str = ""
+    noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
@@ -85,6 +87,12 @@ class Pass:
     @property
     def conditions(self) -> list[Object]:
         return status.written(self.status.get("conditions") or [])
+
+    def note(self, kind: str, reason: str, message: str) -> None:
+        """Take down what an informative condition of this type says; without a message it is not so any more."""
+        self.noted.pop(kind, None)
+        if message:
+            self.noted[kind] = status.Noted(reason, message)
 
     @property
     def edited(self) -> bool:
@@ -166,7 +174,7 @@ class Reconciler:
             if is_cut(obj):
                 self._read_whole(p)
             p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
-            p.overlap = status.find_condition("Overlapping", p.conditions).get("message", "")
+            p.noted = status.noted_in(p.conditions)
             requeue = self._step(p)
             if not p.untold:
                 self._aloud.pop(key, None)
@@ -223,7 +231,7 @@ class Reconciler:
 
     # Observe
 
-    def _observe(self, p: Pass, home: clusters.Home) -> None:
+    def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, asked = p.cluster, p.asks and self._may_have_its_look(p)
         told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
@@ -260,7 +268,7 @@ class Reconciler:
         self._find_orphans(name, cluster, view)
         return view, described
 
-    def _look_at(self, p: Pass, home: clusters.Home, name: str) -> None:
+    def _look_at(self, p: Pass, home: Home, name: str) -> None:
         """See one profile anew, or all that could be this object's (`WHOLE_CLUSTER`)."""
         view = p.cluster.view or self._no_view()
         if name != WHOLE_CLUSTER:
@@ -286,7 +294,7 @@ class Reconciler:
 
     # Decide
 
-    def _decide(self, p: Pass, home: clusters.Home) -> tuple[Case, Report | Change]:
+    def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = self._mark_waits(p)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
@@ -298,7 +306,7 @@ class Reconciler:
                 case = self._with_facts(p, case, action)
                 continue
             action = self._take_turn(p, case, action)
-            stands_on = (*must_see(action), *status.must_see_for_tags(case), *status.must_see_for_the_mark(case))
+            stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
@@ -343,7 +351,7 @@ class Reconciler:
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory, p.seen = status.remember(case), True
+        p.memory, p.seen = remember(case), True
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
@@ -351,7 +359,7 @@ class Reconciler:
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
         p.overlapping = overlaps(case, p.cluster.shares)
-        p.overlap = overlap_message(case, p.overlapping)
+        p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
         p.cluster.overlaps.pop(p.key, None)
         if p.overlapping:
@@ -425,7 +433,7 @@ class Reconciler:
     def _mark(self, p: Pass, case: Case, create: CreateProfile, asked: Report) -> bool:
         """Write into status that a create is about to be sent; say whether that went fast enough to send it."""
         started = self._monotonic()
-        p.memory = status.marked(case, create, p.memory)
+        p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
         return self._monotonic() - started <= CREATE_WITHIN_SECONDS
@@ -491,7 +499,7 @@ class Reconciler:
         p.useful = True
         self._take_view(p.cluster, view, {profile.name})
         after = replace(case, view=view, memory=p.memory, looked=frozenset())
-        p.memory, p.shown = status.remember(after), status.shown_of(after.serving)
+        p.memory, p.shown = remember(after), status.shown_of(after.serving)
         return after
 
     # Report
@@ -532,7 +540,7 @@ class Reconciler:
             self._write(p, old)
             return
         report = status.with_note(report, p.who, self._settings)
-        new = self._write(p, status.conditions(old, p.who, report, p.overlap, self._now()))
+        new = self._write(p, status.conditions(old, p.who, report, p.noted, self._now()))
         self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
@@ -585,11 +593,12 @@ class Reconciler:
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
-        if not p.overlap or not status.tells(status.find_condition("Overlapping", p.conditions), p.overlap):
+        overlap = p.noted["Overlapping"].message if "Overlapping" in p.noted else ""
+        if not overlap or not status.tells(status.find_condition("Overlapping", p.conditions), overlap):
             return
         if not before:
-            self._done(p, "Overlapping", p.overlap, p.overlap_logged)
-        if not status.tells(before, p.overlap):
+            self._done(p, "Overlapping", overlap, p.overlap_logged)
+        if not status.tells(before, overlap):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
 
@@ -654,7 +663,7 @@ class Reconciler:
             if cluster.view and cluster.view.found:
                 self._compare(home)
             else:
-                self._warn(name, "ClusterNotFound", clusters.no_such(home))
+                self._warn(name, "ClusterNotFound", no_such(home))
         except AwsError as error:
             self._warn(name, error.reason, readable(str(error)))
             return Requeue(retry=True)
@@ -663,7 +672,7 @@ class Reconciler:
     def _warn(self, cluster: str, reason: str, message: str) -> None:
         log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
 
-    def _compare(self, home: clusters.Home) -> None:
+    def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
             text = clusters.elsewhere(
@@ -685,12 +694,10 @@ class Reconciler:
             log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
 
     def _why_orphan(self, profile: Profile) -> str:
-        """Say why a profile with our tags is no object's, "" if it is one's."""
         key = owner_of(profile)
-        obj = self._store.get(key) if key else None
-        if obj is None and key and self._kube.exists(*key) is not False:
-            return ""
-        return why_orphan(profile, obj, self._settings.cluster)
+        if obj := self._store.get(key) if key else None:
+            return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
+        return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
 
 
 # What a reconciler is given.
