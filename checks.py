@@ -24,6 +24,7 @@ from overlaps import share_pods
 from patterns import counted, moment, readable
 from pods import Odd, part, read, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of, told_issues
+from status import ownerless, stray
 from surroundings import Facts, Home, permits, warnings, wrong_role, wrong_subnets
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]

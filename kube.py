@@ -117,7 +117,6 @@ class Gone(KubeError):
     """410: the version to resume from is too old; list again."""
 
 
-APIS = {"deployments": "/apis/apps/v1", "mutatingwebhookconfigurations": "/apis/admissionregistration.k8s.io/v1"}
 NOT_SERVED = "the API server does not know FargateProfiles: kubectl apply -f crd.yaml"
 # What a write of too much is answered with beside 413: by etcd (500, seen on 1.36.3), and by the client in front of it.
 TOO_LARGE = ("request is too large", "Request entity too large", "trying to send message larger than max")
@@ -299,8 +298,8 @@ class Kube:
     def core(
         self, plural: str, namespace: str = "", name: str = "", query: Mapping[str, str] | None = None, most: int = 0
     ) -> Objects:
-        """Return the object of that name (core/v1, or of `APIS`), or those of a query: with `most` not many more."""
-        path = f"{APIS.get(plural, '/api/v1')}{f'/namespaces/{namespace}' if namespace else ''}/{plural}"
+        """Return the object of core/v1 of that name, or those that a query selects: with `most` not many more."""
+        path = f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/{plural}"
         return [self._call("GET", f"{path}/{name}")] if name else self._pages(path, query or {}, most)[0]
 
     def may_get(self, token: str, path: str) -> tuple[str, bool]:
@@ -345,9 +344,8 @@ class Kube:
         body = {"metadata": {"resourceVersion": meta["resourceVersion"], **metadata}, **rest}
         path = _path(meta["namespace"], meta["name"]) + subresource
         try:
-            answer = self._call(
-                "PATCH", path, query=WRITE_WITHIN, body=body, content_type="application/merge-patch+json"
-            )
+            content = "application/merge-patch+json"
+            answer = self._call("PATCH", path, query=WRITE_WITHIN, body=body, content_type=content)
         except KubeError as error:
             if type(error) is not KubeError or error.status in {0, TOO_MANY}:
                 raise  # told apart by itself, or no answer to what was asked
