@@ -14,29 +14,19 @@ import logging
 import os
 import random
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
 import uuid
 from collections import Counter as Counts
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http import HTTPStatus
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from socketserver import TCPServer
-from typing import Any, TypeVar, cast
+from typing import TypeVar, cast
 
-from prometheus_client import (
-    CollectorRegistry,
-    Metric,
-    MetricsHandler,
-)
+from prometheus_client import CollectorRegistry, Metric
 
 import aws
 import commands
@@ -57,7 +47,7 @@ from config import (
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
-from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, gauges
+from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from reconcile import Reconciler
 from spec import Identity, Memory, Phase, Settings
 from status import EVENTS, phase_of, settled_in
@@ -73,9 +63,6 @@ CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_TENTH = 0.1
 SORTING: Key = ("", "")  # the key of `FirstLooks` itself: no object and no cluster has it
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
-PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
-CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
-HANG_UP_SECONDS = 1.0  # for the thread of a connection that was ended
 CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
@@ -93,12 +80,12 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         ]
         if config.metrics_auth:
             ports.append(listen_guarded(config, process.sources[0], registry))
-    except (Missing, kube.KubeError) as error:
+    except (Missing, PortTaken, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
     stop_on_signals(process.stop)  # not before all is well: it is for good
     for each in ports:
-        each.start()
+        serve(each)
     tell_start(config)
     return process.run()
 
@@ -520,6 +507,11 @@ class Health:
         return listen("health", address, port, answer, registry or CollectorRegistry())
 
 
+def serve(server: ProbeServer) -> None:
+    """Have a server answer, in a thread of its own."""
+    threading.Thread(target=server.serve_forever, name=f"{server.name} port", daemon=True).start()
+
+
 def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry) -> ProbeServer:
     """Take the port for GET /metrics over TLS by those whom the API server lets get it."""
     if not (config.metrics_cert_file and config.metrics_key_file):
@@ -528,7 +520,7 @@ def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistr
         certificate = Certificate(Path(config.metrics_cert_file), Path(config.metrics_key_file))
     except OSError as error:
         raise Missing(f"--metrics-cert-file and --metrics-key-file are no certificate and its key: {error}") from error
-    guard = Guard(partial(may_get, source), time.monotonic)
+    guard = Guard(partial(asked_who_may, source), time.monotonic)
 
     def answer(path: str, authorization: str) -> Answer | None:
         return guard.refusal(authorization) if path == METRICS_PATH else (404, "not found")
@@ -536,134 +528,13 @@ def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistr
     return listen("metrics", config.health_address, config.metrics_port, answer, registry, certificate)
 
 
-def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
+def asked_who_may(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
     """Ask the API server, None for no answer: the log has the reason."""
     try:
-        return source.may_get(token, path)
+        return may_get(source.review, token, path)
     except kube.KubeError as error:
         log.warning('failed %(path)s message="%(message)s"', {"path": path, "message": str(error)})
         return None
-
-
-def listen(
-    name: str,
-    address: str,
-    port: int,
-    answer: Callable[[str, str], Answer | None],
-    registry: CollectorRegistry,
-    certificate: Certificate | None = None,
-) -> ProbeServer:
-    """Take a port for what `answer` says of a path and an Authorization header, the registry where it says None."""
-
-    class Face(MetricsHandler):
-        timeout = PROBE_SECONDS
-
-        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
-            said = answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
-            if said is None:
-                return super().do_GET()
-            code, text = said
-            self.send_response(code)
-            if code == HTTPStatus.UNAUTHORIZED:
-                self.send_header("WWW-Authenticate", "Bearer")
-            self.end_headers()
-            self.wfile.write(f"{text}\n".encode())
-            return None
-
-    try:
-        return ProbeServer(name, address, port, Face.factory(registry), certificate)
-    except OSError as error:
-        where = f"port {port} of {address}" if address else f"port {port}"
-        mend = f"set --{name}-port or {name.upper()}_PORT"
-        raise Missing(f"{mend}: {where} can't be had: {error}") from error
-
-
-class ProbeServer(ThreadingHTTPServer):
-    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other.
-
-    Serves `CONNECTIONS` at once; one more ends the oldest. So whoever opens connections and says
-    nothing ends only their own: they neither fill the process with threads nor keep the kubelet
-    waiting, whose request comes with its connection.
-    """
-
-    request_queue_size = 128  # connections that the system holds until they are accepted
-
-    def __init__(
-        self, name: str, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
-    ) -> None:
-        dual = not address and socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
-        self._room = threading.Condition()
-        self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
-        self._served = 0  # threads that have not ended
-        self._name, self._certificate = name, certificate
-        super().__init__((address, port), handler)
-
-    def start(self) -> None:
-        """Answer, in a thread of its own."""
-        threading.Thread(target=self.serve_forever, name=f"{self._name} port", daemon=True).start()
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
-
-    def get_request(self) -> Any:
-        connection, client_address = super().get_request()
-        return self._certificate.wrap(connection) if self._certificate else connection, client_address
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own once there is room for it."""
-        if not self._admit(request):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # the system gives no thread
-            self._leave()
-            raise
-
-    def _admit(self, request: socket.socket) -> bool:
-        """Say whether there is room for a connection, for which the oldest may have to go."""
-        with self._room:
-            if self._served >= CONNECTIONS and self._open:
-                hang_up(self._open.pop(0))
-            if room := self._room.wait_for(lambda: self._served < CONNECTIONS, HANG_UP_SECONDS):
-                self._open.append(request)
-                self._served += 1
-            return room
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._room:
-            self._served -= 1
-            self._room.notify_all()
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection; before that it is forgotten, as its number may soon be that of another."""
-        with self._room:
-            self._open = [each for each in self._open if each is not request]
-        if isinstance(request, ssl.SSLSocket):
-            with suppress(OSError, ValueError):
-                request.settimeout(0)
-                request.unwrap()  # sends the end of TLS, without which an answer counts as cut off; waits for nothing
-        super().shutdown_request(request)
-
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Tell of a bug; that somebody has broken off, or was hung up on, is nobody's trouble."""
-        if not isinstance(sys.exception(), OSError):
-            log.exception("a bug: a request of %s got no answer", client_address)
-
-
-def hang_up(connection: socket.socket) -> None:
-    """End a connection, so that whoever reads from it or writes to it comes to its end at once."""
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS would take its state from the thread
 
 
 @dataclass(eq=False)  # the registry wants it hashable
