@@ -69,8 +69,7 @@ READS: Mapping[str, tuple[str, str]] = {
     "coredns": ("The Deployment of CoreDNS", "get deployments coredns in kube-system"),
     "logging": ("The ConfigMap for logs", "get configmaps aws-logging in aws-observability"),
     "pods": ("The pods on Fargate", "list pods"),
-    "nodes": ("The nodes of Fargate", "list nodes"),
-    "others": ("The other nodes", "list nodes"),
+    "nodes": ("The nodes", "list nodes"),
     "lease": ("The controller's Lease", "get leases"),
 }  # fmt: skip
 
@@ -101,7 +100,6 @@ class Seen:
     logging: Read[Object]
     pods: Read[list[Object]]
     nodes: Read[dict[str, Object]]
-    others: Read[bool]
     lease: Read[Object]
 
     @property
@@ -111,6 +109,13 @@ class Seen:
     @property
     def profiles(self) -> list[Profile]:
         return sorted(self.view().profiles.values(), key=lambda each: each.name)
+
+    @property
+    def only_fargate(self) -> bool:
+        """Whether no node is there but those of Fargate."""
+        return all(
+            part(each, "metadata", "labels").get(pods.COMPUTE_TYPE) == "fargate" for each in self.nodes().values()
+        )
 
     def identity(self, obj: Object) -> Identity:
         return Identity.parse(obj, Memory.parse(obj), self.cluster)
@@ -228,7 +233,7 @@ def coredns(seen: Seen) -> Iterator[Line]:
         yield Line("fail", f"No replica of CoreDNS is Ready ({many}): no pod can look up names.", mend_coredns(seen))
         return
     yield Line("ok", f"{many}.")
-    if kept_on_ec2(there) and not seen.others():
+    if kept_on_ec2(there) and seen.only_fargate:
         what = f"CoreDNS is annotated {pods.COMPUTE_TYPE}: ec2, and there is no node but Fargate's"
         yield Line("warn", f"{what}: its next pods stay Pending.", PATCH_COREDNS)
 
@@ -249,7 +254,7 @@ def mend_coredns(seen: Seen) -> str:
     there = seen.coredns()
     look = "See why: kubectl describe pods -n kube-system -l k8s-app=kube-dns."
     try:
-        if seen.others():
+        if not seen.only_fargate:
             return look
         if kept_on_ec2(there):
             return f"The cluster has no node but Fargate's, and its annotation keeps it from there. {PATCH_COREDNS}"
@@ -666,7 +671,7 @@ CHECKS = (
     Check("profiles", profiles, ("view",), "No profile has failed or is ill."),
     Check("webhook", webhook, ("webhook", "view"), "EKS's webhook is there and sees every pod."),
     Check("namespaces", namespaces, ("namespaces", "view"), "Every namespace that is selected by its name is there."),
-    Check("coredns", coredns, ("coredns", "others", "view"), ""),
+    Check("coredns", coredns, ("coredns", "nodes", "view"), ""),
     Check("logging", logging, ("logging", "namespaces", "policies", "view"), "Fargate takes the ConfigMap for logs."),
     Check("dns", dns, ("dns", "fact"), "The VPC has its DNS attributes on."),
     Check("network", network, ("facts", "view", "home"), "The subnets of all profiles are fit for Fargate."),

@@ -34,9 +34,9 @@ from clusters import Known, View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from doctor import doctor
 from explain import explain, reach
-from kube import NAME, Key, Object
+from kube import Key, Object
 from memory import foresee
-from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
+from overlaps import API_VERSION, Claim, can_be_a_name, clashes, head, overlap_message, overlaps
 from patterns import counted, decoded, readable, visible_lines
 from plan import Case, case_of
 from spec import (
@@ -322,10 +322,6 @@ def manifests(file: str, text: str) -> tuple[list[Manifest], list[Told]]:
     except RecursionError:
         what = "nested too deeply, or an alias of itself"
     return found, [Told(file, line, "", "", what, mend)] if what else []
-
-
-def can_be_a_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
 
 
 def spec(obj: Object) -> Iterator[Finding]:

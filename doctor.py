@@ -42,7 +42,8 @@ from checks import (
     spec_of,
 )
 from clusters import unproven, whole_view
-from kube import Key, KubeError, NotFound, Object
+from kube import Key, KubeError, Object
+from leader import read_lease
 from patterns import brief, readable, visible
 from pods import Odd, part, text
 from spec import Settings
@@ -51,8 +52,9 @@ from surroundings import Facts, Home
 T = TypeVar("T")
 
 MOST_SECONDS, QUIET_SECONDS = 120.0, 2.0  # for all reading; until it is told what is read
-MOST_PODS = 5000  # on Fargate; a page more may be read
-ON_FARGATE = f"{pods.COMPUTE_TYPE}=fargate"  # of nodes
+MOST_PODS = MOST_NODES = 5000  # pods on Fargate; a page more may be read
+WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+DEPLOYMENT, CONFIG_MAP = "/apis/apps/v1/namespaces/{}/deployments/{}", "/api/v1/namespaces/{}/configmaps/{}"
 FORBIDDEN = 403
 
 
@@ -136,26 +138,24 @@ class Looks:
         self.fact = self._aws("fact", lambda: edge.cluster(self._cluster))
         self.view = self._aws("view", lambda: whole_view(edge, self._cluster))
         self.proof = self._of("proof", self._proven)
-        self.logging = self._kubernetes("logging", lambda k: one(k, "configmaps", *LOGGING))
+        self.logging = self._kubernetes("logging", lambda k: k.get_at(CONFIG_MAP.format(*LOGGING)))
 
     def at_all(self, lease: Key, now: datetime) -> Seen:
         kubernetes = self._kubernetes
-        dark, light = {"labelSelector": pods.PROFILE_LABEL}, {"labelSelector": ON_FARGATE}
-        others = {"labelSelector": f"{pods.COMPUTE_TYPE}!=fargate"}
+        on_fargate = {"labelSelector": pods.PROFILE_LABEL}
         return Seen(
             self._settings, now, lease, self.home, self.fact, self.view,
             facts=self._of("facts", self._each_profile), dns=self._aws("dns", self._dns),
             policies=self._of("policies", self._each_role),
             quotas={each.code: self._aws("quotas", partial(self._quota, each)) for each in QUOTA_ROWS},
             objects=kubernetes("objects", lambda k: k.list()[0]),
-            webhook=kubernetes("webhook", lambda k: one(k, "mutatingwebhookconfigurations", "", WEBHOOK)),
+            webhook=kubernetes("webhook", lambda k: k.get_at(f"{WEBHOOKS}/{WEBHOOK}")),
             namespaces=kubernetes("namespaces", lambda k: by_name(k.core("namespaces"))),
-            coredns=kubernetes("coredns", lambda k: one(k, "deployments", *COREDNS)),
+            coredns=kubernetes("coredns", lambda k: k.get_at(DEPLOYMENT.format(*COREDNS))),
             logging=self.logging,
-            pods=kubernetes("pods", lambda k: objects_of(k.core("pods", query=dark, most=MOST_PODS))),
-            nodes=kubernetes("nodes", lambda k: by_name(k.core("nodes", query=light, most=MOST_PODS))),
-            others=kubernetes("others", lambda k: bool(k.core("nodes", query=others, most=1))),
-            lease=kubernetes("lease", lambda k: k.read_lease(*lease)),
+            pods=kubernetes("pods", lambda k: objects_of(k.core("pods", query=on_fargate, most=MOST_PODS))),
+            nodes=kubernetes("nodes", lambda k: by_name(k.core("nodes", most=MOST_NODES))),
+            lease=kubernetes("lease", lambda k: read_lease(k, *lease)),
         )  # fmt: skip
 
     def _of(self, name: str, ask: Callable[[], T]) -> Read[T]:
@@ -189,11 +189,8 @@ class Looks:
             raise Unread(f"{what} can't be read ({readable(str(error)).rstrip('. ')}): it takes {needs}.") from error
 
     def _at_home(self) -> Home:
-        return Home(*self._place(), self._settings.cluster, self._settings.controller_id)
-
-    def _place(self) -> tuple[str, str, str]:
         partition, account = self._identify()
-        return partition, self._edge.region, account
+        return Home(partition, self._edge.region, account, self._cluster, self._settings.controller_id)
 
     def _proven(self) -> kube.Kube:
         """Return the way to the API server, which is proven to be that of the EKS cluster."""
@@ -212,7 +209,7 @@ class Looks:
         found, vpc = {}, self.fact().vpc
         for name in ("enableDnsSupport", "enableDnsHostnames"):
             answer = self._edge.ask("ec2", "describe_vpc_attribute", VpcId=vpc, Attribute=name) or {}
-            found[name] = bool(answer.get(name[0].upper() + name[1:], {}).get("Value"))
+            found[name] = (answer.get(name[0].upper() + name[1:]) or {}).get("Value") is True
         return found
 
     def _quota(self, row: Quota) -> float | None:
@@ -240,14 +237,6 @@ class Looks:
         policy = (self._edge.ask("iam", "get_policy", PolicyArn=arn) or {}).get("Policy", {})
         named = {"PolicyArn": arn, "VersionId": policy.get("DefaultVersionId", "v1")}
         return (self._edge.ask("iam", "get_policy_version", **named) or {}).get("PolicyVersion", {}).get("Document")
-
-
-def one(asked: kube.Kube, plural: str, namespace: str, name: str) -> Object:
-    """Return the object, {} where there is none."""
-    try:
-        return asked.core(plural, namespace, name)[0]
-    except NotFound:
-        return {}
 
 
 def objects_of(found: Iterable[object]) -> list[Object]:

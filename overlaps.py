@@ -216,6 +216,10 @@ class HeadFields(BaseModel):
     status: Any = None
 
 
+def can_be_a_name(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
+
+
 # The fields of status in crd.yaml: the API server leaves out what a manifest says there, and asks for these names.
 STATUS = {
     "status": {
