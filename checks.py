@@ -145,6 +145,10 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + more
 
 
+def capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
 # The checks: profiles and what takes pods to them
 
 
@@ -201,7 +205,7 @@ def narrowed(hook: Object) -> Iterator[str]:
 
 def takes_pods(rule: Object) -> bool:
     wanted = {"operations": {"CREATE", "*"}, "apiGroups": {"", "*"}, "apiVersions": {"v1", "*"}}
-    wanted["resources"] = {"pods", "*", "*/*", "pods/*"} - {"pods/*"}
+    wanted["resources"] = {"pods", "*", "*/*"}
     asked = {key: {each for each in read(rule, key, list) if isinstance(each, str)} for key in wanted}
     return all(asked[key] & wanted[key] for key in wanted) and rule.get("scope") != "Cluster"
 
@@ -461,7 +465,7 @@ def against(objections: Iterable[tuple[str, str]]) -> Iterator[Line]:
     """Yield what would be held against a profile if it were to be made now."""
     for _, message in objections:
         what, _, mend = re.sub(r"^spec\.\w+: ", "", message).rpartition(": ")
-        yield Line("fail", f"{what}.", mend[:1].upper() + mend[1:])
+        yield Line("fail", f"{what}.", capital(mend))
 
 
 # The checks: pods and nodes
@@ -566,19 +570,22 @@ QUOTA_ROWS = (
     Quota("eks", "L-33415657", "profiles per cluster", lambda seen: len(seen.view().names), profiles_wanted),
     Quota("eks", "L-D78D8AF8", "selectors per profile", of_profiles(most_selectors), of_objects(most_selectors)),
     Quota("eks", "L-23414FF3", "label pairs per selector", of_profiles(most_pairs), of_objects(most_pairs)),
-    Quota("fargate", "L-3032A538", "vCPUs of the account on Fargate, those of ECS and other clusters too", vcpus),
+    Quota("fargate", "L-3032A538", "On-Demand vCPUs of the account, those of ECS and of other clusters too", vcpus),
 )
 
 
 def quotas(seen: Seen) -> Iterator[Line]:
     for row in QUOTA_ROWS:
-        yield from quota(row, seen)
+        try:
+            yield from quota(row, seen)
+        except Unread as unread:
+            yield Line("unknown", f"{capital(row.what)} ({row.service} {row.code}): {unread}", unread=True)
 
 
 def quota(row: Quota, seen: Seen) -> Iterator[Line]:
     """Say what a quota is and what this cluster uses; what is left is nobody's to say here."""
     limit = seen.quotas[row.code]()
-    what = f"{row.what[0].upper()}{row.what[1:]} ({row.service} {row.code}): the quota is {limit:g}"
+    what = f"{capital(row.what)} ({row.service} {row.code}): the quota is {limit:g}"
     raise_it = "Have it raised in Service Quotas."
     if limit == 0:
         yield Line("fail", f"{what}: no pod starts.", raise_it)
