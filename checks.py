@@ -17,8 +17,9 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import pods
-from aws import ClusterFact, Profile, ProfileSpec, Read, Selector
+from aws import Profile, ProfileSpec, Read, Selector
 from clusters import View
+from facts import ClusterFact
 from kube import Key, Object
 from overlaps import share_pods
 from patterns import counted, moment, readable

@@ -24,15 +24,13 @@ from typing import Any, NamedTuple, TypeVar, cast
 from aws import (
     Aws,
     AwsError,
-    ClusterFact,
     Profile,
     ProfileSpec,
     Read,
     Refused,
-    RoleFact,
     Selector,
-    SubnetFact,
 )
+from facts import ClusterFact, RoleFact, SubnetFact
 from kube import Key, KubeError
 from surroundings import Facts, Home
 

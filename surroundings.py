@@ -15,8 +15,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, ProfileSpec, RoleFact, SubnetFact
+from aws import FARGATE_PRINCIPAL, ProfileSpec
+from facts import ClusterFact, RoleFact, SubnetFact
 from patterns import LONGEST_CONDITION, listed, meet, visible
+
+FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aws import ClusterFact, HealthIssue, Profile, Read, RoleFact, Selector, SubnetFact, selector
+from aws import HealthIssue, Profile, Read, Selector, selector
 from checks import (
     CHECKS,
     COREDNS,
@@ -27,6 +27,7 @@ from checks import (
 )
 from clusters import View
 from doctor import examined
+from facts import ClusterFact, RoleFact, Route, SubnetFact
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Settings
 from surroundings import Facts, Home, permits
@@ -42,7 +43,8 @@ TRUST = {
     ]
 }  # fmt: skip
 GOOD_ROLE = RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}))
-GOOD_SUBNET = SubnetFact(vpc="vpc-1", zone="eu-west-1a", public=False)
+GOOD_SUBNET = SubnetFact(vpc="vpc-1", zone="eu-west-1a", routes=(Route("0.0.0.0/0", "nat-1"),), free=100)
+PUBLIC_SUBNET = replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "igw-1"),))
 CLUSTER = ClusterFact(status="ACTIVE", vpc="vpc-1", version="1.33")
 
 
@@ -101,7 +103,7 @@ def deployment(ready: int | None = 2, replicas: int = 2, annotation: str = "", l
     return {"spec": {"replicas": replicas, "template": template}, "status": {"readyReplicas": ready}}
 
 
-HOOK = {
+HOOK: Object = {
     "name": WEBHOOK,
     "namespaceSelector": {},
     "objectSelector": {},
@@ -133,7 +135,8 @@ def seen(**other: Any) -> Seen:
     reads.setdefault("facts", lacking("view"))
     limits = {"L-33415657": 10.0, "L-D78D8AF8": 5.0, "L-23414FF3": 5.0, "L-3032A538": 6.0}
     reads["quotas"] = other.get("quotas") or {code: said(limit) for code, limit in limits.items()}
-    return Seen(Settings("demo"), NOW, ("default", "fargate-operator"), **reads)
+    known: Any = reads
+    return Seen(Settings("demo"), NOW, ("default", "fargate-operator"), **known)
 
 
 def lines(name: str, cluster: Seen) -> list[Line]:
@@ -208,9 +211,9 @@ def test_no_webhook_and_profiles_that_are_hidden_is_unknown() -> None:
         {"namespaceSelector": {"matchLabels": {"a": "b"}}},
         {"objectSelector": {"matchExpressions": [{"key": "a", "operator": "Exists"}]}},
         {"matchConditions": [{"name": "x", "expression": "false"}]},
-        {"rules": [{**HOOK["rules"][0], "operations": ["UPDATE"]}]},  # type: ignore[dict-item]
-        {"rules": [{**HOOK["rules"][0], "resources": ["services"]}]},  # type: ignore[dict-item]
-        {"rules": [{**HOOK["rules"][0], "apiGroups": ["apps"]}]},  # type: ignore[dict-item]
+        {"rules": [{**HOOK["rules"][0], "operations": ["UPDATE"]}]},
+        {"rules": [{**HOOK["rules"][0], "resources": ["services"]}]},
+        {"rules": [{**HOOK["rules"][0], "apiGroups": ["apps"]}]},
         {"rules": []},
         {"name": "another"},
     ],
@@ -439,11 +442,11 @@ def facts(subnet: SubnetFact | None = GOOD_SUBNET, role: RoleFact | None = GOOD_
 @pytest.mark.parametrize(
     ("subnet", "verdict", "what"),
     [
-        (replace(GOOD_SUBNET, public=True), "fail", "routes to an internet gateway"),
+        (PUBLIC_SUBNET, "fail", "routes to an internet gateway"),
         (replace(GOOD_SUBNET, vpc="vpc-2"), "fail", "is in vpc-2"),
         (SubnetFact(found=False), "fail", "does not exist"),
         (None, "unknown", "ec2:DescribeSubnets"),
-        (replace(GOOD_SUBNET, public=None), "unknown", "ec2:DescribeRouteTables"),
+        (replace(GOOD_SUBNET, routes=None), "unknown", "ec2:DescribeRouteTables"),
     ],
 )
 def test_subnets_are_judged_as_before_a_create(subnet: SubnetFact | None, verdict: str, what: str) -> None:
@@ -471,7 +474,7 @@ def test_roles_are_judged_as_before_a_create(role: RoleFact | None, verdict: str
 
 def test_what_is_wrong_with_many_profiles_is_said_once() -> None:
     many = [profile(f"p{number}") for number in range(7)]
-    bad = {each.name: said(Facts(CLUSTER, {"subnet-1": replace(GOOD_SUBNET, public=True)}, None)) for each in many}
+    bad = {each.name: said(Facts(CLUSTER, {"subnet-1": PUBLIC_SUBNET}, None)) for each in many}
     (found,) = [each for each in lines("network", seen(view=view(*many), facts=bad)) if each.verdict == "fail"]
     assert found.what.startswith("Profiles p0, p1, p2, p3, p4 and 2 more: subnet-1 routes")
 
@@ -586,7 +589,7 @@ def test_a_profile_that_was_kept_on_purpose_is_told_and_is_no_finding() -> None:
         (LEASE, "ok", "Lease default/fargate-operator. It was last heard of at 2026-11-26T11:59:58"),
         ({}, "warn", "There is no Lease"),
         ({"spec": {"holderIdentity": "", "renewTime": "2026-11-26T11:00:00Z"}}, "warn", "Nobody holds"),
-        ({"spec": {"holderIdentity": "x", "renewTime": "2026-11-26T11:00:00Z"}}, "warn", "it is 2026-11-26T12:00:00Z here"),
+        ({"spec": {"holderIdentity": "x", "renewTime": "2026-11-26T11:00:00Z"}}, "warn", "26T12:00:00Z here"),
         ({"spec": {"holderIdentity": "x", "renewTime": "2026-11-26T12:30:00Z"}}, "ok", "x holds"),
         ({"spec": {"holderIdentity": "x", "renewTime": "soon"}}, "unknown", "no time: soon"),
         ({"spec": {"holderIdentity": 7}}, "unknown", "spec.holderIdentity"),
@@ -613,7 +616,7 @@ def planted(value: Any, odd: Any) -> list[Any]:
     return []
 
 
-WRITTEN = {
+WRITTEN: Object = {
     "webhook": {"webhooks": [HOOK]}, "coredns": deployment(1, annotation="ec2"), "logging": {"data": WHOLE},
     "pods": [pod()], "nodes": {"fargate-1": node()}, "lease": LEASE, "namespaces": OBSERVED,
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from checks import CHECKS, LOGGING, READS, WEBHOOK, Line
 from clusters import View
 from controller import main
 from doctor import MOST_SECONDS, Looks, doctor, told
-from kube import KubeError
+from kube import KubeError, micro_time
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import Settings
 from tests.docs import table
@@ -45,7 +46,7 @@ def kubernetes(*objects: Object) -> list[Object]:
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": "fargate-1", "labels": {COMPUTE_TYPE: "fargate"}},
         "status": {"nodeInfo": {"kubeletVersion": "v1.34.1-eks-1"}},
     }  # fmt: skip
-    at = NOW.strftime("%Y-%m-%dT%H:%M:%S.000000Z")
+    at = micro_time(datetime.now(UTC))
     lease = {
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": "fargate-operator", "namespace": "default"},
@@ -69,6 +70,7 @@ def sound(
 ) -> Iterator[Callable[..., Told]]:
     """Return a runner of doctor in a cluster of which all is well, proven to be that of EKS; it must not write."""
     monkeypatch.setattr("explain.is_verified", lambda _: True)
+    monkeypatch.setattr("doctor.QUIET_SECONDS", 600.0)  # however slow this machine is
     b.world.set_certificate_authority("demo", bundle(ONE))
     b.world.add_profile("demo", "web", b.world.roles["good"], [{"namespace": "web"}], list(b.world.private_subnets))
     for each in kubernetes():

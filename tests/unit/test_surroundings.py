@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, ProfileSpec, SubnetFact
+from aws import FARGATE_PRINCIPAL, ProfileSpec
+from facts import ClusterFact, Route
 from patterns import LONGEST_NOTE
-from surroundings import OBJECTIONS, Caller, Facts, Home, Trust, judge_trust, warnings, wrong_role
+from surroundings import FARGATE_POLICY, OBJECTIONS, Caller, Facts, Home, Trust, judge_trust, warnings, wrong_role
 from tests.fakes.eks_rules import FARGATE, trusts_fargate
 from tests.unit.test_plan import GOOD, HOME, ROLE, SPEC
 
@@ -42,8 +43,12 @@ def trusting(effect: str = "Allow", **condition: Any) -> Facts:
 
 
 def subnet(**change: Any) -> Facts:
-    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
+    usual = GOOD.subnets["subnet-1"]
+    assert usual
     return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
+
+
+IGW = (Route("0.0.0.0/0", "igw-1"),)
 
 
 def cluster(**change: Any) -> Facts:
@@ -58,12 +63,12 @@ def cluster(**change: Any) -> Facts:
         (cluster(status="UPDATING"), ["ClusterNotActive"]),
         (subnet(found=False), ["SubnetNotFound"]),
         (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
-        (subnet(public=True), ["SubnetPublic"]),
+        (subnet(routes=IGW), ["SubnetPublic"]),
         (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
         (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
         (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
         (
-            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
+            subnet(vpc="vpc-2", routes=IGW, zone="eu-west-1a"),
             ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
         ),
         (role(found=False), ["RoleNotFound"]),
@@ -129,7 +134,7 @@ def test_what_would_do_is_told_however_long_the_condition_is() -> None:
         replace(GOOD, cluster=None),
         replace(GOOD, role=None),
         replace(GOOD, subnets={"subnet-1": None}),
-        subnet(public=None),
+        subnet(routes=None),
         role(policies=None),
         role(trust=None),
         trusting(ArnNotLike={"aws:SourceArn": "*"}),
