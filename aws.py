@@ -350,8 +350,10 @@ class Aws:
 
     def describe(self, cluster: str, name: str) -> Profile | None:
         """Return the profile as it is now, None if there is none."""
-        answer = self.ask("eks", "describe_fargate_profile", clusterName=cluster, fargateProfileName=name)
-        return None if answer is None else _profile(answer)
+        try:
+            return _profile(_call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name))
+        except _Absent:
+            return None
 
     def create(self, cluster: str, name: str, spec: ProfileSpec, tags: Mapping[str, str]) -> Profile:
         """Ask once for a new profile, its tags set with it; return it as EKS answers (CREATING), with these tags."""
@@ -363,8 +365,11 @@ class Aws:
 
     def delete(self, cluster: str, name: str) -> Profile | None:
         """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
-        answer = self.ask("eks", "delete_fargate_profile", clusterName=cluster, fargateProfileName=name)
-        return None if answer is None else replace(_profile(answer), status="DELETING")
+        try:
+            answer = _call(self._eks.delete_fargate_profile, clusterName=cluster, fargateProfileName=name)
+        except _Absent:
+            return None
+        return replace(_profile(answer), status="DELETING")
 
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Set these tags; others stay as they are."""
