@@ -224,7 +224,7 @@ def can_be_a_name(value: object) -> bool:
 STATUS = {
     "status": {
         "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
-        "profileArn", "profileStatus", "createdAt", "health", "bookkeeping",
+        "profileArn", "profileStatus", "createdAt", "subnets", "health", "bookkeeping",
     },
     "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
     "health": {"code", "message", "resourceIds"},

@@ -271,7 +271,7 @@ MUTANTS = (
            'NAMING, CUT = ("clusterName", "profileName", "deletionPolicy", "suspend"),', 'NAMING, CUT = (),',
            "tests/unit/test_informer.py"),
     Mutant("a short status forgets what the controller has to remember", "status.py",
-           'if key != "health"}\n    if listed', 'if key not in {"health", "bookkeeping"}}\n    if listed',
+           'if key not in {"health", "subnets"}}\n    if listed', 'if key not in {"health", "subnets", "bookkeeping"}}\n    if listed',
            "tests/unit/test_sizes.py"),
     Mutant("a create is sent on a bare proof where there is no room for its mark", "reconcile.py",
            "        self._report(p, asked, on_the_way=True)\n        self._see_it_written(p)\n",

@@ -518,7 +518,7 @@ def is_shaped(value: Any, shape: Any) -> bool:
 
 def answer_shape(method: str, member: str) -> Any:
     model = botocore.session.get_session().get_service_model("eks").operation_model(operation(method))
-    return model.output_shape.members[member]  # type: ignore[union-attr]
+    return model.output_shape.members[member]
 
 
 class TestWhatMotoLacks:

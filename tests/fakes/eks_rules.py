@@ -135,7 +135,7 @@ class Cluster:
 
     @property
     def has_entries(self) -> bool:
-        return self.access.get("authenticationMode", "CONFIG_MAP") != "CONFIG_MAP"
+        return str(self.access.get("authenticationMode", "CONFIG_MAP")) != "CONFIG_MAP"
 
     def settle(self, now: float) -> None:
         """End the changes whose time has come."""

@@ -20,6 +20,7 @@ FLOORS = (
     {"clusters"},
     {"plan", "informer"},
     {"status", "memory", "overlaps", "pods"},
+    {"passes"},
     {"reconcile", "checks"},
     {"config", "explain", "doctor"},
     {"commands"},
@@ -32,7 +33,7 @@ IMPURE = {"time", "random", "logging", "threading", "socket", "os", "sys"}
 OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
-    "yaml": {"kube", "commands"},
+    "yaml": {"kube", "commands", "surroundings"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "pydantic": {"spec", "overlaps"},
@@ -112,7 +113,7 @@ def test_what_decides_has_no_clock_no_call_and_no_log(module: str) -> None:
     assert imports(module).keys() & IMPURE == set()
 
 
-@pytest.mark.parametrize("module", [*PURE, "reconcile"])
+@pytest.mark.parametrize("module", [*PURE, "passes", "reconcile"])
 def test_the_rules_know_kubernetes_by_its_types_and_names_only(module: str) -> None:
     assert imports(module).get("kube", set()) <= {"Key", "Object", *REFUSALS} | GRAMMAR
 
