@@ -19,14 +19,30 @@ from typing import Any, Literal, NamedTuple
 import pods
 from aws import Profile, ProfileSpec, Read, Selector
 from clusters import View
-from facts import ClusterFact
+from facts import ClusterFact, EntryFact
+from fluentbit import actions_for, against_rules
 from kube import Key, Object
 from overlaps import share_pods
-from patterns import counted, moment, readable
+from patterns import counted, moment, readable, steady
 from pods import Odd, part, read, several, text
-from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of, told_issues
+from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of
 from status import ownerless, stray
-from surroundings import Facts, Home, permits, warnings, wrong_role, wrong_subnets
+from surroundings import (
+    ENTRY_MODES,
+    MENDS,
+    Facts,
+    Home,
+    Standing,
+    has_way_out,
+    maps_role,
+    permits,
+    poor_subnets,
+    standing_of,
+    unknown_role,
+    warnings,
+    wrong_role,
+    wrong_subnets,
+)
 
 Verdict = Literal["ok", "warn", "fail", "unknown"]
 VERDICTS: tuple[Verdict, ...] = ("fail", "warn", "unknown", "ok")
@@ -59,6 +75,8 @@ READS: Mapping[str, tuple[str, str]] = {
               "iam:GetRole, iam:ListAttachedRolePolicies, iam:ListRolePolicies"),
     "subnets": ("The subnets or their routes", "ec2:DescribeSubnets, ec2:DescribeRouteTables"),
     "role": ("The role or its policies", "iam:GetRole, iam:ListAttachedRolePolicies, iam:ListRolePolicies"),
+    "entries": ("The access entry of the role", "eks:DescribeAccessEntry"),
+    "aws_auth": ("The ConfigMap aws-auth", "get configmaps aws-auth in kube-system"),
     "dns": ("The DNS attributes of the VPC", "ec2:DescribeVpcAttribute"),
     "policies": ("The policies of the role", "iam:ListRolePolicies, iam:GetRolePolicy, iam:ListAttachedRolePolicies, "
                  "iam:GetPolicy, iam:GetPolicyVersion"),
@@ -91,6 +109,8 @@ class Seen:
     fact: Read[ClusterFact]
     view: Read[View]
     facts: Read[dict[str, Read[Facts]]]
+    entries: Read[dict[str, Read[EntryFact]]]
+    aws_auth: Read[Object]
     dns: Read[dict[str, bool]]
     policies: Read[dict[str, Read[list[Any]]]]
     quotas: Mapping[str, Read[float]]
@@ -160,8 +180,9 @@ def profiles(seen: Seen) -> Iterator[Line]:
         if each.failed:
             mend = "An object's controller deletes it and makes it again; one without an owner somebody has to delete."
             yield Line("fail", f"Profile {each.name} is {each.status}.", mend)
-        for issue in told_issues(each):
-            yield Line("fail", f"Profile {each.name}: {issue}.", "Mend what EKS names here.")
+        for issue in each.health:
+            what = f"EKS finds profile {each.name} unhealthy: {issue.code}: {steady(issue.message).rstrip('. ')}."
+            yield Line("fail", what, f"{capital(MENDS.get(issue.code, 'mend what EKS names here'))}.")
 
 
 def webhook(seen: Seen) -> Iterator[Line]:
@@ -275,47 +296,7 @@ def mend_coredns(seen: Seen) -> str:
 RESTART = "kubectl rollout restart deployment coredns -n kube-system"
 
 
-# The checks: logs, by the rules that AWS has written down
-
-MOST_CHARACTERS = 5300
-SECTIONS = {"filters.conf": "FILTER", "output.conf": "OUTPUT", "parsers.conf": "PARSER"}
-REQUIRED = {"FILTER": ("name", "match"), "OUTPUT": ("name", "match"), "PARSER": ("name", "format")}
-PLUGINS = {
-    "FILTER": {"grep", "parser", "record_modifier", "rewrite_tag", "throttle", "nest", "modify", "kubernetes"},
-    "OUTPUT": {"es", "firehose", "kinesis_firehose", "cloudwatch", "cloudwatch_logs", "kinesis"},
-}
-FARGATES_OWN = {"kube_url", "kube_ca_file", "kube_token_command", "kube_token_file"}  # of the filter kubernetes
-HEADING, PAIR = re.compile(r"([ \t]*)\[([^\]]*)\][ \t]*"), re.compile(r"([ \t]*)(\S+)[ \t]*(.*)")
-
-
-class Section(NamedTuple):
-    """A section of a file: how far it is indented, its name, and its pairs with the indentation of each."""
-
-    indent: str
-    name: str
-    pairs: list[tuple[str, str, str]]
-
-    def value(self, key: str) -> str:
-        return next((value for _, name, value in self.pairs if name == key), "")
-
-
-def sections(conf: str) -> list[Section]:
-    """Return the sections of a file; what stands before the first is one without a name."""
-    found: list[Section] = []
-    for line in conf.splitlines():
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        if heading := HEADING.fullmatch(line):
-            found.append(Section(heading[1], heading[2].strip().upper(), []))
-        elif pair := PAIR.fullmatch(line):
-            found = found or [Section("", "", [])]
-            found[-1].pairs.append((pair[1], pair[2].lower(), pair[3].strip()))
-    return found
-
-
-def data_of(config_map: Object) -> dict[str, str]:
-    data = part(config_map, "data")
-    return {key: text(data, key, "data.") for key in data}
+# The checks: logs
 
 
 def logging(seen: Seen) -> Iterator[Line]:
@@ -324,81 +305,20 @@ def logging(seen: Seen) -> Iterator[Line]:
     if not there:
         yield Line("ok", "There is no ConfigMap aws-observability/aws-logging: pods on Fargate write no logs.")
         return
+    data = data_of(there)
     labels = part(seen.namespaces().get(LOGGING[0], {}), "metadata", "labels")
     if labels.get("aws-observability") != "enabled":
         mend = "kubectl label namespace aws-observability aws-observability=enabled"
         yield Line("fail", "Namespace aws-observability lacks the label aws-observability: enabled.", mend)
-    wrong = [*against_rules(data_of(there))]
-    for what, mend in wrong:
+    for what, mend in against_rules(data):
         yield Line("fail", f"ConfigMap aws-logging: {what}.", f"{mend}. Pods read it when they start.")
     for role, policies in sorted(seen.policies().items()):
-        yield from may_write(role, policies(), actions_for(there))
+        yield from may_write(role, policies(), actions_for(data))
 
 
-def against_rules(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield what AWS says that Fargate does not take in a ConfigMap for logs, and what mends it."""
-    if (size := sum(map(len, data.values()))) > MOST_CHARACTERS:
-        yield f"it has {size:,} characters", f"Take some out: {MOST_CHARACTERS:,} are the most"
-    if not any(each.name == "OUTPUT" for each in sections(data.get("output.conf", ""))):
-        yield "it has no [OUTPUT]", "Give output.conf one, or delete the ConfigMap"
-    for key, name in SECTIONS.items():
-        if "${" in data.get(key, ""):
-            yield f"{key} has a variable (${{...}})", "Write its value"
-        found = sections(data.get(key, ""))
-        for number, each in enumerate(found, 1):
-            where = f"{key}, section {number}"
-            if each.name != name:
-                yield f"{where} is [{each.name}]", f"Put only [{name}] into {key}: other sections are not taken"
-            else:
-                yield from ((f"{where}: {what}", mend) for what, mend in wrong_section(each))
-        yield from ((f"{key}: {what}", "Indent all sections alike, and all pairs alike and further than these")
-                    for what in uneven(found))  # fmt: skip
-
-
-def wrong_section(section: Section) -> Iterator[tuple[str, str]]:
-    keys = {key for _, key, _ in section.pairs}
-    for key in REQUIRED[section.name]:
-        if key not in keys and f"{key}_regex" not in keys:
-            yield f"it has no {key.title()}", f"Give it {key.title()}"
-    plugin, known = section.value("name").lower(), PLUGINS.get(section.name)
-    if known and plugin and plugin not in known:
-        yield f"Name is {plugin}", f"Take one of {', '.join(sorted(known))}"
-    if plugin == "kubernetes" and section.name == "FILTER":
-        for key in sorted(keys & FARGATES_OWN):
-            yield f"it sets {key}", "Take it out: Fargate sets it itself"
-
-
-def uneven(found: Sequence[Section]) -> Iterator[str]:
-    headings = {each.indent for each in found}
-    pairs = {indent for each in found for indent, _, _ in each.pairs}
-    if len(headings) > 1:
-        yield "its sections are not indented alike"
-    if len(pairs) > 1:
-        yield "its pairs are not indented alike"
-    if pairs and headings and min(map(len, pairs)) <= max(map(len, headings)):
-        yield "a pair is not indented further than its section"
-
-
-TO_CLOUDWATCH = ("logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams")
-ACTIONS = {
-    "cloudwatch": TO_CLOUDWATCH, "cloudwatch_logs": TO_CLOUDWATCH, "firehose": ("firehose:PutRecordBatch",),
-    "kinesis_firehose": ("firehose:PutRecordBatch",), "kinesis": ("kinesis:PutRecords",),
-}  # fmt: skip
-TRUE = {"true", "on", "yes", "1"}
-
-
-def actions_for(config_map: Object) -> list[str]:
-    """Return what a role must be allowed for the outputs of a ConfigMap; of `es` that hangs on the domain, too."""
-    data, found = data_of(config_map), list[str]()
-    for each in sections(data.get("output.conf", "")):
-        actions = ACTIONS.get(each.value("name").lower(), ())
-        found += actions
-        if actions == TO_CLOUDWATCH:
-            found += ["logs:CreateLogGroup"] if each.value("auto_create_group").lower() in TRUE else []
-            found += ["logs:PutRetentionPolicy"] if each.value("log_retention_days") else []
-    if data.get("flb_log_cw", "").lower() in TRUE:
-        found += [*TO_CLOUDWATCH, "logs:CreateLogGroup"]
-    return [*dict.fromkeys(found)]
+def data_of(config_map: Object) -> dict[str, str]:
+    data = part(config_map, "data")
+    return {key: text(data, key, "data.") for key in data}
 
 
 def may_write(role: str, policies: Sequence[Any], actions: Iterable[str]) -> Iterator[Line]:
@@ -431,7 +351,13 @@ def network(seen: Seen) -> Iterator[Line]:
 def network_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     facts = seen.facts()[profile.name]()
     yield from against(wrong_subnets(seen.home(), True, spec_of(profile), profile.name, facts))
-    if None in facts.subnets.values() or any(each and each.public is None for each in facts.subnets.values()):
+    for _, message in poor_subnets(facts):
+        yield Line("warn", message.removeprefix("spec.subnets: "))
+    for name, subnet in facts.subnets.items():
+        if subnet and subnet.routes and has_way_out(subnet, facts.cluster) is None:
+            what = f"{name} leads out by peering or to gateway endpoints alone."
+            yield Line("unknown", what, "See that pods there reach AWS by interface endpoints or a proxy.")
+    if any(each is None or (each.found and each.routes is None) for each in facts.subnets.values()):
         raise refused("subnets")
 
 
@@ -447,6 +373,38 @@ def role_of(seen: Seen, profile: Profile) -> Iterator[Line]:
             yield Line("warn", message)
     if facts.role is None or (facts.role.found and facts.role.policies is None):
         raise refused("role")
+
+
+def access(seen: Seen) -> Iterator[Line]:
+    return for_each(seen, access_of)
+
+
+def access_of(seen: Seen, profile: Profile) -> Iterator[Line]:
+    """Say whether the cluster knows a profile's role: else none of its pods starts, and EKS says nothing."""
+    mode, role = seen.fact().mode, profile.role
+    if mode not in ENTRY_MODES:
+        yield from without_entries(maps_role(seen.aws_auth(), role), role)
+        return
+    entry = seen.entries()[role]()
+    mapped = maps_role(seen.aws_auth(), role) if mode != "API" and not entry.found else None
+    standing = standing_of(seen.fact(), entry, seen.facts()[profile.name]().role, mapped)
+    if told := unknown_role(seen.home(), role, standing, mode):
+        what, _, mend = told.partition(" To mend it: ")
+        yield Line("fail", what, mend)
+    elif standing is Standing.UNKNOWN:
+        why = f"its access entry is of type {entry.kind}" if entry.found else UNREADABLE
+        yield Line("unknown", f"Whether the cluster knows the role {role} can't be said: {why}.")
+
+
+UNREADABLE = "mapRoles of aws-auth is no list in YAML"
+MAPPED = "username system:node:{{SessionName}}, groups system:bootstrappers, system:nodes and system:node-proxier"
+
+
+def without_entries(mapped: bool | None, role: str) -> Iterator[Line]:
+    if mapped is False:
+        yield Line("warn", f"The ConfigMap aws-auth has no role {role}.", f"Add it to mapRoles, with {MAPPED}.")
+    elif mapped is None:
+        yield Line("unknown", f"Whether the cluster knows the role {role} can't be said: {UNREADABLE}.")
 
 
 def for_each(seen: Seen, judge: Callable[[Seen, Profile], Iterator[Line]]) -> Iterator[Line]:
@@ -684,6 +642,12 @@ CHECKS = (
     Check("dns", dns, ("dns", "fact"), "The VPC has its DNS attributes on."),
     Check("network", network, ("facts", "view", "home"), "The subnets of all profiles are fit for Fargate."),
     Check("roles", roles, ("facts", "view", "home"), "The roles of all profiles are fit for Fargate."),
+    Check(
+        "access",
+        access,
+        ("fact", "entries", "aws_auth", "facts", "view", "home"),
+        "The cluster knows the roles of all profiles.",
+    ),
     Check("kubelets", kubelets, ("pods", "nodes", "fact"), "The kubelets of pods have the version of the cluster."),
     Check("finished", finished, ("pods",), "No finished pod is on Fargate."),
     Check("quotas", quotas, ("quotas", "view", "objects", "pods"), ""),

@@ -37,17 +37,19 @@ from checks import (
     Quota,
     Seen,
     Unread,
-    actions_for,
+    data_of,
     refused,
     spec_of,
 )
 from clusters import unproven, whole_view
+from facts import EntryFact
+from fluentbit import actions_for
 from kube import Key, KubeError, Object
 from leader import read_lease
 from patterns import brief, readable, visible
 from pods import Odd, part, text
 from spec import Settings
-from surroundings import Facts, Home
+from surroundings import ENTRY_MODES, Facts, Home
 
 T = TypeVar("T")
 
@@ -146,6 +148,8 @@ class Looks:
         return Seen(
             self._settings, now, lease, self.home, self.fact, self.view,
             facts=self._of("facts", self._each_profile), dns=self._aws("dns", self._dns),
+            entries=self._of("entries", self._each_entry),
+            aws_auth=kubernetes("aws_auth", lambda k: k.get_at(CONFIG_MAP.format("kube-system", "aws-auth"))),
             policies=self._of("policies", self._each_role),
             quotas={each.code: self._aws("quotas", partial(self._quota, each)) for each in QUOTA_ROWS},
             objects=kubernetes("objects", lambda k: k.list()[0]),
@@ -205,6 +209,16 @@ class Looks:
     def _facts_of(self, profile: Profile) -> Facts:
         return self._known.facts(self._cluster, spec_of(profile))
 
+    def _each_entry(self) -> dict[str, Read[EntryFact]]:
+        if self.fact().mode not in ENTRY_MODES:
+            return {}
+        ask = partial(self._edge.access_entry, self._cluster)
+        return {role: self._aws("entries", partial(ask, role)) for role in self._roles}
+
+    @property
+    def _roles(self) -> list[str]:
+        return sorted({each.role for each in self.view().profiles.values()})
+
     def _dns(self) -> dict[str, bool]:
         found, vpc = {}, self.fact().vpc
         for name in ("enableDnsSupport", "enableDnsHostnames"):
@@ -221,10 +235,9 @@ class Looks:
 
     def _each_role(self) -> dict[str, Read[list[Any]]]:
         """Return the policies of each role, where there are logs that its pods are to write."""
-        if not actions_for(self.logging()):
+        if not actions_for(data_of(self.logging())):
             return {}
-        roles = {each.role for each in self.view().profiles.values()}
-        return {each: self._aws("policies", partial(self._policies, each.rpartition("/")[2])) for each in sorted(roles)}
+        return {each: self._aws("policies", partial(self._policies, each.rpartition("/")[2])) for each in self._roles}
 
     def _policies(self, role: str) -> list[Any]:
         ask = partial(self._edge.ask, "iam")

@@ -175,13 +175,18 @@ DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 
 def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
     """Return the warning about a subnet's way out; "" where it has one, and where that can't be said from here."""
-    routes = [each for each in subnet.routes or () if each.by != "local"]
-    leads_out = _any(_leads_out(each, cluster) for each in routes) if subnet.routes else None
+    leads_out, routes = has_way_out(subnet, cluster), subnet.routes or ()
     if leads_out:
         return ""
     if any(each.state == "blackhole" and each.to in DEFAULT_ROUTES for each in routes):
         return "WayOutDead"
     return "SubnetWithoutWayOut" if leads_out is False else ""
+
+
+def has_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> bool | None:
+    """Say whether a route leads from a subnet to AWS; None where that hangs on endpoints or a proxy, or is not read."""
+    routes = [each for each in subnet.routes or () if each.by != "local"]
+    return _any(_leads_out(each, cluster) for each in routes) if subnet.routes else None
 
 
 def _leads_out(route: Route, cluster: ClusterFact | None) -> bool | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,17 +20,16 @@ from checks import (
     Line,
     Seen,
     Unread,
-    actions_for,
-    against_rules,
     refused,
     takes_pods,
 )
 from clusters import View
 from doctor import examined
-from facts import ClusterFact, RoleFact, Route, SubnetFact
+from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Settings
 from surroundings import Facts, Home, permits
+from tests.unit.test_fluentbit import EXAMPLES, WHOLE
 
 Object = dict[str, Any]
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
@@ -45,7 +44,8 @@ TRUST = {
 GOOD_ROLE = RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}))
 GOOD_SUBNET = SubnetFact(vpc="vpc-1", zone="eu-west-1a", routes=(Route("0.0.0.0/0", "nat-1"),), free=100)
 PUBLIC_SUBNET = replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "igw-1"),))
-CLUSTER = ClusterFact(status="ACTIVE", vpc="vpc-1", version="1.33")
+CLUSTER = ClusterFact(status="ACTIVE", vpc="vpc-1", version="1.33", mode="API_AND_CONFIG_MAP")
+GOOD_ENTRY, GONE = EntryFact(kind="FARGATE_LINUX", created_at=NOW), EntryFact(found=False)
 
 
 def profile(name: str = "web", *selectors: Selector, status: str = "ACTIVE", **more: Any) -> Profile:
@@ -129,6 +129,8 @@ def seen(**other: Any) -> Seen:
         "logging": {}, "pods": [pod()], "nodes": {"fargate-1": node()}, "lease": LEASE,
     } | other  # fmt: skip
     reads = {name: each if isinstance(each, Read) else said(each) for name, each in parts.items()}
+    reads.setdefault("entries", said({ROLE: said(GOOD_ENTRY)}))
+    reads.setdefault("aws_auth", said({}))
     facts = Facts(CLUSTER, {"subnet-1": GOOD_SUBNET}, GOOD_ROLE)
     if "facts" not in parts and not isinstance(parts["view"], Read):
         reads["facts"] = said({name: said(facts) for name in parts["view"].profiles})
@@ -171,7 +173,11 @@ def test_where_nothing_can_be_read_each_check_is_unknown_and_names_a_permission_
 @pytest.mark.parametrize("name", sorted({part.name for part in fields(Seen)} & READS.keys()))
 def test_what_can_not_be_read_makes_unknown_only_what_says_that_it_reads_it(name: str) -> None:
     other = {"logging": LOGS, "policies": {ROLE: said([MAY_WRITE])}, "namespaces": OBSERVED} | {name: lacking(name)}
-    cluster = seen(**other | {"coredns": deployment(2, annotation="ec2")} if name == "nodes" else other)
+    called_for = {
+        "nodes": {"coredns": deployment(2, annotation="ec2")},
+        "aws_auth": {"entries": said({ROLE: said(GONE)})},
+    }
+    cluster = seen(**other | called_for.get(name, {}))
     if name == "quotas":
         cluster = replace(cluster, quotas={row.code: lacking("quotas") for row in QUOTA_ROWS})
     blind = {check.name for check in CHECKS if any(each.unread for each in examined(check, cluster))}
@@ -291,39 +297,6 @@ def test_coredns_that_is_down_is_a_failure_whatever_else_can_not_be_read() -> No
 # Logs
 
 
-def conf(*lines_: str, indent: str = "    ") -> str:
-    """Return a section: its heading, then its pairs."""
-    return "\n".join([lines_[0], *(indent + each for each in lines_[1:])]) + "\n"
-
-
-PARSED = conf("[FILTER]", "Name parser", "Match *", "Key_name log", "Parser crio")
-KUBERNETES = conf("[FILTER]", "Name kubernetes", "Match kube.*", "Merge_Log On", "Buffer_Size 0")
-CLOUDWATCH = conf(
-    "[OUTPUT]", "Name cloudwatch_logs", "Match   kube.*", "region eu-west-1", "log_group_name my-logs",
-    "log_stream_prefix a-", "log_retention_days 60", "auto_create_group true",
-)  # fmt: skip
-PARSER = conf("[PARSER]", "Name crio", "Format Regex", "Regex ^(?<time>[^ ]+) (?<log>.*)$", "Time_Key    time")
-KINESIS, FIREHOSE = conf("[OUTPUT]", "NAME kinesis", "match *"), conf("[OUTPUT]", "name firehose", "MATCH *")
-# The shapes of the examples of AWS's page on logs.
-EXAMPLES: dict[str, dict[str, str]] = {
-    "to CloudWatch, filtered and parsed": {
-        "flb_log_cw": "false", "filters.conf": PARSED + KUBERNETES, "output.conf": CLOUDWATCH, "parsers.conf": PARSER
-    },
-    "to OpenSearch": {
-        "output.conf": conf("[OUTPUT]", "Name  es", "Match *", "Host  a.example", "Port  443", "tls   On", indent="  ")
-    },
-    "to Firehose": {
-        "output.conf": conf("[OUTPUT]", "Name  kinesis_firehose", "Match *", "delivery_stream a", indent=" ")
-    },
-    "the router's own log too": {
-        "flb_log_cw": "true",
-        "output.conf": conf("[OUTPUT]", "Name cloudwatch", "Match kube.*", "region eu-west-1", "log_group_name b"),
-    },
-    "several outputs, keys in any letters, comments": {
-        "output.conf": f"# two\n{KINESIS}\n{FIREHOSE}"
-    },
-}  # fmt: skip
-WHOLE = EXAMPLES["to CloudWatch, filtered and parsed"]
 LOGS = {"data": EXAMPLES["to Firehose"]}
 MAY_WRITE = {
     "Statement": {"Effect": "Allow", "Action": ["logs:*", "firehose:Put*", "kinesis:PutRecords"], "Resource": "*"}
@@ -334,42 +307,9 @@ OBSERVED = {each.get("metadata", {}).get("name"): each for each in (
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_the_examples_of_aws_are_taken(example: str) -> None:
-    assert [*against_rules(EXAMPLES[example])] == []
+def test_the_examples_of_aws_are_well_where_the_role_may_write_them(example: str) -> None:
     logs = {"logging": {"data": EXAMPLES[example]}, "namespaces": OBSERVED, "policies": {ROLE: said([MAY_WRITE])}}
     assert verdicts("logging", **logs) == ["ok"]
-
-
-# One change of a rule each, and what is said of it.
-BROKEN: Mapping[str, tuple[dict[str, str], str]] = {
-    "too long": ({"output.conf": CLOUDWATCH + "#" * 5300}, "characters"),
-    "no output": ({"output.conf": ""}, "no [OUTPUT]"),
-    "a filter among outputs": ({"output.conf": CLOUDWATCH + PARSED}, "is [FILTER]"),
-    "an output among filters": ({"filters.conf": CLOUDWATCH}, "is [OUTPUT]"),
-    "a section that is the router's": ({"output.conf": CLOUDWATCH + conf("[SERVICE]", "Flush 1")}, "is [SERVICE]"),
-    "an input": ({"filters.conf": conf("[INPUT]", "Name tail")}, "is [INPUT]"),
-    "a filter without a name": ({"filters.conf": PARSED.replace("Name parser", "Nome parser")}, "no Name"),
-    "a filter without a match": ({"filters.conf": PARSED.replace("Match", "Mitch")}, "no Match"),
-    "an output without a match": ({"output.conf": CLOUDWATCH.replace("Match", "Mitch")}, "no Match"),
-    "a parser without a format": ({"parsers.conf": PARSER.replace("Format", "Farmat")}, "no Format"),
-    "a parser without a name": ({"parsers.conf": PARSER.replace("Name", "Nome")}, "no Name"),
-    "a variable": ({"output.conf": CLOUDWATCH.replace("eu-west-1", "${REGION}")}, "a variable"),
-    "a filter that is none of them": ({"filters.conf": PARSED.replace("Name parser", "Name lua")}, "Name is lua"),
-    "an output that is none of them": ({"output.conf": CLOUDWATCH.replace("cloudwatch_logs", "s3")}, "Name is s3"),
-    "a pair further in": ({"output.conf": CLOUDWATCH.replace("    region", "      region")}, "pairs are not"),
-    "a heading further in": ({"filters.conf": PARSED + "  " + KUBERNETES}, "sections are not indented alike"),
-    "pairs no further in than the heading": ({"parsers.conf": PARSER.replace("    ", "")}, "not indented further"),
-    "what Fargate sets": ({"filters.conf": KUBERNETES + "    Kube_URL https://x\n"}, "it sets kube_url"),
-    "pairs before any section": ({"output.conf": "    Name es\n" + CLOUDWATCH}, "is []"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("change", BROKEN)
-def test_each_rule_of_aws_is_held_alone(change: str) -> None:
-    data, what = BROKEN[change]
-    found = [*against_rules(WHOLE | data)]
-    assert what in " ".join(said_ for said_, _ in found)
-    assert all(mend for _, mend in found)
 
 
 def test_a_namespace_without_the_label_is_a_failure() -> None:
@@ -378,15 +318,6 @@ def test_a_namespace_without_the_label_is_a_failure() -> None:
     (found,) = lines("logging", seen(**logs, namespaces=bare))
     assert found.verdict == "fail"
     assert found.mend == "kubectl label namespace aws-observability aws-observability=enabled"
-
-
-def test_what_a_role_must_be_allowed_hangs_on_the_outputs() -> None:
-    of = {name: actions_for({"data": data}) for name, data in EXAMPLES.items()}
-    assert of["to OpenSearch"] == []
-    assert of["to Firehose"] == ["firehose:PutRecordBatch"]
-    assert {"logs:CreateLogGroup", "logs:PutRetentionPolicy"} <= {*of["to CloudWatch, filtered and parsed"]}
-    assert "logs:CreateLogGroup" in of["the router's own log too"]
-    assert of["several outputs, keys in any letters, comments"] == ["kinesis:PutRecords", "firehose:PutRecordBatch"]
 
 
 ALLOWS = {"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}
@@ -446,6 +377,16 @@ def facts(subnet: SubnetFact | None = GOOD_SUBNET, role: RoleFact | None = GOOD_
         (replace(GOOD_SUBNET, vpc="vpc-2"), "fail", "is in vpc-2"),
         (SubnetFact(found=False), "fail", "does not exist"),
         (None, "unknown", "ec2:DescribeSubnets"),
+        (replace(GOOD_SUBNET, free=0), "warn", "no free address in subnet-1"),
+        (replace(GOOD_SUBNET, free=None), "ok", "fit for Fargate"),
+        (replace(GOOD_SUBNET, routes=(Route("10.0.0.0/16", "local"),)), "warn", "no route leads out of the VPC from"),
+        (replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "nat-1", "blackhole"),)), "warn", "a blackhole"),
+        (
+            replace(GOOD_SUBNET, routes=(Route("10.1.0.0/16", "pcx-1"),)),
+            "unknown",
+            "by peering or to gateway endpoints",
+        ),
+        (replace(GOOD_SUBNET, routes=(Route("pl-1", "vpce-1"),)), "unknown", "by peering or to gateway endpoints"),
         (replace(GOOD_SUBNET, routes=None), "unknown", "ec2:DescribeRouteTables"),
     ],
 )
@@ -470,6 +411,38 @@ def test_roles_are_judged_as_before_a_create(role: RoleFact | None, verdict: str
     found = lines("roles", seen(facts=facts(role=role)))
     assert found[0].verdict == verdict
     assert what in found[0].what
+
+
+AUTH = {"data": {"mapRoles": f"- rolearn: {ROLE}\n  username: a\n"}}
+
+
+@pytest.mark.parametrize(
+    ("mode", "entry", "auth", "verdict", "what"),
+    [
+        ("API", GOOD_ENTRY, {}, "ok", "The cluster knows"),
+        ("API", GONE, AUTH, "fail", "no access entry"),
+        ("API_AND_CONFIG_MAP", GONE, AUTH, "ok", "The cluster knows"),
+        ("API_AND_CONFIG_MAP", GONE, {}, "fail", "no access entry, nor a place in aws-auth"),
+        ("API_AND_CONFIG_MAP", GONE, {"data": {"mapRoles": "7"}}, "unknown", "no list in YAML"),
+        ("API_AND_CONFIG_MAP", GONE, lacking("aws_auth"), "unknown", "get configmaps aws-auth in kube-system"),
+        ("API", replace(GOOD_ENTRY, created_at=NOW - timedelta(days=9)), {}, "fail", "older than the role"),
+        ("API", replace(GOOD_ENTRY, kind="EC2_LINUX"), {}, "unknown", "of type EC2_LINUX"),
+        ("API", None, {}, "unknown", "eks:DescribeAccessEntry"),
+        ("CONFIG_MAP", None, AUTH, "ok", "The cluster knows"),
+        ("CONFIG_MAP", None, {}, "warn", "has no role"),
+        ("CONFIG_MAP", None, {"data": {"mapRoles": "["}}, "unknown", "no list in YAML"),
+    ],
+)
+def test_the_cluster_has_to_know_the_role_of_each_profile(
+    mode: str, entry: EntryFact | None, auth: Any, verdict: str, what: str
+) -> None:
+    made = replace(GOOD_ROLE, created_at=NOW - timedelta(days=1))
+    entries = said({ROLE: said(entry) if entry else lacking("entries")})
+    (found,) = lines(
+        "access", seen(fact=replace(CLUSTER, mode=mode), entries=entries, aws_auth=auth, facts=facts(role=made))
+    )
+    assert (found.verdict, what in found.what) == (verdict, True), found
+    assert (found.mend[:27] == "aws eks create-access-entry") == (verdict == "fail" and entry is GONE)
 
 
 def test_what_is_wrong_with_many_profiles_is_said_once() -> None:

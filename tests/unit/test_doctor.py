@@ -22,9 +22,10 @@ from tests.docs import table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve
 from tests.harness import Bench
-from tests.unit.test_checks import EXAMPLES, HOOK, NOW, deployment, seen
+from tests.unit.test_checks import HOOK, NOW, deployment, seen
 from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import hold_to_the_document
+from tests.unit.test_fluentbit import EXAMPLES
 from tests.unit.test_prune import BY_DOCTOR
 
 Object = dict[str, Any]
@@ -72,6 +73,7 @@ def sound(
     monkeypatch.setattr("explain.is_verified", lambda _: True)
     monkeypatch.setattr("doctor.QUIET_SECONDS", 600.0)  # however slow this machine is
     b.world.set_certificate_authority("demo", bundle(ONE))
+    b.world.put_entry("demo", b.world.roles["good"])
     b.world.add_profile("demo", "web", b.world.roles["good"], [{"namespace": "web"}], list(b.world.private_subnets))
     for each in kubernetes():
         b.api.apply(each)
@@ -107,7 +109,7 @@ def test_of_a_sound_cluster_every_check_is_ok_and_no_line_is_a_finding(sound: An
     found = verdicts(out)
     assert (code, found.pop("controller"), err) == (0, {"ok"}, "")
     assert found == {each.name: {"ok"} for each in CHECKS if each.name != "controller"}
-    assert out.splitlines()[-1] == "Cluster demo: 18 ok."
+    assert out.splitlines()[-1] == "Cluster demo: 19 ok."
 
 
 def test_findings_end_with_1_and_are_told_with_what_mends_them(b: Bench, sound: Any) -> None:
@@ -118,7 +120,7 @@ def test_findings_end_with_1_and_are_told_with_what_mends_them(b: Bench, sound: 
         "warn    namespaces  There is no namespace api, which profile api selects. Make it, or correct the selector."
     )
     assert warned in out.splitlines()
-    assert out.splitlines()[-1] == "Cluster demo: 1 warn, 17 ok."
+    assert out.splitlines()[-1] == "Cluster demo: 1 warn, 18 ok."
 
 
 # Rights
@@ -206,7 +208,7 @@ def test_what_is_asked_of_aws_beside_the_controllers_own_is_what_the_image_has_f
 
 READ_BY_THE_CONTROLLER = {
     "GetCallerIdentity", "DescribeCluster", "ListFargateProfiles", "DescribeFargateProfile", "DescribeSubnets",
-    "DescribeRouteTables", "GetRole", "ListAttachedRolePolicies", "ListRolePolicies",
+    "DescribeAccessEntry", "DescribeRouteTables", "GetRole", "ListAttachedRolePolicies", "ListRolePolicies",
 }  # fmt: skip
 
 
