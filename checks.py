@@ -28,6 +28,7 @@ from pods import Odd, part, read, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of
 from status import ownerless, stray
 from surroundings import (
+    ELSEWHERE,
     ENTRY_MODES,
     MENDS,
     Facts,
@@ -171,6 +172,15 @@ def capital(sentence: str) -> str:
 
 
 # The checks: profiles and what takes pods to them
+
+
+def cluster(seen: Seen) -> Iterator[Line]:
+    fact = seen.fact()
+    if fact.elsewhere:
+        yield Line("fail", f"Cluster {seen.cluster} {ELSEWHERE[fact.elsewhere]}.", "Take a cluster of EKS itself.")
+    elif fact.status != "ACTIVE":
+        mend = "No profile is made or deleted before it is ACTIVE."
+        yield Line("warn", f"Cluster {seen.cluster} is {fact.status or 'in no state that EKS says'}.", mend)
 
 
 def profiles(seen: Seen) -> Iterator[Line]:
@@ -634,6 +644,7 @@ class Check(NamedTuple):
 
 
 CHECKS = (
+    Check("cluster", cluster, ("fact",), "The cluster is ACTIVE."),
     Check("profiles", profiles, ("view",), "No profile has failed or is ill."),
     Check("webhook", webhook, ("webhook", "view"), "EKS's webhook is there and sees every pod."),
     Check("namespaces", namespaces, ("namespaces", "view"), "Every namespace that is selected by its name is there."),

@@ -46,7 +46,7 @@ from facts import EntryFact
 from fluentbit import actions_for
 from kube import Key, KubeError, Object
 from leader import read_lease
-from patterns import brief, readable, visible
+from patterns import LONGEST_LIST, brief, readable, visible
 from pods import Odd, part, text
 from spec import Settings
 from surroundings import ENTRY_MODES, Facts, Home
@@ -54,7 +54,6 @@ from surroundings import ENTRY_MODES, Facts, Home
 T = TypeVar("T")
 
 MOST_SECONDS, QUIET_SECONDS = 120.0, 2.0  # for all reading; until it is told what is read
-MOST_PODS = MOST_NODES = 5000  # pods on Fargate; a page more may be read
 WEBHOOKS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 DEPLOYMENT, CONFIG_MAP = "/apis/apps/v1/namespaces/{}/deployments/{}", "/api/v1/namespaces/{}/configmaps/{}"
 FORBIDDEN = 403
@@ -82,14 +81,17 @@ def doctor(
 
 
 def make(seen: object) -> None:
-    """Read whatever is to be read in a part of what is seen."""
+    """Read whatever is to be read in a part of what is seen: one thing, or those by the names of profiles and roles."""
     if isinstance(seen, Read):
         seen.make()
-        if not seen.error:
+        if seen.error is None:
             make(seen())
+        elif not isinstance(seen.error, Exception):
+            raise seen.error  # Ctrl-C
     elif isinstance(seen, dict):
         for each in seen.values():
-            make(each)
+            if isinstance(each, Read):
+                make(each)
 
 
 def examined(check: Check, seen: Seen) -> list[Line]:
@@ -98,7 +100,7 @@ def examined(check: Check, seen: Seen) -> list[Line]:
     found = check.judge(seen)
     try:
         while (line := next(found, None)) is not None:
-            lines.append(line)
+            lines.append(line._replace(what=brief(line.what, LONGEST_LIST)))
     except Unread as unread:
         lines.append(Line("unknown", str(unread), unread=True))
     except Odd as odd:
@@ -113,7 +115,7 @@ def told(
     sums = Counter(line.verdict for _, line in rows)
     width = max(len(name) for name, _ in rows)
     out = [f"{line.verdict:8}{name:{width}}  {' '.join(filter(None, (line.what, line.mend)))}" for name, line in rows]
-    out = [visible(brief(each)) for each in out]
+    out = [*map(visible, out)]
     out.append(f"Cluster {seen.cluster}: {', '.join(f'{sums[each]} {each}' for each in VERDICTS if sums[each])}.")
     if form == "json":
         checks = [{"check": name, **line._asdict()} for name, line in rows]
@@ -133,7 +135,7 @@ class Looks:
         reach: Callable[[], tuple[kube.Kube, bool]], tell: Callable[[str], object], monotonic: Callable[[], float],
     ) -> None:  # fmt: skip
         self._edge, self._settings, self._identify, self._reach = edge, settings, identify, reach
-        self._tell, self._monotonic, self._begun = tell, monotonic, monotonic()
+        self._tell, self._told, self._monotonic, self._begun = tell, "", monotonic, monotonic()
         self._cluster = settings.cluster
         self._known = clusters.Known(edge, lambda: 0.0)  # all of it is of one moment
         self.home = self._of("home", self._at_home)
@@ -154,11 +156,11 @@ class Looks:
             quotas={each.code: self._aws("quotas", partial(self._quota, each)) for each in QUOTA_ROWS},
             objects=kubernetes("objects", lambda k: k.list()[0]),
             webhook=kubernetes("webhook", lambda k: k.get_at(f"{WEBHOOKS}/{WEBHOOK}")),
-            namespaces=kubernetes("namespaces", lambda k: by_name(k.core("namespaces"))),
+            namespaces=kubernetes("namespaces", lambda k: by_name(self._listed("namespaces", k))),
             coredns=kubernetes("coredns", lambda k: k.get_at(DEPLOYMENT.format(*COREDNS))),
             logging=self.logging,
-            pods=kubernetes("pods", lambda k: objects_of(k.core("pods", query=on_fargate, most=MOST_PODS))),
-            nodes=kubernetes("nodes", lambda k: by_name(k.core("nodes", most=MOST_NODES))),
+            pods=kubernetes("pods", lambda k: self._listed("pods", k, **on_fargate)),
+            nodes=kubernetes("nodes", lambda k: by_name(self._listed("nodes", k))),
             lease=kubernetes("lease", lambda k: read_lease(k, *lease)),
         )  # fmt: skip
 
@@ -180,17 +182,31 @@ class Looks:
         return self._of(name, lambda: ask(self.proof()))
 
     def _asked(self, name: str, ask: Callable[[], T]) -> T:
-        (what, needs), seconds = READS[name], self._monotonic() - self._begun
-        if seconds > MOST_SECONDS:
-            raise Unread(f"{what}: not read any more after {MOST_SECONDS:.0f} s; it takes {needs}.")
-        if seconds > QUIET_SECONDS:
-            self._tell(f"Reading: {what[0].lower()}{what[1:]} ...\n")
+        what, needs = READS[name]
+        self._in_time(name)
         try:
             return ask()
         except (AwsError, KubeError) as error:
             if getattr(error, "status", 0) == FORBIDDEN or getattr(error, "reason", "") == "AccessDenied":
                 raise refused(name) from error
             raise Unread(f"{what} can't be read ({readable(str(error)).rstrip('. ')}): it takes {needs}.") from error
+
+    def _in_time(self, name: str) -> None:
+        """Raise where all has taken too long, and say what is read once it has taken a while."""
+        (what, needs), seconds = READS[name], self._monotonic() - self._begun
+        if seconds > MOST_SECONDS:
+            raise Unread(f"{what}: not read any more after {MOST_SECONDS:.0f} s; it takes {needs}.")
+        if seconds > QUIET_SECONDS and self._told != name:
+            self._told = name
+            self._tell(f"Reading: {what[0].lower()}{what[1:]} ...\n")
+
+    def _listed(self, name: str, asked: kube.Kube, **query: str) -> list[Object]:
+        """Return all objects of a list of core/v1, read page by page as long as there is time."""
+        found: list[Object] = []
+        for page, _ in asked.pages(f"/api/v1/{name}", query):
+            found += [each for each in page if isinstance(each, dict)]
+            self._in_time(name)
+        return found
 
     def _at_home(self) -> Home:
         partition, account = self._identify()
@@ -222,15 +238,21 @@ class Looks:
     def _dns(self) -> dict[str, bool]:
         found, vpc = {}, self.fact().vpc
         for name in ("enableDnsSupport", "enableDnsHostnames"):
-            answer = self._edge.ask("ec2", "describe_vpc_attribute", VpcId=vpc, Attribute=name) or {}
-            found[name] = (answer.get(name[0].upper() + name[1:]) or {}).get("Value") is True
+            told = self._said(name[0].upper() + name[1:], "ec2", "describe_vpc_attribute", VpcId=vpc, Attribute=name)
+            found[name] = bool((told or {}).get("Value"))
         return found
+
+    def _said(self, key: str, service: str, operation: str, **request: str) -> Any:
+        """Return a part of an answer, which has to be there; None where there is no such thing."""
+        answer = self._edge.ask(service, operation, **request)
+        if answer is not None and key not in answer:  # botocore makes a success of a truncated body
+            raise AwsError("AwsUnavailable", f"AWS answered without {key}.")
+        return None if answer is None else answer[key]
 
     def _quota(self, row: Quota) -> float | None:
         for operation in ("get_service_quota", "get_aws_default_service_quota"):
-            answer = self._edge.ask(QUOTAS, operation, ServiceCode=row.service, QuotaCode=row.code)
-            if answer:
-                return float(answer["Quota"]["Value"])
+            if told := self._said("Quota", QUOTAS, operation, ServiceCode=row.service, QuotaCode=row.code):
+                return float(told["Value"])
         raise Unread(f"AWS knows no quota {row.code} here ({row.what}).")
 
     def _each_role(self) -> dict[str, Read[list[Any]]]:
@@ -240,21 +262,18 @@ class Looks:
         return {each: self._aws("policies", partial(self._policies, each.rpartition("/")[2])) for each in self._roles}
 
     def _policies(self, role: str) -> list[Any]:
-        ask = partial(self._edge.ask, "iam")
-        inline = (ask("list_role_policies", RoleName=role) or {}).get("PolicyNames", ())
-        attached = (ask("list_attached_role_policies", RoleName=role) or {}).get("AttachedPolicies", ())
-        found = [ask("get_role_policy", RoleName=role, PolicyName=each) or {} for each in inline]
-        return [each.get("PolicyDocument") for each in found] + [self._document(each["PolicyArn"]) for each in attached]
+        inline = self._said("PolicyNames", "iam", "list_role_policies", RoleName=role) or ()
+        attached = self._said("AttachedPolicies", "iam", "list_attached_role_policies", RoleName=role) or ()
+        named = [{"RoleName": role, "PolicyName": each} for each in inline]
+        found = [self._said("PolicyDocument", "iam", "get_role_policy", **each) for each in named]
+        return found + [self._document(each["PolicyArn"]) for each in attached]
 
     def _document(self, arn: str) -> Any:
-        policy = (self._edge.ask("iam", "get_policy", PolicyArn=arn) or {}).get("Policy", {})
+        policy = self._said("Policy", "iam", "get_policy", PolicyArn=arn) or {}
         named = {"PolicyArn": arn, "VersionId": policy.get("DefaultVersionId", "v1")}
-        return (self._edge.ask("iam", "get_policy_version", **named) or {}).get("PolicyVersion", {}).get("Document")
+        version = self._said("PolicyVersion", "iam", "get_policy_version", **named) or {}
+        return version.get("Document")
 
 
-def objects_of(found: Iterable[object]) -> list[Object]:
-    return [each for each in found if isinstance(each, dict)]
-
-
-def by_name(found: Iterable[object]) -> dict[str, Object]:
-    return {text(part(each, "metadata"), "name"): each for each in objects_of(found)}
+def by_name(found: Iterable[Object]) -> dict[str, Object]:
+    return {text(part(each, "metadata"), "name"): each for each in found}

@@ -188,6 +188,18 @@ def test_what_can_not_be_read_makes_unknown_only_what_says_that_it_reads_it(name
 # Profiles, and what takes pods to them
 
 
+@pytest.mark.parametrize(
+    ("fact", "verdict"),
+    [
+        (replace(CLUSTER, status="UPDATING"), "warn"),
+        (replace(CLUSTER, elsewhere="registered"), "fail"),
+        (replace(CLUSTER, elsewhere="local"), "fail"),
+    ],
+)
+def test_a_cluster_that_is_not_active_or_not_in_eks_is_a_finding(fact: ClusterFact, verdict: str) -> None:
+    assert verdicts("cluster", fact=fact) == [verdict]
+
+
 def test_a_profile_that_has_failed_or_is_ill_is_a_finding_in_the_words_of_eks() -> None:
     ill = profile(health=(HealthIssue("AccessDenied", "the role may not pull"),))
     failed = profile("bad", status="CREATE_FAILED")

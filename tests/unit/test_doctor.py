@@ -109,7 +109,7 @@ def test_of_a_sound_cluster_every_check_is_ok_and_no_line_is_a_finding(sound: An
     found = verdicts(out)
     assert (code, found.pop("controller"), err) == (0, {"ok"}, "")
     assert found == {each.name: {"ok"} for each in CHECKS if each.name != "controller"}
-    assert out.splitlines()[-1] == "Cluster demo: 19 ok."
+    assert out.splitlines()[-1] == "Cluster demo: 20 ok."
 
 
 def test_findings_end_with_1_and_are_told_with_what_mends_them(b: Bench, sound: Any) -> None:
@@ -120,7 +120,7 @@ def test_findings_end_with_1_and_are_told_with_what_mends_them(b: Bench, sound: 
         "warn    namespaces  There is no namespace api, which profile api selects. Make it, or correct the selector."
     )
     assert warned in out.splitlines()
-    assert out.splitlines()[-1] == "Cluster demo: 1 warn, 18 ok."
+    assert out.splitlines()[-1] == "Cluster demo: 1 warn, 19 ok."
 
 
 # Rights
@@ -191,6 +191,27 @@ def test_where_kubernetes_can_not_be_reached_what_aws_says_is_told_all_the_same(
     code, out, _ = sound()
     assert code == 2
     assert (verdicts(out)["dns"], verdicts(out)["coredns"]) == ({"ok"}, {"unknown"})
+
+
+def test_an_answer_of_aws_without_its_middle_is_unknown_and_not_an_absence(b: Bench, sound: Any) -> None:
+    for each in logs(EXAMPLES["to Firehose"]):
+        b.api.apply(each)
+    for operation in ("GetServiceQuota", "DescribeVpcAttribute", "ListAttachedRolePolicies"):
+        b.manners.fail(operation, fake_aws.BROKEN, times=99)
+    code, out, _ = sound()
+    assert code == 2
+    for name in ("quotas", "dns", "logging"):
+        assert verdicts(out)[name] == {"unknown"}, name
+
+
+def test_ctrl_c_ends_it_at_once(b: Bench, sound: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("doctor.whole_view", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sound()
+    assert b.manners.count("GetServiceQuota") == 0
 
 
 def test_what_is_asked_of_aws_beside_the_controllers_own_is_what_the_image_has_for_it(b: Bench, sound: Any) -> None:
