@@ -15,6 +15,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from datetime import datetime
 from functools import partial
@@ -41,7 +42,7 @@ from checks import (
     refused,
     spec_of,
 )
-from clusters import unproven, whole_view
+from clusters import whole_view
 from facts import EntryFact
 from fluentbit import actions_for
 from kube import Key, KubeError, Object
@@ -61,15 +62,14 @@ FORBIDDEN = 403
 
 def doctor(
     edge: Aws, settings: Settings, form: str, lease: Key, now: datetime,
-    identify: Callable[[], tuple[str, str]], reach: Callable[[], tuple[kube.Kube, bool]], tell: Callable[[str], object],
+    identify: Callable[[], tuple[str, str]], tell: Callable[[str], object],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> tuple[int, list[str]]:  # fmt: skip
     """Return the exit code and what goes to standard output; `tell` is told what is read once that lasts.
 
-    `identify` raises where the credentials are known to be of another account than the cluster; `reach` returns the
-    way to the API server, and whether that has to prove who it is.
+    `identify` raises where the credentials are known to be of another account than the cluster.
     """
-    looks = Looks(edge, settings, identify, reach, tell, monotonic)
+    looks = Looks(edge, settings, identify, tell, monotonic)
     seen = looks.at_all(lease, now)
     for each in fields(seen):
         make(getattr(seen, each.name))
@@ -131,15 +131,15 @@ class Looks:
     """Asks for each thing once, and within its time; what keeps it from being known becomes `Unread`."""
 
     def __init__(
-        self, edge: Aws, settings: Settings, identify: Callable[[], tuple[str, str]],
-        reach: Callable[[], tuple[kube.Kube, bool]], tell: Callable[[str], object], monotonic: Callable[[], float],
+        self, edge: Aws, settings: Settings, identify: Callable[[], tuple[str, str]], tell: Callable[[str], object],
+        monotonic: Callable[[], float],
     ) -> None:  # fmt: skip
-        self._edge, self._settings, self._identify, self._reach = edge, settings, identify, reach
+        self._edge, self._settings, self._identify = edge, settings, identify
         self._tell, self._told, self._monotonic, self._begun = tell, "", monotonic, monotonic()
         self._cluster = settings.cluster
         self._known = clusters.Known(edge, lambda: 0.0)  # all of it is of one moment
         self.home = self._of("home", self._at_home)
-        self.fact = self._aws("fact", lambda: edge.cluster(self._cluster))
+        self.fact = self._aws("fact", lambda: self._known.cluster(self._cluster))
         self.view = self._aws("view", lambda: whole_view(edge, self._cluster))
         self.proof = self._of("proof", self._proven)
         self.logging = self._kubernetes("logging", lambda k: k.get_at(CONFIG_MAP.format(*LOGGING)))
@@ -214,8 +214,11 @@ class Looks:
 
     def _proven(self) -> kube.Kube:
         """Return the way to the API server, which is proven to be that of the EKS cluster."""
-        asked, verified = self._reach()
-        if why := unproven(self._settings.authority_of(self._cluster), self.fact(), verified=verified):
+        asked = kube.Kube(kube.connect(2), "doctor")
+        self.home()
+        with suppress(KubeError):
+            asked.may_list_pods()  # so that the API server takes our token, if it does
+        if why := self._known.unproven(self._cluster, self._settings.authority_of(self._cluster), asked):
             raise Unread(f"Whether we talk to EKS cluster {self._cluster} is unknown: {why}.")
         return asked
 

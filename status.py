@@ -214,7 +214,7 @@ def shortened(status: Object) -> Object:
 
     Whole are what the controller remembers, names, ARNs, and the conditions of other writers.
     """
-    short = {key: value for key, value in status.items() if key not in {"health", "subnets"}}
+    short = {key: value for key, value in status.items() if key != "health"}
     if listed := status.get("conditions"):
         short["conditions"] = [each if each["type"] not in OURS else with_short_message(each) for each in listed]
     return short

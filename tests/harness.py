@@ -29,7 +29,8 @@ from metrics import Metrics
 from reconcile import Reconciler
 from spec import Settings
 from tests.fakes import aws as fake_aws
-from tests.fakes.apiserver import ApiServer, Dropped
+from tests.fakes.apiserver import ApiServer, Dropped, token_by
+from tests.fakes.eks_rules import issuer
 from workqueue import WorkQueue
 
 MOST_STEPS = 3000  # more keys than any test has due, so that one that is due for ever ends the test
@@ -54,6 +55,7 @@ class Clock:
 
 
 VERIFIED = SimpleNamespace(host="https://kubernetes.default.svc", verify_ssl=True, cert_file=None)
+TOKEN = token_by(issuer("demo"))
 
 
 @dataclass
@@ -68,13 +70,18 @@ class _Answer:
 
 @dataclass
 class InProcess:
-    """Stands where the kubernetes client's ApiClient stands, without a wire; `trip` is called around each effect."""
+    """Stands where the kubernetes client's ApiClient stands, without a wire; `trip` is called around each effect.
+
+    It is the API server of EKS cluster demo, for it takes tokens of that one's issuer.
+    """
 
     api: ApiServer
     trip: Callable[[], None]
+    token: str = TOKEN
     configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
+        parts["authorization"] = f"Bearer {self.token}"
         return method, path, parts
 
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> _Answer:
@@ -140,6 +147,7 @@ class Bench:
     skew: timedelta = timedelta(0)  # of the controller's wall clock, beside that of AWS and of the API server
     credentials_ready: Callable[[], None] = lambda: None
     judged: bool = False  # whether the next start knows that the objects were judged by its flags
+    token: str = TOKEN  # of the controller's ServiceAccount
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -153,7 +161,7 @@ class Bench:
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
         self.metrics = Metrics()
-        client = InProcess(self.api, self._around)
+        client = InProcess(self.api, self._around, self.token)
         self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace, keep=kept)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
