@@ -36,7 +36,7 @@ T = TypeVar("T")
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 POOL_THREADS, PASS_THREADS = 12, 3  # beside the workers: of all, and of one pass at most
-NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
+NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity", "NoSuchResourceException"}
 
 
 class AwsError(Exception):
@@ -317,6 +317,7 @@ class Aws:
         pool: Pool | None = None,
     ) -> None:
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
+        self._clients = clients
         self.region, self.ready, self._pool = region, ready, pool or Pool()
 
     @property
@@ -332,6 +333,13 @@ class Aws:
         """Return (partition, account) of the credentials in use."""
         arn = _call(self._sts.get_caller_identity)["Arn"].split(":")
         return arn[1], arn[4]
+
+    def ask(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
+        """Return the answer of a service to what no other method asks, None where there is no such thing."""
+        try:
+            return _call(getattr(self._clients[service], operation), **request)
+        except _Absent:
+            return None
 
     def names(self, cluster: str) -> list[str] | None:
         """Return the names of a cluster's profiles, None if there is no such cluster."""
@@ -495,7 +503,7 @@ def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsErro
     return Retryable(reason, f"No AWS credentials from {what}: {said}. {mend}")
 
 
-SERVICES = ("eks", "ec2", "iam", "sts")
+SERVICES, QUOTAS = ("eks", "ec2", "iam", "sts"), "service-quotas"  # the latter is asked by people only
 # As curl, kubectl and botocore take one: what has no scheme is http://.
 PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
 Watch = Callable[[str, Any], None]  # what is told of a client, by its service
@@ -535,7 +543,7 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
 
     with suppress(Retryable):
         made("eks")
-    return {name: _Late(partial(made, name)) for name in SERVICES}
+    return {name: _Late(partial(made, name)) for name in (*SERVICES, QUOTAS)}
 
 
 def _config(**more: Any) -> Config:

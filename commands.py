@@ -1,5 +1,5 @@
 """The commands for people beside the controller: validate manifests, plan what they would do,
-export what EKS has; explain has a module of its own.
+export what EKS has; explain and doctor have modules of their own.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
 their lines, or the steps of `plan.plan` to its end; a view of the cluster -> one
@@ -29,6 +29,7 @@ import config
 import kube
 from clusters import Known, View, running_pods, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
+from doctor import doctor
 from explain import explain
 from kube import Key, Object
 from memory import foresee
@@ -46,7 +47,7 @@ from overlaps import (
     unfit,
     written,
 )
-from patterns import decoded, listed, readable, timestamp, visible_lines
+from patterns import counted, decoded, listed, readable, timestamp, visible_lines
 from plan import Case, case_of
 from pods import (
     COMPUTE_TYPE,
@@ -117,12 +118,17 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     rest += ["--cluster-name", options.cluster] if options.cluster else []
-    region, settings = place(configure(rest, environ))
+    configured = configure(rest, environ)
+    region, settings = place(configured)
     credentials = config.Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region)
     if options.command == "explain":
         return explained(edge, settings, options)
+    if options.command == "doctor":
+        lease = configured.lease_namespace, configured.lease_name
+        who = partial(config.identify, edge, settings, settings.cluster)
+        return Outcome(*doctor(edge, settings, options.output, lease, now(), who, sys.stderr.write), [])
     if options.command == "export":
         return export(edge, settings, options.namespace, everything=options.all)
     return foretell(edge, settings, options, now)
@@ -218,10 +224,6 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
             found += objects
             broken += errors
     return found, broken, unread
-
-
-def counted(number: int, what: str) -> str:
-    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
 
 
 # What EKS has, as manifests.

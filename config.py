@@ -1,5 +1,5 @@
 """The configuration: flags, the variables that they are read from, what they must be, and how it is
-logged; the command lines of validate, plan, export and explain, and the files that these name; the
+logged; the command lines of the commands, and the files that these name; the
 AWS credentials that are at hand, and when they are read anew (`Credentials`).
 
 What it is not: what is done with them.
@@ -24,7 +24,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import aws
 import kube
-from kube import LABEL, LABEL_KEY
+from informer import Unparsable, selector
 from overlaps import NAMESPACE_MEND
 from patterns import visible, visible_lines
 from spec import CLUSTER, Limits, Settings
@@ -139,67 +139,6 @@ object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
 namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")
 file_name = like(r"[^\0\r\n]*")
 scope, log_format, log_level = like("own|any"), like("text|json"), like("debug|info|warning|error")
-
-
-# A selector of labels, by the grammar of Kubernetes (labels.Parse of apimachinery).
-
-TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|\Z)")
-
-
-class Unparsable(ValueError):
-    """A text is not of its grammar; the message says at which character, and what belongs there."""
-
-
-class Tokens:
-    """What is left of a selector; `ahead` is its next token, "" at the end."""
-
-    def __init__(self, text: str) -> None:
-        self._left = [(token.start(1) + 1, token[1]) for token in TOKEN.finditer(text)]
-
-    @property
-    def ahead(self) -> str:
-        return self._left[0][1]
-
-    def take(self, rule: str, what: str) -> str:
-        """Return the next token, which matches a regular expression, and go on behind it."""
-        place, token = self._left[0]
-        if not re.fullmatch(rule, token):
-            raise Unparsable(f"at character {place} belongs {what}, not {token or 'the end'}")
-        return self._left.pop(0)[1]
-
-
-def selector(text: str) -> str:
-    tokens = Tokens(text)
-    while tokens.ahead:
-        requirement(tokens)
-        if tokens.ahead and tokens.take(",", "a comma") and not tokens.ahead:
-            tokens.take(LABEL_KEY, "the key of a label")
-    return text
-
-
-def requirement(tokens: Tokens) -> None:
-    """Take one requirement: a key alone, !key, or a key, an operator and what goes with that."""
-    absent = tokens.ahead == "!" and tokens.take("!", "")
-    tokens.take(LABEL_KEY, "the key of a label")
-    if absent or tokens.ahead in {"", ","}:
-        return
-    operator = tokens.take("==?|!=|<|>|in|notin", "one of = == != in notin < >")
-    if operator in {"in", "notin"}:
-        value_set(tokens)
-    elif operator in {"<", ">"}:
-        tokens.take("[0-9]{1,18}", "a whole number")
-    elif tokens.ahead not in {"", ","}:
-        tokens.take(LABEL, "the value of a label")
-
-
-def value_set(tokens: Tokens) -> None:
-    """Take values between commas and brackets; a value may be empty, and so the whole set (seen on 1.36.3)."""
-    tokens.take(r"\(", "(")
-    closed = False
-    while not closed:
-        if tokens.ahead not in {",", ")"}:
-            tokens.take(LABEL, "the value of a label")
-        closed = tokens.take(r"[,)]", ", or )") == ")"
 
 
 MEANT: Mapping[object, str] = {
@@ -366,6 +305,12 @@ COMMANDS = {
         "0 if nothing is to be mended, 1 if a pod is stranded or refused, or taken and can't run, 2 if there is no "
         "result",
     ),
+    "doctor": (
+        "Say of all that a cluster needs for Fargate whether it is well, a line a check: ok, warn, fail or unknown, "
+        "what is wrong, and what mends it. Reads AWS and Kubernetes with your own rights, and changes nothing; what "
+        "you may not read is unknown, and its line says which permission it takes. " + OWN,
+        "0 if nothing is wrong, 1 if something is, 2 if something can't be read (the rest is judged all the same)",
+    ),
 }
 WORDS = {"pod", "profile"}  # that explain takes with the name of an object behind them
 OFFLINE = {"cluster-name", "allowed-roles", "selector-namespaces"}  # what validate can judge by
@@ -378,6 +323,9 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     for name, (does, ends) in COMMANDS.items():
         command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
         command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
+        if name == "doctor":
+            add_output(command, ["text", "json"])
+            continue
         usual = None if name == "explain" else "default"
         shown = usual or "that of the kubeconfig's context"
         what = f"of objects for which nothing else says one [default {shown}]"
@@ -422,6 +370,10 @@ def add_files(command: argparse.ArgumentParser, forms: list[str], among: Any = N
     more = {"help": what} if among else {"help": what, "required": True}
     (among or command).add_argument("-f", "--filename", nargs="+", action="extend", metavar="FILE", **more)
     command.add_argument("-R", "--recursive", action="store_true", help="read the folders in folders too")
+    add_output(command, forms)
+
+
+def add_output(command: argparse.ArgumentParser, forms: list[str]) -> None:
     command.add_argument("-o", "--output", choices=forms, default="text", help="what the result is written as")
 
 

@@ -22,6 +22,7 @@ class ClusterFact:
     mode: str = "CONFIG_MAP"  # of authentication
     ipv6: bool = False
     elsewhere: str = ""  # where its control plane is, if not in EKS: "registered" or "local"
+    version: str = ""  # of Kubernetes, such as 1.34
 
 
 class Route(NamedTuple):
@@ -94,6 +95,7 @@ def cluster_of(answer: Mapping[str, Any]) -> ClusterFact:
         mode=access.get("authenticationMode") or ClusterFact.mode,
         ipv6=addresses.get("ipFamily") == "ipv6",
         elsewhere=elsewhere,
+        version=cluster.get("version") or "",
     )
 
 

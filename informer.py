@@ -4,6 +4,8 @@ moved is told to the work queue.
 The picture: list, then watch after watch -> `Store` (never back to an older version) -> a key for
 the queue.
 
+Which objects these are a selector of labels may say: its grammar stands at the end.
+
 What it is not: the connection, which is kube's; the loop around it, which is the controller's.
 """
 
@@ -11,13 +13,14 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, Literal, Protocol, TypeVar, cast
 
 import kube
-from kube import Key, Object
+from kube import LABEL, LABEL_KEY, Key, Object
 from spec import OURS, mapping
 from workqueue import WorkQueue
 
@@ -342,3 +345,64 @@ SET_BACK = (
     " as after etcd was restored from a snapshot; profiles that were made since may have no object"
     " any more: these are named as orphans, and counted"
 )
+
+
+# A selector of labels, by the grammar of Kubernetes (labels.Parse of apimachinery).
+
+TOKEN = re.compile(r"[ \t\r\n]*(==|!=|[=!<>(),]|[^ \t\r\n=!<>(),]+|\Z)")
+
+
+class Unparsable(ValueError):
+    """A text is not of its grammar; the message says at which character, and what belongs there."""
+
+
+class Tokens:
+    """What is left of a selector; `ahead` is its next token, "" at the end."""
+
+    def __init__(self, text: str) -> None:
+        self._left = [(token.start(1) + 1, token[1]) for token in TOKEN.finditer(text)]
+
+    @property
+    def ahead(self) -> str:
+        return self._left[0][1]
+
+    def take(self, rule: str, what: str) -> str:
+        """Return the next token, which matches a regular expression, and go on behind it."""
+        place, token = self._left[0]
+        if not re.fullmatch(rule, token):
+            raise Unparsable(f"at character {place} belongs {what}, not {token or 'the end'}")
+        return self._left.pop(0)[1]
+
+
+def selector(text: str) -> str:
+    tokens = Tokens(text)
+    while tokens.ahead:
+        requirement(tokens)
+        if tokens.ahead and tokens.take(",", "a comma") and not tokens.ahead:
+            tokens.take(LABEL_KEY, "the key of a label")
+    return text
+
+
+def requirement(tokens: Tokens) -> None:
+    """Take one requirement: a key alone, !key, or a key, an operator and what goes with that."""
+    absent = tokens.ahead == "!" and tokens.take("!", "")
+    tokens.take(LABEL_KEY, "the key of a label")
+    if absent or tokens.ahead in {"", ","}:
+        return
+    operator = tokens.take("==?|!=|<|>|in|notin", "one of = == != in notin < >")
+    if operator in {"in", "notin"}:
+        value_set(tokens)
+    elif operator in {"<", ">"}:
+        tokens.take("[0-9]{1,18}", "a whole number")
+    elif tokens.ahead not in {"", ","}:
+        tokens.take(LABEL, "the value of a label")
+
+
+def value_set(tokens: Tokens) -> None:
+    """Take values between commas and brackets; a value may be empty, and so the whole set (seen on 1.36.3)."""
+    tokens.take(r"\(", "(")
+    closed = False
+    while not closed:
+        if tokens.ahead not in {",", ")"}:
+            tokens.take(LABEL, "the value of a label")
+        closed = tokens.take(r"[,)]", ", or )") == ")"

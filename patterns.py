@@ -1,6 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML; and what quantities of
-Kubernetes say. And how a text of whomever is written where people read it, and how long
+take them, messages without what differs in each and without pages of HTML; and what quantities and
+times of Kubernetes say. And how a text of whomever is written where people read it, and how long
 it may be.
 
 Pure. What it is not: fnmatch, which also reads brackets.
@@ -266,7 +266,11 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-# Quantities of Kubernetes
+def counted(number: int, what: str) -> str:
+    return f"{number or 'no'} {what}{'' if number == 1 else 's'}"
+
+
+# Quantities and times of Kubernetes
 
 QUANTITY = re.compile(r"\+?(\d{1,30}\.?\d{0,30}|\.\d{1,30})([numkMGTPE]|[KMGTPE]i|[eE][-+]?\d{1,2})?", re.ASCII)
 FACTORS = {"": Fraction(1), "n": Fraction(1, 10**9), "u": Fraction(1, 10**6), "m": Fraction(1, 1000)}
@@ -301,7 +305,7 @@ def capacity(said: object) -> tuple[float, float] | None:
 
 
 def moment(said: object) -> datetime | None:
-    """Return the time that a text says, None for what is none."""
+    """Return a time, None for what is none; without a zone it is UTC's."""
     try:
         found = datetime.fromisoformat(str(said))
     except ValueError:

@@ -174,13 +174,18 @@ DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 
 def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
     """Return the warning about a subnet's way out; "" where it has one, and where that can't be said from here."""
-    routes = [each for each in subnet.routes or () if each.by != "local"]
-    leads_out = _any(_leads_out(each, cluster) for each in routes) if subnet.routes else None
+    leads_out, routes = has_way_out(subnet, cluster), subnet.routes or ()
     if leads_out:
         return ""
     if any(each.state == "blackhole" and each.to in DEFAULT_ROUTES for each in routes):
         return "WayOutDead"
     return "SubnetWithoutWayOut" if leads_out is False else ""
+
+
+def has_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> bool | None:
+    """Say whether a route leads from a subnet to AWS; None where that hangs on endpoints or a proxy, or is not read."""
+    routes = [each for each in subnet.routes or () if each.by != "local"]
+    return _any(_leads_out(each, cluster) for each in routes) if subnet.routes else None
 
 
 def _leads_out(route: Route, cluster: ClusterFact | None) -> bool | None:
@@ -496,3 +501,33 @@ def _any(answers: Iterable[bool | None]) -> bool | None:
 def _many(value: Any) -> list[Any]:
     """Return a value as a list; where there is none, of one that is no text."""
     return (value or [None]) if isinstance(value, list) else [value]
+
+
+# Policies of IAM that say what a role may do, with the same three values
+
+
+def permits(policies: Iterable[Any], action: str) -> bool | None:
+    """Say whether policies allow an action on everything: of one on some things only, nothing is known here."""
+    statements = [each for policy in policies for each in _statements(policy)]
+    denied, allowed = (_any(_gives(each, effect, action) for each in statements) for effect in ("Deny", "Allow"))
+    if denied or allowed is False:
+        return False
+    return allowed if denied is False else None
+
+
+def _statements(document: Any) -> list[Any]:
+    return _many(document.get("Statement") if isinstance(document, dict) else None)
+
+
+def _gives(statement: Any, effect: str, action: str) -> bool | None:
+    """Say whether a statement has this effect on an action, whatever that is done to."""
+    if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
+        return None
+    if statement["Effect"] != effect:
+        return False
+    actions = _many(statement.get("Action"))
+    about = _any(_like(each.lower(), action.lower()) if isinstance(each, str) else None for each in actions)
+    alone = statement.keys() <= {"Sid", "Effect", "Action", "Resource"}  # else conditions, NotAction, NotResource
+    all_of_it = rf"\*|arn:[^:]*:{action.partition(':')[0]}:\*:\*:\*"
+    on_all = any(re.fullmatch(all_of_it, str(each)) for each in _many(statement.get("Resource")))
+    return about and (True if alone and on_all else None)

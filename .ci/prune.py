@@ -18,15 +18,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-# The calls of aws.py, and those by which botocore fetches credentials for it. (A profile of `aws login` would need
-# signin too, and before that a package that nothing here brings: botocore says so.)
+# The calls of aws.py, those by which doctor asks it for more, and those by which botocore fetches credentials for it.
+# (A profile of `aws login` would need signin too, and before that a package that nothing here brings: it says so.)
 CALLS: Mapping[str, frozenset[str]] = {
     "eks": frozenset({
         "CreateFargateProfile", "DeleteFargateProfile", "DescribeAccessEntry", "DescribeCluster",
         "DescribeFargateProfile", "ListFargateProfiles", "TagResource", "UntagResource",
     }),
-    "ec2": frozenset({"DescribeRouteTables", "DescribeSubnets"}),
-    "iam": frozenset({"GetRole", "ListAttachedRolePolicies", "ListRolePolicies"}),
+    "ec2": frozenset({"DescribeRouteTables", "DescribeSubnets", "DescribeVpcAttribute"}),
+    "iam": frozenset({
+        "GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies",
+    }),
+    "service-quotas": frozenset({"GetAWSDefaultServiceQuota", "GetServiceQuota"}),
     "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"}),
     "sso": frozenset({"GetRoleCredentials"}),
     "sso-oidc": frozenset({"CreateToken"}),

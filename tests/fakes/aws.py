@@ -65,6 +65,7 @@ from tests.fakes.eks_rules import (
     in_use,
     issuer,
 )
+from tests.fakes.quotas import Quotas
 
 # What the sample manifest of the original names, letter by letter.
 SAMPLE_SUBNETS = ("subnet-075aa287882d71709", "subnet-0b36ca4d53f742857")
@@ -173,6 +174,7 @@ class Manners(Behaviour):
 
     on_call: Callable[[Call], None] | None = None  # runs before a request is carried out: others act meanwhile
     calls: list[Call] = field(default_factory=list)
+    quotas: Quotas = field(default_factory=Quotas)
     _planned: list[_Planned] = field(default_factory=list)
 
     def fail(
@@ -227,13 +229,18 @@ DELETE /tags/(?P<arn>.+) UntagResource
 """
 
 
-def recognise(method: str, path: str, authorization: str, body: bytes) -> Call:
-    """Tell which operation a request is; the credential scope names the service, without one it is STS."""
+def recognise(method: str, path: str, authorization: str, body: bytes, target: str = "") -> Call:
+    """Tell which operation a request is; the credential scope names the service, without one it is STS.
+
+    `target` is the header that names it where the protocol is JSON.
+    """
     scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", authorization)
     service = scope.group(1) if scope else "sts"
     now = RealEKS.manners.clock()
     if service == "eks":
         return Call(now, service, *_eks_operation(method, unquote(path), body))
+    if target:
+        return Call(now, service, target.rpartition(".")[2], {})
     form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
     return Call(now, service, form.get("Action", f"{method} {path}"), form)
 
@@ -292,7 +299,9 @@ class _BotocoreDoor:
         body = body.encode() if isinstance(body, str) else bytes(body)
         authorization = request.headers.get("Authorization") or b""
         signature = authorization.decode() if isinstance(authorization, bytes) else authorization
-        call = recognise(request.method, urlsplit(request.url).path, signature, body)
+        target = request.headers.get("X-Amz-Target") or b""
+        named = target.decode() if isinstance(target, bytes) else target
+        call = recognise(request.method, urlsplit(request.url).path, signature, body, named)
         answer, fault = exchange(call, lambda: self._forward(request))
         if fault and fault.name in EXCEPTIONS:
             raise EXCEPTIONS[fault.name](endpoint_url=request.url, request=request)
@@ -313,7 +322,8 @@ class _HttpDoor:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
         authorization = environ.get("HTTP_AUTHORIZATION", "")
-        call = recognise(environ["REQUEST_METHOD"], environ["PATH_INFO"], authorization, body)
+        target = environ.get("HTTP_X_AMZ_TARGET", "")
+        call = recognise(environ["REQUEST_METHOD"], environ["PATH_INFO"], authorization, body, target)
         answer, fault = exchange(call, lambda: self._forward(environ))
         if fault and fault.seconds:
             time.sleep(fault.seconds)
@@ -576,6 +586,7 @@ def build_world(
 def _build_network(world: World, subnet_ids: tuple[str, ...]) -> None:
     ec2 = ec2_backends[ACCOUNT][world.region]
     world.vpc, foreign_vpc = (ec2.create_vpc(f"10.{index}.0.0/16").id for index in range(2))
+    ec2.modify_vpc_attribute(world.vpc, "enable_dns_hostnames", True)
     first, second, public, implicit, local = (
         ec2.create_subnet(world.vpc, f"10.0.{index}.0/24", availability_zone=world.region + "ab"[index % 2])
         for index in range(5)
@@ -640,6 +651,7 @@ def install(manners: Manners) -> Iterator[None]:
         patches.enter_context(patch.object(RealEKS, "manners", manners))
         patches.enter_context(patch.object(eks_backends, "backend", RealEKS))
         patches.enter_context(patch.object(EKSResponse, "untag_resource", _untag_resource))
+        patches.enter_context(manners.quotas.installed())
         patches.enter_context(patch.object(EKSResponse, "describe_access_entry", _describe_access_entry, create=True))
         # What costs a world 0.1 s each: a new boto3 session, and 1,300 machine images.
         patches.enter_context(patch.object(moto.eks.models, "validate_role_arn"))

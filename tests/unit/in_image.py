@@ -66,7 +66,27 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
         "names": lambda: asked.names(CLUSTER),
         "describe": lambda: asked.describe(CLUSTER, NAME),
         "delete": lambda: asked.delete(CLUSTER, NAME),
+        "ask": lambda: [more(asked, *each) for each in by_doctor(words)],
     }
+
+
+def by_doctor(words: Words) -> list[tuple[str, str, dict[str, str]]]:
+    """Return what doctor asks beside: service, method, request."""
+    policy = "arn:aws:iam::aws:policy/AmazonEKSFargatePodExecutionRolePolicy"
+    quota = {"ServiceCode": "eks", "QuotaCode": "L-33415657"}
+    return [
+        ("ec2", "describe_vpc_attribute", {"VpcId": words["vpc"], "Attribute": "enableDnsSupport"}),
+        ("iam", "get_policy", {"PolicyArn": policy}),
+        ("iam", "get_policy_version", {"PolicyArn": policy, "VersionId": "v1"}),
+        ("iam", "get_role_policy", {"RoleName": words["role"].rpartition("/")[2], "PolicyName": "none"}),
+        (aws.QUOTAS, "get_service_quota", quota),
+        (aws.QUOTAS, "get_aws_default_service_quota", quota),
+    ]
+
+
+def more(asked: aws.Aws, service: str, method: str, request: dict[str, str]) -> object:
+    answer = asked.ask(service, method, **request) or {}
+    return {name: each for name, each in answer.items() if name != "ResponseMetadata"}
 
 
 def told(answer: object) -> str:

@@ -25,7 +25,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from aws import SERVICES, Aws
+from aws import QUOTAS, SERVICES, Aws
 from tests.fakes import aws as fake_aws
 from tests.fakes.aws import Manners, World
 from tests.fakes.eks import METHODS, operation
@@ -33,6 +33,10 @@ from tests.fakes.eks import METHODS, operation
 ROOT = Path(__file__).resolve().parents[2]
 CHILD_SECONDS = 120
 BY_CREDENTIALS = {("sts", "AssumeRole"), ("sts", "AssumeRoleWithWebIdentity")}
+BY_DOCTOR = {
+    ("ec2", "DescribeVpcAttribute"), ("iam", "GetPolicy"), ("iam", "GetPolicyVersion"), ("iam", "GetRolePolicy"),
+    (QUOTAS, "GetAWSDefaultServiceQuota"), (QUOTAS, "GetServiceQuota"),
+}  # fmt: skip
 
 
 def program() -> ModuleType:
@@ -90,14 +94,14 @@ def ask(what: str, words: object, home: Path, packages: Path | None = None, **en
 
 def words_of(world: World) -> dict[str, Any]:
     subnets = {"private": world.private_subnets, "public": world.public_subnet}
-    return {"region": world.region, "role": world.roles["good"], **subnets}
+    return {"region": world.region, "role": world.roles["good"], "vpc": world.vpc, **subnets}
 
 
 def test_the_image_knows_the_calls_of_the_controller_those_of_its_credentials_and_no_other(trimmed: Path) -> None:
     ours = {(service, operation(method)) for service, methods in METHODS.items() for method in methods}
-    kept = {(service, call) for service in SERVICES for call in CALLS[service]}
-    assert kept == ours | BY_CREDENTIALS
-    assert CALLS.keys() - set(SERVICES) == {"sso", "sso-oidc"}
+    kept = {(service, call) for service in (*SERVICES, QUOTAS) for call in CALLS[service]}
+    assert kept == ours | BY_CREDENTIALS | BY_DOCTOR
+    assert CALLS.keys() - {*SERVICES, QUOTAS} == {"sso", "sso-oidc"}
     for service, calls in CALLS.items():
         (version,) = (trimmed / "botocore" / "data" / service).iterdir()
         assert json.loads((version / "service-2.json").read_text())["operations"].keys() == calls
@@ -113,7 +117,7 @@ def test_each_question_and_change_of_the_edge_is_answered_by_the_models_of_the_i
     public = {name for name, what in vars(Aws).items() if callable(what) and not name.startswith("_")}
     assert asked == public - {"side_by_side"} | {"ready"}
     assert {(service, call) for service, call in cut["called"]} == {
-        (service, call) for service in SERVICES for call in CALLS[service]
+        (service, call) for service in (*SERVICES, QUOTAS) for call in CALLS[service]
     } - BY_CREDENTIALS
 
 
