@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from aws import Profile, Selector, selector
 from patterns import LONGEST_WORD, matches, meet
-from pods import COMPUTE_TYPE, PROFILE_LABEL, Choice, chosen
+from pods import COMPUTE_TYPE, PROFILE_LABEL, Choice, chosen, goes_first
 
 Object = dict[str, Any]
 MADE = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
@@ -58,7 +58,7 @@ def test_patterns_meet_exactly_where_their_automata_share_a_word(one: str, other
     assert meet(one, other, longest) == (shortest(one, other) <= longest)
 
 
-@settings(STEADY, max_examples=8)
+@settings(STEADY, max_examples=5)
 @given(long_patterns, long_patterns)
 def test_patterns_as_long_as_names_meet_exactly_where_their_automata_share_a_word(one: str, other: str) -> None:
     assert meet(one, other) == (shortest(one, other) <= LONGEST_WORD)
@@ -204,7 +204,7 @@ keys = st.sampled_from(("k", "x"))
 STATUSES = ("ACTIVE", "ACTIVE", "ACTIVE", "CREATING", "CREATE_FAILED", "DELETING", "DELETE_FAILED")
 selectors = st.builds(
     selector,
-    st.sampled_from(("a", "ab", "a*", "?", "*", "b")),
+    st.sampled_from(("a", "ab", "a*", "?", "*", "*")),
     st.dictionaries(st.sampled_from(("k", "x", "?", "*")), st.text("ab*?", max_size=2), max_size=2),
 )
 
@@ -226,12 +226,12 @@ def pods(draw: st.DrawFn, profiles: list[Profile], is_plain: bool = False) -> Ob
     spec, annotations, owners = {}, {}, []
     if draw(st.integers(0, 3)) == 0:
         labels[PROFILE_LABEL] = draw(st.sampled_from(["nobody", *(each.name for each in profiles)]))
-    if not is_plain and draw(st.integers(0, 4)) == 0:
+    if not is_plain and draw(st.integers(0, 2)) == 0:
         labels = draw(st.sampled_from(([], labels | {"k": 7}, labels | {PROFILE_LABEL: None})))
-    if not is_plain and draw(st.booleans()):
+    if not is_plain and draw(st.integers(0, 3)) == 0:
         scheduler = draw(st.sampled_from((None, "default-scheduler", "fargate-scheduler", "volcano")))
         spec = {"schedulerName": scheduler} if scheduler else {"nodeName": "n"}
-    if not is_plain and draw(st.booleans()):
+    if not is_plain and draw(st.integers(0, 3)) == 0:
         annotations = {COMPUTE_TYPE: draw(st.sampled_from(("ec2", "fargate", "EC2")))}
     if not is_plain and draw(st.integers(0, 3)) == 0:
         group = draw(st.sampled_from(("apps/v1", "apps.kruise.io/v1alpha1")))
@@ -270,6 +270,14 @@ def test_where_every_eks_does_the_same_it_is_told(data: st.DataObject) -> None:
     expected = "no" if seen == {None} else "unknown" if None in seen else "yes"
     assert choice.taken == expected
     assert (choice.profile.name if choice.profile else None) == (next(iter(seen)) if len(seen) == 1 else None)
+
+
+def test_of_two_names_one_goes_first_only_where_every_order_says_so() -> None:
+    short = ["".join(each) for size in (1, 2, 3) for each in itertools.product("aB-_10", repeat=size)]
+    found = [name for name in short if name[0].isalnum()]
+    for one, other in itertools.permutations(found, 2):
+        expected = all(before(one, other) for before in ORDERS)
+        assert goes_first(one, (one, other)) == expected, (one, other)
 
 
 def test_the_oracles_see_a_wrong_answer() -> None:
