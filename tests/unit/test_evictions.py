@@ -919,3 +919,34 @@ def test_who_asks_for_evictions_is_told_from_who_does_not() -> None:
     assert asks({"spec": {"strandedPods": "Evict"}})
     odd: tuple[Object | None, ...] = (None, {}, {"spec": None}, {"spec": []}, {"spec": {"strandedPods": "Report"}})
     assert not any(map(asks, odd))
+
+
+# The looks and the evictions together
+
+
+def test_by_the_looks_of_the_controller_itself_every_pod_comes_to_run_and_status_tells_it(w: World) -> None:
+    w.takes = False
+    w.owner("big", replicas=3)
+    w.takes = True
+    w.b.api.may_list_pods, w.b.looking = True, True
+    told = set()
+    for _ in range(20 * 60):
+        w.b.run(1)
+        w.remake()
+        told.add(w.b.condition("PodsStranded").get("reason"))
+    assert w.taken() == 4
+    assert w.b.condition("PodsStranded") == {}
+    assert "NeverTaken" in told
+    assert w.evictions() == 4
+    assert w.book() == {}
+    w.b.api.clear_log()
+    w.b.run(550)
+    assert not [each for each in w.b.api.log if each.method == "PATCH"], "a settled world is silent"
+
+
+def test_what_is_not_evicted_stands_in_the_condition(w: World) -> None:
+    w.b.api.delete("mutatingwebhookconfigurations", "", WEBHOOK)
+    w.b.api.may_list_pods, w.b.looking = True, True
+    w.b.run(1300)
+    assert w.evictions() == 0
+    assert "None is evicted now: EKS looks at new pods by webhook" in w.b.condition("PodsStranded")["message"]

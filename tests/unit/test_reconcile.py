@@ -19,7 +19,7 @@ from informer import Store
 from kube import Conflict, Key, Object
 from memory import SEND_WITHIN_SECONDS
 from patterns import timestamp
-from reconcile import OUTSIDE_SECONDS, SEND_WITHIN_SECONDS, VIEW_LIFE, Reconciler
+from reconcile import OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
 from spec import Settings
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
