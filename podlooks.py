@@ -88,7 +88,8 @@ class Seen:
 class Counted:
     """How many pods a profile has in each state, and what Fargate bills for those that have a node.
 
-    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB.
+    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB. `blocked` are among the
+    waiting and the finished ones.
     """
 
     running: int = 0
@@ -96,6 +97,7 @@ class Counted:
     waiting: int = 0
     finished: int = 0
     stranded: int = 0
+    blocked: int = 0
     vcpu: float = 0.0
     gib: float = 0.0
     unsized: int = 0
@@ -279,10 +281,13 @@ class Reading:
 
     def look(self, why: str = "") -> Look:
         """Return the look: whole, or what it has come to."""
-        counted = {name: Counted() for name in self.view.profiles}
+        counted = {name: Counted() for name in (*self.view.profiles, "")}
         for slot in self.slots.values():
             name = slot.profile if slot.profile in self.view.profiles else ""  # labels are anybody's
-            count(counted.setdefault(name, Counted()), slot)
+            count(counted[name], slot)
+        for each in self.seen.values():
+            if each.blocked:
+                counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
         taken = {owner: frozenset(uids) for owner, uids in self.taken.items()}
         return Look(self.begun, self.view, (*self.seen.values(),), counted, taken, self.beyond, self.doubtful, why)
 

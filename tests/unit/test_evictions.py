@@ -306,6 +306,32 @@ def test_no_more_than_ten_go_in_a_look(w: World) -> None:
     assert w.evictions() == 15
 
 
+def test_the_namespaces_take_turns(w: World) -> None:
+    w.b.settle("two", selectors=[{"namespace": "depot"}], strandedPods="Evict")
+    w.takes = False
+    for number in range(MOST_A_LOOK + 5):
+        w.owner(f"app-{number}")
+    w.owner("late", namespace="depot")
+    w.takes = True
+    w.looks()
+    assert w.evictions() == MOST_A_LOOK
+    assert any(pods.holder(each) for each in w.pods() if each["metadata"]["namespace"] == "depot")
+
+
+def test_owners_whose_pods_can_not_go_do_not_hold_up_others_for_ever(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evictions.MOST_TRIED_A_LOOK", 3)
+    w.takes = False
+    for number in range(7):
+        owner = w.owner(f"a-{number}")
+        w.b.api.edit(
+            "replicasets", "shop", owner["metadata"]["name"], {"spec": {"template": {"spec": {"hostIPC": True}}}}
+        )
+    w.owner("z")
+    w.takes = True
+    w.looks(6)
+    assert w.taken() == 2
+
+
 # Which pods
 
 
@@ -324,6 +350,7 @@ CASES: dict[str, tuple[Owner | None, Object, str]] = {
     "a DaemonSet's": (Owner("apps/v1", "DaemonSet", "all", "u"), pod(), "makes them anew"),
     "a CloneSet's of OpenKruise": (Owner("apps.kruise.io/v1alpha1", "CloneSet", "c", "u"), pod(), "makes them anew"),
     "a ReplicaSet's of another group": (Owner("extensions/v1beta1", "ReplicaSet", "a", "u"), pod(), "makes them anew"),
+    "of an owner of no name": (Owner("apps/v1", "ReplicaSet", "../../secrets/a", "u"), pod(), "makes them anew"),
     "not to be disrupted": (RS, pod(annotations={"karpenter.sh/do-not-disrupt": "true"}), "karpenter.sh"),
     "not safe to evict": (
         RS, pod(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}), "safe-to-evict",
