@@ -39,6 +39,7 @@ class Shown:
     waiting: dict[str, float] = field(default_factory=dict)  # by uid of a pod, since when
     active: dict[str, float] = field(default_factory=dict)  # by ARN of a profile, since when
     objects: dict[Key, Object | None] = field(default_factory=dict)
+    makers: dict[str, Object] = field(default_factory=dict)  # by uid, ReplicaSets
     webhook: int = 0  # HTTP's answer to the question for it
     evicted: Counter[str] = field(default_factory=Counter)  # by uid of a pod
     owners: Counter[str] = field(default_factory=Counter)
@@ -62,6 +63,8 @@ class Evictions:
         shown, now = process.shown, self.checker.world.clock.elapsed
         if call.operation == "GetWebhook":
             shown.webhook = answer.status if hasattr(answer, "status") else 0
+        elif call.operation == "GetReplicaSet" and getattr(answer, "status", 0) == 200:
+            shown.makers[answer.body["metadata"]["uid"]] = answer.body
         elif call.operation == "GetPods" and getattr(answer, "status", 0) == 200:
             for pod in answer.body["items"]:
                 if "spec" in pod and not pod["spec"].get("nodeName"):
@@ -90,16 +93,17 @@ class Evictions:
         return "" if not objections[0] else "-" if not all(objections) else objections[0]
 
     def _circumstances(self, process: Process, pod: Object) -> Iterable[str]:
-        """Yield what speaks against it by profiles and objects as they are, and by what the process was shown."""
+        """Yield what speaks against it by all of this as it is, and then by what of it the process was shown."""
         world = self.checker.world
+        makers = (maker_of(world.api.objects("replicasets"), pod), process.shown.makers.get(owner_of(pod)))
         stored = [each.body for each in world.account.stored(CLUSTER).values()]
         known = [*process.knows.get(CLUSTER, {}).values()]
         looks: tuple[Callable[[Key], Object | None], ...] = (
             lambda key: world.api.peek(PLURAL, *key),
             process.shown.objects.get,
         )
-        for profiles, find in itertools.product((stored, known), looks):
-            yield against(pod, profiles, find)
+        for profiles, find, maker in itertools.product((stored, known), looks, makers):
+            yield its_next(maker) or against(pod, profiles, find)
 
     def _hurried(self, process: Process, pod: Object) -> str:
         shown, now = process.shown, self.checker.world.clock.elapsed
@@ -157,7 +161,9 @@ class Evictions:
         if len(tried) >= MOST_FAILING:
             return []
         profiles = [each.body for each in world.account.stored(CLUSTER).values()]
+        makers = world.api.objects("replicasets")
         pods = [pod for pod in world.api.objects("pods") if not its_own_state(pod) and owner_of(pod) not in tried]
+        pods = [pod for pod in pods if not its_next(maker_of(makers, pod))]
         found = [pod for pod in pods if not against(pod, profiles, lambda key: world.api.peek(PLURAL, *key))]
         return [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in found]
 
@@ -184,10 +190,27 @@ def its_own_state(pod: Object) -> str:
         return "the pod is going, or gated"
     if not any((each["apiVersion"], each["kind"]) == ("apps/v1", "ReplicaSet") for each in owners):
         return "nobody makes the pod anew"
+    return unfit(meta, spec)
+
+
+def unfit(meta: Object, spec: Object) -> str:
+    """Say why a pod like that is none for Fargate, or none to be touched."""
     kept = KINDS["held"]["metadata"]["annotations"] | KINDS["left alone"]["metadata"]["annotations"]
-    if kept.items() & meta.get("annotations", {}).items():
+    if kept.items() & (meta.get("annotations") or {}).items():
         return "an annotation of the pod forbids it"
     return "Fargate can't run the pod" if "nodeSelector" in spec else ""
+
+
+def its_next(maker: Object | None) -> str:
+    """Say why what an owner makes next is no better, "" if it may be."""
+    if maker is None:
+        return "nobody makes the pod anew"
+    template = maker["spec"]["template"]
+    return unfit(template["metadata"], template["spec"])
+
+
+def maker_of(makers: list[Object], pod: Object) -> Object | None:
+    return next((each for each in makers if each["metadata"]["uid"] == owner_of(pod)), None)
 
 
 def against(pod: Object, profiles: list[Object], find: Callable[[Key], Object | None]) -> str:

@@ -25,6 +25,7 @@ from tests.simulation.podworld import NAMESPACES as PLACES
 from tests.simulation.world import Deed, Place, World
 
 WITH_PODS = 0.3  # of the worlds
+POINTS_OF_PODS = 200  # more than others: what is evicted was seen to wait for a minute
 SLICES, SLICE_SECONDS = 40, 60.0
 
 
@@ -78,6 +79,7 @@ def build(seed: int, luck: Luck) -> World:
     pods = random.Random(seed + 99)
     if pods.random() < WITH_PODS:
         people(world, pods)
+        luck.points += POINTS_OF_PODS
     for name in ("one", "two")[: rand.choice((1, 2))]:
         world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)
@@ -95,12 +97,12 @@ def build(seed: int, luck: Luck) -> World:
 
 
 def people(world: World, rand: random.Random) -> None:
-    """Have some pods from the start, of which EKS has taken none."""
+    """Have some pods from the start, of which EKS has taken none, and an object whose profile takes some of them."""
     pods = world.with_pods(rand.choice((0.0, 0.0, 0.5, 1.0)))
     for number in range(rand.choice((1, 2, 4))):
-        pods.owner(
-            rand.choice(PLACES), f"app{number}", rand.choice((1, 1, 2, 3)), rand.choice(("plain", "plain", *KINDS))
-        )
+        place, kind = rand.choice(("web", *PLACES)), rand.choice(("plain", "plain", "plain", *KINDS))
+        pods.owner(place, f"app{number}", rand.choice((1, 1, 2, 3)), kind)
+    world.apply(strandedPods="Evict", updatePolicy=rand.choice(("Refuse", "Replace", "Recreate")))
 
 
 @dataclass
