@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 Key = tuple[str, str]
+Find = Callable[[Key], Object | None]
+Owns = Callable[[Object, Object], bool]  # whether a profile is an object's
 
-EVICT_IN = frozenset({"default", "web", "db"})  # of objects and of pods: not team, not api, not jobs
+EVICT_IN = frozenset({"default", "shop", "web", "db"})  # of objects and of pods: not team, not api, not jobs
 PLURAL = "fargateprofiles"
 WAITED_SECONDS = ACTIVE_SECONDS = 60.0
 MOST_A_LOOK, MOST_TRIES, MOST_FAILING = 10, 3, 3
@@ -98,12 +100,12 @@ class Evictions:
         makers = (maker_of(world.api.objects("replicasets"), pod), process.shown.makers.get(owner_of(pod)))
         stored = [each.body for each in world.account.stored(CLUSTER).values()]
         known = [*process.knows.get(CLUSTER, {}).values()]
-        looks: tuple[Callable[[Key], Object | None], ...] = (
+        looks: tuple[Find, ...] = (
             lambda key: world.api.peek(PLURAL, *key),
             process.shown.objects.get,
         )
         for profiles, find, maker in itertools.product((stored, known), looks, makers):
-            yield its_next(maker) or against(pod, profiles, find)
+            yield its_next(maker) or against(pod, profiles, find, self.checker.owns)
 
     def _hurried(self, process: Process, pod: Object) -> str:
         shown, now = process.shown, self.checker.world.clock.elapsed
@@ -164,7 +166,11 @@ class Evictions:
         makers = world.api.objects("replicasets")
         pods = [pod for pod in world.api.objects("pods") if not its_own_state(pod) and owner_of(pod) not in tried]
         pods = [pod for pod in pods if not its_next(maker_of(makers, pod))]
-        found = [pod for pod in pods if not against(pod, profiles, lambda key: world.api.peek(PLURAL, *key))]
+
+        def find(key: Key) -> Object | None:
+            return world.api.peek(PLURAL, *key)
+
+        found = [pod for pod in pods if not against(pod, profiles, find, self.checker.owns)]
         return [f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in found]
 
     def _remembered(self) -> Iterable[Object]:
@@ -213,7 +219,7 @@ def maker_of(makers: list[Object], pod: Object) -> Object | None:
     return next((each for each in makers if each["metadata"]["uid"] == owner_of(pod)), None)
 
 
-def against(pod: Object, profiles: list[Object], find: Callable[[Key], Object | None]) -> str:
+def against(pod: Object, profiles: list[Object], find: Find, owns: Owns) -> str:
     """Say what speaks against an eviction by these profiles and objects."""
     meta, spec = pod["metadata"], pod["spec"]
     label = meta.get("labels", {}).get(PROFILE)
@@ -227,19 +233,29 @@ def against(pod: Object, profiles: list[Object], find: Callable[[Key], Object | 
     taking = [each for each in matching if each["status"] == "ACTIVE"]
     if not taking:
         return "no profile takes the pod"
-    return next((why for each in taking if (why := refused(each, meta["namespace"], find))), "")
+    return next((why for each in taking if (why := refused(each, meta["namespace"], find, owns))), "")
 
 
-def refused(profile: Object, namespace: str, find: Callable[[Key], Object | None]) -> str:
+def refused(profile: Object, namespace: str, find: Find, owns: Owns) -> str:
     """Say why the object of a profile does not let a pod of this namespace be evicted."""
     owner, _, name = profile["tags"].get(OWNER_KEY, "").partition("/")
     obj = find((owner, name))
-    if obj is None or "deletionTimestamp" in obj["metadata"]:
+    if obj is None or "deletionTimestamp" in obj["metadata"] or not owns(obj, profile):
         return f"profile {profile['fargateProfileName']} has no object, or one that goes"
     spec = obj.get("spec") or {}
-    if spec.get("strandedPods") != "Evict" or spec.get("suspend") is True:
-        return f"object {owner}/{name} does not allow it"
+    if spec.get("strandedPods") != "Evict" or spec.get("suspend") is True or not is_ready(obj):
+        return f"object {owner}/{name} does not allow it, or is not Ready"
     return "" if {owner, namespace} <= EVICT_IN else "the operator does not allow it there"
+
+
+def is_ready(obj: Object) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    told = [each for each in conditions if each["type"] == "Ready"]
+    return any((each["status"], each.get("observedGeneration")) == ("True", generation_of(obj)) for each in told)
+
+
+def generation_of(obj: Object) -> int:
+    return int(obj["metadata"]["generation"])
 
 
 def takes(profile: Object, pod: Object) -> bool:

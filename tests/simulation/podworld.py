@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 CLUSTER = "demo"
-NAMESPACES = ("web", "api", "db", "jobs")  # which profiles of objects of these names select
+NAMESPACES = ("shop", "web", "api", "db", "jobs")  # which profiles of objects of these names select
 REACT_SECONDS = 10.0  # within which everybody has seen what has changed
 NODE_SECONDS = 45.0  # for Fargate to place a pod
 OPTIONAL = (

@@ -100,9 +100,9 @@ def people(world: World, rand: random.Random) -> None:
     """Have some pods from the start, of which EKS has taken none, and an object whose profile takes some of them."""
     pods = world.with_pods(rand.choice((0.0, 0.0, 0.5, 1.0)))
     for number in range(rand.choice((1, 2, 4))):
-        place, kind = rand.choice(("web", *PLACES)), rand.choice(("plain", "plain", "plain", *KINDS))
-        pods.owner(place, f"app{number}", rand.choice((1, 1, 2, 3)), kind)
-    world.apply(strandedPods="Evict", updatePolicy=rand.choice(("Refuse", "Replace", "Recreate")))
+        place, kind = rand.choice(("shop", "shop", *PLACES)), rand.choice(("plain", "plain", "plain", *KINDS))
+        pods.owner(place if number else "shop", f"app{number}", rand.choice((1, 1, 2, 3)), kind if number else "plain")
+    world.apply("shop", strandedPods="Evict", updatePolicy=rand.choice(("Refuse", "Replace", "Recreate")))
 
 
 @dataclass
