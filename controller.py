@@ -52,8 +52,8 @@ from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from podlooks import STATES, Counted, PodLooks
 from reconcile import Reconciler
-from spec import Identity, Memory, Phase, Settings
-from status import EVENTS, phase_of, settled_in
+from spec import INFORMATIVE, Identity, Memory, Phase, Settings
+from status import EVENTS, noted_of, phase_of, settled_in
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
 log = logging.getLogger("fargate.controller")
@@ -586,7 +586,9 @@ class Census:
     now: Callable[[], datetime]
 
     def collect(self) -> Iterator[Metric]:
-        phases = [phase_of(obj) for obj in self.store.objects()]
+        objects = [*self.store.objects()]
+        phases = [phase_of(obj) for obj in objects]
+        noted = dict.fromkeys(INFORMATIVE, 0) | Counts(kind for obj in objects for kind in noted_of(obj))
         counted = dict.fromkeys(Phase, 0) | Counts(phase for phase, _ in phases)
         waits = ((self.now() - since).total_seconds() for phase, since in phases if phase is Phase.RECONCILING)
         clusters = self.tally()
@@ -596,6 +598,8 @@ class Census:
         yield gauges(
             "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
         )
+        kinds = {(kind,): n for kind, n in noted.items()}
+        yield gauges("fargate_objects_noted", "condition", kinds, "Objects with an informative condition, by its type.")
         yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
         yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
         yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")

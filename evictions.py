@@ -577,9 +577,9 @@ class Evictor:
         return now.owners[each.by.uid]
 
     def _object(self, now: Round, key: Key) -> Object | None:
-        """Return an object as it was read in this round, or written since."""
+        """Return an object as it was read in this round, or written since; None for one that others serve, too."""
         if key not in now.objects:
-            now.objects[key] = self._kube.get(*key)
+            now.objects[key] = self._kube.get(*key) if self._store.get(key) else None
         return now.objects[key]
 
     def _present_in(self, book: Book) -> dict[str, Tried]:
@@ -651,6 +651,9 @@ class Evictor:
             self._check()
         except KubeError as error:
             raise Stop(str(error)) from error
+
+
+# The order, the request, and what of others' objects is read
 
 
 def in_turn(ripe: Iterable[Candidate]) -> list[Candidate]:

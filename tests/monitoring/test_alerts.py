@@ -24,6 +24,7 @@ STALLED = 'fargate_objects{job="ops",phase="Stalled",pod="%s"}'
 WAITS = 'fargate_longest_wait_seconds{job="ops",pod="%s"}'
 ORPHANS = 'fargate_profiles_orphaned{cluster="%s",job="ops",pod="a"}'
 STRANDED = 'fargate_pods{cluster="shop",job="ops",pod="a",profile="%s",state="stranded"}'
+NOTED = 'fargate_objects_noted{condition="%s",job="ops",pod="a"}'
 ASKED = 'aws_api_requests_total{code="%s",job="ops",operation="DescribeFargateProfile",service="eks"}'
 HEALTHY = {LEADER: "1x180", STANDBY: "0x180"}  # a value a minute, as promtool writes it
 FOREIGN = {
@@ -62,6 +63,10 @@ CASES = [
          {WAITS % "a": "0+60x180", WAITS % "b": "0x180"}, 100,
          ((OPS, "A FargateProfile object has been on its way for 1h 40m 0s."),)),
     Case("FargateProfileWaitsTooLong", "ten profiles in line", {WAITS % "a": "0+60x45 0+60x45"}, 90),
+    Case("FargateRoleUnknown", "two objects have lost their role", {NOTED % "RoleUnknownToCluster": "2x30"}, 6,
+         ((OPS, "The clusters do not know the roles of 2 FargateProfile objects: no pod can start there."),)),
+    Case("FargateRoleUnknown", "it is mended", {NOTED % "RoleUnknownToCluster": "2x10 0x30"}, 20),
+    Case("FargateRoleUnknown", "others are noted", {NOTED % "Overlapping": "2x30"}, 30),
     Case("FargateProfileOrphaned", "one cluster has three", {ORPHANS % "shop": "3x90", ORPHANS % "web": "0x90"}, 61,
          (({**OPS, "cluster": "shop"}, "3 Fargate profiles of shop have the operator's tags and no object."),)),
     Case("FargateProfileOrphaned", "a restart, and the cluster is not looked at for ten minutes",

@@ -457,6 +457,11 @@ def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
     assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
 
 
+def test_the_optional_permission_is_what_reading_aws_auth_asks_for() -> None:
+    granted = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["aws-auth"], "verbs": ["get"]}
+    assert optional("configmaps") == [granted]
+
+
 def test_the_optional_permissions_are_what_asking_for_a_token_of_who_scrapes_takes() -> None:
     rules = optional("tokenreviews", "subjectaccessreviews")
     granted = {
@@ -701,11 +706,15 @@ def test_the_service_linked_role_of_fargate_is_among_the_resources(action: str) 
 # What AWS checks an action against (service authorization reference); "*" where an action has no resource level.
 CLUSTER_ARN = "arn:aws:eks:eu-west-1:123456789012:cluster/demo"
 PROFILE_ARN = "arn:aws:eks:eu-west-1:123456789012:fargateprofile/demo/web/3ec3f0c5-6d1a-4e4f-8f0e-0d5cf4b9b6f5"
+ENTRY_ARN = (
+    "arn:aws:eks:us-east-1:123456789012:access-entry/demo/role/123456789012/pods/c0ffee00-1111-2222-3333-444455556666"
+)
 CHECKED_AGAINST = {
     "eks:DescribeCluster": {CLUSTER_ARN},
     "eks:ListFargateProfiles": {CLUSTER_ARN},
     "eks:CreateFargateProfile": {CLUSTER_ARN},
     "eks:DescribeFargateProfile": {PROFILE_ARN},
+    "eks:DescribeAccessEntry": {ENTRY_ARN},
     "eks:DeleteFargateProfile": {PROFILE_ARN},
     "eks:UntagResource": {PROFILE_ARN},
     "eks:TagResource": {PROFILE_ARN, CLUSTER_ARN},
@@ -722,7 +731,7 @@ CHECKED_AGAINST = {
 def test_each_action_is_granted_on_what_aws_checks_it_against_and_on_nothing_of_another_kind() -> None:
     """A resource of the wrong kind grants nothing, and nothing says so: the call is refused."""
     assert CHECKED_AGAINST.keys() == {action for each in POLICY for action in listed(each["Action"])}
-    arns = {CLUSTER_ARN, PROFILE_ARN, ROLE + "pods", SERVICE_LINKED_ROLE}
+    arns = {CLUSTER_ARN, PROFILE_ARN, ENTRY_ARN, ROLE + "pods", SERVICE_LINKED_ROLE}
     for action, checked in CHECKED_AGAINST.items():
         patterns = [pattern for each in statements(action) for pattern in listed(each["Resource"])]
         if checked == {"*"}:

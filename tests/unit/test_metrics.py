@@ -246,7 +246,7 @@ def test_an_object_that_fails_again_and_again_is_alerted_on(b: Bench) -> None:
     assert all(any(stalled[minute - window : minute]) for minute in range(120 - lasting, 120))
 
 
-def test_eight_alerts_say_what_is_wrong_and_what_mends_it() -> None:
+def test_nine_alerts_say_what_is_wrong_and_what_mends_it() -> None:
     assert [alert["alert"] for alert in ALERTS] == [
         "FargateProfileStalled",
         "FargateProfileWaitsTooLong",
@@ -256,6 +256,7 @@ def test_eight_alerts_say_what_is_wrong_and_what_mends_it() -> None:
         "FargateOperatorThrottled",
         "FargateOperatorHasNoLeader",
         "FargateOperatorWatchIsStale",
+        "FargateRoleUnknown",
     ]
     for alert in ALERTS:
         assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}
@@ -294,7 +295,7 @@ def test_an_alert_waits_for_what_passes_by_itself_and_no_longer() -> None:
         for window in re.findall(r"\[(\w+)\]", alert["expr"]):
             assert seconds(window) >= 240, "four scrapes a minute apart: rate() of one sample is nothing"
     assert lasting["FargateOperatorHasNoLeader"] > 2 * leader.LEASE_SECONDS, "a handover is no fault"
-    limits = {alert["alert"]: float(re.findall(r"> ([\d.]+)", alert["expr"])[-1]) for alert in ALERTS[:2] + ALERTS[-1:]}
+    limits = {alert["alert"]: float(re.findall(r"> ([\d.]+)", alert["expr"])[-1]) for alert in ALERTS[:2] + ALERTS[7:8]}
     assert limits["FargateOperatorWatchIsStale"] > kube.SILENCE_SECONDS, "before that the watch is made anew by itself"
     assert LONG_DELETING.total_seconds() < limits["FargateProfileWaitsTooLong"] <= 2 * LONG_DELETING.total_seconds()
 
