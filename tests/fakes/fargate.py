@@ -161,6 +161,10 @@ class Fargate:
 
     # The scheduler
 
+    def has_looked(self, uid: str) -> bool:
+        """Say whether the scheduler has looked at a pod."""
+        return uid in self._tasks
+
     def _schedule(self, pod: Obj, profile: Obj | None) -> None:
         task = self._tasks.get(pod["metadata"]["uid"])
         if task is None:
