@@ -74,10 +74,10 @@ class InProcess:
 
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> _Answer:
         body = copy.deepcopy(parts["body"])
-        kind = parts["header_params"].get("Content-Type", "")
+        kind, accept = (parts["header_params"].get(name, "") for name in ("Content-Type", "Accept"))
         self.trip()
         try:
-            answer = self.api.request(method, path, dict(parts["query_params"]), body, kind)
+            answer = self.api.request(method, path, dict(parts["query_params"]), body, kind, accept=accept)
         except Dropped as error:
             raise urllib3.exceptions.ProtocolError(str(error)) from error
         self.trip()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
@@ -73,12 +73,18 @@ class Client:
         return self.path("events.k8s.io", "events")
 
     def call(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json", **query: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
     ) -> Answer:
         raw = None if body is None else json.dumps(body)
         url = self.server.url + path + ("?" + urlencode(query) if query else "")
-        headers = self.server.headers | {"Content-Type": content_type}
-        response = self._pool.request(method, url, body=raw, headers=headers)
+        sent = self.server.headers | {"Content-Type": content_type} | dict(headers or {})
+        response = self._pool.request(method, url, body=raw, headers=sent)
         try:
             return Answer(response.status, response.json())
         except ValueError:  # a real server answers an unknown path in plain text

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import urllib3
 
 from tests.e2e.controlplane import ControlPlane
-from tests.fakes.apiserver import ApiServer, Server, kubeconfig
+from tests.fakes.apiserver import WHO, ApiServer, Server, kubeconfig
 from tests.waiting import SOON, wait_for
 
 MERGE_PATCH = "application/merge-patch+json"
@@ -42,6 +42,9 @@ class ServerUnderTest(Protocol):
     def bookmarked_seconds(self) -> int:
         """The shortest watch that has its last bookmark surely."""
 
+    def lacking(self, *permissions: tuple[str, str]) -> dict[str, str]:
+        """Return the headers of somebody who lacks these: verb and resource."""
+
     def restart(self) -> None:
         """Make it forget what a watch may resume from; objects, address and credentials stay."""
 
@@ -64,6 +67,11 @@ class InMemory:
         self.ca = None
         self.kubeconfig = kubeconfig(server.url, folder / "kubeconfig")
 
+    def lacking(self, *permissions: tuple[str, str]) -> dict[str, str]:
+        for verb, resource in permissions:
+            self._api.forbid(verb, resource)
+        return self.headers
+
     def restart(self) -> None:
         self._api.restart()
 
@@ -85,6 +93,9 @@ class Real:
         applied = plane.kubectl("apply", "-f", str(crd))
         assert applied.returncode == 0, applied.stderr
         wait_for(lambda: self._has_defaults() and self._serves(), SOON, "the API server serves crd.yaml")
+
+    def lacking(self, *_permissions: tuple[str, str]) -> dict[str, str]:
+        return self.headers | {"Impersonate-User": WHO}  # who has none at all
 
     def restart(self) -> None:
         """Compact etcd and restart it: otherwise the API server answers from its own memory."""

@@ -1,8 +1,9 @@
 """An in-memory Kubernetes API server, honest where the controller relies on it, and its small HTTP face.
 
-It is not a whole one: no RBAC, no admission, no managedFields, no JSON patch, no apply, no discovery. With crd.yaml's
-schema it fills in defaults and drops unknown fields and nulls; it judges nothing, so that it lets through what an
-older CRD let in. Its other manners are those measured on kube-apiserver 1.36.3; tests/contract holds both to them.
+It is not a whole one: no admission, no managedFields, no JSON patch, no apply, no discovery, no budgets for pods, and
+of RBAC only what a test forbids. With crd.yaml's schema it fills in defaults and drops unknown fields and nulls; it
+judges nothing, so that it lets through what an older CRD let in. Its other manners are those measured on kube-apiserver
+1.36.3; tests/contract holds both to them.
 
 One counter numbers all writes, and each write is one `Change` in the history of its resource: watches, resumes,
 later pages and 410 are all read off that history. It shrinks by `set_back` alone; `compact` only moves the oldest
@@ -31,7 +32,7 @@ import uuid
 from bisect import bisect_right
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -39,6 +40,8 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar, cast
 from urllib.parse import parse_qsl, unquote
 
 import yaml
+
+from tests.fakes.selectors import SelectorError, selects
 
 Obj = dict[str, Any]
 Key = tuple[str, str]
@@ -51,20 +54,28 @@ MERGE_PATCH = "application/merge-patch+json"
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 PAGE_EXPIRED = "The provided continue parameter is too old to display a consistent list result"
 TRUE = ("1", "true")
+META = "meta.k8s.io/v1"
 ETCD_BYTES = 1_572_000  # of a request to etcd, 1.5 MiB, without what stands around the object
 LOOK_SECONDS = 0.02  # how often a waiting watch looks at its client and its clock
 STOP_SECONDS = 10.0  # for the thread of a server that has been shut down
 LAST_BOOKMARK_SECONDS = 2.0  # before the end; cacher/cache_watcher.go, nextBookmarkTime
 RESTART_VERSIONS = 10  # a restarted apiserver writes objects of its own before it serves
 GENERATED_BASE_LIMIT = 58  # of a name that the server ends with five letters of its own
+POD_GRACE_SECONDS = 30  # for a pod that says nothing else
+EVERYWHERE = ""  # for a permission: all namespaces, and lists over all of them
+WHO = "system:serviceaccount:fargate-operator:fargate-operator"  # whom a refusal names
+VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 
 # Where the reason is not the phrase of HTTP without its spaces.
-REASONS = {410: "Expired", 422: "Invalid", 500: "InternalError", 504: "Timeout"}
+REASONS = {406: "NotAcceptable", 410: "Expired", 422: "Invalid", 500: "InternalError", 504: "Timeout"}
 
 
 @dataclass(frozen=True)
 class Resource:
-    """One row of the table of what is served; custom resources have generation, /status and strict updates."""
+    """One row of the table of what is served; custom resources have generation, /status and strict updates.
+
+    Of what is built in, items of a list do not say their kind.
+    """
 
     group_version: str
     plural: str
@@ -73,6 +84,7 @@ class Resource:
     custom: bool = False
     create_on_put: bool = False
     needs_version: bool = True  # an update names the version that it replaces; a patch has it from the object
+    subresources: tuple[str, ...] = ()
 
     @property
     def group(self) -> str:
@@ -86,11 +98,18 @@ class Resource:
 RESOURCES = {
     resource.plural: resource
     for resource in (
-        Resource("jicomusic.com/v1", "fargateprofiles", "FargateProfile", custom=True),
+        Resource("jicomusic.com/v1", "fargateprofiles", "FargateProfile", custom=True, subresources=("status",)),
         Resource("coordination.k8s.io/v1", "leases", "Lease", create_on_put=True),
         Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, needs_version=False),
         Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
-        Resource("v1", "pods", "Pod"),
+        Resource("v1", "pods", "Pod", subresources=("status", "eviction")),
+        Resource("apps/v1", "replicasets", "ReplicaSet"),
+        Resource("apps/v1", "statefulsets", "StatefulSet"),
+        Resource("v1", "replicationcontrollers", "ReplicationController"),
+        Resource(
+            "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration",
+            namespaced=False,
+        ),
         Resource("v1", "limitranges", "LimitRange"),
         Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim"),
         Resource("v1", "persistentvolumes", "PersistentVolume", namespaced=False),
@@ -98,7 +117,7 @@ RESOURCES = {
         Resource("authorization.k8s.io/v1", "subjectaccessreviews", "SubjectAccessReview", namespaced=False),
         Resource("authentication.k8s.io/v1", "tokenreviews", "TokenReview", namespaced=False),
     )
-}
+}  # fmt: skip
 ALSO_SERVED = {"events": ("v1",)}  # where the same objects are read too; their fields are not renamed here
 PATH = re.compile(
     r"/(?:api|apis/(?P<group>[^/]+))/(?P<version>[^/]+)(?:/namespaces/(?P<namespace>[^/]+)(?=/))?"
@@ -108,7 +127,7 @@ NAME = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z
 MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)")
 MOST_INT32 = 2**31 - 1
 QUALIFIED_NAME = re.compile(r"([a-z0-9][-a-z0-9.]{0,252}/)?[A-Za-z0-9]([-\w.]{0,61}[A-Za-z0-9])?")
-SELECTOR_TERM = re.compile(r"([\w./-]+)==?([\w.-]*)")
+AS_METADATA = re.compile(r"as=(PartialObjectMetadata(?:List)?);g=meta\.k8s\.io;v=v1")
 SYSTEM_METADATA = {"name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"}
 SYSTEM_METADATA |= {"deletionTimestamp", "deletionGracePeriodSeconds"}
 
@@ -151,13 +170,14 @@ class Request:
 
 @dataclass
 class Fault:
-    """What meets the next `times` requests of a method whose path matches; see `ApiServer.fail`."""
+    """What meets `times` requests of a method whose path matches, when `after` others have passed: `ApiServer.fail`."""
 
     method: str
     path_pattern: str
     outcome: Outcome
     times: int
     retry_after: int | None
+    after: int = 0
 
     def meets(self, verb: str, path: str) -> bool:
         return self.method in ("*", verb) and re.search(self.path_pattern, path) is not None
@@ -246,31 +266,18 @@ def resolve(path: str) -> Target:
         raise ApiError(404, "the server could not find the requested resource")
     at = Target(resource, found["namespace"], found["name"], found["subresource"])
     misplaced = not at.namespace and at.name if resource.namespaced else at.namespace
-    if misplaced or (at.subresource and not (resource.custom and at.subresource == "status")):
+    if misplaced or (at.subresource and at.subresource not in resource.subresources):
         raise about(at, 404, "the server could not find the requested resource")
     return at
 
 
 def selection(at: Target, query: Mapping[str, str]) -> Callable[[Obj], bool]:
-    """Return whether an object is in the scope of a list or watch; selectors know equality only."""
-    labels, fields = (_terms(query.get(name, "")).items() for name in ("labelSelector", "fieldSelector"))
-
-    def shows(obj: Obj) -> bool:
-        metadata = obj["metadata"]
-        known = {f"metadata.{name}": metadata.get(name, "") for name in ("name", "namespace")}
-        known["status.phase"] = obj.get("status", {}).get("phase", "")
-        known |= {f"involvedObject.{name}": text for name, text in obj.get("involvedObject", {}).items()}
-        in_scope = at.namespace in ("", metadata.get("namespace"))
-        return in_scope and labels <= metadata.get("labels", {}).items() and fields <= known.items()
-
-    return shows
-
-
-def _terms(selector: str) -> dict[str, str]:
-    matches = [SELECTOR_TERM.fullmatch(term) for term in selector.split(",") if term]
-    if None in matches:
-        raise ApiError(400, f"this fake selects by equality only, not by {selector!r}")
-    return {match[1]: match[2] for match in matches if match}
+    """Return whether an object is in the scope of a list or watch."""
+    try:
+        shows = selects(at.resource.kind, query.get("labelSelector", ""), query.get("fieldSelector", ""))
+    except SelectorError as error:
+        raise ApiError(400, str(error)) from error
+    return lambda obj: at.namespace in ("", obj["metadata"].get("namespace")) and shows(obj)
 
 
 def wants_watch(query: Mapping[str, str]) -> bool:
@@ -412,6 +419,52 @@ def pruned(value: Any, schema: Obj) -> Any:
     return {name: pruned(each, child) for name, (each, child) in kept.items() if each is not None}
 
 
+def check_preconditions(at: Target, metadata: Obj, options: Obj) -> None:
+    """Refuse to delete an object that is not the one, or the version, that the client saw."""
+    wanted = options.get("preconditions", {})
+    ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
+    for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
+        if wanted.get(name, metadata[name]) != metadata[name]:
+            why = f"the {what} in the precondition ({wanted[name]}) does not match the {what} in record"
+            why += f" ({metadata[name]}). The object might have been {ends[name]}"
+            kind = f"{at.resource.kind}.{at.resource.group}".rstrip(".")
+            raise about(at, 409, f'Operation cannot be fulfilled on {kind} "{at.name}": {why}')
+
+
+def grace_seconds(obj: Obj, options: Obj) -> int:
+    """Return how long an object that is deleted has to end: only a pod that a kubelet runs (core/pod/strategy.go)."""
+    spec, status = (obj.get(name) or {} for name in ("spec", "status"))
+    if obj["kind"] != "Pod" or not spec.get("nodeName") or status.get("phase") in ("Succeeded", "Failed"):
+        return 0
+    return int(options.get("gracePeriodSeconds", spec.get("terminationGracePeriodSeconds", POD_GRACE_SECONDS)))
+
+
+def without_status(at: Target, body: Any) -> Any:
+    """Return what is created of what a client sends: its status is nobody's to make."""
+    if at.resource.kind != "Pod" or not isinstance(body, dict):
+        return body
+    return {name: part for name, part in body.items() if name != "status"}
+
+
+def as_accepted(response: Response, at: Target, accept: str) -> Response:
+    """Return the answer as the client asked for it: whole, or of each object its metadata alone."""
+    asked, body = AS_METADATA.search(accept), response.body
+    if not asked or response.status != HTTPStatus.OK:
+        return response
+    if asked[1].endswith("List") != ("items" in body):
+        other, kind = ("not a list", at.resource.kind) if "items" not in body else ("a list", body["kind"])
+        why = f"you requested {asked[1]}, but the requested object is {other} (*core.{kind})"
+        raise ApiError(406, why)
+    if "items" not in body:
+        return Response(200, metadata_of(body))
+    items = [metadata_of(item) for item in body["items"]]
+    return Response(200, {"kind": asked[1], "apiVersion": META, "metadata": body["metadata"], "items": items})
+
+
+def metadata_of(obj: Obj) -> Obj:
+    return {"kind": "PartialObjectMetadata", "apiVersion": META, "metadata": obj["metadata"]}
+
+
 def _content(obj: Obj) -> Obj:
     return {name: value for name, value in obj.items() if name not in ("metadata", "status")}
 
@@ -424,8 +477,9 @@ class ApiServer:
     """The server without a wire: thread-safe, one lock; every object that it hands out is a copy.
 
     `crd_defaults` is whether crd.yaml fills in and drops fields (False: an old CRD). `may_list_pods` is what it answers
-    who asks for that permission, `users` whom it knows by their tokens, `readers` who may get which path that is no
-    resource's: (a user or group, the path). `rand` makes uids and generated names, so that a seeded simulation repeats.
+    who asks for that permission (who lists them without asking is let, but for `forbid`), `users` whom it knows by
+    their tokens, `readers` who may get which path that is no resource's: (a user or group, the path). `rand` makes uids
+    and generated names, so that a seeded simulation repeats.
     """
 
     def __init__(
@@ -436,6 +490,9 @@ class ApiServer:
         self.users: dict[str, Obj] = {}
         self.readers: set[tuple[str, str]] = set()
         self.cached: int | None = None  # at which version a list that asks for "0" is answered; None: the latest
+        self.forbidden: dict[
+            tuple[str, str], tuple[str, ...]
+        ] = {}  # verb and resource: where it is allowed all the same
         self.most_bytes = ETCD_BYTES  # of an object; a test that makes it smaller spares itself a big one
         self.admit: Admission | None = None  # is shown every update; it may change or refuse what was sent
         self.log: list[Request] = []
@@ -461,11 +518,14 @@ class ApiServer:
         body: Any = None,
         content_type: str = "application/json",
         user: str = "",
+        accept: str = "",
     ) -> Response:
         """Answer one request as the real server would; `user` is the user agent. Raises Dropped on such a fault."""
         try:
             with self._changed, self._logged(method, method, path, query, user) as entry:
-                response = self._answer(method, resolve(path), query, body, content_type)
+                at = resolve(path)
+                self._check_permission(VERBS.get(method) or ("get" if at.name else "list"), at)
+                response = as_accepted(self._answer(method, at, query, body, content_type), at, accept)
                 entry.status = response.status
                 return response
         except ApiError as error:
@@ -477,7 +537,9 @@ class ApiServer:
         """Open a watch now, or raise ApiError or Dropped; the events come as they happen, while `alive()`."""
         with self._changed:
             with self._logged("WATCH", "GET", path, query, user) as entry:
-                watch = self._open(resolve(path), query)
+                at = resolve(path)
+                self._check_permission("watch", at)
+                watch = self._open(at, query)
                 entry.status = 200
             self._watches.append(watch)
         return self._follow(watch, alive)
@@ -497,23 +559,36 @@ class ApiServer:
         namespace = obj["metadata"].get("namespace", "default") if resource.namespaced else ""
         at = Target(resource, namespace, obj["metadata"]["name"])
         with self._changed:
-            if at.key in self._objects[resource.plural]:
-                return self._patch(at, obj, MERGE_PATCH).body
-            return self._create(at, obj).body
+            if at.key not in self._objects[resource.plural]:
+                return self._create(at, obj).body
+            return self.edit(*(resource.plural, *at.key), obj) if resource.kind == "Pod" else self._merged(at, obj)
 
     def edit(self, plural: str, namespace: str, name: str, patch: Obj) -> Obj:
         """Merge a patch into the object, status included; raises ApiError."""
         at = Target(RESOURCES[plural], namespace, name)
         with self._changed:
-            edited = self._patch(at, patch, MERGE_PATCH).body
-            if at.resource.custom and "status" in patch and self.get(plural, namespace, name):
-                status_only = {"status": patch["status"]}
-                return self._patch(replace(at, subresource="status"), status_only, MERGE_PATCH).body
+            edited = self._merged(at, patch)
+            if at.resource.subresources and "status" in patch and self.get(plural, namespace, name):
+                return self._merged(replace(at, subresource="status"), {"status": patch["status"]})
             return edited
 
+    def _merged(self, at: Target, patch: Obj) -> Obj:
+        return self._patch(at, patch, MERGE_PATCH).body
+
     def delete(self, plural: str, namespace: str, name: str) -> None:
+        """Delete the object, a pod with no time to end in; finalizers hold it all the same."""
         with self._changed:
-            self._delete(Target(RESOURCES[plural], namespace, name), None)
+            self._delete(Target(RESOURCES[plural], namespace, name), {"gracePeriodSeconds": 0})
+
+    def forbid(self, verb: str, resource: str, *, but_in: tuple[str, ...] = ()) -> None:
+        """Take a permission away, as RBAC names it ("create", "pods/eviction"), but in some namespaces."""
+        with self._changed:
+            self.forbidden[verb, resource] = but_in
+
+    def permit(self, verb: str, resource: str) -> None:
+        """Give a permission back, in all namespaces."""
+        with self._changed:
+            self.forbidden.pop((verb, resource), None)
 
     def get(self, plural: str, namespace: str, name: str) -> Obj | None:
         with self._changed:
@@ -554,14 +629,21 @@ class ApiServer:
         self.log.clear()
 
     def fail(
-        self, method: str, path_pattern: str, outcome: Outcome, times: int = 1, retry_after: int | None = None
+        self,
+        method: str,
+        path_pattern: str,
+        outcome: Outcome,
+        times: int = 1,
+        retry_after: int | None = None,
+        after: int = 0,
     ) -> None:
-        """Let the next requests fail: by a status (no effect), "drop" (no effect) or "lost" (after the effect).
+        """Let requests fail: by a status (no effect), "drop" (no effect) or "lost" (after the effect).
 
         `method` is an HTTP method, "*", or "WATCH" for watches, which "GET" does not meet; `path_pattern` is searched.
+        `after` so many that match, which pass: with 1 it is the second page of a list that fails.
         """
         with self._changed:
-            self.faults.append(Fault(method, path_pattern, outcome, times, retry_after))
+            self.faults.append(Fault(method, path_pattern, outcome, times, retry_after, after))
 
     def compact(self) -> None:
         """Forget the past: whoever asks for an older version gets 410. Live watches go on.
@@ -631,6 +713,9 @@ class ApiServer:
 
     def _next_fault(self, verb: str, path: str) -> Fault | None:
         fault = next((fault for fault in self.faults if fault.meets(verb, path)), None)
+        if fault and fault.after:
+            fault.after -= 1
+            return None
         if fault:
             fault.times -= 1
             self.faults = [fault for fault in self.faults if fault.times > 0]
@@ -642,11 +727,27 @@ class ApiServer:
         details = {} if fault.retry_after is None else {"retryAfterSeconds": fault.retry_after}
         return ApiError(fault.outcome, "failed on request of the test", details=details)
 
+    # Permissions
+
+    def _check_permission(self, verb: str, at: Target) -> None:
+        resource = f"{at.resource.plural}/{at.subresource}".rstrip("/")
+        if self._may(verb, resource, at.namespace):
+            return
+        where = f'in the namespace "{at.namespace}"' if at.namespace else "at the cluster scope"
+        why = f'User "{WHO}" cannot {verb} resource "{resource}" in API group "{at.resource.group}" {where}'
+        what = str(at) if at.name else at.resource.qualified
+        details = {name: text for name, text in about(at, 403, "").response.body["details"].items() if text}
+        raise ApiError(403, f"{what} is forbidden: {why}", details=details)
+
+    def _may(self, verb: str, resource: str, namespace: str) -> bool:
+        allowed_in = self.forbidden.get((verb, resource))
+        return allowed_in is None or namespace in allowed_in
+
     # Reading
 
     def _answer(self, method: str, at: Target, query: Mapping[str, str], body: Any, content_type: str) -> Response:
         match method, bool(at.name), at.subresource:
-            case "GET", True, _:
+            case "GET", True, "" | "status":
                 return Response(200, wire(self._found(at)))
             case "GET", False, _ if not wants_watch(query):
                 return self._list(at, query)
@@ -655,10 +756,12 @@ class ApiServer:
                 said = judge.get(at.resource.kind, self._permitted)(body["spec"])
                 return Response(201, {**body, "metadata": {}, "status": said})
             case "POST", False, _ if at.namespace or not at.resource.namespaced:
-                return self._create(at, body)
-            case "PUT", True, _:
+                return self._create(at, without_status(at, body))
+            case "POST", True, "eviction":
+                return self._evict(at, body)
+            case "PUT", True, "" | "status":
                 return self._put(at, body)
-            case "PATCH", True, _:
+            case "PATCH", True, "" | "status":
                 return self._patch(at, body, content_type)
             case "DELETE", True, "":
                 return self._delete(at, body)
@@ -675,7 +778,10 @@ class ApiServer:
 
     def _permitted(self, asked: Obj) -> Obj:
         what = asked["resourceAttributes"]
-        return {"allowed": self.may_list_pods and (what["verb"], what["resource"]) == ("list", "pods")}
+        resource = f"{what['resource']}/{what.get('subresource', '')}".rstrip("/")
+        optional = (what["verb"], resource) == ("list", "pods")
+        allowed = self._may(what["verb"], resource, what.get("namespace", EVERYWHERE))
+        return {"allowed": allowed and (self.may_list_pods or not optional)}
 
     def _found(self, at: Target) -> Obj:
         obj = self._objects[at.resource.plural].get(at.key)
@@ -687,11 +793,19 @@ class ApiServer:
         version, start = self._page_start(query)
         shows, objects = selection(at, query), self._snapshot(at.resource.plural, version)
         keys = sorted(key for key, obj in objects.items() if key > start and shows(obj))
-        page = keys[: int(query.get("limit") or 0) or None]
+        page = keys[: self._limit(query)]
         more = _token(version, page[-1]) if len(page) < len(keys) else ""
         head = {"kind": f"{at.resource.kind}List", "apiVersion": at.resource.group_version}
         metadata = {"resourceVersion": str(version), "continue": more}
-        return Response(200, {**head, "metadata": metadata, "items": [wire(objects[key]) for key in page]})
+        items = [wire(objects[key]) for key in page]
+        if not at.resource.custom:
+            items = [{name: part for name, part in item.items() if name not in head} for item in items]
+        return Response(200, {**head, "metadata": metadata, "items": items})
+
+    def _limit(self, query: Mapping[str, str]) -> int | None:
+        """Return how many objects a page may have; a list out of the cache has one page (cacher/delegator.go)."""
+        is_cached = query.get("resourceVersion") == "0" and "continue" not in query
+        return None if is_cached else int(query.get("limit") or 0) or None
 
     def _page_start(self, query: Mapping[str, str]) -> tuple[int, Key]:
         """Return the version to list at and the key to go on behind."""
@@ -820,10 +934,8 @@ class ApiServer:
             raise invalid(at, ("metadata.generateName", f'Invalid value: "{prefix}": a lowercase RFC 1123 subdomain'))
         if not NAME.fullmatch(at.name):
             raise invalid(at, ("metadata.name", f'Invalid value: "{at.name}": a lowercase RFC 1123 subdomain'))
-        if at.resource.namespaced:
-            home = self._found(Target(RESOURCES["namespaces"], "", at.namespace))
-            if "deletionTimestamp" in home["metadata"]:
-                raise self._terminating(at)
+        if at.resource.namespaced and "deletionTimestamp" in self._namespace(at)["metadata"]:
+            raise self._terminating(at)
         if at.key in self._objects[at.resource.plural]:
             raise about(at, 409, f"{at} already exists", "AlreadyExists")
 
@@ -895,6 +1007,8 @@ class ApiServer:
         free = {name: value for name, value in sent["metadata"].items() if name not in SYSTEM_METADATA}
         new = {**sent, "metadata": free | kept}
         self._check_finalizers(at, was, free)
+        if at.resource.kind == "Pod" and "status" in old:
+            new["status"] = old["status"]
         if at.resource.custom:
             new = {**_content(new), "metadata": new["metadata"], "status": old.get("status")}
             new = self._default(at, {name: value for name, value in new.items() if value is not None})
@@ -911,27 +1025,37 @@ class ApiServer:
 
     def _delete(self, at: Target, options: Any) -> Response:
         old = self._found(at)
-        metadata, wanted = old["metadata"], (options or {}).get("preconditions", {})
-        ends = {"uid": "deleted and then recreated", "resourceVersion": "modified"}
-        for name, what in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
-            if wanted.get(name, metadata[name]) != metadata[name]:
-                why = f"the {what} in the precondition ({wanted[name]}) does not match the {what} in record"
-                why += f" ({metadata[name]}). The object might have been {ends[name]}"
-                obj = f'{at.resource.kind}.{at.resource.group} "{at.name}"'
-                raise about(at, 409, f"Operation cannot be fulfilled on {obj}: {why}")
-        if not _finalizers(old):
+        metadata, grace = old["metadata"], grace_seconds(old, options or {})
+        check_preconditions(at, metadata, options or {})
+        if not _finalizers(old) and not grace:
             self._commit(at, old, None)
             details = {"name": at.name, "group": at.resource.group, "kind": at.resource.plural, "uid": metadata["uid"]}
             return Response(200, {"kind": "Status", "apiVersion": "v1", "status": "Success", "details": details})
         if "deletionTimestamp" in metadata:
             return Response(200, wire(old))
         new = wire(old)
-        new["metadata"] |= {"deletionTimestamp": self._timestamp(), "deletionGracePeriodSeconds": 0}
+        new["metadata"] |= {"deletionTimestamp": self._timestamp(grace), "deletionGracePeriodSeconds": grace}
         if at.resource.custom:
             new["metadata"]["generation"] += 1
         if new["kind"] == "Namespace":
             new["status"] = {"phase": "Terminating"}
         return Response(200, wire(self._commit(at, old, new)))
+
+    def _evict(self, at: Target, body: Any) -> Response:
+        """Delete a pod as the Eviction API does, budgets aside: these are asked for running pods alone."""
+        options = body.get("deleteOptions") or {}
+        if body["metadata"]["name"] != at.name:
+            raise ApiError(400, "name in URL does not match name in Eviction object")
+        if "deletionTimestamp" in self._namespace(at)["metadata"]:
+            raise self._terminating(at)
+        if options.get("dryRun"):
+            check_preconditions(at, self._found(at)["metadata"], options)
+        else:
+            self._delete(replace(at, subresource=""), options)
+        return Response(201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201})
+
+    def _namespace(self, at: Target) -> Obj:
+        return self._found(Target(RESOURCES["namespaces"], "", at.namespace))
 
     def _body(self, at: Target, body: Any) -> Obj:
         """Return a copy of what was sent, of the right kind and name, without empty metadata."""
@@ -964,6 +1088,9 @@ class ApiServer:
             return {**defaulted(pruned(new, crd_schema()), crd_schema()), **head}
         if at.resource.kind == "Namespace":
             return {**new, "spec": {"finalizers": ["kubernetes"]}, "status": {"phase": "Active"}}
+        if at.resource.kind == "Pod":
+            usual = {"schedulerName": "default-scheduler", "restartPolicy": "Always"}
+            return {"status": {"phase": "Pending"}, **new, "spec": usual | (new.get("spec") or {})}
         return new
 
     def _validate(self, at: Target, new: Obj) -> None:
@@ -985,8 +1112,8 @@ class ApiServer:
         self._changed.notify_all()
         return after or {}
 
-    def _timestamp(self) -> str:
-        return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    def _timestamp(self, ahead_seconds: int = 0) -> str:
+        return (self._now() + timedelta(seconds=ahead_seconds)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _token(version: int, last: Key) -> str:
@@ -1028,8 +1155,8 @@ class _Face(BaseHTTPRequestHandler):
             body = json.loads(raw) if raw else None
         except ValueError:
             return ApiError(400, "the body is not JSON").response
-        content_type, user = (self.headers.get(name, "") for name in ("Content-Type", "User-Agent"))
-        return self.server.api.request(self.command, path, query, body, content_type, user)
+        content_type, user, accept = (self.headers.get(name, "") for name in ("Content-Type", "User-Agent", "Accept"))
+        return self.server.api.request(self.command, path, query, body, content_type, user, accept)
 
     def _send(self, response: Response) -> None:
         text = json.dumps(response.body).encode()

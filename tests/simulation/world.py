@@ -306,8 +306,8 @@ class KubeDoor:
 
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> Answer:
         query, body = dict(parts["query_params"]), parts["body"]
-        content_type = parts["header_params"].get("Content-Type", "")
-        perform = partial(self.process.world.api.request, method, path, query, body, content_type)
+        content_type, accept = (parts["header_params"].get(name, "") for name in ("Content-Type", "Accept"))
+        perform = partial(self.process.world.api.request, method, path, query, body, content_type, accept=accept)
         if query.get("watch"):
             perform = partial(Response, 200, {})
         call = Call("kube", _kube_operation(method, path, query, body), _kube_about(path), body or query, perform)

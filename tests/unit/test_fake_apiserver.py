@@ -429,3 +429,80 @@ def test_the_official_client_speaks_to_it_through_a_kubeconfig(api: ApiServer, s
     }
     assert "OpenAPI-Generator" in api.log[0].user_agent
     assert json.loads(path.read_text())["contexts"][0]["context"]["namespace"] == "default"
+
+
+# Pods: what a test can do to them
+
+
+PODS = "/api/v1/namespaces/default/pods"
+
+
+def pod(name: str, **parts: Any) -> Obj:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, **parts}
+
+
+def names(api: ApiServer, path: str = PODS, **query: str) -> tuple[int, list[str]]:
+    answer = api.request("GET", path, query)
+    return answer.status, [item["metadata"]["name"] for item in answer.body.get("items", [])]
+
+
+def test_a_test_makes_pods_in_any_state_and_edits_them(api: ApiServer) -> None:
+    api.apply(pod("a", status={"phase": "Running"}, spec={"nodeName": "n"}))
+    assert names(api, fieldSelector="status.phase=Running,spec.nodeName=n") == (200, ["a"])
+    api.edit("pods", "default", "a", {"status": {"phase": "Failed"}, "metadata": {"labels": {"k": "v"}}})
+    assert names(api, fieldSelector="status.phase=Failed", labelSelector="k=v") == (200, ["a"])
+    api.apply(pod("a", status={"phase": "Running"}))
+    api.delete("pods", "default", "a")
+    assert names(api) == (200, [])
+
+
+def test_the_second_page_of_a_list_can_fail(api: ApiServer) -> None:
+    for name in ("a", "b"):
+        api.apply(pod(name))
+    api.fail("GET", "/pods$", 500, after=1)
+    first = api.request("GET", PODS, {"limit": "1"})
+    page = {"limit": "1", "continue": first.body["metadata"]["continue"]}
+    assert [api.request("GET", PODS, page).status for _ in range(2)] == [500, 200]
+
+
+def test_a_page_of_pods_expires_when_the_past_is_forgotten(api: ApiServer) -> None:
+    for name in ("a", "b"):
+        api.apply(pod(name))
+    page = api.request("GET", "/api/v1/pods", {"limit": "1"}).body["metadata"]
+    api.delete("pods", "default", "a")
+    api.compact()
+    assert api.request("GET", "/api/v1/pods", {"limit": "1", "continue": page["continue"]}).status == 410
+
+
+def test_a_permission_is_taken_away_given_in_one_namespace_and_given_back(api: ApiServer) -> None:
+    def told(namespace: str = "") -> bool:
+        spec = {"resourceAttributes": {"verb": "list", "resource": "pods", "namespace": namespace}}
+        asked = api.request("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", {}, {"spec": spec})
+        return bool(asked.body["status"]["allowed"])
+
+    api.may_list_pods = True
+    assert (names(api)[0], names(api, "/api/v1/pods")[0], told()) == (200, 200, True)
+    api.forbid("list", "pods", but_in=("default",))
+    assert (names(api)[0], names(api, "/api/v1/pods")[0], told(), told("default")) == (200, 403, False, True)
+    api.forbid("list", "pods")
+    assert (names(api)[0], told("default")) == (403, False)
+    api.permit("list", "pods")
+    assert (names(api, "/api/v1/pods")[0], told()) == (200, True)
+
+
+def test_a_forbidden_watch_never_opens(api: ApiServer) -> None:
+    api.forbid("watch", "pods")
+    with pytest.raises(ApiError, match="cannot watch"):
+        api.watch(PODS, {})
+
+
+def test_evictions_fail_as_a_test_wants_it_with_no_effect(api: ApiServer, server: Server) -> None:
+    api.apply(pod("a"))
+    pool, body = urllib3.PoolManager(retries=False), json.dumps({"metadata": {"name": "a"}})
+    for status, wait in ((429, 7), (429, None), (500, None)):
+        api.fail("POST", "/eviction$", status, retry_after=wait)
+        failed = pool.request("POST", f"{server.url}{PODS}/a/eviction", body=body)
+        assert (failed.status, failed.headers.get("Retry-After")) == (status, str(wait) if wait else None)
+    assert names(api) == (200, ["a"])
+    assert pool.request("POST", f"{server.url}{PODS}/a/eviction", body=body).status == 201
+    assert names(api) == (200, [])
