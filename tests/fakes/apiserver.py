@@ -103,7 +103,8 @@ RESOURCES = {
         Resource("events.k8s.io/v1", "events", "Event", create_on_put=True, needs_version=False),
         Resource("v1", "namespaces", "Namespace", namespaced=False, needs_version=False),
         Resource("v1", "pods", "Pod", subresources=("status", "eviction")),
-        Resource("apps/v1", "replicasets", "ReplicaSet"),
+        Resource("apps/v1", "deployments", "Deployment", subresources=("status",)),
+        Resource("apps/v1", "replicasets", "ReplicaSet", subresources=("status",)),
         Resource("apps/v1", "statefulsets", "StatefulSet"),
         Resource("v1", "replicationcontrollers", "ReplicationController"),
         Resource(

@@ -126,7 +126,7 @@ def _scale(api: Api, owned: Obj, replicas: int) -> None:
 
 def _report(api: Api, owner: Obj, plural: str, said: Obj) -> None:
     """Write a status if it says something new."""
-    status = {**said, "observedGeneration": owner["metadata"]["generation"]}
+    status = {**said, "observedGeneration": owner["metadata"].get("generation", 1)}
     if not status.items() <= owner.get("status", {}).items():
         api.call("PATCH", path_of(owner, plural, "status"), {"status": status})
 
