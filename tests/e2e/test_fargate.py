@@ -397,7 +397,8 @@ def test_a_refused_pod_is_not_looked_at_again_and_one_made_anew_is(pods: Pods, w
     ways.refuses = ""
     pods.make("two")
     pods.wait_phase("two")
-    assert "nominatedNodeName" not in pods.get()["status"]
+    assert "nodeName" not in pods.get()["spec"]
+    assert scheduled(pods.get())["status"] == "False"
 
 
 def test_a_provisioning_that_timed_out_is_tried_again(pods: Pods, ways: Ways) -> None:
