@@ -1,5 +1,5 @@
 """What this process knows of one EKS cluster: its view and how that is read, what is in flight, who waits;
-and what AWS has against a profile that is to be made in it.
+and what AWS has said about what specs name.
 
 The picture: `Reading` (list, then a description a profile; over as many passes as it takes) -> `View`
 -> `Cluster.saw`, which says who has reason to look again. One pass at a time is in a cluster.
@@ -15,15 +15,13 @@ import re
 import threading
 from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, TypeVar, cast
 
 from aws import (
-    FARGATE_POLICY,
-    FARGATE_PRINCIPAL,
     Aws,
     AwsError,
     ClusterFact,
@@ -36,7 +34,7 @@ from aws import (
     SubnetFact,
 )
 from kube import Key, KubeError
-from patterns import LONGEST_CONDITION, Caller, Trust, judge_trust, listed
+from surroundings import Facts, Home
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -357,6 +355,11 @@ class Cluster:
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
         return min(self.line, key=lambda key: self.turns.get(key[0], float("-inf")), default=None)
 
+    def stand_in_line(self, key: Key, now: float, wall: datetime) -> tuple[Key | None, list[InFlight]]:
+        """Return who is first in line once this one stands there too, and what EKS is at."""
+        self.line[key] = now  # in its old place: a dict keeps the order of its keys
+        return self.first(now), self.in_flight(now, wall)
+
     def took_turn(self, key: Key, now: float) -> None:
         """Let the other namespaces go before that of an object that EKS is making or deleting a profile for."""
         self.turns = {each: at for each, at in self.turns.items() if now - at <= TURN_SECONDS}
@@ -428,6 +431,11 @@ class Clusters:
             with self._lock:
                 self._free(name, cluster)
 
+    def view(self, name: str) -> View | None:
+        """Return the profiles of a cluster as they were seen last, None for one that was not."""
+        with self._lock:
+            return self._known[name].view if name in self._known else None
+
     def leave(self, key: Key, but: str = "") -> None:
         """Stand in and before no cluster any more, `but` that one; where it was this key's turn the next is let in."""
         with self._lock:
@@ -464,26 +472,6 @@ class Clusters:
         return told
 
 
-@dataclass(frozen=True)
-class Home:
-    """Where we look: what an ARN of this cluster starts with, and who we are among controllers."""
-
-    partition: str
-    region: str
-    account: str
-    cluster: str
-    controller: str
-
-    @property
-    def cluster_arn(self) -> str:
-        return f"arn:{self.partition}:eks:{self.region}:{self.account}:cluster/{self.cluster}"
-
-    def caller(self, name: str) -> Caller:
-        """Return who asks to assume the role of a profile of this name."""
-        source = f"arn:{self.partition}:eks:{self.region}:{self.account}:fargateprofile/{self.cluster}/{name}/"
-        return Caller(FARGATE_PRINCIPAL, self.account, source)
-
-
 class Homes:
     """Where each cluster is for us; who we are is asked until it is answered, once a process."""
 
@@ -512,15 +500,6 @@ class Homes:
             return self.of(cluster).cluster_arn
         except (AwsError, KubeError):
             return ""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What AWS says about the things that a spec names; None = unknown, because it may not be read."""
-
-    cluster: ClusterFact | None
-    subnets: Mapping[str, SubnetFact | None]
-    role: RoleFact | None
 
 
 Said = dict[tuple[str, str], tuple[float, Any]]  # by kind and name: when, and what
@@ -583,93 +562,8 @@ class Known:
         return replace(role, policies=frozenset(names))
 
 
-# Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
-# and no objection. Each check yields pairs of a reason for the condition, and what is wrong and mends it.
-
-
-def no_such(home: Home) -> str:
-    where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
-    return f"{where}: {mend} with another spec.clusterName."
-
-
-def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
-    if not found or (facts.cluster and not facts.cluster.found):
-        yield "ClusterNotFound", no_such(home)
-    elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
-        yield "ClusterNotActive", text
-
-
-def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
-    vpc = facts.cluster.vpc if facts.cluster else ""
-    for name, subnet in facts.subnets.items():
-        where = f"spec.subnets: {name}"
-        if subnet and not subnet.found:
-            text = f"{where} does not exist in {home.region}: correct or remove it."
-            yield "SubnetNotFound", text
-        elif subnet:
-            yield from wrong_subnet(home, where, subnet, vpc)
-
-
-def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterator[tuple[str, str]]:
-    if vpc and subnet.vpc != vpc:
-        text = f"{where} is in {subnet.vpc}, the cluster in {vpc}: take a subnet of the cluster's VPC."
-        yield "SubnetOfOtherVpc", text
-    if subnet.public:
-        mend = "Fargate takes private ones only; take one that routes to a NAT gateway, or nowhere"
-        yield "SubnetPublic", f"{where} routes to an internet gateway: {mend}."
-    # An ordinary zone is named as its region and a letter; Local and Wavelength Zones have longer
-    # names.
-    if subnet.outpost or subnet.zone[:-1] != home.region:
-        place = subnet.outpost or f"zone {subnet.zone}"
-        mend = "Fargate has no place in Outposts, Local and Wavelength Zones; take another subnet"
-        yield "SubnetUnsupportedZone", f"{where} is in {place}: {mend}."
-
-
-def wrong_role(home: Home, _found: bool, spec: ProfileSpec, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
-    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
-    if not role:
-        return
-    if not role.found or role.arn != spec.role:
-        there = f" (the role of that name is {role.arn})" if role.found else ""
-        ours = spec.role.split(":")[4] == home.account
-        way = "make the role or" if ours else "EKS takes roles of its own account only;"
-        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
-        yield "RoleNotFound", text
-        return
-    caller = home.caller(name)
-    trust = judge_trust(role.trust, caller)
-    if trust.allows is False:
-        yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend_trust(name, trust, caller)}."
-    if role.policies is not None and not role.policies:
-        yield "RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}."
-
-
-def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
-    """Say what keeps Fargate from assuming the role of a profile of this name, and what would not."""
-    what = f"{caller.service} sts:AssumeRole"
-    if trust.denied:
-        return f"take the statement out of its trust policy that denies {what}"
-    if not trust.in_the_way:
-        return f"let its trust policy allow {what}"
-    unmet = listed([*map(str, trust.in_the_way)], " and ", LONGEST_CONDITION)
-    return f"of profile {name} its trust policy demands {unmet}; what would do is {caller.passes}"
-
-
-OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
 # For how long these are waited for; an upgrade of a cluster may take that.
 TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
-
-
-def warnings(home: Home, authority: str, spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]]:
-    """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
-    if text := elsewhere(home, authority, facts.cluster if facts else None):
-        yield "ClusterElsewhere", text
-    policies = facts.role.policies if facts and facts.role else None
-    if policies and FARGATE_POLICY not in policies:
-        mend = "pods start only if its other policies let them pull images"
-        yield "RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
 
 
 def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:

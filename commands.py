@@ -30,10 +30,11 @@ import yaml
 import aws
 import config
 import kube
-from clusters import Home, Known, View, whole_view
+from clusters import Known, View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from explain import explain
 from kube import NAME, Key, Object
+from memory import foresee
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
 from patterns import decoded, readable, visible_lines
 from plan import Case, case_of
@@ -58,7 +59,8 @@ from spec import (
     tagged,
     timestamp,
 )
-from status import foresee, with_note
+from status import with_note
+from surroundings import Home
 
 # What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
 # dates stay text).

@@ -14,34 +14,24 @@ import logging
 import os
 import random
 import signal
-import socket
-import ssl
 import sys
 import threading
 import time
 import uuid
 from collections import Counter as Counts
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from http import HTTPStatus
-from http.server import ThreadingHTTPServer
 from pathlib import Path
-from socketserver import TCPServer
 from typing import Any, TypeVar, cast
 
-from prometheus_client import (
-    CollectorRegistry,
-    Metric,
-    MetricsHandler,
-)
+from prometheus_client import CollectorRegistry, Metric
 
 import aws
 import commands
 import kube
-from clusters import Tally
+from clusters import Tally, unproven
 from config import (
     COMMANDS,
     VERSION,
@@ -54,10 +44,12 @@ from config import (
     settings,
     tell_doubts,
 )
+from explain import is_verified
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
-from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, gauges
+from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
+from podlooks import STATES, Counted, PodLooks
 from reconcile import Reconciler
 from spec import Identity, Memory, Phase, Settings
 from status import EVENTS, phase_of, settled_in
@@ -73,9 +65,6 @@ CONFLICT_SECONDS = 1.0  # a fresher object is on its way
 RESYNC_TENTH = 0.1
 SORTING: Key = ("", "")  # the key of `FirstLooks` itself: no object and no cluster has it
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
-PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
-CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
-HANG_UP_SECONDS = 1.0  # for the thread of a connection that was ended
 CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
@@ -93,12 +82,12 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
         ]
         if config.metrics_auth:
             ports.append(listen_guarded(config, process.sources[0], registry))
-    except (Missing, kube.KubeError) as error:
+    except (Missing, PortTaken, kube.KubeError) as error:
         print(f"controller.py: {error}", file=sys.stderr)  # noqa: T201
         return 2
     stop_on_signals(process.stop)  # not before all is well: it is for good
     for each in ports:
-        each.start()
+        serve(each)
     tell_start(config)
     return process.run()
 
@@ -115,48 +104,69 @@ def tell_start(config: Config) -> None:
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
-    namespaces = sorted(config.namespace) or [""]
-    api = kube.connect(config.workers + len(namespaces) + 5)
+    api = kube.connect(config.workers + max(1, len(config.namespace)) + 6)
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         connections = config.workers + aws.POOL_THREADS // 2 + 2
         clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
-    seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
-    sources = [seen(namespace=each) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
+    sources = sources_of(config, api, instance, metrics)
+    source, edge = (
+        next(iter(sources.values())),
+        aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
+    )
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
     judgement = Judgement(judged_by(rules, config.namespace, config.selector))
-    elector, check = None, lambda: None
+    elector, check, held = None, lambda: None, lambda: True
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
-        check, health.standing_by = elector.check, elector.standing_by
+        check, held, health.standing_by = elector.check, elector.leading, elector.standing_by
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    show(metrics, elector, reconciler, store)
+    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held)
+    authority, verified = rules.authority_of(rules.cluster), is_verified(api.configuration)
+    looks.proof = lambda: unproven(authority, edge.cluster(rules.cluster), verified=verified)
+    show(metrics, elector, reconciler, store, looks)
     first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
-    set_back = metrics["fargate_apiserver_set_back_total"].inc
-    informers = {
-        f"informer {name}".rstrip(): Informer(
-            each, store, queue, hearing(health, metrics, name), name, set_back, first.found
-        )
-        for name, each in zip(namespaces, sources, strict=True)
-    }
+    informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    return Process(config, sources, queue, informers, controller, first, health, metrics, elector, credentials)
+    edges = [*sources.values()]
+    return Process(config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks)
 
 
-def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store) -> None:
+def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
+    """Return the way to the objects of each namespace that is served, "" for all."""
+    seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
+    return {each: seen(namespace=each) for each in sorted(config.namespace) or [""]}
+
+
+def looking(
+    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
+    held: Callable[[], bool],
+) -> PodLooks:  # fmt: skip
+    """Return what looks at the pods of the settings' cluster; what it sees comes into status by the reconciler."""
+    looks = PodLooks(
+        edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
+        partial(reconciler.see_anew, rules.cluster),
+    )  # fmt: skip
+    reconciler.news, reconciler.asked = looks.news, looks.ask
+    return looks
+
+
+def show(
+    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, looks: PodLooks
+) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    metrics.registry.register(PodCensus(looks.counted, looks.cluster))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
@@ -164,8 +174,19 @@ def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler
         metrics["fargate_events_total"].labels(reason)
 
 
-def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
-    name = f"informer {namespace}".rstrip()
+def informers_of(
+    sources: Mapping[str, kube.Kube], store: Store, queue: WorkQueue, health: Health, metrics: Metrics,
+    found: Callable[[Key], bool],
+) -> dict[str, Informer]:  # fmt: skip
+    set_back, informers = metrics["fargate_apiserver_set_back_total"].inc, {}
+    for namespace, each in sources.items():
+        name = f"informer {namespace}".rstrip()
+        heard = hearing(health, metrics, name, namespace)
+        informers[name] = Informer(each, store, queue, heard, namespace, set_back, found)
+    return informers
+
+
+def hearing(health: Health, metrics: Metrics, name: str, namespace: str) -> Callable[[], None]:
     moved = health.beat(name)
     heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
 
@@ -191,6 +212,7 @@ class Process:
     metrics: Metrics
     elector: LeaderElector | None
     credentials: Credentials
+    looks: PodLooks
     fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
@@ -269,6 +291,8 @@ class Process:
         self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
+        # Without a beat: how long a list of pods takes is no matter of the profiles.
+        self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
 
     def _start(
         self,
@@ -520,6 +544,11 @@ class Health:
         return listen("health", address, port, answer, registry or CollectorRegistry())
 
 
+def serve(server: ProbeServer) -> None:
+    """Have a server answer, in a thread of its own."""
+    threading.Thread(target=server.serve_forever, name=f"{server.name} port", daemon=True).start()
+
+
 def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistry) -> ProbeServer:
     """Take the port for GET /metrics over TLS by those whom the API server lets get it."""
     if not (config.metrics_cert_file and config.metrics_key_file):
@@ -528,7 +557,7 @@ def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistr
         certificate = Certificate(Path(config.metrics_cert_file), Path(config.metrics_key_file))
     except OSError as error:
         raise Missing(f"--metrics-cert-file and --metrics-key-file are no certificate and its key: {error}") from error
-    guard = Guard(partial(may_get, source), time.monotonic)
+    guard = Guard(partial(asked_who_may, source), time.monotonic)
 
     def answer(path: str, authorization: str) -> Answer | None:
         return guard.refusal(authorization) if path == METRICS_PATH else (404, "not found")
@@ -536,134 +565,13 @@ def listen_guarded(config: Config, source: kube.Kube, registry: CollectorRegistr
     return listen("metrics", config.health_address, config.metrics_port, answer, registry, certificate)
 
 
-def may_get(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
+def asked_who_may(source: kube.Kube, token: str, path: str) -> tuple[str, bool] | None:
     """Ask the API server, None for no answer: the log has the reason."""
     try:
-        return source.may_get(token, path)
+        return may_get(source.review, token, path)
     except kube.KubeError as error:
         log.warning('failed %(path)s message="%(message)s"', {"path": path, "message": str(error)})
         return None
-
-
-def listen(
-    name: str,
-    address: str,
-    port: int,
-    answer: Callable[[str, str], Answer | None],
-    registry: CollectorRegistry,
-    certificate: Certificate | None = None,
-) -> ProbeServer:
-    """Take a port for what `answer` says of a path and an Authorization header, the registry where it says None."""
-
-    class Face(MetricsHandler):
-        timeout = PROBE_SECONDS
-
-        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
-            said = answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
-            if said is None:
-                return super().do_GET()
-            code, text = said
-            self.send_response(code)
-            if code == HTTPStatus.UNAUTHORIZED:
-                self.send_header("WWW-Authenticate", "Bearer")
-            self.end_headers()
-            self.wfile.write(f"{text}\n".encode())
-            return None
-
-    try:
-        return ProbeServer(name, address, port, Face.factory(registry), certificate)
-    except OSError as error:
-        where = f"port {port} of {address}" if address else f"port {port}"
-        mend = f"set --{name}-port or {name.upper()}_PORT"
-        raise Missing(f"{mend}: {where} can't be had: {error}") from error
-
-
-class ProbeServer(ThreadingHTTPServer):
-    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other.
-
-    Serves `CONNECTIONS` at once; one more ends the oldest. So whoever opens connections and says
-    nothing ends only their own: they neither fill the process with threads nor keep the kubelet
-    waiting, whose request comes with its connection.
-    """
-
-    request_queue_size = 128  # connections that the system holds until they are accepted
-
-    def __init__(
-        self, name: str, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
-    ) -> None:
-        dual = not address and socket.has_dualstack_ipv6()
-        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
-        self._room = threading.Condition()
-        self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
-        self._served = 0  # threads that have not ended
-        self._name, self._certificate = name, certificate
-        super().__init__((address, port), handler)
-
-    def start(self) -> None:
-        """Answer, in a thread of its own."""
-        threading.Thread(target=self.serve_forever, name=f"{self._name} port", daemon=True).start()
-
-    def server_bind(self) -> None:
-        if self.address_family == socket.AF_INET6:
-            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
-
-    def get_request(self) -> Any:
-        connection, client_address = super().get_request()
-        return self._certificate.wrap(connection) if self._certificate else connection, client_address
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own once there is room for it."""
-        if not self._admit(request):
-            self.shutdown_request(request)
-            return
-        try:
-            super().process_request(request, client_address)
-        except RuntimeError:  # the system gives no thread
-            self._leave()
-            raise
-
-    def _admit(self, request: socket.socket) -> bool:
-        """Say whether there is room for a connection, for which the oldest may have to go."""
-        with self._room:
-            if self._served >= CONNECTIONS and self._open:
-                hang_up(self._open.pop(0))
-            if room := self._room.wait_for(lambda: self._served < CONNECTIONS, HANG_UP_SECONDS):
-                self._open.append(request)
-                self._served += 1
-            return room
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._room:
-            self._served -= 1
-            self._room.notify_all()
-
-    def shutdown_request(self, request: Any) -> None:
-        """Close a connection; before that it is forgotten, as its number may soon be that of another."""
-        with self._room:
-            self._open = [each for each in self._open if each is not request]
-        if isinstance(request, ssl.SSLSocket):
-            with suppress(OSError, ValueError):
-                request.settimeout(0)
-                request.unwrap()  # sends the end of TLS, without which an answer counts as cut off; waits for nothing
-        super().shutdown_request(request)
-
-    def handle_error(self, _request: Any, client_address: Any) -> None:
-        """Tell of a bug; that somebody has broken off, or was hung up on, is nobody's trouble."""
-        if not isinstance(sys.exception(), OSError):
-            log.exception("a bug: a request of %s got no answer", client_address)
-
-
-def hang_up(connection: socket.socket) -> None:
-    """End a connection, so that whoever reads from it or writes to it comes to its end at once."""
-    with suppress(OSError):
-        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS would take its state from the thread
 
 
 @dataclass(eq=False)  # the registry wants it hashable
@@ -689,6 +597,22 @@ class Census:
         yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
         yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")
         yield gauges("fargate_profiles_retained", "cluster", retained, "Profiles that were kept as their objects went.")
+
+
+@dataclass(eq=False)
+class PodCensus:
+    """Shows how many pods the last look has counted; nothing where that is not known."""
+
+    counted: Callable[[], Mapping[str, Counted]]
+    cluster: str
+
+    def collect(self) -> Iterator[Metric]:
+        found = {(self.cluster, profile): each for profile, each in self.counted().items()}
+        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in STATES}
+        yield gauges("fargate_pods", "cluster profile state", states, "Pods on Fargate, or missed by it, by state.")
+        vcpu, gib = ({key: getattr(each, name) for key, each in found.items()} for name in ("vcpu", "gib"))
+        yield gauges("fargate_pods_vcpu", "cluster profile", vcpu, "vCPU that are billed for pods.")
+        yield gauges("fargate_pods_memory_gib", "cluster profile", gib, "GiB of memory that are billed for pods.")
 
 
 def utc_now() -> datetime:

@@ -17,7 +17,7 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import kube
@@ -25,7 +25,7 @@ import pods
 from aws import Aws, AwsError, Profile, Selector
 from clusters import unproven, whole_view
 from kube import Key, KubeError, Object
-from patterns import listed, matches, visible
+from patterns import capacity, listed, matches, moment, visible
 from pods import Choice, Hurdle, Labels, Odd, Row, Size, Stranded, Text, has, items, part, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, mapping
 from status import find_condition, is_current, written
@@ -210,14 +210,6 @@ def told_by_status(objects: Iterable[Object], settings: Settings) -> tuple[list[
             made = moment(status.get("createdAt")) or who.created_at
             profiles.append(Profile(name, "", "ACTIVE", made, wanted.role, wanted.selectors, frozenset()))
     return profiles, hidden
-
-
-def moment(said: object) -> datetime | None:
-    try:
-        found = datetime.fromisoformat(str(said))
-    except ValueError:
-        return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 # What a file holds
@@ -452,10 +444,8 @@ def left_alone(pod: Object) -> bool:
 
 def provisioned(pod: Object) -> Row | None:
     """Return what Fargate has given to a pod by its own word, the annotation CapacityProvisioned."""
-    said = mapping(pod_part(pod, "metadata").get("annotations")).get("CapacityProvisioned")
-    number = r"(\d{1,6}(?:\.\d{1,6})?)"
-    found = re.fullmatch(rf"{number}vCPU {number}GB", said, re.ASCII) if isinstance(said, str) else None
-    return Row(float(found[1]), float(found[2])) if found else None
+    found = capacity(mapping(pod_part(pod, "metadata").get("annotations")).get("CapacityProvisioned"))
+    return Row(*found) if found else None
 
 
 # What almost takes a pod

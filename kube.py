@@ -1,7 +1,7 @@
 """The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
 
 What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), cut to what is
-read here; events, the Lease, what the API server lets whom do, and how to reach it. What it is not: a
+read here; events, pods page by page, what the API server lets whom do, and how to reach it. What it is not: a
 cache, a retry, a decision. The only importer of the kubernetes client.
 
 The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old
@@ -60,12 +60,13 @@ FIRST_PAGE, PAGE_SIZE = 20, 500  # objects of a list's first page, and of any: c
 PAGE_BYTES = 4 << 20  # that a page may have, so that a list of big objects does not fill the memory
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
 WRITE_WITHIN = {"timeout": "8s"}  # or the API server says what it waits for: a webhook may take 30 s
-LEASE_TIMEOUT = (2.0, 3.0)  # so that a renewal is tried twice before the holder has to stop
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
 # The API server looks each minute whether it has a bookmark to send, and in a quiet cluster it has one only every other
 # time (seen on 1.36.3: 120.6 s): this much silence means that nobody is there any more.
 SILENCE_SECONDS = 135.0
 TOO_MUCH, TOO_MANY = 413, 429  # HTTP's: too large a body, too many requests: ask again later
+JSON = "application/json"
+METADATA_ONLY = f"{JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 COMMAND_SECONDS = 10.0  # for a command that makes credentials
 
 OUR_ANNOTATIONS = f"{PLURAL}.{GROUP}/"  # what these start with; no others are kept, and of these
@@ -206,10 +207,8 @@ class Kube:
 
     def get(self, namespace: str, name: str) -> Object | None:
         """Return the object as it is now, its spec whole, None if there is none: a quorum read."""
-        try:
-            return trimmed(self._call("GET", _path(namespace, name)))
-        except NotFound:
-            return None
+        there = self.get_at(_path(namespace, name))
+        return trimmed(there) if there else None
 
     def exists(self, namespace: str, name: str) -> bool | None:
         """Say whether there is such an object now; None where that can't be known."""
@@ -265,35 +264,35 @@ class Kube:
         """Return the uid of a namespace."""
         return str(self._call("GET", f"/api/v1/namespaces/{name}")["metadata"]["uid"])
 
-    def read_lease(self, namespace: str, name: str) -> Object:
-        """Return the Lease as it is now, {} if there is none."""
+    def get_at(self, path: str, timeout: tuple[float, float] = CALL_TIMEOUT) -> Object:
+        """Return the object of a path as it is now, {} if there is none."""
         try:
-            return self._call("GET", _lease_path(namespace, name), timeout=LEASE_TIMEOUT)
+            return self._call("GET", path, timeout=timeout)
         except NotFound:
             return {}
 
-    def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object:
-        """Give this very version of the Lease another spec, or make the Lease if it is {}; return it as stored.
-
-        A PUT by name either way: RBAC can't name what a POST makes.
-        """
-        meta = lease.get("metadata") or {"namespace": namespace, "name": name}
-        body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
-        return self._call("PUT", _lease_path(namespace, name), body=body, timeout=LEASE_TIMEOUT)
+    def put_at(self, path: str, body: Object, timeout: tuple[float, float] = CALL_TIMEOUT) -> Object:
+        """Put an object in the place of the version that its metadata name, or make it; return it as stored."""
+        return self._call("PUT", path, body=body, timeout=timeout)
 
     def running_pods(self, profile: str) -> int | None:
         """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-        ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
         on_it = f"eks.amazonaws.com/fargate-profile={profile}"
         query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
         try:
-            # Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
-            may = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed")
-            return len(self.core("pods", query=query)) if may else None
+            return len(self.core("pods", query=query)) if self.may_list_pods() else None
         except KubeError as error:
             fields = {"profile": profile, "message": str(error)}
             log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
             return None
+
+    def may_list_pods(self) -> bool:
+        """Say whether the pods of all namespaces may be listed.
+
+        Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
+        """
+        ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
+        return self.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed") is True
 
     def core(
         self, plural: str, namespace: str = "", name: str = "", query: Mapping[str, str] | None = None, most: int = 0
@@ -302,37 +301,39 @@ class Kube:
         path = f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/{plural}"
         return [self._call("GET", f"{path}/{name}")] if name else self._pages(path, query or {}, most)[0]
 
-    def may_get(self, token: str, path: str) -> tuple[str, bool]:
-        """Return who has a token, "" for nobody, and whether they may get a path that is no resource's.
-
-        As controller-runtime asks for its own /metrics: by a TokenReview, then a SubjectAccessReview.
-        """
-        known = self._review("authentication.k8s.io/v1", "TokenReview", {"token": token})
-        user = known.get("user") or {}
-        if not (known.get("authenticated") and user.get("username")):
-            return "", False
-        ask = {"user": user["username"], "nonResourceAttributes": {"path": path, "verb": "get"}}
-        ask |= {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
-        may = self._review("authorization.k8s.io/v1", "SubjectAccessReview", ask).get("allowed")
-        return user["username"], may is True
-
-    def _review(self, api: str, kind: str, ask: Object) -> Object:
+    def review(self, api: str, kind: str, ask: Object) -> Object:
         """Have the API server judge something; return what it says of it."""
         body = {"apiVersion": api, "kind": kind, "spec": ask}
         return self._call("POST", f"/apis/{api}/{kind.lower()}s", body=body).get("status") or {}
 
-    def _pages(self, path: str, query: Mapping[str, str], most: int = 0) -> tuple[Objects, str]:
-        items: Objects = []
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False, seconds: float = CALL_TIMEOUT[1]
+    ) -> Iterator[tuple[Objects, str]]:
+        """Yield the objects of a list page by page, each with the list's version; none is read before it is wanted.
+
+        `metadata_only`: nothing else of the objects is sent. `seconds`: for each page.
+        """
         limit, query = min(FIRST_PAGE, PAGE_SIZE), {**query}
+        cut = self._lighten if path == self._scope else None
         while True:
             query["limit"] = str(limit)
-            text = self._read("GET", path, query=query)
-            page = _parsed("GET", path, text, self._lighten)
-            items += page.get("items") or []
-            if not (more := page["metadata"].get("continue")) or 0 < most <= len(items):
-                return items, page["metadata"]["resourceVersion"]
+            ask = {"query": query, "timeout": (CALL_TIMEOUT[0], seconds)}
+            text = self._read("GET", path, **ask, accept=METADATA_ONLY if metadata_only else JSON)
+            page = _parsed("GET", path, text, cut)
+            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            if not (more := page["metadata"].get("continue")):
+                return
             query["continue"] = more
             limit = max(1, min(limit * PAGE_BYTES // len(text), 2 * limit, PAGE_SIZE))
+
+    def _pages(self, path: str, query: Mapping[str, str], most: int = 0) -> tuple[Objects, str]:
+        items: Objects = []
+        version = ""
+        for page, version in self.pages(path, query):  # noqa: B007 - the last one's counts
+            items += page
+            if 0 < most <= len(items):
+                break
+        return items, version
 
     def _lighten(self, value: Object) -> Object:
         """Cut each object of a list as soon as it is read, so that never all of a page is in the memory."""
@@ -368,11 +369,12 @@ class Kube:
         path: str,
         query: Mapping[str, str] | None = None,
         body: Object | None = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: tuple[float, float] = CALL_TIMEOUT,
+        accept: str = JSON,
     ) -> Any:
         """Send one request and return the answer, its body unread; raise what its status means."""
-        headers = {"Accept": "application/json"} | ({"Content-Type": content_type} if body else {})
+        headers = {"Accept": accept} | ({"Content-Type": content_type} if body else {})
         code = "<error>"
         try:
             parts = {"query_params": list((query or {}).items()), "body": body, "auth_settings": ["BearerToken"]}
@@ -615,10 +617,6 @@ def _in_cluster(service_account: Path) -> bool:
 def _path(namespace: str = "", name: str = "") -> str:
     scope = f"/namespaces/{namespace}" if namespace else ""
     return f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}" + (f"/{name}" if name else "")
-
-
-def _lease_path(namespace: str, name: str) -> str:
-    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 
 
 def micro_time(now: datetime) -> str:

@@ -27,9 +27,33 @@ JUDGED_BY = "fargateprofiles.jicomusic.com/judged-by"  # an annotation of the Le
 MOST_TRANSITIONS = 2**31 - 1  # an int32 of the API: one more is refused, and nobody would ever lead
 
 
+LEASE_TIMEOUT = (2.0, 3.0)  # connect, read; so that a renewal is tried twice before the holder has to stop
+
+
 class Leases(Protocol):
-    def read_lease(self, namespace: str, name: str) -> Object: ...
-    def write_lease(self, namespace: str, name: str, lease: Object, spec: Object) -> Object: ...
+    """The Kubernetes edge, as far as it is needed here."""
+
+    def get_at(self, path: str, timeout: tuple[float, float]) -> Object: ...
+    def put_at(self, path: str, body: Object, timeout: tuple[float, float]) -> Object: ...
+
+
+def read_lease(leases: Leases, namespace: str, name: str) -> Object:
+    """Return the Lease as it is now, {} if there is none."""
+    return leases.get_at(lease_path(namespace, name), timeout=LEASE_TIMEOUT)
+
+
+def write_lease(leases: Leases, namespace: str, name: str, lease: Object, spec: Object) -> Object:
+    """Give this very version of the Lease another spec, or make the Lease if it is {}; return it as stored.
+
+    A PUT by name either way: RBAC can't name what a POST makes.
+    """
+    meta = lease.get("metadata") or {"namespace": namespace, "name": name}
+    body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
+    return leases.put_at(lease_path(namespace, name), body, timeout=LEASE_TIMEOUT)
+
+
+def lease_path(namespace: str, name: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 
 
 class LostLease(Exception):
@@ -103,7 +127,7 @@ class LeaderElector:
         if self._led and not self.leading():
             raise LostLease(f"it could not be renewed for {HOLD_SECONDS:.0f} s")
         if not (self._led and self._lease):
-            self._observe(self._leases.read_lease(*self._key))
+            self._observe(read_lease(self._leases, *self._key))
         holder = self._lease.get("spec", {}).get("holderIdentity")
         if self._led and holder != self.identity:
             raise LostLease(f"{holder or 'nobody'} has it now")
@@ -119,7 +143,7 @@ class LeaderElector:
         self._renewed_at = float("-inf")
         spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            self._leases.write_lease(*self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
+            write_lease(self._leases, *self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
             log.info("released lease=%(lease)s", {"lease": "/".join(self._key)})
         except kube.KubeError as error:
             log.warning("the Lease could not be released, it expires: %s", error)
@@ -151,7 +175,7 @@ class LeaderElector:
         }
         if not self._led:
             self._judgement.complete = self._is_judged(lease)
-        self._lease = self._leases.write_lease(*self._key, self._annotated(lease, record), old | record)
+        self._lease = write_lease(self._leases, *self._key, self._annotated(lease, record), old | record)
         self._renewed_at = sent
         if not self._led:
             fields = {"lease": "/".join(self._key), "identity": self.identity}

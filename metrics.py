@@ -1,6 +1,8 @@
-"""What /metrics shows, the families and their labels; and who may read it, where that is asked.
+"""What /metrics shows, the families and their labels; who may read it, where that is asked; and the server of
+this port and of the probes'.
 
-What it is not: the counting of objects at a scrape, and the server, which are the controller's.
+What it is not: the counting of objects at a scrape, what the probes answer, and the thread that serves, which
+are the controller's.
 """
 
 from __future__ import annotations
@@ -9,11 +11,16 @@ import logging
 import re
 import socket
 import ssl
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from hashlib import sha256
+from http import HTTPStatus
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from socketserver import TCPServer
 from typing import Any
 
 from prometheus_client import (
@@ -22,6 +29,7 @@ from prometheus_client import (
     Gauge,
     Histogram,
     Metric,
+    MetricsHandler,
     disable_created_metrics,
 )
 from prometheus_client.core import GaugeMetricFamily
@@ -132,6 +140,22 @@ ALLOWED_SECONDS, REFUSED_SECONDS, UNKNOWN_SECONDS = 60.0, 10.0, 1.0
 MOST_KNOWN = 100  # tokens; of more the one that was asked about first is forgotten
 
 
+def may_get(review: Callable[[str, str, dict[str, Any]], dict[str, Any]], token: str, path: str) -> tuple[str, bool]:
+    """Return who has a token, "" for nobody, and whether they may get a path that is no resource's.
+
+    As controller-runtime asks for its own /metrics: by a TokenReview, then a SubjectAccessReview; `review` has the API
+    server judge what it is given of an API and a kind.
+    """
+    known = review("authentication.k8s.io/v1", "TokenReview", {"token": token})
+    user = known.get("user") or {}
+    if not (known.get("authenticated") and user.get("username")):
+        return "", False
+    ask = {"user": user["username"], "nonResourceAttributes": {"path": path, "verb": "get"}}
+    ask |= {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
+    may = review("authorization.k8s.io/v1", "SubjectAccessReview", ask).get("allowed")
+    return user["username"], may is True
+
+
 class Guard:
     """Lets those read /metrics whom the API server knows by their token and lets get it.
 
@@ -214,3 +238,132 @@ class Certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(*self._files, password="")  # or it would ask for one at the terminal
         return context
+
+
+# The port
+
+
+PROBE_SECONDS = 5  # for a request to arrive, and for its answer to be taken; kubelet waits as long
+CONNECTIONS = 32  # at once, each with its thread; kubelet and Prometheus need two or three
+HANG_UP_SECONDS = 1.0  # for the thread of a connection that was ended
+
+
+class PortTaken(Exception):
+    """A port can't be had; the text says which, why, and what mends it."""
+
+
+def listen(
+    name: str,
+    address: str,
+    port: int,
+    answer: Callable[[str, str], Answer | None],
+    registry: CollectorRegistry,
+    certificate: Certificate | None = None,
+) -> ProbeServer:
+    """Take a port for what `answer` says of a path and an Authorization header, the registry where it says None."""
+
+    class Face(MetricsHandler):
+        timeout = PROBE_SECONDS
+
+        def do_GET(self) -> None:  # noqa: N802 - the name is http.server's
+            said = answer(self.path.partition("?")[0], self.headers.get("Authorization", ""))
+            if said is None:
+                return super().do_GET()
+            code, text = said
+            self.send_response(code)
+            if code == HTTPStatus.UNAUTHORIZED:
+                self.send_header("WWW-Authenticate", "Bearer")
+            self.end_headers()
+            self.wfile.write(f"{text}\n".encode())
+            return None
+
+    try:
+        return ProbeServer(name, address, port, Face.factory(registry), certificate)
+    except OSError as error:
+        where = f"port {port} of {address}" if address else f"port {port}"
+        mend = f"set --{name}-port or {name.upper()}_PORT"
+        raise PortTaken(f"{mend}: {where} can't be had: {error}") from error
+
+
+class ProbeServer(ThreadingHTTPServer):
+    """Heard on IPv6 too: the kubelet asks at the pod's address, and a pod of an IPv6 cluster has no other.
+
+    Serves `CONNECTIONS` at once; one more ends the oldest. So whoever opens connections and says
+    nothing ends only their own: they neither fill the process with threads nor keep the kubelet
+    waiting, whose request comes with its connection.
+    """
+
+    request_queue_size = 128  # connections that the system holds until they are accepted
+
+    def __init__(
+        self, name: str, address: str, port: int, handler: type[MetricsHandler], certificate: Certificate | None = None
+    ) -> None:
+        dual = not address and socket.has_dualstack_ipv6()
+        self.address_family = socket.AF_INET6 if dual or ":" in address else socket.AF_INET
+        self._room = threading.Condition()
+        self._open: list[socket.socket] = []  # the oldest first; what was hung up is not among them
+        self._served = 0  # threads that have not ended
+        self.name, self._certificate = name, certificate
+        super().__init__((address, port), handler)
+
+    def server_bind(self) -> None:
+        if self.address_family == socket.AF_INET6:
+            self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        TCPServer.server_bind(self)  # HTTPServer's own looks up the host's name, which may take long
+
+    def get_request(self) -> Any:
+        connection, client_address = super().get_request()
+        return self._certificate.wrap(connection) if self._certificate else connection, client_address
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own once there is room for it."""
+        if not self._admit(request):
+            self.shutdown_request(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except RuntimeError:  # the system gives no thread
+            self._leave()
+            raise
+
+    def _admit(self, request: socket.socket) -> bool:
+        """Say whether there is room for a connection, for which the oldest may have to go."""
+        with self._room:
+            if self._served >= CONNECTIONS and self._open:
+                hang_up(self._open.pop(0))
+            if room := self._room.wait_for(lambda: self._served < CONNECTIONS, HANG_UP_SECONDS):
+                self._open.append(request)
+                self._served += 1
+            return room
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        with self._room:
+            self._served -= 1
+            self._room.notify_all()
+
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection; before that it is forgotten, as its number may soon be that of another."""
+        with self._room:
+            self._open = [each for each in self._open if each is not request]
+        if isinstance(request, ssl.SSLSocket):
+            with suppress(OSError, ValueError):
+                request.settimeout(0)
+                request.unwrap()  # sends the end of TLS, without which an answer counts as cut off; waits for nothing
+        super().shutdown_request(request)
+
+    def handle_error(self, _request: Any, client_address: Any) -> None:
+        """Tell of a bug; that somebody has broken off, or was hung up on, is nobody's trouble."""
+        if not isinstance(sys.exception(), OSError):
+            log.exception("a bug: a request of %s got no answer", client_address)
+
+
+def hang_up(connection: socket.socket) -> None:
+    """End a connection, so that whoever reads from it or writes to it comes to its end at once."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)  # that of TLS would take its state from the thread

@@ -1,6 +1,6 @@
 """What AWS's texts mean: words with `*` (any characters) and `?` (one character) as EKS's selectors
-take them, messages without what differs in each and without pages of HTML, trust policies; and what
-quantities of Kubernetes say. And how a text of whomever is written where people read it, and how long
+take them, messages without what differs in each and without pages of HTML; and what quantities of
+Kubernetes say. And how a text of whomever is written where people read it, and how long
 it may be.
 
 Pure. What it is not: fnmatch, which also reads brackets.
@@ -11,12 +11,13 @@ from __future__ import annotations
 import codecs
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 LONGEST_WORD = 63  # characters of a namespace's name and of a label's value
 
@@ -267,169 +268,21 @@ def quantity(value: object) -> Fraction | None:
     return Fraction(Decimal(found[1])) * FACTORS[unit]
 
 
-# Trust policies of IAM. Judged with three values: True, False, and None for what can't be said from here,
-# since a check is never stricter than AWS itself.
-
-_UUID = "????????-????-????-????-????????????"  # that EKS makes up for each profile: its ARN ends so
-_NO_LETTER = "\uffff"  # no document has it, nor any ARN
-_ARN_PARTS = 6
-_ELEMENTS = {"Sid", "Effect", "Principal", "Action", "Condition"}
+CAPACITY = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)vCPU (\d{1,4}(?:\.\d{1,3})?)GB", re.ASCII)
 
 
-class Caller(NamedTuple):
-    """Who asks to assume a role: a service, for a profile that is to be made; `source` is its ARN up to the UUID."""
-
-    service: str
-    account: str
-    source: str
-
-    def asks_by(self, key: str) -> str | None:
-        """Return what a condition's key is compared with; ? stands for what is not known yet."""
-        return {"aws:sourcearn": self.source + _UUID, "aws:sourceaccount": self.account}.get(key.lower())
-
-    @property
-    def passes(self) -> str:
-        """Return the condition that would do, for every profile of the cluster: it is the one that AWS recommends."""
-        cluster = self.source.rstrip("/").rpartition("/")[0]
-        return f'ArnLike aws:SourceArn "{cluster}/*"'
+def capacity(said: object) -> tuple[float, float] | None:
+    """Return the vCPU and GiB of an annotation CapacityProvisioned; None for what Fargate does not have."""
+    found = CAPACITY.fullmatch(said) if isinstance(said, str) else None
+    vcpu, gib = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    fits = vcpu > 0 and gib > 0 and vcpu % 0.25 == 0 and gib % 0.5 == 0
+    return (vcpu, gib) if fits else None
 
 
-class Condition(NamedTuple):
-    operator: str
-    key: str
-    values: Any
-
-    def __str__(self) -> str:
-        values = [f'"{visible(str(each))}"' for each in _many(self.values)]
-        return f"{self.operator} {self.key} {listed(values, ' or ', LONGEST_CONDITION)}"
-
-
-class Trust(NamedTuple):
-    """Whether a role may be assumed. Of a no: whether a statement denies it, or which conditions are in the way."""
-
-    allows: bool | None
-    denied: bool = False
-    in_the_way: tuple[Condition, ...] = ()
-
-
-def judge_trust(document: Any, caller: Caller) -> Trust:
-    """Say whether a trust policy lets a service assume the role with sts:AssumeRole, as IAM judges it."""
-    statements = document.get("Statement") if isinstance(document, dict) else None
-    if isinstance(statements, dict):
-        statements = [statements]
-    if not isinstance(statements, list):
-        return Trust(None)
-    denied = _any(_applies(each, "Deny", caller) for each in statements)
-    if denied:
-        return Trust(False, denied=True)
-    allowed = _any(_applies(each, "Allow", caller) for each in statements)
-    if allowed is False:
-        ways = (_in_the_way(each, caller) for each in statements if each["Effect"] == "Allow")
-        return Trust(False, in_the_way=next(filter(None, ways), ()))
-    return Trust(allowed if denied is False else None)
-
-
-def _applies(statement: Any, effect: str, caller: Caller) -> bool | None:
-    """Say whether a statement has this effect on the caller."""
-    if not isinstance(statement, dict) or statement.get("Effect") not in ("Allow", "Deny"):
+def moment(said: object) -> datetime | None:
+    """Return the time that a text says, None for what is none."""
+    try:
+        found = datetime.fromisoformat(str(said))
+    except ValueError:
         return None
-    if statement["Effect"] != effect:
-        return False
-    known = None if statement.keys() - _ELEMENTS else True  # NotPrincipal, NotAction, and what is misspelt
-    return _all([known, _concerns(statement, caller), *(_holds(each, caller) for each in _conditions(statement))])
-
-
-def _in_the_way(statement: dict[str, Any], caller: Caller) -> tuple[Condition, ...]:
-    """Return the conditions alone for which a statement does not apply."""
-    if _concerns(statement, caller) is False:
-        return ()
-    return tuple(each for each in _conditions(statement) if _holds(each, caller) is False)
-
-
-def _concerns(statement: dict[str, Any], caller: Caller) -> bool | None:
-    principal = statement.get("Principal")
-    if not isinstance(principal, dict) or not principal:  # "*" too: whether that is a service, nobody says
-        return None
-    named = ((kind, each) for kind, names in principal.items() for each in _many(names))
-    assumes = (_is_assume_role(each) for each in _many(statement.get("Action")))
-    return _all([_any(_is(kind, each, caller.service) for kind, each in named), _any(assumes)])
-
-
-def _is(kind: str, name: Any, service: str) -> bool | None:
-    if not isinstance(name, str) or not name.strip("*"):
-        return None
-    if kind != "Service":
-        return False if kind in {"AWS", "Federated", "CanonicalUser"} else None
-    if name == service:
-        return True
-    # Of the same service: in other letters, with a region, of another partition.
-    alike = name.lower().startswith(service.partition(".")[0])
-    return None if alike or not {"*", "?"}.isdisjoint(name) else False
-
-
-def _is_assume_role(action: Any) -> bool | None:
-    return _like(action.lower(), "sts:assumerole") if isinstance(action, str) else None
-
-
-def _conditions(statement: dict[str, Any]) -> list[Condition]:
-    """Return what must hold for a statement, one for each key; where that can't be read, one that nobody knows."""
-    block, unknown = statement.get("Condition", {}), {"": None}
-    if not isinstance(block, dict):
-        return [Condition("", "", None)]
-    keys = {operator: each if isinstance(each, dict) and each else unknown for operator, each in block.items()}
-    return [Condition(operator, key, values) for operator, each in keys.items() for key, values in each.items()]
-
-
-def _holds(condition: Condition, caller: Caller) -> bool | None:
-    fits = _OPERATORS.get(condition.operator.removesuffix("IfExists"))
-    asked = caller.asks_by(condition.key)
-    if fits is None or asked is None:
-        return None
-    values = _many(condition.values)
-    holds = _any(fits(each, asked) if isinstance(each, str) and "${" not in each else None for each in values)
-    if condition.key.lower() != "aws:sourceaccount":
-        return holds
-    # Nobody says that EKS sends it: without it what is asked for does not hold, and ...IfExists does.
-    return (holds or None) if condition.operator.endswith("IfExists") else (holds and None)
-
-
-def _like(pattern: str, asked: str) -> bool | None:
-    """Say whether a pattern matches what is asked; None where that hangs on what is not known yet of it."""
-    pattern = re.sub(r"\*+", "*", pattern)
-    if len(pattern.replace("*", "")) > len(asked) or not meet(pattern, asked, len(asked)):
-        return False
-    # If it matches with letters that it does not have, it does so with all.
-    return meet(pattern, asked.replace("?", _NO_LETTER), len(asked)) or None
-
-
-def _equal(text: str, asked: str) -> bool | None:
-    return _like(text, asked) if {"*", "?"}.isdisjoint(text) else False  # which are letters here, and in no ARN
-
-
-def _arn_like(pattern: str, asked: str) -> bool | None:
-    """Say the same of two ARNs, each of whose six parts is matched alone; of anything shorter nothing is known."""
-    parts, of_asked = pattern.split(":", 5), asked.split(":", 5)
-    return _all(map(_like, parts, of_asked)) if len(parts) == len(of_asked) == _ARN_PARTS else None
-
-
-# Each also as ...IfExists. All others are unknown: negated ones, those for several values, Null.
-_OPERATORS = {"ArnLike": _arn_like, "ArnEquals": _arn_like, "StringLike": _like, "StringEquals": _equal}
-
-
-def _all(answers: Iterable[bool | None]) -> bool | None:
-    seen = {*answers}
-    if False in seen:
-        return False
-    return None if None in seen else True
-
-
-def _any(answers: Iterable[bool | None]) -> bool | None:
-    seen = {*answers}
-    if True in seen:
-        return True
-    return None if None in seen else False
-
-
-def _many(value: Any) -> list[Any]:
-    """Return a value as a list; where there is none, of one that is no text."""
-    return (value or [None]) if isinstance(value, list) else [value]
+    return found if found.tzinfo else found.replace(tzinfo=UTC)

@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aws import AwsError, Profile, ProfileSpec
-from clusters import OBJECTIONS, POLL_MOST_SECONDS, TIME_MAY_MEND, Facts, Home, View, backoff, unusually_long, warnings
+from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff, elsewhere, unusually_long
 from kube import Object
 from patterns import LONGEST_LIST, brief, listed, without_profiles
 from spec import (
@@ -61,6 +61,7 @@ from spec import (
     tagged,
     wait_to_see,
 )
+from surroundings import OBJECTIONS, Facts, Home, warnings
 
 T = TypeVar("T")
 
@@ -312,7 +313,9 @@ class Case:
     def warnings(self) -> tuple[Objection, ...]:
         """What is unusual about the profile that is to be made, but may be meant."""
         authority = self.settings.authority_of(self.home.cluster)
-        pairs = warnings(self.home, authority, self.spec, self.facts) if self.spec else ()
+        text = elsewhere(self.home, authority, self.facts.cluster if self.facts else None)
+        pairs = [("ClusterElsewhere", text)] if text else []
+        pairs += warnings(self.spec, self.facts) if self.spec else ()
         return tuple(Objection(*each) for each in pairs)
 
 

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol, assert_never
 
 import clusters
@@ -23,12 +24,13 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
+from memory import lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
-    OWNER_KEY,
+    POD_CONDITIONS,
     RESERVED_KEYS,
     RETAINED_KEY,
     AddFinalizer,
@@ -50,6 +52,7 @@ from spec import (
     mapping,
     owner_of,
 )
+from surroundings import Home, no_such
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -69,7 +72,8 @@ class Pass:
     memory: Memory
     cluster: Cluster
     shown: Object
-    overlap: str = ""
+    noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
+    pods: Object | None = None  # their counts, as status is to have them
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
@@ -86,6 +90,12 @@ class Pass:
     @property
     def conditions(self) -> list[Object]:
         return status.written(self.status.get("conditions") or [])
+
+    def note(self, kind: str, reason: str, message: str) -> None:
+        """Take down what an informative condition of this type says; without a message it is not so any more."""
+        self.noted.pop(kind, None)
+        if message:
+            self.noted[kind] = status.Noted(reason, message)
 
     @property
     def edited(self) -> bool:
@@ -134,6 +144,10 @@ class Reconciler:
             aws, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings.wrong_account
         )
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
+        self._anew: set[str] = set()  # clusters that somebody wants to have seen
+        self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
+        self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
+        self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
@@ -167,7 +181,8 @@ class Reconciler:
             if is_cut(obj):
                 self._read_whole(p)
             p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
-            p.overlap = status.find_condition("Overlapping", p.conditions).get("message", "")
+            p.noted = status.noted_in(p.conditions)
+            self._take_news(p)
             requeue = self._step(p)
             if not p.untold:
                 self._aloud.pop(key, None)
@@ -181,6 +196,12 @@ class Reconciler:
             if not p.useful:
                 self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
         return requeue.within(p.look_in) if p.look_in else requeue
+
+    def _take_news(self, p: Pass) -> None:
+        news = self.news(p.key) or status.news_in(p.status)
+        p.pods = news.pods
+        for kind in POD_CONDITIONS:
+            p.note(kind, *news.noted.get(kind, ("", "")))
 
     def _read_whole(self, p: Pass) -> None:
         """Read an object of which the store has not kept the spec; raises `Conflict` if it is not that one any more."""
@@ -224,7 +245,7 @@ class Reconciler:
 
     # Observe
 
-    def _observe(self, p: Pass, home: clusters.Home) -> None:
+    def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, asked = p.cluster, p.asks and self._may_have_its_look(p)
         told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
@@ -261,7 +282,7 @@ class Reconciler:
         self._find_orphans(name, cluster, view)
         return view, described
 
-    def _look_at(self, p: Pass, home: clusters.Home, name: str) -> None:
+    def _look_at(self, p: Pass, home: Home, name: str) -> None:
         """See one profile anew, or all that could be this object's (`WHOLE_CLUSTER`)."""
         view = p.cluster.view or self._no_view()
         if name != WHOLE_CLUSTER:
@@ -287,9 +308,9 @@ class Reconciler:
 
     # Decide
 
-    def _decide(self, p: Pass, home: clusters.Home) -> tuple[Case, Report | Change]:
+    def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
-        waits = self._mark_waits(p)
+        waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         while True:
             view = p.cluster.view or self._no_view()
@@ -299,7 +320,7 @@ class Reconciler:
                 case = self._with_facts(p, case, action)
                 continue
             action = self._take_turn(p, case, action)
-            stands_on = (*must_see(action), *status.must_see_for_tags(case), *status.must_see_for_the_mark(case))
+            stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
@@ -315,18 +336,6 @@ class Reconciler:
             case = replace(case, facts=self._known.facts(cluster, need.spec, clusters.NO_SECONDS))
         return case
 
-    def _mark_waits(self, p: Pass) -> timedelta:
-        """Return for how long the create that status marks may still come true.
-
-        Counted from when this process first saw the mark: no clock is compared with another machine's.
-        """
-        if p.memory.create_started_at is None:
-            self._marks.forget(p.key)
-            return timedelta(0)
-        what = (p.obj["metadata"]["uid"], p.memory.create_name, p.memory.create_started_at)
-        now = self._monotonic()
-        return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
-
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
@@ -334,9 +343,7 @@ class Reconciler:
             if isinstance(action, Report) and action.about:
                 p.cluster.name_wanted[p.key] = action.about
             return action
-        p.cluster.line[p.key] = self._monotonic()  # in its old place: a dict keeps the order of its keys
-        first = p.cluster.first(self._monotonic())
-        flying = p.cluster.in_flight(self._monotonic(), self._now())
+        first, flying = p.cluster.stand_in_line(p.key, self._monotonic(), self._now())
         if first != p.key or flying:
             return status.with_log(case, lambda c: status.wait_behind(c, flying, first, status.what_to_do(action)))
         held = p.cluster.held_until - self._monotonic()
@@ -344,15 +351,16 @@ class Reconciler:
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory, p.seen = status.remember(case), True
+        p.memory, p.seen = remember(case), True
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
+            self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
         p.overlapping = overlaps(case, p.cluster.shares)
-        p.overlap = overlap_message(case, p.overlapping)
+        p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
         p.cluster.overlaps.pop(p.key, None)
         if p.overlapping:
@@ -426,7 +434,7 @@ class Reconciler:
     def _mark(self, p: Pass, case: Case, create: CreateProfile, asked: Report) -> bool:
         """Write into status that a create is about to be sent; say whether that went fast enough to send it."""
         started = self._monotonic()
-        p.memory = status.marked(case, create, p.memory)
+        p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
         return self._monotonic() - started <= CREATE_WITHIN_SECONDS
@@ -492,7 +500,7 @@ class Reconciler:
         p.useful = True
         self._take_view(p.cluster, view, {profile.name})
         after = replace(case, view=view, memory=p.memory, looked=frozenset())
-        p.memory, p.shown = status.remember(after), status.shown_of(after.serving)
+        p.memory, p.shown = remember(after), status.shown_of(after.serving)
         return after
 
     # Report
@@ -533,13 +541,13 @@ class Reconciler:
             self._write(p, old)
             return
         report = status.with_note(report, p.who, self._settings)
-        new = self._write(p, status.conditions(old, p.who, report, p.overlap, self._now()))
+        new = self._write(p, status.conditions(old, p.who, report, p.noted, self._now()))
         self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        told = status.render_status(p.who, p.memory, p.shown, conditions)
+        told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:
@@ -586,17 +594,20 @@ class Reconciler:
 
     def _tell_of_overlap(self, p: Pass, before: Object) -> None:
         """Tell of what stands in status by now: what does not take there would be new in every pass."""
-        if not p.overlap or not status.tells(status.find_condition("Overlapping", p.conditions), p.overlap):
+        overlap = p.noted["Overlapping"].message if "Overlapping" in p.noted else ""
+        if not overlap or not status.tells(status.find_condition("Overlapping", p.conditions), overlap):
             return
         if not before:
-            self._done(p, "Overlapping", p.overlap, p.overlap_logged)
-        if not status.tells(before, p.overlap):
+            self._done(p, "Overlapping", overlap, p.overlap_logged)
+        if not status.tells(before, overlap):
             for key in filter(None, map(owner_of, p.overlapping)):
                 self._wake(key)
 
     def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
         """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
         before = status.find_condition("Ready", old)
+        for kind, said in status.begun(old, new).items():
+            self._done(p, kind, said)
         if status.is_news(report.note, old, new):
             self._done(p, "RetainNotAllowed", report.note.strip())
         if told := status.event_of(report, old, new):
@@ -650,12 +661,13 @@ class Reconciler:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
             home = self.homes.of(name)
-            if cluster.is_old(self._monotonic(), self._view_life):
+            if cluster.is_old(self._monotonic(), self._view_life) or name in self._anew:
+                self._anew.discard(name)
                 self._read(name, cluster)
             if cluster.view and cluster.view.found:
                 self._compare(home)
             else:
-                self._warn(name, "ClusterNotFound", clusters.no_such(home))
+                self._warn(name, "ClusterNotFound", no_such(home))
         except AwsError as error:
             self._warn(name, error.reason, readable(str(error)))
             return Requeue(retry=True)
@@ -664,7 +676,7 @@ class Reconciler:
     def _warn(self, cluster: str, reason: str, message: str) -> None:
         log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
 
-    def _compare(self, home: clusters.Home) -> None:
+    def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
             text = clusters.elsewhere(
@@ -674,9 +686,10 @@ class Reconciler:
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)
 
-    def tally(self) -> dict[str, clusters.Tally]:
-        """Return what is counted of each EKS cluster that was seen."""
-        return self._clusters.tally(is_retained)
+    def see_anew(self, name: str) -> None:
+        """Have the profiles of a cluster looked at, in its turn."""
+        self._anew.add(name)
+        self._wake(("", name))
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
@@ -686,15 +699,10 @@ class Reconciler:
             log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
 
     def _why_orphan(self, profile: Profile) -> str:
-        """Say why a profile with our tags is no object's, "" if it is one's."""
         key = owner_of(profile)
-        obj = self._store.get(key) if key else None
-        if obj is None:
-            gone = key is None or self._kube.exists(*key) is False
-            owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
-            return f"its owner {owner} does not exist; delete it by hand if nobody needs it" if gone else ""
-        who = Identity.parse(obj, Memory.parse(obj), self._settings.cluster)
-        return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
+        if obj := self._store.get(key) if key else None:
+            return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
+        return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
 
 
 # What a reconciler is given.

@@ -1,43 +1,41 @@
-"""What the user sees of an object: its conditions, events and status; what its status remembers;
-and where the plan leads if all goes well.
+"""What the user sees of an object: its conditions, events and status.
 
 The picture: what a pass reports, what EKS shows of the profile and what is to be remembered ->
 conditions by the kstatus conventions -> the whole status; from old and new conditions -> the event.
 Every reason and every event stands in a table, which the README's are held against.
 
-Pure: no clock, no call, no log. What it is not: a decision (plan's), or the write (reconcile's).
+Pure: no clock, no call, no log. What it is not: a decision (plan's), what is to be remembered (memory's), or the write
+(reconcile's).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from aws import AwsError, Busy, Profile, ProfileSpec, Refused
-from clusters import MISSING_SECONDS, TIME_MAY_MEND, Facts, InFlight, View, unusually_long
+from aws import AwsError, Busy, Profile, Refused
+from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, unusually_long
 from kube import Key, Object, TooLarge, WriteRefused
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, visible, without_profiles
-from plan import Case, may_tell, plan
+from plan import Case, may_tell
 from spec import (
     BOOKKEEPING,
     FINALIZER,
+    INFORMATIVE,
     OURS,
+    OWNER_KEY,
+    POD_CONDITIONS,
     Action,
-    AddFinalizer,
-    Change,
     CreateProfile,
     DeleteProfile,
     Identity,
     Memory,
-    NeedFacts,
     Phase,
     RemoveFinalizer,
     Report,
     Settings,
-    TagProfile,
-    UntagProfile,
     is_guarded,
     mapping,
     refuse,
@@ -58,8 +56,38 @@ NO_ROOM = " (The object is too large for more.)"
 # Conditions
 
 
-def conditions(old: Sequence[Object], who: Identity, report: Report, overlap: str, now: datetime) -> list[Object]:
-    """Return the conditions by the kstatus conventions; those of other writers stay."""
+class Noted(NamedTuple):
+    """What an informative condition says. It stands for as long as this is so, and never touches Ready."""
+
+    reason: str
+    message: str
+
+
+class News(NamedTuple):
+    """What an object is told of its pods: their counts, None for no pods, and by type what conditions say of them."""
+
+    pods: Object | None
+    noted: Mapping[str, Noted]
+
+
+def noted_in(listed: Iterable[Object]) -> dict[str, Noted]:
+    """Return what the informative conditions say that stand there, by their types."""
+    told = (each for each in listed if each["type"] in INFORMATIVE and each.get("message"))
+    return {each["type"]: Noted(each.get("reason", ""), each["message"]) for each in told}
+
+
+def news_in(status: Object) -> News:
+    """Return what a status says of pods."""
+    return News(status.get("pods"), noted_in(written(status.get("conditions") or [])))
+
+
+def conditions(
+    old: Sequence[Object], who: Identity, report: Report, extra: Mapping[str, Noted], now: datetime
+) -> list[Object]:
+    """Return the conditions by the kstatus conventions, with the informative ones of `extra`, by their types.
+
+    Those of other writers stay.
+    """
     before = {each["type"]: each for each in old}
     ready = before.get("Ready", {})
     # A look that failed does not unsay what the last look showed.
@@ -69,9 +97,8 @@ def conditions(old: Sequence[Object], who: Identity, report: Report, overlap: st
     ours = [ready]
     if report.phase in {Phase.RECONCILING, Phase.STALLED}:
         ours.append(condition(report.phase.value, True, report, before, who, now))
-    if overlap:
-        noted = Report(report.phase, "SelectorsOverlap", overlap)
-        ours.append(condition("Overlapping", True, noted, before, who, now))
+    for kind, said in sorted(extra.items()):
+        ours.append(condition(kind, True, Report(report.phase, said.reason, said.message), before, who, now))
     return [*ours, *(each for each in old if each["type"] not in OURS)]
 
 
@@ -153,6 +180,13 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
     if report.phase is Phase.IDLE and before.get("reason") != report.reason:
         return REASONS[report.reason].event, report.message
     return None
+
+
+def begun(old: Sequence[Object], new: Sequence[Object]) -> dict[str, str]:
+    """Return what the conditions of pods say that were not there, or had another reason."""
+    was, now = noted_in(old), noted_in(new)
+    fresh = (kind for kind in now.keys() & POD_CONDITIONS if kind not in was or was[kind].reason != now[kind].reason)
+    return {kind: now[kind].message for kind in sorted(fresh)}
 
 
 def is_news(note: str, old: Sequence[Object], new: Sequence[Object]) -> bool:
@@ -402,6 +436,19 @@ def not_taken(written: Sequence[str], answered: Sequence[str]) -> str:
     return "the finalizer that was taken off is still there in the API server's answer"
 
 
+# Why a profile with our tags is no object's.
+
+
+def ownerless(profile: Profile) -> str:
+    owner = profile.tags.get(OWNER_KEY, "(no owner tag)")
+    return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
+
+
+def stray(profile: Profile, who: Identity) -> str:
+    """Return "" where it is this object's, whose tags it has."""
+    return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
+
+
 # The log: one line an action or error; the fields are a mapping, so that a JSON line has each on its own.
 
 _WHERE = "object=%(object)s cluster=%(cluster)s profile=%(profile)s"
@@ -414,137 +461,6 @@ LOGGED_ORPHAN = 'orphan cluster=%(cluster)s profile=%(profile)s message="%(messa
 def fields_of(who: Identity, profile: str, reason: str, message: str) -> dict[str, str]:
     where = {"object": who.owner, "cluster": who.cluster, "profile": profile}
     return where | {"reason": reason, "message": message}
-
-
-# What is to be remembered of what was seen, before anything is done about it.
-
-
-def remember(c: Case) -> Memory:
-    """Return what status is to remember of the profiles that this case shows."""
-    if c.elsewhere or c.hidden:
-        return c.memory
-    if not c.serving:
-        # What another controller id has tagged for this very object is not forgotten: a setting may be wrong.
-        return c.memory if c.recorded and c.is_estranged(c.recorded) else without_a_profile(c.memory)
-    memory = with_profile(c, c.serving)
-    if create_is_answered(c):
-        memory = memory.with_mark(None, "", "")
-    if c.failed:
-        return memory.counting(c.failed, c.now)
-    if c.serving.active and c.meets(c.serving):
-        return memory.settled()
-    return memory.but(failed_arn="")  # once on its way again, the same profile may fail anew
-
-
-def without_a_profile(memory: Memory) -> Memory:
-    # The cluster of a create whose answer is open is where its profile may still appear.
-    cluster_arn = memory.cluster_arn if memory.create_started_at else ""
-    return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
-
-
-def with_profile(c: Case, serving: Profile) -> Memory:
-    """Remember the serving profile, and which of its tags are the spec's."""
-    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has
-    # them back.
-    all_tagged = all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned)
-    arn = serving.arn if all_tagged else c.memory.profile_arn
-    memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
-    if not c.spec:
-        return memory
-    of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
-    keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
-    return memory.but(applied_tag_keys=tuple(sorted(keys)))
-
-
-def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
-    """Remember that a create is about to be sent: its answer may be lost, and it may come true all the same."""
-    before_arn = ""
-    if c.memory.profile_name == create.name:
-        before_arn = c.memory.profile_arn
-    elif c.memory.create_name == create.name:
-        before_arn = c.memory.create_before_arn
-    # Its tag keys beside those of before: an earlier create may yet come true.
-    memory = memory.with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
-    memory = memory.with_mark(c.now, create.name, before_arn)
-    return memory.but(first_tried_at=memory.first_tried_at or c.now, cluster_arn=c.home.cluster_arn)
-
-
-def made_by_the_mark(c: Case) -> Profile | None:
-    """Return the profile that the mark of a create waits for, once it is there.
-
-    Not while it is CREATING, to spare a write. What was known under that name before is not it.
-    """
-    if c.memory.create_started_at is None:
-        return None
-    made = next((each for each in c.owned if each.name == c.memory.create_name), None)
-    if made is None or made.status == "CREATING" or made.arn == c.memory.create_before_arn:
-        return None
-    return made
-
-
-def create_is_answered(c: Case) -> bool:
-    """Say whether the mark has its answer: by a look in this very pass, which has read the object with the mark."""
-    made = made_by_the_mark(c)
-    return made is not None and made.name in c.looked
-
-
-def must_see_for_the_mark(c: Case) -> tuple[str, ...]:
-    """Return the profile that would answer the mark, to be looked at first: an older view may have an older one."""
-    made = made_by_the_mark(c)
-    return (made.name,) if made else ()
-
-
-def must_see_for_tags(c: Case) -> tuple[str, ...]:
-    """Return the profile of which tag keys would be forgotten, to be looked at first.
-
-    In an older view, the tags that another process has set may be missing.
-    """
-    if not (c.spec and c.serving):
-        return ()
-    forgotten = set(c.memory.applied_tag_keys) - c.serving.tags.keys()
-    return (c.serving.name,) if forgotten else ()
-
-
-# Where the plan leads, for those who ask before anything is done.
-
-
-def foresee(case: Case, facts: Callable[[ProfileSpec], Facts]) -> tuple[list[Change], Report, Case]:
-    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
-    changes: list[Change] = []
-    while True:
-        action = plan(case)
-        match action:
-            case Report(phase=Phase.STALLED, until=datetime() as rested):
-                case = replace(case, now=rested, memory=remember(case))
-            case Report():
-                return changes, action, case
-            case RemoveFinalizer(event=event, message=message):
-                return changes, Report(Phase.IDLE, event, message), case
-            case AddFinalizer():
-                guarded = (*case.who.others_finalizers, FINALIZER)
-                case = replace(case, who=replace(case.who, finalizers=guarded))
-            case NeedFacts(spec=spec):
-                case = replace(case, facts=facts(spec))
-            case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
-                changes.append(action)
-                case = replace(case, view=after(case, action), memory=remember(case))
-
-
-def after(case: Case, change: Change) -> View:
-    """Return the cluster once EKS is done with a change."""
-    match change:
-        case CreateProfile(name=name, spec=spec):
-            arn = f"{case.home.cluster_arn.replace(':cluster/', ':fargateprofile/')}/{name}/planned"
-            wanted = spec.role, spec.selectors, spec.subnets or frozenset()
-            return case.view.showing(name, Profile(name, arn, "ACTIVE", case.now, *wanted, case.wanted_tags))
-        case DeleteProfile(profile=profile):
-            return case.view.showing(profile.name, None)
-        case TagProfile(profile=profile, tags=tags):
-            return case.view.showing(profile.name, replace(profile, tags={**profile.tags, **tags}))
-        case UntagProfile(profile=profile, keys=keys):
-            rest = {key: value for key, value in profile.tags.items() if key not in keys}
-            return case.view.showing(profile.name, replace(profile, tags=rest))
-    return case.view
 
 
 # The tables
@@ -672,6 +588,13 @@ EVENTS: Mapping[str, Event] = {
         "Normal", "a profile has got the owner tags of the object: by adoptionPolicy: Adopt, or from the kopf operator"
     ),
     "Overlapping": Event("Warning", "another profile of the cluster can match the same pods"),
+    "PodsStranded": Event(
+        "Warning", "pods wait for what will not come: EKS missed them, or the profile that it took them for is gone"
+    ),
+    "PodsBlocked": Event(
+        "Warning", "pods that EKS has taken can't start on Fargate; the note has why and what mends it"
+    ),
+    "PodsFinished": Event("Normal", "finished pods of Jobs or of nobody are still kept, and billed"),
     "Tagged": Event("Normal", "tags were set"),
     "Untagged": Event("Normal", "tags were taken away"),
     "Deleting": Event("Normal", "EKS has taken the request to delete the profile"),

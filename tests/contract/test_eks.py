@@ -14,7 +14,7 @@ from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
 from aws import FARGATE_PRINCIPAL, Aws, AwsError, ProfileSpec, selector
 from clusters import Known
-from patterns import Caller, judge_trust
+from surroundings import Caller, judge_trust
 from tests.contract.eks_calls import (
     ISSUE,
     SELECTORS,

@@ -13,6 +13,8 @@ import pytest
 
 import kube
 from kube import Conflict, Gone, Kube, KubeError, NotFound, Object, TooLarge
+from leader import read_lease, write_lease
+from metrics import may_get
 from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Client, in_new_namespace
 from tests.contract.servers import ServerUnderTest
 from tests.waiting import SOON
@@ -268,41 +270,41 @@ def lease_spec(holder: str, seconds: int = 15) -> Object:
 
 
 def test_a_lease_that_is_not_there_is_made_by_its_first_write(edge: Kube, client: Client) -> None:
-    assert edge.read_lease(client.namespace, "operator") == {}
-    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
+    assert read_lease(edge, client.namespace, "operator") == {}
+    made = write_lease(edge, client.namespace, "operator", {}, lease_spec("one"))
     assert made["spec"] == lease_spec("one")
-    assert edge.read_lease(client.namespace, "operator") == made
+    assert read_lease(edge, client.namespace, "operator") == made
 
 
 def test_a_lease_is_written_over_the_version_that_was_seen_only(edge: Kube, client: Client) -> None:
-    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
-    taken = edge.write_lease(client.namespace, "operator", made, lease_spec("two"))
+    made = write_lease(edge, client.namespace, "operator", {}, lease_spec("one"))
+    taken = write_lease(edge, client.namespace, "operator", made, lease_spec("two"))
     with pytest.raises(Conflict):
-        edge.write_lease(client.namespace, "operator", made, lease_spec("one"))
+        write_lease(edge, client.namespace, "operator", made, lease_spec("one"))
     with pytest.raises(KubeError):
-        edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
-    assert edge.read_lease(client.namespace, "operator") == taken
+        write_lease(edge, client.namespace, "operator", {}, lease_spec("one"))
+    assert read_lease(edge, client.namespace, "operator") == taken
 
 
 def test_a_lease_may_be_given_up(edge: Kube, client: Client) -> None:
-    made = edge.write_lease(client.namespace, "operator", {}, lease_spec("one"))
-    given_up = edge.write_lease(client.namespace, "operator", made, lease_spec("", seconds=1))
+    made = write_lease(edge, client.namespace, "operator", {}, lease_spec("one"))
+    given_up = write_lease(edge, client.namespace, "operator", made, lease_spec("", seconds=1))
     assert given_up["spec"]["holderIdentity"] == ""
-    edge.write_lease(client.namespace, "operator", given_up, lease_spec("two"))
+    write_lease(edge, client.namespace, "operator", given_up, lease_spec("two"))
 
 
 def test_a_lease_in_a_namespace_that_is_not_there_is_not_found(edge: Kube, client: Client) -> None:
-    assert edge.read_lease("nowhere", "operator") == {}
+    assert read_lease(edge, "nowhere", "operator") == {}
     with pytest.raises(NotFound):
-        edge.write_lease("nowhere", "operator", {}, lease_spec("one"))
+        write_lease(edge, "nowhere", "operator", {}, lease_spec("one"))
 
 
 # Who has a token
 
 
 def test_the_server_says_who_has_a_token_and_what_they_may_get(edge: Kube, server: ServerUnderTest) -> None:
-    assert edge.may_get(server.token, "/metrics") == ("admin", True)
-    assert edge.may_get("nobody-s", "/metrics") == ("", False)
+    assert may_get(edge.review, server.token, "/metrics") == ("admin", True)
+    assert may_get(edge.review, "nobody-s", "/metrics") == ("", False)
 
 
 # An object that has no room for more

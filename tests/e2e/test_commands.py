@@ -20,7 +20,7 @@ from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, token_of, wr
 from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import AS_KUBECTL_READS, HOSTILE
 from tests.unit.test_config import BAD_SELECTORS, GOOD_SELECTORS
-from tests.unit.test_surroundings import ENCODINGS
+from tests.unit.test_environment import ENCODINGS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,52 +4,43 @@ from __future__ import annotations
 
 from base64 import b64encode
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import pytest
 
 from aws import (
-    FARGATE_POLICY,
-    FARGATE_PRINCIPAL,
     SERVICES,
     Aws,
     AwsError,
     Busy,
     ClusterFact,
     Profile,
-    ProfileSpec,
     Refused,
     Retryable,
-    SubnetFact,
 )
 from clusters import (
     BLIND_TURN_SECONDS,
     HIDDEN_SECONDS,
     HOLD_SECONDS,
     MOST_MISSING,
-    OBJECTIONS,
     PLACE_SECONDS,
     POLL_MOST_SECONDS,
     Cluster,
     Clusters,
-    Facts,
     Flight,
-    Home,
     Reading,
     Stirred,
     View,
     describe,
+    elsewhere,
     unproven,
-    warnings,
-    wrong_role,
 )
 from kube import Key
-from patterns import LONGEST_NOTE
 from spec import RETAINED_KEY, Settings, is_retained
+from surroundings import Facts
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Clock
-from tests.unit.test_plan import GOOD, HOME, OURS, ROLE, SPEC, profile
+from tests.unit.test_plan import GOOD, HOME, OURS, profile
 from workqueue import WorkQueue
 
 WEB, DB, API = ("default", "web"), ("default", "db"), ("default", "api")
@@ -582,152 +573,7 @@ def test_a_profile_counts_as_retained_once_it_has_no_owner_any_more() -> None:
     assert (told.retained, told.states["ACTIVE"], told.states["CREATING"]) == (1, 2, 1)
 
 
-# Preflight: what AWS has against a profile
-
-
-def objections(facts: Facts = GOOD, found: bool = True, spec: ProfileSpec = SPEC, home: Home = HOME) -> list[str]:
-    told = [each for check in OBJECTIONS for each in check(home, found, spec, "web", facts)]
-    assert all(message.endswith(".") for _, message in told)
-    return [reason for reason, _ in told]
-
-
-def role(**change: Any) -> Facts:
-    assert GOOD.role
-    return replace(GOOD, role=replace(GOOD.role, **change))
-
-
-PROFILES = "arn:aws:eks:us-east-1:123456789012:fargateprofile"
-
-
-def trusting(effect: str = "Allow", **condition: Any) -> Facts:
-    """Return a role that trusts Fargate under a condition."""
-    usual = {"Effect": "Allow", "Principal": {"Service": FARGATE_PRINCIPAL}, "Action": "sts:AssumeRole"}
-    several = [usual, usual | {"Effect": effect}] if effect == "Deny" else [usual | {"Condition": condition}]
-    return role(trust={"Version": "2012-10-17", "Statement": several})
-
-
-def subnet(**change: Any) -> Facts:
-    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
-    return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
-
-
-def cluster(**change: Any) -> Facts:
-    return replace(GOOD, cluster=replace(ClusterFact(status="ACTIVE", vpc="vpc-1"), **change))
-
-
-@pytest.mark.parametrize(
-    ("facts", "reasons"),
-    [
-        (GOOD, []),
-        (cluster(found=False), ["ClusterNotFound"]),
-        (cluster(status="UPDATING"), ["ClusterNotActive"]),
-        (subnet(found=False), ["SubnetNotFound"]),
-        (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
-        (subnet(public=True), ["SubnetPublic"]),
-        (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
-        (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
-        (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
-        (
-            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
-            ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
-        ),
-        (role(found=False), ["RoleNotFound"]),
-        (role(arn=ROLE.replace("123456789012", "999999999999")), ["RoleNotFound"]),
-        (trusting(), []),
-        (trusting(ArnLike={"aws:SourceArn": f"{PROFILES}/demo/*"}), []),
-        (trusting(ArnLike={"aws:SourceArn": f"{PROFILES}/other/*"}), ["RoleNotTrusted"]),
-        (role(trust={"Statement": []}), ["RoleNotTrusted"]),
-        (role(policies=frozenset()), ["RoleWithoutPolicy"]),
-        (role(policies=frozenset({"other"})), []),
-    ],
-)
-def test_what_aws_would_refuse_is_refused_before(facts: Facts, reasons: list[str]) -> None:
-    assert objections(facts) == reasons
-
-
-@pytest.mark.parametrize(
-    ("facts", "mend"),
-    [
-        (role(trust={"Statement": []}), "let its trust policy allow eks-fargate-pods.amazonaws.com sts:AssumeRole"),
-        (
-            trusting("Deny"),
-            "take the statement out of its trust policy that denies eks-fargate-pods.amazonaws.com sts:AssumeRole",
-        ),
-        (
-            trusting(StringEquals={"aws:SourceArn": f"{PROFILES}/demo/*", "aws:SourceAccount": "123456789012"}),
-            f'of profile web its trust policy demands StringEquals aws:SourceArn "{PROFILES}/demo/*"; what would do is '
-            f'ArnLike aws:SourceArn "{PROFILES}/demo/*"',
-        ),
-        (
-            trusting(ArnLike={"aws:SourceArn": [f"{PROFILES}/a/*", f"{PROFILES}/b\n/*"], "aws:SourceAccount": "${x}"}),
-            f'of profile web its trust policy demands ArnLike aws:SourceArn "{PROFILES}/a/*" or "{PROFILES}/b\\n/*"; '
-            f'what would do is ArnLike aws:SourceArn "{PROFILES}/demo/*"',
-        ),
-        (
-            trusting(
-                ArnLike={"aws:SourceArn": f"{PROFILES}/demo"},
-                StringEquals={"aws:SourceArn": f"{PROFILES}/demo", "aws:SourceAccount": "999999999999"},
-            ),
-            f'of profile web its trust policy demands ArnLike aws:SourceArn "{PROFILES}/demo" and StringEquals '
-            f'aws:SourceArn "{PROFILES}/demo" and StringEquals aws:SourceAccount "999999999999"; what would do is '
-            f'ArnLike aws:SourceArn "{PROFILES}/demo/*"',
-        ),
-    ],
-)
-def test_what_keeps_fargate_from_a_role_is_named_and_what_would_not(facts: Facts, mend: str) -> None:
-    ((_, message),) = wrong_role(HOME, True, SPEC, "web", facts)
-    assert message == f"spec.podExecutionRoleArn: {ROLE} can't be assumed by Fargate: {mend}."
-
-
-def test_what_would_do_is_told_however_long_the_condition_is() -> None:
-    others = [f"{PROFILES}/{number}" for number in range(99)]
-    wrong: dict[str, Any] = {operator: {"aws:SourceArn": others} for operator in ("ArnLike", "ArnEqualsIfExists")}
-    ((_, message),) = wrong_role(HOME, True, SPEC, "web", trusting(**wrong))
-    assert len(message) < LONGEST_NOTE
-    assert message.endswith(f'what would do is ArnLike aws:SourceArn "{PROFILES}/demo/*".')
-
-
-@pytest.mark.parametrize(
-    "facts",
-    [
-        Facts(None, {}, None),
-        replace(GOOD, cluster=None),
-        replace(GOOD, role=None),
-        replace(GOOD, subnets={"subnet-1": None}),
-        subnet(public=None),
-        role(policies=None),
-        role(trust=None),
-        trusting(ArnNotLike={"aws:SourceArn": "*"}),
-    ],
-)
-def test_what_may_not_be_read_is_no_objection(facts: Facts) -> None:
-    assert objections(facts) == []
-
-
-def test_a_cluster_that_is_not_listed_is_missing_even_if_nothing_more_is_known_of_it() -> None:
-    assert objections(Facts(None, {}, None), found=False) == ["ClusterNotFound"]
-
-
-def test_a_role_of_another_account_is_told_from_one_that_is_yet_to_be_made() -> None:
-    def said(account: str) -> str:
-        spec = replace(SPEC, role=ROLE.replace("123456789012", account))
-        ((_, message),) = (each for check in OBJECTIONS for each in check(HOME, True, spec, "web", role(found=False)))
-        return message
-
-    assert "make the role" in said("123456789012")
-    assert "roles of its own account only" in said("999999999999")
-
-
-@pytest.mark.parametrize(
-    ("policies", "warns"), [(None, False), ([], False), ([FARGATE_POLICY, "x"], False), (["ecr"], True)]
-)
-def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[str] | None, warns: bool) -> None:
-    known = None if policies is None else frozenset(policies)
-    assert warned(role(policies=known)) == ["RolePolicyMissing"] * warns
-
-
-def test_nobody_is_warned_of_what_is_not_known() -> None:
-    assert warned(None) == warned(replace(GOOD, role=None)) == []
+# Whether two clusters are one
 
 
 ONE, TWO, THREE = (b64encode(bytes([number]) * 50).decode() for number in (1, 2, 3))
@@ -759,14 +605,13 @@ def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_n
 ) -> None:
     facts = replace(GOOD, cluster=replace(GOOD.cluster or ClusterFact(), authority=theirs))
     own = Settings("demo", authority=ours)
-    assert warned(facts, own) == ["ClusterElsewhere"] * warns
-    assert warned(facts, replace(own, cluster="main")) == [], "only the one that the controller was started for"
-    assert warned(replace(facts, cluster=None), own) == []
+    assert warned(facts, own) is warns
+    assert not warned(facts, replace(own, cluster="main")), "only the one that the controller was started for"
+    assert not warned(replace(facts, cluster=None), own)
 
 
-def warned(facts: Facts | None, own: Settings | None = None) -> list[str]:
-    authority = (own or Settings("demo")).authority_of(HOME.cluster)
-    return [event for event, _ in warnings(HOME, authority, SPEC, facts)]
+def warned(facts: Facts, own: Settings) -> bool:
+    return bool(elsewhere(HOME, own.authority_of(HOME.cluster), facts.cluster))
 
 
 def test_that_two_clusters_are_one_is_proven_by_a_certificate_in_common_that_was_checked_and_by_nothing_else() -> None:

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 import commands
 from config import COMMANDS, command_line
 from controller import main
+from memory import foresee
 from plan import Case
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory, Phase, TagProfile, UntagProfile
-from status import foresee
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve

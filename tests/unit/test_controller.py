@@ -16,18 +16,18 @@ import pytest
 from prometheus_client import CollectorRegistry, Metric
 
 import kube
-from config import Missing
 from controller import (
     CONFLICT_SECONDS,
-    CONNECTIONS,
     RESYNC_TENTH,
     RETRY_SECONDS,
     STUCK_SECONDS,
     Controller,
     Health,
     loop,
+    serve,
 )
 from kube import Key
+from metrics import CONNECTIONS, PortTaken
 from tests.harness import Clock
 from tests.waiting import SOON, wait_for
 from workqueue import Backoff, Requeue, WorkQueue
@@ -331,7 +331,7 @@ def served() -> Iterator[tuple[Clock, int]]:
     health = Health(clock.monotonic, lambda: SYNCED[0])
     health.beat("informer")
     server = health.listen("", 0, CollectorRegistry())
-    server.start()
+    serve(server)
     yield clock, server.server_address[1]
     server.shutdown()
     server.server_close()
@@ -474,7 +474,7 @@ def test_a_bug_in_what_metrics_shows_is_told_and_the_next_request_is_answered(
             raise ZeroDivisionError("oh")
 
     server = Health(time.monotonic).listen("127.0.0.1", 0, Broken())
-    server.start()
+    serve(server)
     port = server.server_address[1]
     try:
         with pytest.raises(OSError, match=r"closed|end"):
@@ -497,13 +497,13 @@ def test_probes_leave_no_line_in_the_log(probed: tuple[Clock, int], capfd: pytes
 def test_a_port_that_is_taken_is_told_in_words() -> None:
     with socket.create_server(("", 0)) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(Missing, match=f"HEALTH_PORT: port {port} can't be had"):
+        with pytest.raises(PortTaken, match=f"HEALTH_PORT: port {port} can't be had"):
             Health(time.monotonic).listen("", port, CollectorRegistry())
 
 
 def test_probes_and_metrics_are_served_where_told_and_nowhere_else() -> None:
     server = Health(time.monotonic).listen("127.0.0.1", 0, CollectorRegistry())
-    server.start()
+    serve(server)
     port = server.server_address[1]
     try:
         assert ask(port, "/healthz") == (200, "ok\n")

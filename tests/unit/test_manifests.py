@@ -21,8 +21,8 @@ import config
 import controller
 import kube
 import spec
-from leader import LeaderElector
-from metrics import METRICS_PATH
+from leader import LEASE_TIMEOUT, LeaderElector
+from metrics import METRICS_PATH, may_get
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Phase, Resource
 from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
@@ -466,7 +466,8 @@ def test_the_optional_permissions_are_what_asking_for_a_token_of_who_scrapes_tak
     }
     api = ApiServer()
     api.users["a"] = {"username": "prometheus"}
-    assert kube.Kube(InProcess(api, lambda: None), "test").may_get("a", "/metrics") == ("prometheus", False)
+    edge = kube.Kube(InProcess(api, lambda: None), "test")
+    assert may_get(edge.review, "a", "/metrics") == ("prometheus", False)
     assert asked(api) == granted
 
 
@@ -495,7 +496,7 @@ def test_every_question_and_change_of_the_edges_is_met_in_that_life(life: Bench)
     missing = {f"{edge.__name__}.{name}" for edge in (kube.Kube, aws.Aws) for name in public(edge)} - CALLED
     # The watch and who may read /metrics have tests of their own; to stop asks nothing; the rest of core/v1 is for
     # explain, which whoever calls it does by their own rights.
-    assert missing == {"Kube.stop", "Kube.watch", "Kube.may_get", "Kube.core"}
+    assert missing == {"Kube.stop", "Kube.watch", "Kube.core"}
 
 
 def test_the_binding_gives_the_role_to_the_account_of_the_deployment() -> None:
@@ -798,7 +799,7 @@ def test_the_probe_asks_where_the_controller_answers() -> None:
 
 def test_the_pod_outlives_the_grace_of_the_controller() -> None:
     """Its grace, and a release of the Lease that takes as long as it may."""
-    assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS + sum(kube.LEASE_TIMEOUT)
+    assert POD["spec"]["terminationGracePeriodSeconds"] > controller.GRACE_SECONDS + sum(LEASE_TIMEOUT)
 
 
 def test_the_variables_of_the_pod_are_ours_alone() -> None:

@@ -18,7 +18,7 @@ import kube
 import leader
 from clusters import LONG_DELETING, Reading
 from config import Credentials
-from controller import Census, Health
+from controller import Census, Health, serve
 from informer import Store
 from kube import Command
 from metrics import Metrics
@@ -35,7 +35,7 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def scrape(registry: CollectorRegistry) -> Samples:
     """Return every sample as Prometheus gets it over HTTP."""
     server = Health(time.monotonic).listen("127.0.0.1", 0, registry)
-    server.start()
+    serve(server)
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{server.server_address[1]}/metrics", timeout=5) as answer:
             assert answer.headers["Content-Type"].startswith("text/plain; version=")

@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry
 
 import kube
 from config import Missing, configure
-from controller import CONNECTIONS, Health, listen_guarded, may_get
-from metrics import ALLOWED_SECONDS, MOST_KNOWN, Guard, Metrics
+from controller import Health, asked_who_may, listen_guarded, serve
+from metrics import ALLOWED_SECONDS, CONNECTIONS, MOST_KNOWN, Guard, Metrics
 from tests.fakes.apiserver import ApiServer
 from tests.harness import Clock, InProcess
 from tests.unit.test_config import HOME
@@ -49,7 +49,7 @@ class Guarded:
     def __post_init__(self) -> None:
         self.api.users["prometheus-s"] = PROMETHEUS
         source: Any = kube.Kube(InProcess(self.api, lambda: None), "test")
-        self.guard = Guard(partial(may_get, source), self.clock.monotonic)
+        self.guard = Guard(partial(asked_who_may, source), self.clock.monotonic)
 
     def code(self, authorization: str = "Bearer prometheus-s") -> int:
         """Return what the sender of this header gets."""
@@ -214,7 +214,7 @@ def scraper(tmp_path: Path) -> Iterator[Scraper]:
     configured = configure([*flags, "--health-address=127.0.0.1"], HOME)
     source: Any = kube.Kube(InProcess(api, lambda: None), "test")
     server = listen_guarded(configured, source, metrics.registry)
-    server.start()
+    serve(server)
     yield Scraper(server.server_address[1], file, api)
     server.shutdown()
     server.server_close()
@@ -290,7 +290,7 @@ def test_a_certificate_that_can_t_be_taken_leaves_the_old_one_and_is_told_once(
 
 def test_probes_are_open_and_metrics_are_not_beside_them_where_a_token_is_asked_for() -> None:
     server = Health(time.monotonic).listen("127.0.0.1", 0, None)
-    server.start()
+    serve(server)
     try:
         plain = Scraper(server.server_address[1], Path(), ApiServer())
         assert [plain.get(path, "", "http")[0] for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 404]

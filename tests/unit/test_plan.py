@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aws import ClusterFact, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
-from clusters import Facts, Home, View, backoff
+from clusters import View, backoff
+from memory import remember
 from plan import PLAN, Case, must_see, plan
 from spec import (
     CONTROLLER_KEY,
@@ -38,7 +39,7 @@ from spec import (
     UntagProfile,
     replacement_names,
 )
-from status import remember
+from surroundings import Facts, Home
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")

@@ -19,6 +19,7 @@ import config
 from aws import ProfileSpec, selector
 from clusters import FACTS_KEPT, View
 from config import Lines
+from memory import foresee
 from spec import (
     CONTROLLER_KEY,
     KOPF_FINALIZERS,
@@ -31,7 +32,6 @@ from spec import (
     Settings,
     replacement_names,
 )
-from status import foresee
 from tests.docs import ROOT, section
 from tests.fakes.aws import REFUSED, error
 from tests.harness import Bench, bench

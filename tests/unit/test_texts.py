@@ -285,9 +285,9 @@ def test_a_traceback_has_no_lines_but_its_own(form: str) -> None:
 @given(texts)
 def test_a_condition_shows_what_a_message_is_made_of(text: str) -> None:
     report = Report(Phase.STALLED, "NameTaken", text)
-    new = conditions([], who(), report, "", NOW)
+    new = conditions([], who(), report, {}, NOW)
     assert all(is_seen(each["message"]) for each in new)
-    assert event_of(report, new, conditions(new, who(), report, "", NOW)) is None, "it is the same the next time"
+    assert event_of(report, new, conditions(new, who(), report, {}, NOW)) is None, "it is the same the next time"
 
 
 HOSTILE = "made\u202eby\u2028us"

@@ -1,0 +1,176 @@
+"""What an object's status is to remember of what was seen, before anything is done about it; and where
+the plan leads if all goes well.
+
+The picture: case -> `remember` -> the `Memory` that the next case is made of. Before a create `marked`; the mark
+stands until a look has shown what came of it. `foresee` goes through plan and memory until there is nothing to change.
+
+Pure: no clock, no call, no log. What it is not: the fields of the memory (spec's), or the write (reconcile's).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from aws import Profile, ProfileSpec
+from clusters import View
+from kube import Object
+from plan import Case, plan
+from spec import (
+    FINALIZER,
+    AddFinalizer,
+    Change,
+    CreateProfile,
+    DeleteProfile,
+    Memory,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    TagProfile,
+    UntagProfile,
+)
+from surroundings import Facts
+from workqueue import Since
+
+
+def remember(c: Case) -> Memory:
+    """Return what status is to remember of the profiles that this case shows."""
+    if c.elsewhere or c.hidden:
+        return c.memory
+    if not c.serving:
+        # What another controller id has tagged for this very object is not forgotten: a setting may be wrong.
+        return c.memory if c.recorded and c.is_estranged(c.recorded) else without_a_profile(c.memory)
+    memory = with_profile(c, c.serving)
+    if create_is_answered(c):
+        memory = memory.with_mark(None, "", "")
+    if c.failed:
+        return memory.counting(c.failed, c.now)
+    if c.serving.active and c.meets(c.serving):
+        return memory.settled()
+    return memory.but(failed_arn="")  # once on its way again, the same profile may fail anew
+
+
+def without_a_profile(memory: Memory) -> Memory:
+    # The cluster of a create whose answer is open is where its profile may still appear.
+    cluster_arn = memory.cluster_arn if memory.create_started_at else ""
+    return memory.but(profile_name="", profile_arn="", cluster_arn=cluster_arn, failed_arn="")
+
+
+def with_profile(c: Case, serving: Profile) -> Memory:
+    """Remember the serving profile, and which of its tags are the spec's."""
+    # The ARN alone may show a profile without owner tags to be ours: it stays until that one has
+    # them back.
+    all_tagged = all(c.owner_tags.keys() <= each.tags.keys() for each in c.owned)
+    arn = serving.arn if all_tagged else c.memory.profile_arn
+    memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
+    if not c.spec:
+        return memory
+    of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
+    keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
+    return memory.but(applied_tag_keys=tuple(sorted(keys)))
+
+
+def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
+    """Remember that a create is about to be sent: its answer may be lost, and it may come true all the same."""
+    before_arn = ""
+    if c.memory.profile_name == create.name:
+        before_arn = c.memory.profile_arn
+    elif c.memory.create_name == create.name:
+        before_arn = c.memory.create_before_arn
+    # Its tag keys beside those of before: an earlier create may yet come true.
+    memory = memory.with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
+    memory = memory.with_mark(c.now, create.name, before_arn)
+    return memory.but(first_tried_at=memory.first_tried_at or c.now, cluster_arn=c.home.cluster_arn)
+
+
+def made_by_the_mark(c: Case) -> Profile | None:
+    """Return the profile that the mark of a create waits for, once it is there.
+
+    Not while it is CREATING, to spare a write. What was known under that name before is not it.
+    """
+    if c.memory.create_started_at is None:
+        return None
+    made = next((each for each in c.owned if each.name == c.memory.create_name), None)
+    if made is None or made.status == "CREATING" or made.arn == c.memory.create_before_arn:
+        return None
+    return made
+
+
+def create_is_answered(c: Case) -> bool:
+    """Say whether the mark has its answer: by a look in this very pass, which has read the object with the mark."""
+    made = made_by_the_mark(c)
+    return made is not None and made.name in c.looked
+
+
+def must_see_for_the_mark(c: Case) -> tuple[str, ...]:
+    """Return the profile that would answer the mark, to be looked at first: an older view may have an older one."""
+    made = made_by_the_mark(c)
+    return (made.name,) if made else ()
+
+
+def must_see_for_tags(c: Case) -> tuple[str, ...]:
+    """Return the profile of which tag keys would be forgotten, to be looked at first.
+
+    In an older view, the tags that another process has set may be missing.
+    """
+    if not (c.spec and c.serving):
+        return ()
+    forgotten = set(c.memory.applied_tag_keys) - c.serving.tags.keys()
+    return (c.serving.name,) if forgotten else ()
+
+
+def lost_for(obj: Object, memory: Memory, marks: Since, now: float, lost_create: timedelta) -> timedelta:
+    """Return for how long the create that status marks may still come true.
+
+    Counted from when this process first saw the mark: no clock is compared with another machine's.
+    """
+    key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+    if memory.create_started_at is None:
+        marks.forget(key)
+        return timedelta(0)
+    what = (obj["metadata"]["uid"], memory.create_name, memory.create_started_at)
+    return lost_create - timedelta(seconds=now - marks.when(key, what, now))
+
+
+# Where the plan leads, for those who ask before anything is done.
+
+
+def foresee(case: Case, facts: Callable[[ProfileSpec], Facts]) -> tuple[list[Change], Report, Case]:
+    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
+    changes: list[Change] = []
+    while True:
+        action = plan(case)
+        match action:
+            case Report(phase=Phase.STALLED, until=datetime() as rested):
+                case = replace(case, now=rested, memory=remember(case))
+            case Report():
+                return changes, action, case
+            case RemoveFinalizer(event=event, message=message):
+                return changes, Report(Phase.IDLE, event, message), case
+            case AddFinalizer():
+                guarded = (*case.who.others_finalizers, FINALIZER)
+                case = replace(case, who=replace(case.who, finalizers=guarded))
+            case NeedFacts(spec=spec):
+                case = replace(case, facts=facts(spec))
+            case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
+                changes.append(action)
+                case = replace(case, view=after(case, action), memory=remember(case))
+
+
+def after(case: Case, change: Change) -> View:
+    """Return the cluster once EKS is done with a change."""
+    match change:
+        case CreateProfile(name=name, spec=spec):
+            arn = f"{case.home.cluster_arn.replace(':cluster/', ':fargateprofile/')}/{name}/planned"
+            wanted = spec.role, spec.selectors, spec.subnets or frozenset()
+            return case.view.showing(name, Profile(name, arn, "ACTIVE", case.now, *wanted, case.wanted_tags))
+        case DeleteProfile(profile=profile):
+            return case.view.showing(profile.name, None)
+        case TagProfile(profile=profile, tags=tags):
+            return case.view.showing(profile.name, replace(profile, tags={**profile.tags, **tags}))
+        case UntagProfile(profile=profile, keys=keys):
+            rest = {key: value for key, value in profile.tags.items() if key not in keys}
+            return case.view.showing(profile.name, replace(profile, tags=rest))
+    return case.view
