@@ -20,18 +20,31 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.controlplane import ControlPlane, find_manager
-from tests.e2e.support import IDENTITY, ROLE, ROOT, SUBNETS, environment, ok, profiles, token_of, write_kubeconfig
+from tests.e2e.support import (
+    AFTER_A_WHILE,
+    IDENTITY,
+    ROLE,
+    ROOT,
+    SUBNETS,
+    environment,
+    ok,
+    profiles,
+    token_of,
+    write_kubeconfig,
+)
 from tests.fakes import webhook
 from tests.fakes.api import Api, Obj, place
 from tests.fakes.fargate import Fargate, Ways, fargate
 from tests.fakes.fargate_rules import COMPUTE_TYPE, LABEL, NOT_MAPPED, SCHEDULER, TIMED_OUT
 from tests.fakes.replicas import replicas
+from tests.unit.test_manifests import optional
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.e2e.conftest import NewOperator
     from tests.e2e.support import Operator, User
     from tests.fakes.aws import World
 
@@ -528,9 +541,75 @@ def test_a_pod_before_its_profile_stays_and_explain_says_that_it_is_stranded(
     pods.wait_all_on("web", 2)
 
 
+@pytest.fixture
+def granted(plane: ControlPlane) -> Iterator[Callable[..., None]]:
+    """Return what uncomments optional rules of rbac.yaml, by their resources; they are gone after the test."""
+    head = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+    subject = {"kind": "ServiceAccount", "name": "fargate", "namespace": "default"}
+    role = {**head, "kind": "ClusterRole", "metadata": {"name": "optional"}}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "optional"}
+    binding = {**head, "kind": "ClusterRoleBinding", "metadata": {"name": "optional"}, "roleRef": reference}
+
+    def grant(*resources: str) -> None:
+        objects = [{**role, "rules": optional(*resources)}, {**binding, "subjects": [subject]}]
+        listed = {"apiVersion": "v1", "kind": "List", "items": objects}
+        ok(plane.kubectl("apply", "-f", "-", input=json.dumps(listed)))
+
+    yield grant
+    plane.kubectl("delete", "clusterrole,clusterrolebinding", "optional", "--ignore-not-found")
+
+
+@pytest.fixture
+def watchful(pods: Pods, granted: Callable[..., None], new_operator: NewOperator) -> Operator:
+    """Return an operator that may list pods and looks at them each half second."""
+    granted("pods")
+    made = new_operator(runner=True, E2E_LOOK_SECONDS="0.5", RESYNC_SECONDS="3")
+    made.start()
+    return made
+
+
+def test_pods_before_their_profile_are_told_of_beside_ready_until_they_are_made_anew(
+    pods: Pods, watchful: Operator
+) -> None:
+    user = pods.user
+    pods.deploy()
+    wait_for(lambda: len(pods.all()) == 2, SOON, "its pods are there")
+    user.apply(selectors=[{"namespace": user.namespace}])
+    wait_for(lambda: user.condition(kind="PodsStranded"), AFTER_A_WHILE, "the object tells of stranded pods")
+    told = user.condition(kind="PodsStranded")
+    assert (told["status"], told["reason"], user.ready()) == ("True", "NeverTaken", True)
+    assert all(each["metadata"]["name"] in told["message"] for each in pods.all())
+    assert counts(pods) == {"running": 0, "stranded": 2}
+    pods.wait_known("web")
+    ok(user.kubectl("rollout", "restart", "deployment/app"))
+    pods.wait_all_on("web", 2)
+    wait_for(lambda: not user.condition(kind="PodsStranded"), AFTER_A_WHILE, "none is stranded any more")
+    wait_for(lambda: counts(pods) == {"running": 2, "stranded": 0}, AFTER_A_WHILE, "status counts those that run")
+    status = (user.get() or {})["status"]["pods"]
+    assert (status["vcpu"], status["memoryGiB"], status["summary"]) == (0.5, 1, "2")
+
+
+def counts(pods: Pods) -> dict[str, int]:
+    found = (pods.user.get() or {})["status"].get("pods", {})
+    return {each: found.get(each, 0) for each in ("running", "stranded")}
+
+
+def test_what_fargate_refuses_is_told_in_words_with_what_mends_it(pods: Pods, watchful: Operator) -> None:
+    user = pods.user
+    user.apply(selectors=[{"namespace": user.namespace}])
+    user.wait_ready()
+    pods.wait_known("web")
+    pods.make("privileged", containers=[container(securityContext={"privileged": True})])
+    wait_for(lambda: user.condition(kind="PodsBlocked"), AFTER_A_WHILE, "the object tells of the pod")
+    told = user.condition(kind="PodsBlocked")
+    assert told["reason"] == "Privileged"
+    assert "privileged" in told["message"] and "no privileged containers" in told["message"]
+    assert user.ready()
+
+
 @pytest.mark.parametrize("policy", ["Replace", "Recreate"])
-def test_after_an_edit_every_pod_runs_on_the_new_profile_or_explain_says_which_does_not(
-    pods: Pods, operator: Operator, explained: Explained, policy: str
+def test_after_an_edit_every_pod_runs_on_the_new_profile_or_status_says_which_does_not_and_why(
+    pods: Pods, watchful: Operator, policy: str
 ) -> None:
     user, chosen = pods.user, [{"namespace": pods.user.namespace}]
     user.apply(selectors=chosen, updatePolicy=policy)
@@ -544,16 +623,20 @@ def test_after_an_edit_every_pod_runs_on_the_new_profile_or_explain_says_which_d
     (profile,) = profiles(pods.aws)
     pods.wait_known(profile)
     wait_for(lambda: not old & {each["metadata"]["uid"] for each in pods.all()}, SOON, "the old pods are gone")
-    wait_for(lambda: len(pods.all()) == 3, SOON, "their owner has made others")
-    for pod in pods.all():
-        name = pod["metadata"]["name"]
-        if taken_by(pod) == profile:
-            pods.wait_phase(name)
-        else:
-            code, said = explained("pod", f"{user.namespace}/{name}")
-            assert (code, f"{profile} would take it now" in said) == (1, True)
+
+    def all_is_told() -> bool:
+        found = pods.all()
+        missed = [each["metadata"]["name"] for each in found if taken_by(each) != profile]
+        told = user.condition(kind="PodsStranded")
+        right = all(name in told["message"] for name in missed) if told else not missed
+        return len(found) == 3 and right and all(is_ready(each) for each in found if taken_by(each) == profile)
+
+    wait_for(all_is_told, AFTER_A_WHILE, "each pod runs, or the object tells that it is stranded")
+    gap = any(taken_by(each) == "" for each in pods.all())
+    assert gap or policy == "Replace", "under Recreate there is no profile for a while"
     ok(user.kubectl("rollout", "restart", "deployment/app"))
     pods.wait_all_on(profile, 3)
+    wait_for(lambda: not user.condition(kind="PodsStranded"), AFTER_A_WHILE, "none is stranded any more")
 
 
 def test_without_a_controller_manager_small_replicas_make_pods_roll_them_out_and_take_them_away(
