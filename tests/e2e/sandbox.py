@@ -9,6 +9,7 @@ well, from a profile to running pods, then what does not. A word typed here lets
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 import signal
 import sys
@@ -49,8 +50,8 @@ Then try what goes well. The namespace web is that of the profile's pods:
 6. kubectl get pods -n web -o wide --watch
 7. kubectl get nodes
 
-What was made before its profile was ACTIVE stays Pending: EKS looks at a pod once. `explain` says so of the first of
-these, and that nothing ails the second; a restart mends it:
+What was made before its profile was ACTIVE stays Pending: EKS looks at a pod once. `explain` says so, and within a
+minute `kubectl describe fp shop` too, in the condition PodsStranded; a restart mends it:
 
 8. kubectl create deployment early --image=nginx -n shop
 9. kubectl apply -f {shop}
@@ -166,8 +167,8 @@ def sandbox(
         world = parts.enter_context(fake_aws.over_http(manners, subnet_ids=subnets, role_name=role))
         ways = Ways(launch_seconds=min(3, seconds))
         parts.enter_context(fargate(api, world, ways))
-        for file in ("rbac.yaml", "crd.yaml"):
-            ok(plane.kubectl("apply", "-f", str(ROOT / file)))
+        ok(plane.kubectl("apply", "-f", str(ROOT / "crd.yaml")))
+        ok(plane.kubectl("apply", "-f", "-", input=with_pods((ROOT / "rbac.yaml").read_text())))
         wait_for(lambda: plane.kubectl("get", "fp").returncode == 0, 20, "FargateProfiles are served")
         authority = base64.b64encode(plane.ca.read_bytes()).decode()
         world.set_certificate_authority(world.cluster, authority)  # so that `explain` knows it for the objects' cluster
@@ -180,6 +181,15 @@ def sandbox(
         operator.start()
         says = [PODS.format(seconds=ways.run_seconds), WITH_MANAGER if manager else WITHOUT_MANAGER.format(why=why)]
         yield Sandbox(world, teach(plane, world, operator, folder, seconds, " ".join(says)))
+
+
+def with_pods(rbac: str) -> str:
+    """Return rbac.yaml with its optional rules that are about pods."""
+    commented = re.findall(r"^# - apiGroups:.*(?:\n#   .*)+\n", rbac, re.MULTILINE)
+    for rule in commented:
+        if "  resources: [pods]" in rule:
+            rbac = rbac.replace(rule, re.sub("^# ", "", rule, flags=re.MULTILINE))
+    return rbac
 
 
 def write_manifest(folder: Path, name: str, world: fake_aws.World) -> Path:
