@@ -36,7 +36,7 @@ from explain import explain
 from kube import NAME, Key, Object
 from memory import foresee
 from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import decoded, readable, visible_lines
+from patterns import decoded, readable, timestamp, visible_lines
 from plan import Case, case_of
 from spec import (
     FINALIZER,
@@ -57,7 +57,6 @@ from spec import (
     mapping,
     owner_of,
     tagged,
-    timestamp,
 )
 from status import with_note
 from surroundings import Home

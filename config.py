@@ -49,6 +49,7 @@ class Config:
     allow_adoption_in: frozenset[str]
     take_over_from_kopf_in: frozenset[str]
     allow_retain_in: frozenset[str] | None
+    allow_eviction_in: frozenset[str]
     namespace: frozenset[str]
     selector: str
     allowed_roles: frozenset[str]
@@ -308,6 +309,7 @@ FLAGS = (
     Flag("allow-retain-in", "ALLOW_RETAIN_IN", namespaces, None,
          "namespaces, by commas, whose objects may leave their profile (Retain), * for all; else all, or none where "
          "selectors are held to their own namespace"),
+    Flag("allow-eviction-in", "ALLOW_EVICTION_IN", namespaces, "", "where stranded pods may be evicted, * for all"),
     Flag("namespace", "WATCH_NAMESPACE", namespaces, "", "whose objects to serve, may be given again; else, or *, all"),
     Flag("selector", "WATCH_SELECTOR", selector, "", "labels of the objects to serve, as kubectl takes them; else all"),
     Flag("allowed-roles", "ALLOWED_ROLES", roles, "*", "ARNs of roles that objects may pass, with * and ?, by commas"),
@@ -572,7 +574,7 @@ def settings(config: Config) -> Settings:
         config.cluster_name, config.controller_id, config.resync_seconds, config.poll_seconds,
         adoption_in=config.allow_adoption_in, kopf_in=config.take_over_from_kopf_in, retain_in=retain_in(config),
         limits=limits(config, config.cluster_name), account=config.account, aws_profile=config.aws_profile,
-        authority=config.authority,
+        authority=config.authority, evict_in=config.allow_eviction_in,
     )  # fmt: skip
 
 

@@ -44,6 +44,7 @@ from config import (
     settings,
     tell_doubts,
 )
+from evictions import Evictor
 from explain import is_verified
 from informer import Informer, Store, kept, key_of
 from kube import Key
@@ -116,6 +117,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         next(iter(sources.values())),
         aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
     )
+    stop = threading.Event()
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
@@ -130,7 +132,8 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held)
+    evictor = evicting(fenced(source, check), store, rules, reconciler, check, stop.wait)
+    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held, evictor)
     authority, verified = rules.authority_of(rules.cluster), is_verified(api.configuration)
     looks.proof = lambda: unproven(authority, edge.cluster(rules.cluster), verified=verified)
     show(metrics, elector, reconciler, store, looks)
@@ -139,7 +142,9 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
     edges = [*sources.values()]
-    return Process(config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks)
+    return Process(
+        config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks, stop=stop
+    )
 
 
 def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
@@ -150,15 +155,24 @@ def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dic
 
 def looking(
     edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
-    held: Callable[[], bool],
+    held: Callable[[], bool], evictor: Evictor,
 ) -> PodLooks:  # fmt: skip
     """Return what looks at the pods of the settings' cluster; what it sees comes into status by the reconciler."""
     looks = PodLooks(
         edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
-        partial(reconciler.see_anew, rules.cluster),
+        partial(reconciler.see_anew, rules.cluster), evictor.after,
     )  # fmt: skip
     reconciler.news, reconciler.asked = looks.news, looks.ask
     return looks
+
+
+def evicting(
+    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, check: Callable[[], None],
+    pause: Callable[[float], object],
+) -> Evictor:  # fmt: skip
+    """Return what evicts stranded pods after a look at the pods of the settings' cluster."""
+    anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
+    return Evictor(rules, store, edge, anew, home, check, time.monotonic, pause)
 
 
 def show(

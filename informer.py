@@ -30,7 +30,7 @@ FALSE_STATUS_SECONDS = (30.0, 60.0)
 
 SPEC_BYTES = 16 << 10  # of JSON: of an object with a bigger spec no more is kept than what names its profile
 # What of a spec says where its profile is and what becomes of it; and the mark of an object that has no more of it.
-NAMING, CUT = ("clusterName", "profileName", "deletionPolicy", "suspend"), "specIsCut"
+NAMING, CUT = ("clusterName", "profileName", "deletionPolicy", "suspend", "strandedPods"), "specIsCut"
 LONGEST_VALUE = 256  # characters, which none of these may have
 
 

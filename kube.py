@@ -83,11 +83,14 @@ PROXY = re.compile(r"(?:(https?://)|//)?(?:([^/\s]*)@)?(?:\[[0-9A-Fa-f:.]+\]|[^/
 
 
 class KubeError(Exception):
-    """The API server refused, failed, or could not be reached; `status` is its HTTP code, 0 without an answer."""
+    """The API server refused, failed, or could not be reached; `status` is its HTTP code, 0 without an answer.
 
-    def __init__(self, message: str, status: int = 0) -> None:
+    `again_in`: the seconds after which it wants to be asked again, where it says so.
+    """
+
+    def __init__(self, message: str, status: int = 0, again_in: float = 0.0) -> None:
         super().__init__(message)
-        self.status = status
+        self.status, self.again_in = status, again_in
 
 
 class Conflict(KubeError):
@@ -271,9 +274,9 @@ class Kube:
         except NotFound:
             return {}
 
-    def put_at(self, path: str, body: Object, timeout: tuple[float, float] = CALL_TIMEOUT) -> Object:
-        """Put an object in the place of the version that its metadata name, or make it; return it as stored."""
-        return self._call("PUT", path, body=body, timeout=timeout)
+    def send_at(self, method: str, path: str, body: Object, timeout: tuple[float, float] = CALL_TIMEOUT) -> Object:
+        """PUT an object in the place of the version that its metadata name, or POST one; return the answer."""
+        return self._call(method, path, body=body, timeout=timeout)
 
     def running_pods(self, profile: str) -> int | None:
         """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
@@ -390,8 +393,7 @@ class Kube:
             raise KubeError(f"{method} {path}: {_unsent(error)}") from error
         finally:
             self._observe(method, code)
-        kind = Terminating if _is_terminating(text) else BY_STATUS.get(answer.status, KubeError)
-        raise kind(f"{method} {path}: {_said(answer, text)}", answer.status)
+        raise _refused(f"{method} {path}", answer, text)
 
 
 def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
@@ -702,17 +704,15 @@ def _unsent(error: Exception) -> str:
     return re.sub(r"(?s)(Invalid header value).*", r"\1: is there a line break in the token?", str(error))
 
 
-def _said(answer: Any, text: bytes) -> str:
+def _refused(what: str, answer: Any, text: bytes) -> KubeError:
+    """Return what an answer means that is no success."""
+    code, kind = answer.status, BY_STATUS.get(answer.status, KubeError)
     try:
-        return f"{answer.status}: {json.loads(text)['message']}"
-    except (ValueError, KeyError, TypeError):
-        return f"{answer.status} {answer.reason}"
-
-
-def _is_terminating(text: bytes) -> bool:
-    """Say whether a refusal has the cause that the API server gives where a namespace is going."""
-    try:
-        causes = json.loads(text)["details"]["causes"]
-        return any(each.get("reason") == "NamespaceTerminating" for each in causes)
+        told = json.loads(text)
+        message, details = told["message"], told.get("details") or {}
+        again_in = float(details.get("retryAfterSeconds") or 0)
+        causes = {each.get("reason") for each in details.get("causes") or ()}
     except (ValueError, LookupError, TypeError, AttributeError):
-        return False
+        return kind(f"{what}: {code} {answer.reason}", code)
+    kind = Terminating if "NamespaceTerminating" in causes else kind
+    return kind(f"{what}: {code}: {message}", code, again_in)

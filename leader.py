@@ -34,7 +34,7 @@ class Leases(Protocol):
     """The Kubernetes edge, as far as it is needed here."""
 
     def get_at(self, path: str, timeout: tuple[float, float]) -> Object: ...
-    def put_at(self, path: str, body: Object, timeout: tuple[float, float]) -> Object: ...
+    def send_at(self, method: str, path: str, body: Object, timeout: tuple[float, float]) -> Object: ...
 
 
 def read_lease(leases: Leases, namespace: str, name: str) -> Object:
@@ -49,7 +49,7 @@ def write_lease(leases: Leases, namespace: str, name: str, lease: Object, spec: 
     """
     meta = lease.get("metadata") or {"namespace": namespace, "name": name}
     body = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
-    return leases.put_at(lease_path(namespace, name), body, timeout=LEASE_TIMEOUT)
+    return leases.send_at("PUT", lease_path(namespace, name), body, timeout=LEASE_TIMEOUT)
 
 
 def lease_path(namespace: str, name: str) -> str:

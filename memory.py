@@ -34,6 +34,8 @@ from spec import (
 from surroundings import Facts
 from workqueue import Since
 
+SEND_WITHIN_SECONDS = 5.0  # of a mark: whoever slept longer looks again first
+
 
 def remember(c: Case) -> Memory:
     """Return what status is to remember of the profiles that this case shows."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import html
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -243,6 +243,14 @@ def listed(parts: Sequence[str], joint: str = ", ", most: int = LONGEST_LIST) ->
     rest = len(parts) - len(shown)
     more = f"And {rest:,} more." if joint == " " else f"and {rest:,} more"
     return joint.join([*shown, more] if rest else shown)
+
+
+def bracketed(words: Iterable[str]) -> str:
+    return "[" + ", ".join(sorted(words)) + "]"
+
+
+def timestamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 # Quantities of Kubernetes

@@ -24,7 +24,7 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from memory import lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
@@ -57,7 +57,6 @@ from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Th
 
 log = logging.getLogger("fargate")
 
-CREATE_WITHIN_SECONDS = 5.0  # of the mark: whoever slept longer looks again first
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 
@@ -146,6 +145,7 @@ class Reconciler:
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
         self._anew: set[str] = set()  # clusters that somebody wants to have seen
         self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
+        self.read_anew = partial(self._clusters.read_anew, aws, monotonic)
         self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
         self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
@@ -437,7 +437,7 @@ class Reconciler:
         p.memory = marked(case, create, p.memory)
         self._report(p, asked, on_the_way=True)
         self._see_it_written(p)
-        return self._monotonic() - started <= CREATE_WITHIN_SECONDS
+        return self._monotonic() - started <= SEND_WITHIN_SECONDS
 
     def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
         try:

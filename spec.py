@@ -18,7 +18,7 @@ import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Annotated, Any, Literal, NamedTuple
@@ -28,7 +28,7 @@ from pydantic.alias_generators import to_camel
 
 from aws import AwsError, Profile, ProfileSpec, Refused, selector
 from kube import Key, Object
-from patterns import listed, steady
+from patterns import bracketed, listed, steady, timestamp
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -79,6 +79,7 @@ MENDS = {
     "deletionPolicy": "give Delete or Retain",
     "updatePolicy": "give Refuse, Replace or Recreate",
     "adoptionPolicy": "give Never or Adopt",
+    "strandedPods": "give Report or Evict",
     "suspend": "give true or false",
 }
 
@@ -155,6 +156,7 @@ class SpecFields(BaseModel):
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
     update_policy: UpdatePolicy = "Refuse"
     adoption_policy: Literal["Never", "Adopt"] = "Never"
+    stranded_pods: Literal["Report", "Evict"] = "Report"
     suspend: bool = False
 
 
@@ -166,6 +168,7 @@ class Resource:
     tags: Mapping[str, str]
     update_policy: UpdatePolicy = "Refuse"
     adopt: bool = False
+    evict: bool = False
 
     @classmethod
     def parse(cls, obj: Object) -> Resource:
@@ -185,7 +188,8 @@ class Resource:
         selectors = frozenset(selector(each.namespace, each.labels) for each in fields.selectors)
         subnets = frozenset(fields.subnets) or None
         profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets)
-        return cls(profile, fields.tags, fields.update_policy, fields.adoption_policy == "Adopt")
+        allowed = fields.adoption_policy == "Adopt", fields.stranded_pods == "Evict"
+        return cls(profile, fields.tags, fields.update_policy, *allowed)
 
 
 class Memory(BaseModel):
@@ -206,6 +210,7 @@ class Memory(BaseModel):
     failed_arn: str = ""
     failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
+    evictions: tuple[Any, ...] = ()  # as evictions.py reads and writes them
 
     @classmethod
     def parse(cls, obj: Object) -> Memory:
@@ -265,7 +270,7 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "evictions",
 }  # fmt: skip
 
 
@@ -359,10 +364,6 @@ def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]
     return found
 
 
-def bracketed(words: Iterable[str]) -> str:
-    return "[" + ", ".join(sorted(words)) + "]"
-
-
 REPLACEMENT_NAMES = 16  # of a replacement; who takes them all has used up the quota of a cluster
 
 
@@ -378,10 +379,6 @@ def fingerprint(who: Identity, spec: ProfileSpec, number: int) -> str:
     subnets = sorted(spec.subnets or ())
     told = [who.namespace, who.name, who.base, spec.role, selectors, subnets, *([number] if number else [])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
-
-
-def timestamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def told_issues(profile: Profile) -> list[str]:
@@ -510,6 +507,7 @@ class Settings:
     adoption_in: frozenset[str] = frozenset()
     kopf_in: frozenset[str] = frozenset()
     retain_in: frozenset[str] = frozenset({"*"})
+    evict_in: frozenset[str] = frozenset()
     limits: Limits = field(default_factory=Limits)
     account: str = ""
     aws_profile: str = ""
@@ -527,6 +525,9 @@ class Settings:
 
     def may_retain(self, namespace: str) -> bool:
         return not self.retain_in.isdisjoint({"*", namespace})
+
+    def may_evict(self, *namespaces: str) -> bool:
+        return "*" in self.evict_in or self.evict_in.issuperset(namespaces)
 
     def authority_of(self, cluster: str) -> str:
         """Return the certificates by which that cluster should be known, "" where nothing says so."""

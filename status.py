@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar
 from aws import AwsError, Busy, Profile, Refused
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, unusually_long
 from kube import Key, Object, TooLarge, WriteRefused
-from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, visible, without_profiles
+from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, timestamp, visible, without_profiles
 from plan import Case, may_tell
 from spec import (
     BOOKKEEPING,
@@ -39,7 +39,6 @@ from spec import (
     is_guarded,
     mapping,
     refuse,
-    timestamp,
 )
 
 Said = TypeVar("Said", bound=Action)

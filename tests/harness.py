@@ -21,8 +21,9 @@ import urllib3.exceptions
 from aws import Aws, connect, fetch
 from config import Credentials
 from controller import Census, Controller, FirstLooks, PodCensus
+from evictions import Evictor
 from informer import Informer, Store, kept
-from kube import Command, Kube, trimmed
+from kube import Command, Kube, KubeError, trimmed
 from leader import Judgement
 from metrics import Metrics
 from podlooks import PodLooks
@@ -165,10 +166,15 @@ class Bench:
         )  # fmt: skip
         self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
+        evictor = Evictor(
+            self.settings, self.store, self.kube, lambda: self.reconciler.read_anew(self.settings.cluster),
+            lambda: self.reconciler.homes.of(self.settings.cluster), self._check_lease, self.clock.monotonic,
+            lambda _seconds: None,
+        )  # fmt: skip
         self.looks = PodLooks(
             self.kube, self.store, self.settings, lambda: self.reconciler.view(self.settings.cluster),
             self.queue.wake, self.clock.monotonic, self.now, lambda: self.holds_lease,
-            lambda: self.reconciler.see_anew(self.settings.cluster),
+            lambda: self.reconciler.see_anew(self.settings.cluster), evictor.after,
         )  # fmt: skip
         self.looks.proof = lambda: self.unproven
         self.reconciler.news, self.reconciler.asked = self.looks.news, self.looks.ask
@@ -188,6 +194,10 @@ class Bench:
 
     def _around(self) -> None:
         self.trip()
+
+    def _check_lease(self) -> None:
+        if not self.holds_lease:
+            raise KubeError("the Lease is not held: nothing is sent")
 
     def _ready(self) -> None:
         self.credentials_ready()

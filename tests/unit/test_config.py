@@ -41,6 +41,7 @@ FLAGS = [
     ("--allow-adoption-in", "ALLOW_ADOPTION_IN", "none"),
     ("--take-over-from-kopf-in", "TAKE_OVER_FROM_KOPF_IN", "none"),
     ("--allow-retain-in", "ALLOW_RETAIN_IN", "none"),
+    ("--allow-eviction-in", "ALLOW_EVICTION_IN", "none"),
     ("--namespace", "WATCH_NAMESPACE", "none"),
     ("--selector", "WATCH_SELECTOR", "none"),
     ("--allowed-roles", "ALLOWED_ROLES", "*"),
@@ -106,6 +107,7 @@ def test_what_nobody_set_has_its_default() -> None:
         allow_adoption_in=frozenset(),
         take_over_from_kopf_in=frozenset(),
         allow_retain_in=None,
+        allow_eviction_in=frozenset(),
         namespace=frozenset(),
         selector="",
         allowed_roles=frozenset("*"),
@@ -333,7 +335,7 @@ WRONG = [
     *[("lease-name", text, "a name") for text in ("Lease", "a_b", "a b", "a..b", "a" * 254, "a/b", "a\nb", "-")],
     *[
         (flag, text, "* or namespaces between commas")
-        for flag in ("namespace", "allow-adoption-in", "take-over-from-kopf-in", "allow-retain-in")
+        for flag in ("namespace", "allow-adoption-in", "take-over-from-kopf-in", "allow-retain-in", "allow-eviction-in")
         for text in ("Shop", "a,b c", "a;b", "team-*", "a_b", "a.b", "a" * 64, "a,-b", "a\nb")
     ],
     *[
@@ -386,6 +388,7 @@ BLANKS = [
     ("allow_adoption_in", "ALLOW_ADOPTION_IN", "* , a", {"*", "a"}),
     ("take_over_from_kopf_in", "TAKE_OVER_FROM_KOPF_IN", "a,b,", {"a", "b"}),
     ("allow_retain_in", "ALLOW_RETAIN_IN", "a", {"a"}),
+    ("allow_eviction_in", "ALLOW_EVICTION_IN", "a, b", {"a", "b"}),
     ("namespace", "WATCH_NAMESPACE", "a , b", {"a", "b"}),
     ("selector", "WATCH_SELECTOR", "a in (b)", "a in (b)"),
     ("allowed_roles", "ALLOWED_ROLES", "arn:aws:iam::*:role/a , *b", {"arn:aws:iam::*:role/a", "*b"}),
@@ -547,8 +550,8 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     "more",
     [
         "--controller-id=x", "--allow-adoption-in=a", "--take-over-from-kopf-in=a", "--allow-retain-in=a",
-        "--allowed-roles=arn:aws:iam::*:role/a", "--selector-namespaces=own", "--cluster-name=other",
-        "--namespace=a", "--selector=a=b",
+        "--allow-eviction-in=a", "--allowed-roles=arn:aws:iam::*:role/a", "--selector-namespaces=own",
+        "--cluster-name=other", "--namespace=a", "--selector=a=b",
     ],
 )  # fmt: skip
 def test_a_flag_by_which_objects_are_judged_makes_another_digest(more: str) -> None:

@@ -21,7 +21,7 @@ FLOORS = (
     {"status", "memory", "overlaps", "pods"},
     {"reconcile"},
     {"config", "explain", "podlooks"},
-    {"commands"},
+    {"commands", "evictions"},
     {"controller"},
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}

@@ -17,8 +17,10 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
-from reconcile import CREATE_WITHIN_SECONDS, OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
-from spec import Settings, timestamp
+from memory import SEND_WITHIN_SECONDS
+from patterns import timestamp
+from reconcile import OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
+from spec import Settings
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
@@ -267,7 +269,7 @@ def test_a_settled_object_is_looked_at_without_a_call_or_a_write(desk: Desk) -> 
     assert (len(desk.calls), len(desk.kube.writes)) == (calls, writes)
 
 
-@pytest.mark.parametrize(("seconds", "sent"), [(CREATE_WITHIN_SECONDS, 1), (CREATE_WITHIN_SECONDS + 1, 0)])
+@pytest.mark.parametrize(("seconds", "sent"), [(SEND_WITHIN_SECONDS, 1), (SEND_WITHIN_SECONDS + 1, 0)])
 def test_who_took_long_to_mark_a_create_looks_again_before_it_is_sent(desk: Desk, seconds: float, sent: int) -> None:
     web = desk.apply()
     desk.look(web)

@@ -11,6 +11,7 @@ import pytest
 
 from aws import HealthIssue, ProfileSpec, selector
 from kube import Object
+from patterns import timestamp
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
@@ -32,7 +33,6 @@ from spec import (
     owner_of,
     replacement_names,
     same_tag,
-    timestamp,
 )
 from tests.unit.test_plan import HOME, NOW, ROLE, SPEC, profile, who
 

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
 from clusters import InFlight
 from kube import Object, WriteRefused
+from patterns import timestamp
 from plan import Case, plan
 from spec import (
     FINALIZER,
@@ -25,7 +26,6 @@ from spec import (
     RemoveFinalizer,
     Report,
     TagProfile,
-    timestamp,
 )
 from status import (
     EVENTS,

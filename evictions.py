@@ -1,0 +1,688 @@
+"""Which of the stranded pods are evicted, so that their owners make them anew for a profile: where
+`spec.strandedPods: Evict` and the operator's --allow-eviction-in both let it.
+
+The picture: a look at the pods -> what speaks against each (`untouchable`; beside the profiles of the
+cluster, read anew, `doubts` and `refusal`; beside what was tried before, `Tried`) -> at most one pod of
+each owner: counted in the object's status, then evicted as the very version that was seen.
+
+`Evictor.after` is called by who looks, at the end of a look: no worker, turn or lock of the passes waits
+for it. The rule of the file: what is not known is never a yes, and nothing is evicted on it.
+What it is not: a look at pods (podlooks), what is stranded (pods), a thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import NamedTuple, Protocol
+
+from aws import AwsError, Profile
+from clusters import View
+from informer import Store, key_of
+from kube import Conflict, Key, KubeError, NotFound, Object
+from memory import SEND_WITHIN_SECONDS
+from patterns import readable
+from plan import case_of
+from podlooks import Look, Owner, Seen
+from pods import (
+    Odd,
+    Stranded,
+    anew,
+    chosen,
+    fitting,
+    holder,
+    labels_of,
+    part,
+    read,
+    several,
+    stranded,
+    text,
+    unsupported,
+)
+from spec import Identity, Memory, Resource, Settings, mapping, owner_of
+from status import find_condition, is_current, written
+from surroundings import Home
+
+log = logging.getLogger("fargate.pods")
+
+WAITS_SECONDS = 60.0  # for which a pod was seen to wait, and its profiles to be ACTIVE: EKS may need that long
+MOST_A_LOOK = 10
+MOST_TRIES = 3  # of an owner whose pods EKS does not take
+MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
+MOST_OWNERS = 20  # that an object remembers
+LEFT_ALONE_SECONDS = 3600.0  # an owner after an answer that says nothing of what to do
+READ_TRIES, READ_AGAIN_SECONDS = 10, 1.0  # while a pass is in the cluster
+SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its pods is tried in its place
+AGAIN = 0.8  # of a resync: the next one comes with jitter
+FORBIDDEN, TOO_MANY = 403, 429
+
+WEBHOOK = "0500-amazon-eks-fargate-mutation.amazonaws.com"  # of EKS; it gives new pods to Fargate
+WEBHOOK_PATH = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}"
+MAKERS = {
+    ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
+    ("apps/v1", "StatefulSet"): "/apis/apps/v1/namespaces/{}/statefulsets/{}",
+    ("v1", "ReplicationController"): "/api/v1/namespaces/{}/replicationcontrollers/{}",
+}
+HANDS_OFF = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
+HASHES = ("pod-template-hash", "controller-revision-hash")
+# Labels that a StatefulSet gives its pods beside those of its template.
+ADDED = ("controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
+
+
+class Kube(Protocol):
+    """What is needed of Kubernetes."""
+
+    def get(self, namespace: str, name: str) -> Object | None: ...
+    def get_at(self, path: str) -> Object: ...
+    def patch_status(self, obj: Object, status: Object) -> Object: ...
+    def send_at(self, method: str, path: str, body: Object) -> Object: ...
+
+
+# Which pods
+
+
+def untouchable(owner: Owner | None, pod: Object) -> str:
+    """Say why a pod is evicted under no circumstances, "" for one that may be; `owner` makes it anew."""
+    if owner is None or (owner.api_version, owner.kind) not in MAKERS:
+        return "they have no ReplicaSet, StatefulSet or ReplicationController that makes them anew"
+    try:
+        annotations = part(pod, "metadata", "annotations")
+    except Odd as odd:
+        return f"their {odd} can't be read"
+    if forbids := next((name for name, value in HANDS_OFF.items() if annotations.get(name) == value), ""):
+        return f"their annotation {forbids} forbids it"
+    runs, _ = unsupported(pod)
+    if runs == "yes":
+        return "Fargate can't run them (explain pod says why)"
+    return "" if runs == "no" else "it is not known whether Fargate can run them (explain pod says why)"
+
+
+def template_of(pod: Object) -> str:
+    """Return the hash of the template that a pod was made from, "" for none."""
+    labels = labels_of(pod) or {}
+    return next((value for name in HASHES if (value := labels.get(name))), "")
+
+
+def next_of(owner: Object, by: Owner, pod: Object) -> Object | None:
+    """Return the pod that an owner makes next; None where it makes none, or is not the one that made this pod."""
+    meta, spec = mapping(owner.get("metadata")), mapping(owner.get("spec"))
+    template = mapping(spec.get("template"))
+    gone = meta.get("uid") != by.uid or "deletionTimestamp" in meta or spec.get("replicas") == 0
+    if gone or not isinstance(template.get("spec"), dict):
+        return None
+    head = {**mapping(template.get("metadata"))}
+    if not isinstance(labels := head.get("labels") or {}, dict):
+        return None
+    own = {name: value for name, value in (labels_of(pod) or {}).items() if name in ADDED}
+    reference = {"apiVersion": by.api_version, "kind": by.kind, "name": by.name, "uid": by.uid, "controller": True}
+    head |= {"labels": own | labels, "ownerReferences": [reference], "namespace": pod["metadata"]["namespace"]}
+    return {"metadata": head, "spec": template["spec"]}
+
+
+# By which profiles
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was read anew before the first eviction of a look: the profiles, and where the cluster is for us."""
+
+    view: View
+    home: Home
+
+    def could_take(self, pod: Object) -> tuple[Profile, ...]:
+        return tuple(self.view.profiles[name] for name in self.names(pod) if name in self.view.profiles)
+
+    def names(self, pod: Object) -> tuple[str, ...]:
+        """Return the profiles that may take a pod once it is made anew, those that are not seen included."""
+        return chosen(anew(pod), self.view.profiles.values(), self.view.hidden).could
+
+    def digest(self, pod: Object) -> str:
+        arns = sorted(each.arn for each in self.could_take(pod))
+        return hashlib.sha256("\n".join(arns).encode()).hexdigest()[:16]
+
+
+def doubts(pod: Object, sight: Sight, known: View) -> str:
+    """Say why it is not sure, by a view that was read anew, that a profile takes a stranded pod once it is made anew.
+
+    "" if it is. `known` is the view beside which it was found stranded.
+    """
+    profiles, namespace, labels = sight.view.profiles, pod["metadata"]["namespace"], labels_of(anew(pod))
+    if any(each.in_flight and fitting(each, namespace, labels)[0] is not False for each in profiles.values()):
+        return "a profile that could take them is being made or deleted"
+    if any(name not in profiles for name in sight.names(pod)):
+        return "EKS does not show a profile that could take them"
+    since, name = None, holder(pod)
+    if name in profiles and name in known.profiles and profiles[name].arn == known.profiles[name].arn:
+        since = profiles[name].created_at - timedelta(seconds=1)  # it was replaced by then, and is the same one still
+    if stranded(pod, profiles.values(), sight.view.hidden, since).answer != "yes":
+        return "it is not sure any more that a profile takes them"
+    return ""
+
+
+def doubts_of_next(owner: Owner, pod: Object, following: Object | None, sight: Sight) -> str:
+    """Say why it is not sure that a profile takes the pod that the owner makes next, "" if it is."""
+    if following is None:
+        return "their owner makes none anew"
+    if why := untouchable(owner, following):
+        return why
+    choice = chosen(following, sight.view.profiles.values(), sight.view.hidden)
+    if choice.taken != "yes":
+        return "no profile takes what their owner's template makes: labels that were put on later do not count"
+    if {*choice.could} != {*sight.names(pod)}:
+        return "other profiles may take what their owner's template makes"
+    return ""
+
+
+def refusal(obj: Object | None, profile: Profile, namespace: str, sight: Sight, settings: Settings) -> str:
+    """Say why no pod of a namespace may be evicted that a profile could take, by the object whose it is; "" if it may.
+
+    `obj` is the object as it is now, None if there is none.
+    """
+    if obj is None:
+        return "a profile that is no object's could take them"
+    memory = Memory.parse(obj)
+    who = Identity.parse(obj, memory, settings.cluster)
+    case = case_of(obj, who, memory, sight.home, sight.view, settings, who.created_at)  # of no row: no time is asked
+    if not isinstance(case.resource, Resource) or not case.resource.evict:
+        return "an object whose profile could take them does not say strandedPods: Evict"
+    if not settings.may_evict(who.namespace, namespace):
+        return "--allow-eviction-in does not list both their namespace and the object's"
+    if who.deleting or who.suspended or not who.guarded:
+        return "an object whose profile could take them is suspended or going"
+    if not is_current(find_condition("Ready", conditions_of(obj)), who):
+        return "an object whose profile could take them is not Ready"
+    if who.cluster != sight.home.cluster or not (case.owns(profile) and case.meets(profile)):
+        return "a profile that is no object's could take them"
+    return ""
+
+
+def conditions_of(obj: Object) -> list[Object]:
+    return written(mapping(obj.get("status")).get("conditions") or [])
+
+
+# What was tried
+
+
+class Tried(NamedTuple):
+    """What an object's status remembers of an owner: `tries` of its pods were evicted for these profiles, and none of
+    the pods in their place was seen to be taken. `taken`: how many of its pods EKS had taken before.
+    """
+
+    owner: str
+    template: str
+    profiles: str
+    tries: int
+    taken: int
+
+
+Book = Mapping[str, Tried]  # by owner
+
+
+def book_of(obj: Object) -> dict[str, Tried]:
+    """Return what an object remembers; raises `Odd` where that can't be read: then nobody knows what was tried."""
+    book = part(obj, "status", "bookkeeping")
+    found = {}
+    for where, each in several(book, "evictions", "status.bookkeeping."):
+        owner, template, profiles = (text(each, name, f"{where}.") for name in ("owner", "template", "profiles"))
+        tries, taken = (read(each, name, int, f"{where}.") for name in ("tries", "taken"))
+        found[owner] = Tried(owner, template, profiles, tries, taken)
+    return found
+
+
+def with_book(obj: Object, book: Book) -> Object:
+    """Return an object's status with that remembered."""
+    status = {**mapping(obj.get("status"))}
+    rest = {name: value for name, value in mapping(status.pop("bookkeeping", {})).items() if name != "evictions"}
+    rest |= {"evictions": [each._asdict() for each in book.values()]} if book else {}
+    return status | ({"bookkeeping": rest} if rest else {})
+
+
+@dataclass
+class Opened:
+    """An eviction of a pod of an owner, in the place of which a pod is to come: when, and who waited beside it."""
+
+    at: float
+    beside: frozenset[str] = frozenset()
+
+
+class Candidate(NamedTuple):
+    """A stranded pod that is not untouchable, and the objects that ask for its eviction, as the look has them."""
+
+    seen: Seen
+    by: Owner
+    template: str
+    of: frozenset[Key]
+
+
+class Stop(Exception):
+    """Nothing more is evicted in this look; the text says why, as the end of a sentence."""
+
+
+@dataclass
+class Round:
+    """What is found and done after one look; `beside`: the pods that wait."""
+
+    look: Look
+    beside: frozenset[str]
+    left: dict[Key, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    of: set[Key] = field(default_factory=set)  # objects that ask for evictions of stranded pods
+    waits: set[Key] = field(default_factory=set)  # those of which something may still be evicted
+    stopped: str = ""
+    sent: int = 0
+    objects: dict[Key, Object | None] = field(default_factory=dict)  # as they were read in this round
+    owners: dict[str, Object] = field(default_factory=dict)
+
+    def leave(self, of: Collection[Key], why: str) -> None:
+        for key in of:
+            self.left[key][why] += 1
+
+    def words(self) -> dict[Key, str]:
+        words = {key: " ".join(self._sentences(key)) for key in self.of}
+        return {key: said for key, said in words.items() if said}
+
+    def _sentences(self, key: Key) -> Iterator[str]:
+        if self.stopped:
+            yield f"None is evicted now: {self.stopped}."
+        elif key in self.waits:
+            yield "They are evicted, of each owner one at a time."
+        for why, number in sorted(self.left[key].items()):
+            yield f"{number} left as {'it is' if number == 1 else 'they are'}: {why}."
+
+
+class Evictor:
+    """Evicts stranded pods after a look, and says of each object what it did not.
+
+    `read_anew` gives the profiles of our own cluster as they are now, None while a pass is in it; `home` where it is.
+    `check` raises where this process must not act. Times are monotonic seconds. Not safe for many threads.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        kube: Kube,
+        read_anew: Callable[[], View | None],
+        home: Callable[[], Home],
+        check: Callable[[], None],
+        monotonic: Callable[[], float],
+        pause: Callable[[float], object],
+    ) -> None:
+        self._settings, self._store, self._kube, self._check = settings, store, kube, check
+        self._read_anew, self._home, self._monotonic, self._pause = read_anew, home, monotonic, pause
+        self._waiting: dict[str, float] = {}  # by uid of a pod: since which look
+        self._active: dict[str, float] = {}  # by ARN of a profile: since which look
+        self._open: dict[str, Tried] = {}  # by owner, what the objects' status remembers
+        self._opened: dict[str, Opened] = {}  # by owner
+        self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
+        self._evicted_at: dict[str, float] = {}  # by owner, the latest
+        self._rests: dict[str, float] = {}  # by owner, until
+        self._off: dict[str, float] = {}  # by namespace, until
+        self._forgiven: set[Tried] = set()  # failed before another's pod was taken
+        self._present: tuple[set[str], set[str]] = (set(), set())  # owners with pods in this look and the one before
+        self._canary_at = float("-inf")
+        self._proven = False  # a pod was taken in the place of one that was evicted
+
+    def after(self, look: Look) -> tuple[bool, Mapping[Key, str]]:
+        """Evict what may be evicted by what a look has shown; say whether one more is wanted, and what of each object.
+
+        Raises over no answer of AWS or Kubernetes.
+        """
+        found = [each for each in look.seen if each.stranded.answer == "yes"] if look.complete else []
+        self._note(look)
+        now = Round(look, frozenset(self._waiting))
+        candidates = [*self._candidates(now, found)]
+        self._present = {each.by.uid for each in candidates} | look.taken.keys(), self._present[0]
+        try:
+            self._settle(now, found)
+            self._go_on(now, candidates)
+        except Stop as stop:
+            now.stopped = str(stop)
+        except (AwsError, KubeError) as error:
+            now.stopped = f"it can't be made sure that it helps ({readable(str(error)).rstrip('.')})"
+            log.warning('no evictions message="%(message)s"', {"message": str(error)})
+        return bool(now.waits), now.words()
+
+    # What is known from look to look
+
+    def _note(self, look: Look) -> None:
+        active = (each.arn for each in look.view.profiles.values() if each.active)
+        self._active = {arn: self._active.get(arn, look.at) for arn in active}
+        self._waiting = {each.uid: self._waiting.get(each.uid, look.at) for each in look.seen}
+        self._rests = {owner: until for owner, until in self._rests.items() if until > look.at}
+        self._off = {namespace: until for namespace, until in self._off.items() if until > look.at}
+
+    def _asking(self, said: Stranded, view: View) -> set[Key]:
+        """Return the objects that ask for evictions, of those whose profiles could take a pod."""
+        names = said.choice.could if said.choice else ()
+        keys = {owner_of(view.profiles[name]) for name in names if name in view.profiles}
+        return {key for key in keys if key and asks(self._store.get(key))}
+
+    def _candidates(self, now: Round, found: Iterable[Seen]) -> Iterator[Candidate]:
+        """Yield what is not untouchable, of whom an object asks for it."""
+        for each in found:
+            if not (of := self._asking(each.stranded, now.look.view)):
+                continue
+            now.of |= of
+            pod = each.pod
+            if why := untouchable(each.owner, pod):
+                now.leave(of, why)
+            elif each.owner:
+                yield Candidate(each, each.owner, template_of(pod), frozenset(of))
+
+    def _settle(self, now: Round, found: Iterable[Seen]) -> None:
+        """Forget the evictions after which EKS has taken a pod; whoever failed before is forgiven for it."""
+        waiting = {each.uid for each in found}
+        self._taken = {owner: len(uids - waiting) for owner, uids in now.look.taken.items()}
+        books = {key_of(obj): book for obj in self._store.objects() if (book := book_or_none(obj))}
+        self._open = {each.owner: each for book in books.values() for each in book.values()}
+        self._opened = {owner: self._opened.get(owner) or Opened(now.look.at) for owner in self._open}
+        done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken}
+        for owner in done:
+            del self._open[owner], self._opened[owner]
+        self._forgiven.intersection_update(self._open.values())
+        if done:
+            self._proven = True
+            self._forgiven |= {each for owner, each in self._open.items() if self._has_failed(owner, now.look)}
+        for key in (key for key, book in books.items() if not done.isdisjoint(book)):
+            try:
+                if (obj := self._object(now, key)) and (book := book_or_none(obj)):
+                    self._write(now, key, obj, {owner: each for owner, each in book.items() if owner not in done})
+            except KubeError as error:  # it is tried again after the next look
+                log.warning('not settled object=%(object)s message="%(message)s"', told_of(key, error))
+
+    def _has_failed(self, owner: str, look: Look) -> bool:
+        """Say whether EKS has had its time to take what came in the place of a pod that was evicted."""
+        return look.at - self._opened[owner].at >= WAITS_SECONDS
+
+    # One look's evictions
+
+    def _go_on(self, now: Round, candidates: list[Candidate]) -> None:
+        """Evict one pod of each owner that may be; what is looked at anew for it is looked at once."""
+        ripe = [*self._ripe(now, candidates)]
+        if not ripe:
+            return
+        most = 1 if self._is_canary(now) else MOST_A_LOOK
+        sight = self._sight()
+        if sight:
+            self._stop_where_none_is_taken(now, candidates, sight)
+        for each in ripe:
+            if sight is None or now.sent >= most:
+                now.waits |= each.of
+            elif why := self._try(now, each, sight):
+                now.leave(each.of, why)
+            else:
+                now.waits |= each.of
+
+    def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
+        """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
+        try:
+            return self._evict(now, each, sight)
+        except (Conflict, NotFound):
+            now.objects.clear()
+        except KubeError as error:
+            if not error.status:  # nobody answers any more
+                raise
+            return f"the API server refuses what it takes ({readable(str(error)).rstrip('.')})"
+        return ""
+
+    def _ripe(self, now: Round, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
+        """Yield, of each owner whose turn it is, the pod that waits for longest; who had no turn lately comes first."""
+
+        def rank(each: Candidate) -> tuple[float, float, Key]:
+            return self._evicted_at.get(each.by.uid, float("-inf")), self._waiting[each.seen.uid], each.seen.key
+
+        owners: set[str] = set()
+        for each in sorted(candidates, key=rank):
+            if each.by.uid in owners:
+                now.waits |= each.of
+            elif why := self._holds_back(each):
+                now.leave(each.of, why)
+            elif self._is_early(now, each):
+                now.waits |= each.of
+            else:
+                owners.add(each.by.uid)
+                yield each
+
+    def _holds_back(self, each: Candidate) -> str:
+        namespace = each.seen.key[0]
+        if not any(self._settings.may_evict(key[0], namespace) for key in each.of):
+            return "--allow-eviction-in does not list both their namespace and the object's"
+        if namespace in self._off:
+            return "the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
+        if each.by.uid in self._rests:
+            return "an eviction was answered otherwise than by yes or no (the log says how); it is tried again later"
+        return ""
+
+    def _is_early(self, now: Round, each: Candidate) -> bool:
+        """Say whether pod and profiles have not been seen for long enough, or another pod of the owner comes first."""
+        since, choice = [self._waiting[each.seen.uid]], each.seen.stranded.choice
+        could = [now.look.view.profiles.get(name) for name in choice.could] if choice else []
+        since += [self._active[profile.arn] for profile in could if profile and profile.active]
+        if now.look.at - max(since) < WAITS_SECONDS:
+            return True
+        if (opened := self._opened.get(each.by.uid)) is None:
+            return False
+        for_its_successor = each.seen.uid in opened.beside and now.look.at - opened.at < SUCCESSOR_SECONDS
+        return for_its_successor or not self._has_failed(each.by.uid, now.look)
+
+    def _is_canary(self, now: Round) -> bool:
+        """Say whether only one pod may be tried, as it can't be seen whether EKS looks at new pods at all."""
+        why = self._webhook()
+        if why:
+            raise Stop(why)
+        if why == "" or self._proven:
+            return False
+        if now.look.at - self._canary_at < self._settings.resync_seconds:
+            one = "one pod a resync is tried until EKS has taken one"
+            raise Stop(f"{one}, as webhook {WEBHOOK} may not be read (rbac.yaml has the right to get it)")
+        return True
+
+    def _webhook(self) -> str | None:
+        """Say why EKS's webhook gives no new pod to Fargate, "" if it does; None where it may not be read."""
+        try:
+            found = self._kube.get_at(WEBHOOK_PATH)
+        except KubeError as error:
+            if error.status == FORBIDDEN:
+                return None
+            raise
+        if not found:
+            return f"EKS looks at new pods by webhook {WEBHOOK}, and the cluster does not have it: ask AWS support"
+        if any(sees_every_pod(each) for each in found.get("webhooks") or []):
+            return ""
+        return f"EKS looks at new pods by webhook {WEBHOOK}, which has been changed so that it misses some"
+
+    def _sight(self) -> Sight | None:
+        """Read the profiles anew; None where that can't be had for now."""
+        home = self._home()
+        for tried in range(READ_TRIES):
+            if tried:
+                self._pause(READ_AGAIN_SECONDS)
+            view = self._read_anew()
+            if view is not None:
+                return Sight(view, home)
+        return None
+
+    def _stop_where_none_is_taken(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> None:
+        """Raise `Stop` where several owners in a row have had pods made anew, and EKS has taken none."""
+        failing = set()
+        for each in candidates:
+            tried = self._open.get(each.by.uid)
+            if not tried or tried in self._forgiven or not self._has_failed(each.by.uid, now.look):
+                continue
+            if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
+                failing.add(each.by.uid)
+        if len(failing) >= MOST_FAILING:
+            raise Stop(
+                f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
+                "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again"
+            )
+
+    def _evict(self, now: Round, each: Candidate, sight: Sight) -> str:
+        """Evict a pod if nothing speaks against it; return what does, "" for nothing."""
+        pod = each.seen.pod
+        if why := self._speaks_against(now, each, pod, sight):
+            return why
+        keys = sorted({key for profile in sight.could_take(pod) if (key := owner_of(profile))})
+        book = book_or_none(now.objects[keys[0]] or {})
+        if book is None:
+            return "what was tried before can't be read (status.bookkeeping.evictions)"
+        try_now = Tried(each.by.uid, each.template, sight.digest(pod), 1, self._taken.get(each.by.uid, 0))
+        if (tried := book.get(each.by.uid)) and tried[:3] == try_now[:3]:
+            try_now = try_now._replace(tries=tried.tries + 1)
+        if try_now.tries > MOST_TRIES:
+            return (
+                f"EKS took none of {MOST_TRIES} pods that their owner made anew: explain pod says what it misses; "
+                "kubectl rollout restart of the owner tries again"
+            )
+        kept = book if each.by.uid in book or len(book) < MOST_OWNERS else self._present_in(book)
+        if len(kept) >= MOST_OWNERS and each.by.uid not in kept:
+            return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
+        self._mark(now, keys, kept | {each.by.uid: try_now}, book)
+        return self._send(now, each, pod, keys[0], book)
+
+    def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
+        if why := doubts(pod, sight, now.look.view):
+            return why
+        try:
+            owner = self._owner(now, each)
+        except KubeError as error:
+            if error.status != FORBIDDEN:
+                raise
+            return "their owner may not be read (rbac.yaml has the right to get it)"
+        if why := doubts_of_next(each.by, pod, next_of(owner, each.by, pod), sight):
+            return why
+        for profile in sight.could_take(pod):
+            key = owner_of(profile)
+            obj = self._object(now, key) if key else None
+            if why := refusal(obj, profile, each.seen.key[0], sight, self._settings):
+                return why
+            if now.look.at - self._active.get(profile.arn, now.look.at) < WAITS_SECONDS:
+                return "their profile has become ACTIVE only now"
+        return ""
+
+    def _owner(self, now: Round, each: Candidate) -> Object:
+        if each.by.uid not in now.owners:
+            path = MAKERS[each.by.api_version, each.by.kind].format(each.seen.key[0], each.by.name)
+            now.owners[each.by.uid] = self._kube.get_at(path)
+        return now.owners[each.by.uid]
+
+    def _object(self, now: Round, key: Key) -> Object | None:
+        """Return an object as it was read in this round, or written since."""
+        if key not in now.objects:
+            now.objects[key] = self._kube.get(*key)
+        return now.objects[key]
+
+    def _present_in(self, book: Book) -> dict[str, Tried]:
+        """Return what is remembered of owners that have pods: the others go where there is no room."""
+        here = self._present[0] | self._present[1]
+        return {owner: tried for owner, tried in book.items() if owner in here}
+
+    # Count, evict, and what came of it
+
+    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> None:
+        """Write down that a pod is about to be evicted; raises `Conflict` where that went too slowly to do it.
+
+        It is the live check too that each object is as it was judged: an edit since is a `Conflict`.
+        """
+        started, (first, *others) = self._monotonic(), [now.objects[key] or {} for key in keys]
+        for obj in others:
+            self._kube.patch_status(obj, mapping(obj.get("status")))
+        if book_or_none(self._write(now, keys[0], first, book)) != book:
+            raise KubeError("what is written into the object's status is not in its answer", FORBIDDEN)
+        if self._monotonic() - started > SEND_WITHIN_SECONDS:
+            self._take_back(now, keys[0], before)
+            raise Conflict("an eviction took too long to be written down")
+
+    def _write(self, now: Round, key: Key, obj: Object, book: Book) -> Object:
+        told = with_book(obj, book)
+        sent = self._store.sending(obj, told)
+        now.objects[key] = after = self._kube.patch_status(obj, told)
+        self._store.put(after, sent)
+        return after
+
+    def _send(self, now: Round, each: Candidate, pod: Object, key: Key, before: Book) -> str:
+        """Evict a pod that was counted; return what the answer means where it was none, "" if it was."""
+        self._check_lease()
+        now.sent += 1
+        self._canary_at = now.look.at
+        self._evicted_at[each.by.uid] = now.look.at
+        self._opened[each.by.uid] = Opened(now.look.at, now.beside)
+        fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
+        try:
+            self._kube.send_at("POST", *eviction_of(pod))
+        except KubeError as error:
+            log.warning('not evicted object=%(object)s message="%(message)s"', told_of(each.seen.key, error))
+            return self._answered(now, each, key, before, error)
+        log.info("evicted object=%(object)s owner=%(owner)s: it was stranded, and is to be made anew", fields)
+        return ""
+
+    def _answered(self, now: Round, each: Candidate, key: Key, before: Book, error: KubeError) -> str:
+        """Do what an answer other than yes calls for; return what to say of it."""
+        is_right = error.status == FORBIDDEN and "cannot create resource" in str(error)
+        if is_right:
+            self._off[each.seen.key[0]] = now.look.at + AGAIN * self._settings.resync_seconds
+        elif error.status == TOO_MANY:
+            self._rests[each.by.uid] = now.look.at + error.again_in
+        elif not isinstance(error, NotFound | Conflict):
+            self._rests[each.by.uid] = now.look.at + LEFT_ALONE_SECONDS
+            return self._holds_back(each)
+        self._take_back(now, key, before)
+        return self._holds_back(each)
+
+    def _take_back(self, now: Round, key: Key, before: Book) -> None:
+        """Count an eviction no more that is known not to have been; where that fails it counts, to be sure."""
+        try:
+            self._write(now, key, now.objects[key] or {}, before)
+        except KubeError as error:
+            now.objects.pop(key, None)
+            log.warning('not taken back object=%(object)s message="%(message)s"', told_of(key, error))
+
+    def _check_lease(self) -> None:
+        try:
+            self._check()
+        except KubeError as error:
+            raise Stop(str(error)) from error
+
+
+def eviction_of(pod: Object) -> tuple[str, Object]:
+    """Return the path and the body of the request to evict this very version of a pod."""
+    meta = pod["metadata"]
+    named = {"namespace": meta["namespace"], "name": meta["name"]}
+    pinned = {"uid": meta["uid"], "resourceVersion": meta["resourceVersion"]}
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": named}
+    path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
+    return path, body | {"deleteOptions": {"preconditions": pinned}}
+
+
+def told_of(key: Key, error: object = "") -> dict[str, str]:
+    return {"object": "/".join(key), "message": str(error)}
+
+
+def asks(obj: Object | None) -> bool:
+    """Say whether an object asks for evictions, valid or not; of a big one no more is kept than that."""
+    return obj is not None and mapping(obj.get("spec")).get("strandedPods") == "Evict"
+
+
+def book_or_none(obj: Object) -> dict[str, Tried] | None:
+    try:
+        return book_of(obj)
+    except Odd:
+        return None
+
+
+def sees_every_pod(webhook: object) -> bool:
+    """Say whether a webhook is called for each pod that is made."""
+    hook = mapping(webhook)
+    if hook.get("name") != WEBHOOK or mapping(hook.get("namespaceSelector")) or mapping(hook.get("objectSelector")):
+        return False
+    rules = [mapping(each) for each in hook.get("rules") or []]
+    return any(
+        {*each.get("operations", ())} & {"CREATE", "*"}
+        and {*each.get("resources", ())} & {"pods", "*", "*/*"}
+        and {*each.get("apiGroups", ())} & {"", "*"}
+        for each in rules
+    )
