@@ -12,9 +12,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -33,7 +36,7 @@ from tests.e2e.support import (
     write_kubeconfig,
 )
 from tests.fakes import webhook
-from tests.fakes.api import Api, Obj, place
+from tests.fakes.api import Api, Obj, path_of, place
 from tests.fakes.fargate import Fargate, Ways, fargate
 from tests.fakes.fargate_rules import COMPUTE_TYPE, LABEL, NOT_MAPPED, SCHEDULER, TIMED_OUT
 from tests.fakes.replicas import replicas
@@ -41,7 +44,6 @@ from tests.unit.test_manifests import optional
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.e2e.conftest import NewOperator
@@ -145,21 +147,21 @@ class Pods:
         wait_for(lambda: scheduled(self.get(name)), SOON, f"{name} is told why it is not scheduled")
         return scheduled(self.get(name))
 
-    def deploy(self, name: str = "app", replicas: int = 2, **labels: str) -> None:
-        labels = {"app": name, **labels}
-        template = {"metadata": {"labels": labels}, "spec": {"containers": [container()]}}
+    def deploy(self, name: str = "app", replicas: int = 2, **pod: Any) -> None:
+        """Make a Deployment; `pod` is what its pods have beside a container."""
+        template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container()], **pod}}
         spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
         made = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
         ok(self.user.kubectl("create", "-f", "-", stdin=json.dumps(made)))
 
-    def wait_all_on(self, profile: str, count: int) -> None:
+    def wait_all_on(self, profile: str, count: int, seconds: float = SOON) -> None:
         """Wait until so many pods are there, all of them Running on a profile."""
 
         def there() -> bool:
             found = self.all()
             return len(found) == count and all(taken_by(each) == profile and is_ready(each) for each in found)
 
-        wait_for(there, SOON, f"{count} pods run on profile {profile}")
+        wait_for(there, seconds, f"{count} pods run on profile {profile}")
 
     def _place(self, plural: str) -> str:
         return place("v1", self.user.namespace, plural)
@@ -637,6 +639,236 @@ def test_after_an_edit_every_pod_runs_on_the_new_profile_or_status_says_which_do
     ok(user.kubectl("rollout", "restart", "deployment/app"))
     pods.wait_all_on(profile, 3)
     wait_for(lambda: not user.condition(kind="PodsStranded"), AFTER_A_WHILE, "none is stranded any more")
+
+
+# Evictions
+
+READS = ("statefulsets", "replicationcontrollers")  # what owners make next
+WEBHOOKS = "mutatingwebhookconfigurations"
+RESYNC_SECONDS = 4  # the words of a condition are written anew at each
+
+
+@dataclass
+class Evictions:
+    """An operator that may evict in the user's namespace, and what it has evicted, by the audit log."""
+
+    pods: Pods
+    plane: ControlPlane
+    granted: Callable[..., None]
+    new_operator: NewOperator
+    before: int = 0
+
+    def allow(self, *more: str, where: str = "", **variables: str) -> Operator:
+        """Start an operator that has these optional rules beside those that evictions can't do without."""
+        self.granted("pods", *READS, *more)
+        self.before = self.plane.audited()
+        usual = {"E2E_LOOK_SECONDS": "0.5", "RESYNC_SECONDS": str(RESYNC_SECONDS)}
+        where = where or self.pods.user.namespace
+        made = self.new_operator(runner=True, ALLOW_EVICTION_IN=where, **usual | variables)
+        made.start()
+        return made
+
+    def apply(self, **spec: Any) -> None:
+        user = self.pods.user
+        user.apply(selectors=[{"namespace": user.namespace}], strandedPods="Evict", **spec)
+
+    def wait_told(self, words: str) -> None:
+        user = self.pods.user
+
+        def told() -> bool:
+            return words in user.condition(kind="PodsStranded").get("message", "")
+
+        wait_for(told, AFTER_A_WHILE, f"PodsStranded says: {words}")
+        assert user.ready()
+
+    def asked(self) -> list[Obj]:
+        """Return the evictions for which it has asked, as the audit log has them."""
+        ours = [each for each in self.plane.audit(self.before) if each["user"]["username"] == IDENTITY]
+        return [each for each in ours if each.get("objectRef", {}).get("subresource") == "eviction"]
+
+    def sent(self) -> list[tuple[str, int]]:
+        """Return the pods for which it has asked for an eviction, and the answers."""
+        return [(each["objectRef"]["name"], each["responseStatus"]["code"]) for each in self.asked()]
+
+
+@pytest.fixture
+def evicted(pods: Pods, plane: ControlPlane, granted: Callable[..., None], new_operator: NewOperator) -> Evictions:
+    return Evictions(pods, plane, granted, new_operator)
+
+
+def test_with_evict_pods_that_came_before_their_profile_come_back_and_run(pods: Pods, evicted: Evictions) -> None:
+    evicted.allow("pods/eviction", WEBHOOKS)
+    pods.deploy(replicas=3)
+    wait_for(lambda: len(pods.all()) == 3, SOON, "its pods are there")
+    old = {each["metadata"]["name"] for each in pods.all()}
+    evicted.apply()
+    wait_for(evicted.sent, AFTER_A_WHILE, "the first is evicted")
+    pods.wait_all_on("web", 3, AFTER_A_WHILE)
+    assert sorted(evicted.sent()) == sorted((name, 201) for name in old), "each once"
+    wait_for(lambda: not pods.user.condition(kind="PodsStranded"), SOON, "none is stranded any more")
+
+
+@pytest.mark.parametrize("policy", ["Replace", "Recreate"])
+def test_with_evict_every_pod_runs_on_the_new_profile_after_an_edit_by_itself(
+    pods: Pods, evicted: Evictions, policy: str
+) -> None:
+    evicted.allow("pods/eviction", WEBHOOKS)
+    evicted.apply(updatePolicy=policy)
+    pods.user.wait_ready()
+    pods.wait_known("web")
+    pods.deploy(replicas=2)
+    pods.wait_all_on("web", 2)
+    pods.user.edit(selectors=[{"namespace": pods.user.namespace}, {"namespace": "more"}])
+    pods.user.wait_ready()
+    (profile,) = profiles(pods.aws)
+    pods.wait_all_on(profile, 2, AFTER_A_WHILE)
+
+
+def test_a_pod_that_is_scheduled_between_look_and_eviction_survives(pods: Pods, evicted: Evictions) -> None:
+    pods.profile("other", other="yes")
+    pods.make("other", {"labels": {"other": "yes"}})
+    node = pods.wait_phase("other")["spec"]["nodeName"]
+    evicted.allow("pods/eviction", WEBHOOKS)
+    pods.deploy(replicas=1)
+    wait_for(lambda: len(pods.all()) == 2, SOON, "its pod is there")
+    (pod,) = (each for each in pods.all() if each["metadata"]["name"] != "other")
+    name = pod["metadata"]["name"]
+
+    def bind(request: Obj) -> list[Obj]:
+        """Give the pod a node just before its eviction is carried out."""
+        target = {"apiVersion": "v1", "kind": "Node", "name": node}
+        body = {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name}, "target": target}
+        pods.api.call("POST", path_of(pod, "pods", "binding"), body)
+        return []
+
+    with before_evictions(pods, bind):
+        evicted.apply()
+        wait_for(evicted.sent, AFTER_A_WHILE, "its eviction is asked for")
+    assert evicted.sent() == [(name, 409)]
+    assert pods.get(name)["metadata"]["uid"] == pod["metadata"]["uid"]
+    assert "deletionTimestamp" not in pods.get(name)["metadata"]
+
+
+@contextmanager
+def before_evictions(pods: Pods, happen: Callable[[Obj], list[Obj]]) -> Iterator[None]:
+    """Let something happen between the request for an eviction and the eviction."""
+    with webhook.serving(happen) as served:
+        hook = {**served["webhooks"][0], "name": "before.example.com", "failurePolicy": "Fail"}
+        hook["rules"] = [{**hook["rules"][0], "resources": ["pods/eviction"]}]
+        made = {**served, "metadata": {"name": "before.example.com"}, "webhooks": [hook]}
+        pods.api.call("POST", webhook.PATH, made)
+        try:
+            yield
+        finally:
+            pods.api.call("DELETE", f"{webhook.PATH}/before.example.com")
+
+
+def test_what_cannot_run_on_fargate_or_has_nobody_to_make_it_anew_is_told_and_never_evicted(
+    pods: Pods, evicted: Evictions, plane: ControlPlane
+) -> None:
+    evicted.allow("pods/eviction", WEBHOOKS)
+    gpu = container(resources={"limits": {"nvidia.com/gpu": "1"}})
+    pods.deploy("karpenter", 1, nodeSelector={"karpenter.sh/nodepool": "default"})
+    pods.deploy("gpu", 1, containers=[gpu])
+    pods.deploy("gated", 1, schedulingGates=[{"name": "example.com/wait"}])
+    pods.make("bare")
+    later = [stateful_set_on_ebs(), job()] if has_manager() else []
+    for obj in later:
+        ok(pods.user.kubectl("create", "-f", "-", stdin=json.dumps(obj)))
+    wait_for(lambda: len(pods.all()) == 4 + len(later[1:]) + len(later[:1]), SOON, "the pods are there")
+    left = {each["metadata"]["uid"] for each in pods.all()}
+    evicted.apply()
+    pods.user.wait_ready()
+    evicted.wait_told("Fargate can't run them")
+    evicted.wait_told("they have no ReplicaSet, StatefulSet or ReplicationController")
+    pods.deploy("plain", 1)
+    pods.wait_known("web")
+    assert {each["metadata"]["uid"] for each in pods.all()} >= left
+    assert [name for name, _ in evicted.sent() if not name.startswith("plain")] == []
+
+
+def has_manager() -> bool:
+    return find_manager(make=False) is not None
+
+
+def stateful_set_on_ebs() -> Obj:
+    """Return one whose claim waits for the first pod's node, as volumes of EBS do."""
+    storage = {"metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "ebs"}}
+    storage["spec"] |= {"resources": {"requests": {"storage": "1Gi"}}}  # type: ignore[operator]
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [container(volumeMounts=mounts)]}}
+    spec = {"serviceName": "db", "selector": {"matchLabels": {"app": "db"}}, "template": template}
+    made = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "db"}}
+    return {**made, "spec": {**spec, "volumeClaimTemplates": [storage]}}
+
+
+def job() -> Obj:
+    template = {"spec": {"containers": [container()], "restartPolicy": "Never"}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "once"}, "spec": {"template": template}}
+
+
+def test_without_eks_s_webhook_nothing_is_evicted_and_the_object_says_why(
+    pods: Pods, evicted: Evictions, ways: Ways
+) -> None:
+    ways.registers = False
+    evicted.allow("pods/eviction", WEBHOOKS)
+    pods.deploy(replicas=2)
+    wait_for(lambda: len(pods.all()) == 2, SOON, "its pods are there")
+    evicted.apply()
+    evicted.wait_told("the cluster does not have it")
+    assert evicted.sent() == []
+
+
+def test_where_the_webhook_may_not_be_read_one_pod_a_resync_is_tried_and_then_the_object_says_so(
+    pods: Pods, evicted: Evictions, ways: Ways
+) -> None:
+    ways.registers = False
+    evicted.allow("pods/eviction")
+    pods.deploy("one", 2)
+    pods.deploy("two", 2)
+    wait_for(lambda: len(pods.all()) == 4, SOON, "the pods are there")
+    evicted.apply()
+    evicted.wait_told("one pod a resync is tried until EKS has taken one")
+    times = [datetime.fromisoformat(each["requestReceivedTimestamp"]) for each in evicted.asked()]
+    assert times
+    assert all((later - one).total_seconds() > 0.9 * RESYNC_SECONDS for one, later in pairwise(times))
+
+
+def test_an_owner_of_whose_pods_eks_takes_none_is_left_after_three_also_over_restarts(
+    pods: Pods, evicted: Evictions, ways: Ways
+) -> None:
+    ways.lag_seconds = 3600  # EKS has its webhook, and does not know the profile
+    operator = evicted.allow("pods/eviction", WEBHOOKS)
+    pods.deploy(replicas=1)
+    wait_for(lambda: len(pods.all()) == 1, SOON, "its pod is there")
+    evicted.apply()
+    wait_for(lambda: len(evicted.sent()) == 2, AFTER_A_WHILE, "two are tried")
+    operator.restart()
+    evicted.wait_told("EKS took none of 3 pods that their owner made anew")
+    operator.restart()
+    wait_for(lambda: operator.said().count("condition=PodsStranded") >= 1, SOON, "it has looked again")
+    evicted.wait_told("EKS took none of 3 pods that their owner made anew")
+    assert [code for _, code in evicted.sent()] == [201] * 3
+
+
+@pytest.mark.parametrize(
+    ("rules", "where", "says"),
+    [
+        (["pods/eviction", WEBHOOKS], "elsewhere", "--allow-eviction-in does not list"),
+        ([WEBHOOKS], "", "let the operator create pods/eviction"),
+    ],
+)
+def test_nothing_is_evicted_where_operator_or_cluster_do_not_allow_it(
+    pods: Pods, evicted: Evictions, rules: list[str], where: str, says: str
+) -> None:
+    evicted.allow(*rules, where=where)
+    pods.deploy(replicas=1)
+    wait_for(lambda: len(pods.all()) == 1, SOON, "its pod is there")
+    uid = pods.all()[0]["metadata"]["uid"]
+    evicted.apply()
+    evicted.wait_told(says)
+    assert [each["metadata"]["uid"] for each in pods.all()] == [uid]
+    assert {code for _, code in evicted.sent()} <= {403}
 
 
 def test_without_a_controller_manager_small_replicas_make_pods_roll_them_out_and_take_them_away(
