@@ -57,6 +57,10 @@ minute `kubectl describe fp shop` too, in the condition PodsStranded; a restart 
 9. kubectl apply -f {shop}
 10. {python} controller.py explain profile default/shop
 11. kubectl rollout restart deployment early -n shop
+
+Or the operator has them made anew, two or three minutes later, where an object asks for that:
+`kubectl patch fp shop --type=merge -p '{{"spec":{{"strandedPods":"Evict"}}}}'`. With a profile its pods go:
+
 12. kubectl delete fp web
 
 And what does not; `kubectl get fp -o wide` says why, and what mends it:
@@ -168,7 +172,7 @@ def sandbox(
         ways = Ways(launch_seconds=min(3, seconds))
         parts.enter_context(fargate(api, world, ways))
         ok(plane.kubectl("apply", "-f", str(ROOT / "crd.yaml")))
-        ok(plane.kubectl("apply", "-f", "-", input=with_pods((ROOT / "rbac.yaml").read_text())))
+        ok(plane.kubectl("apply", "-f", "-", input=with_optional_rules((ROOT / "rbac.yaml").read_text())))
         wait_for(lambda: plane.kubectl("get", "fp").returncode == 0, 20, "FargateProfiles are served")
         authority = base64.b64encode(plane.ca.read_bytes()).decode()
         world.set_certificate_authority(world.cluster, authority)  # so that `explain` knows it for the objects' cluster
@@ -176,6 +180,7 @@ def sandbox(
             ok(plane.kubectl("create", "namespace", name))
         config = write_kubeconfig(folder / "operator.kubeconfig", plane, token_of(plane, IDENTITY))
         settings = {"KUBECONFIG": str(config), "POLL_SECONDS": "2", "RESYNC_SECONDS": "30"}
+        settings |= {"ALLOW_EVICTION_IN": "*"}
         operator = Operator(environment(world, **settings), folder / "controller.log")
         parts.callback(operator.stop)
         operator.start()
@@ -183,13 +188,9 @@ def sandbox(
         yield Sandbox(world, teach(plane, world, operator, folder, seconds, " ".join(says)))
 
 
-def with_pods(rbac: str) -> str:
-    """Return rbac.yaml with its optional rules that are about pods."""
-    commented = re.findall(r"^# - apiGroups:.*(?:\n#   .*)+\n", rbac, re.MULTILINE)
-    for rule in commented:
-        if "  resources: [pods]" in rule:
-            rbac = rbac.replace(rule, re.sub("^# ", "", rule, flags=re.MULTILINE))
-    return rbac
+def with_optional_rules(rbac: str) -> str:
+    """Return rbac.yaml with the rules that are comments in it: here each feature may be tried."""
+    return re.sub(r"^# (- apiGroups:.*|  (?:resources|resourceNames|verbs):.*)$", r"\1", rbac, flags=re.MULTILINE)
 
 
 def write_manifest(folder: Path, name: str, world: fake_aws.World) -> Path:

@@ -140,11 +140,14 @@ class Fargate:
         self._tasks = {uid: task for uid, task in self._tasks.items() if uid in there}
 
     def _attempt(self, pod: Obj, profiles: dict[str, Obj]) -> None:
-        """Take a pod a step further; where somebody else has changed it meanwhile the next step looks again."""
+        """Take a pod a step further; where somebody else has changed it meanwhile the next step looks again.
+
+        A namespace that is going takes nothing new (403), and that is no trouble of the other pods.
+        """
         try:
             self._advance(pod, profiles)
         except Refused as refused:
-            if refused.code not in {404, 409}:
+            if refused.code not in {403, 404, 409}:
                 raise
 
     def _advance(self, pod: Obj, profiles: dict[str, Obj]) -> None:

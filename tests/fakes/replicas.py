@@ -42,11 +42,11 @@ def step(api: Api) -> None:
 
 @contextmanager
 def _unless_changed() -> Iterator[None]:
-    """Leave what somebody else has changed or made meanwhile for the next step."""
+    """Leave for the next step what somebody else has changed; a namespace that is going takes nothing (403)."""
     try:
         yield
     except Refused as refused:
-        if refused.code not in {404, 409}:
+        if refused.code not in {403, 404, 409}:
             raise
 
 
