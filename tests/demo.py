@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import textwrap
 import time
@@ -22,7 +23,11 @@ from typing import Any, TextIO
 import yaml
 
 from spec import OWNER_KEY
+from tests.fakes import replicas
 from tests.fakes.aws import Manners
+from tests.fakes.fargate import Fargate, Ways
+from tests.fakes.fargate_rules import LABEL
+from tests.fakes.pods_in_memory import USER_AGENT, InMemory
 from tests.sandbox import ROOT, Missed, Sandbox, sandbox
 
 Object = dict[str, Any]
@@ -30,6 +35,8 @@ Cells = tuple[str, ...]
 
 CREATING_SECONDS, DELETING_SECONDS, POLL_SECONDS, RESYNC_SECONDS = 3, 2, 1, 5
 SOON_SECONDS = 30.0  # for what takes a few seconds, on a slow machine
+WAYS = Ways(lag_seconds=0.5, launch_seconds=1)
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
 LOG_LINES = 30
 MOST_COLUMNS = 120
 BOLD, RED, GREEN, YELLOW, PLAIN = "\033[1m", "\033[31m", "\033[32m", "\033[33m", "\033[0m"
@@ -39,29 +46,35 @@ HEADER: Cells = ("NAMESPACE", "NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "
 ROOM: Cells = ("", "new-profile-7", "", "new-profile-7", "CREATING", "", "WaitingForTurn", "")
 
 INTRODUCTION = f"""\
-This is `python controller.py`, unmodified, between an API server in memory and a stand-in for AWS (moto, with EKS's \
-manners). No cluster, no account; nothing leaves this machine. EKS takes minutes to make or delete a profile; here it \
-takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would print, but for \
-the column DELETED; a line that starts with > is an event of an object."""
+This is `python controller.py`, unmodified, between an API server in memory and stand-ins for AWS (moto, with EKS's \
+manners) and for Fargate. No cluster, no account; nothing leaves this machine. EKS takes minutes to make or delete a \
+profile; here it takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would \
+print, but for the column DELETED; a line that starts with > is an event."""
 APPLY = """\
-1. Three objects are applied at once; the first is that of sample-crd.yaml. EKS makes one profile of a cluster at a \
-time, so the others wait for their turn."""
+1. Three objects are applied at once, and with the third a deployment for its namespace. The first object is that of \
+sample-crd.yaml. EKS makes one profile of a cluster at a time, so the others wait for their turn. The pods of the \
+deployment come before their profile: no scheduler has a node for them."""
+PODS = """\
+2. Now blog/blog is ACTIVE, and still its pods wait: EKS looks at a pod once, when it is created. `python \
+controller.py explain pod` says so, and what mends it. The deployment is restarted (as by `kubectl rollout restart`): \
+its new pods are given to Fargate, each gets a node of its own, and the old ones go."""
 DRIFT = f"""\
-2. Somebody deletes profile web in EKS, behind the controller's back. Its next look (every {RESYNC_SECONDS} s here, 10 \
+3. Somebody deletes profile web in EKS, behind the controller's back. Its next look (every {RESYNC_SECONDS} s here, 10 \
 min by default) finds that out and makes it again; until then its row shows what was seen last."""
 REFUSE = """\
-3. An object with two mistakes is applied: a public subnet, and a role that does not trust Fargate. It is refused with \
+4. An object with two mistakes is applied: a public subnet, and a role that does not trust Fargate. It is refused with \
 both, and EKS is not even asked."""
 MEND = """\
-4. The object is edited: a private subnet, the right role. That is enough; nobody has to delete it or to restart \
+5. The object is edited: a private subnet, the right role. That is enough; nobody has to delete it or to restart \
 anything. Now two profiles select the pods of namespace shop, and both objects are told so."""
 EDIT = """\
-5. The selectors of shop/web are edited. EKS cannot change a profile, but the object says updatePolicy: Replace. So a \
+6. The selectors of shop/web are edited. EKS cannot change a profile, but the object says updatePolicy: Replace. So a \
 new profile is made first, and the old one goes only when that is ACTIVE."""
 DELETE = """\
-6. All objects are deleted. Each goes only when its profile is gone from EKS, and those go one at a time too."""
+7. All objects are deleted. Each goes only when its profile is gone from EKS, and those go one at a time too. A \
+profile takes its pods with it; the deployment makes others, which wait for a profile that comes no more."""
 COUNTS = f"""\
-7. What that took. The controller looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
+8. What that took. The controller looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
 {RESYNC_SECONDS} s at the others) than by default (5 to 15 s, 10 min)."""
 
 
@@ -190,12 +203,19 @@ class Demo:
     box: Sandbox
     screen: Screen
     told: int = 0  # the version of the last event that was shown
+    pods: dict[str, str] = field(default_factory=dict)  # as last shown, by name
 
     def __post_init__(self) -> None:
         self.box.on_look = self.look
+        self.api = InMemory(self.box.api)
+        self.fargate = Fargate(self.api, self.box.world, WAYS)
+        self.api.mutate = self.fargate.mutate
 
     def look(self) -> None:
-        """Show what is new."""
+        """Let pods go on, and show what is new."""
+        replicas.step(self.api)
+        self.fargate.step()
+        self._show_pods()
         for event in sorted(self.box.api.objects("events"), key=version):
             if version(event) > self.told:
                 self.told = version(event)
@@ -203,9 +223,26 @@ class Demo:
         now = datetime.now(UTC)
         self.screen.show(cells(obj, now) for obj in self.box.objects())
 
+    def _show_pods(self) -> None:
+        before, self.pods = self.pods, dict(map(pod_line, self.box.api.objects("pods")))
+        lines = [line for name, line in self.pods.items() if line != before.get(name)]
+        lines += [f"  pod {name} is gone" for name in before.keys() - self.pods.keys()]
+        if lines:
+            self.screen.say(lines)
+
     def step(self, text: str) -> None:
         self.screen.end_step()
         self.screen.say([*wrapped(text, self.screen.width), ""], BOLD)
+
+    def explained(self, pod: str) -> list[str]:
+        """Return what `explain pod` prints."""
+        command = [sys.executable, "controller.py", "explain", "pod", pod]
+        environ = self.box.controller.environ
+        done = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode != 1:
+            raise Missed(f"explain finds the pod stranded; but it says {done.stdout}{done.stderr}")
+        lines = [f"$ python controller.py explain pod {pod}", *done.stdout.splitlines()]
+        return [each for line in lines for each in wrapped(line, self.screen.width, "  ", "    ")]
 
     def wait_ready(self, name: str, namespace: str) -> None:
         def serving() -> bool:
@@ -217,6 +254,16 @@ class Demo:
 
 def version(obj: Object) -> int:
     return int(obj["metadata"]["resourceVersion"])
+
+
+def pod_line(pod: Object) -> tuple[str, str]:
+    """Return a pod's name, and how it is in a line."""
+    meta, spec = pod["metadata"], pod["spec"]
+    name = f"{meta['namespace']}/{meta['name']}"
+    profile = meta.get("labels", {}).get(LABEL)
+    words = [pod["status"]["phase"], spec["schedulerName"], f"profile {profile}" if profile else "no profile"]
+    words += [f"node {spec['nodeName']}"] if "nodeName" in spec else []
+    return name, f"  pod {name}: {', '.join(words)}"
 
 
 def told(event: Object, width: int) -> list[str]:
@@ -243,17 +290,44 @@ def manifest(name: str, namespace: str, role: str, subnets: Sequence[str] = ()) 
     }
 
 
-THREE = (("new-profile-7", "default"), ("web", "shop"), ("nightly", "batch"))
+def deployment(name: str, replicas: int, **annotations: str) -> Object:
+    """Return a deployment in the namespace of its name."""
+    template = {
+        "metadata": {"labels": {"app": name}, "annotations": annotations},
+        "spec": {"containers": [{"name": name, "image": "nginx"}]},
+    }
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    meta = {"name": name, "namespace": name}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
+
+
+THREE = (("new-profile-7", "default"), ("web", "shop"), ("blog", "blog"))
 WRONG = ("api", "shop")
 
 
 def apply_three(demo: Demo) -> None:
     demo.step(APPLY)
+    demo.box.apply(deployment("blog", 2))
     demo.box.apply(sample())
     for name, namespace in THREE[1:]:
         demo.box.apply(manifest(name, namespace, demo.box.world.roles["good"]))
     for name, namespace in THREE:
         demo.wait_ready(name, namespace)
+
+
+def show_pods(demo: Demo) -> None:
+    demo.step(PODS)
+    names = [each["metadata"]["name"] for each in demo.box.api.objects("pods")]
+    demo.screen.say(demo.explained(f"blog/{names[0]}"))
+    demo.box.wait_for(demo.fargate.known, SOON_SECONDS, "EKS gives pods to the profiles")
+    demo.box.apply(deployment("blog", 2, **{RESTARTED: datetime.now(UTC).isoformat()}))
+
+    def running() -> bool:
+        pods = demo.box.api.objects("pods")
+        phases = [each["status"]["phase"] for each in pods if each["metadata"].get("labels", {}).get(LABEL) == "blog"]
+        return phases == ["Running"] * len(pods)
+
+    demo.box.wait_for(running, SOON_SECONDS, "the pods of the deployment run on Fargate")
 
 
 def delete_behind_its_back(demo: Demo) -> None:
@@ -320,11 +394,12 @@ def delete_all(demo: Demo) -> None:
 def count_calls(demo: Demo) -> None:
     """Print what was called how often."""
     calls = demo.box.world.manners.calls
+    writes = [each for each in demo.box.api.writes() if each.user_agent != USER_AGENT]
     counts = {
         "Changes in EKS": Counter(call.operation for call in calls if call.writes),
         "Looks at AWS": Counter(call.operation for call in calls if not call.writes),
         "Refused by AWS": Counter(call.code for call in calls if call.code not in {"", "ResourceNotFoundException"}),
-        "Kubernetes writes": Counter(map(kind_of_write, demo.box.api.writes())),
+        "Kubernetes writes": Counter(map(kind_of_write, writes)),
     }
     demo.step(COUNTS)
     for title, counted in counts.items():
@@ -353,7 +428,16 @@ def tell(demo: Demo) -> None:
     started = time.monotonic()
     demo.screen.say(wrapped(INTRODUCTION, demo.screen.width))
     demo.box.start()
-    for act in (apply_three, delete_behind_its_back, refuse_wrong, mend_wrong, edit_replaced, delete_all, count_calls):
+    for act in (
+        apply_three,
+        show_pods,
+        delete_behind_its_back,
+        refuse_wrong,
+        mend_wrong,
+        edit_replaced,
+        delete_all,
+        count_calls,
+    ):
         act(demo)
     stop(demo, started)
 

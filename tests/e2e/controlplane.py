@@ -48,12 +48,19 @@ PACKAGES = {
     "kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver",
 }
 MANAGER, MANAGER_PACKAGE = "kube-controller-manager", "k8s.io/kubernetes/cmd/kube-controller-manager"
-# What a user of the sandbox would miss, and nothing that wants nodes.
+# What a user of the sandbox would miss, and nothing that wants nodes but those of Fargate.
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
+    "deployment-controller",
+    "disruption-controller",
     "garbage-collector-controller",
+    "job-controller",
     "namespace-controller",
+    "replicaset-controller",
+    "replicationcontroller-controller",
     "serviceaccount-controller",
+    "statefulset-controller",
+    "ttl-after-finished-controller",
 )
 KUBERNETES_DOWNLOADS = "https://dl.k8s.io/release"
 ETCD_DOWNLOADS = "https://github.com/etcd-io/etcd/releases/download"
@@ -492,6 +499,7 @@ class ControlPlane:
             f"--cert-dir={self.ca.parent}",
             "--service-cluster-ip-range=10.0.0.0/24",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",  # as EKS has it: what then runs such a pod is not the API server's business
             f"--token-auth-file={self.folder / 'tokens.csv'}",
             "--disable-admission-plugins=ServiceAccount",  # nobody makes the default ServiceAccounts
             "--service-account-issuer=https://kubernetes.default.svc",

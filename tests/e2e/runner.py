@@ -4,7 +4,8 @@
 
 E2E_SILENCE_SECONDS: of a watch, before it is given up. E2E_LOST_CREATE_SECONDS: for which an unanswered create may
 still come true. E2E_SERVICE_ACCOUNT: the folder that a pod has its token in. E2E_TOKEN_SECONDS: for which a token that
-was read is used.
+was read is used. E2E_LOOK_SECONDS: between two looks at pods,
+and for which a pod waits before it is evicted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from typing import Any
 
 import config
 import controller
+import evictions
 import kube
+import podlooks
 import spec
 
 
@@ -32,6 +35,10 @@ def main() -> int:
         _set(kube, "connect", partial(kube.connect, service_account=Path(folder)))
     if seconds := os.environ.get("E2E_TOKEN_SECONDS"):
         _set(kube, "_PodLoader", partial(_short_loader, kube._PodLoader, timedelta(seconds=float(seconds))))
+    if seconds := os.environ.get("E2E_LOOK_SECONDS"):
+        for name in ("LEAST_SECONDS", "SETTLING_SECONDS", "STEP_SECONDS"):
+            _set(podlooks, name, float(seconds))
+        _set(evictions, "WAITS_SECONDS", float(seconds))
     return controller.main(sys.argv[1:], os.environ)
 
 

@@ -1,13 +1,15 @@
-"""A real control plane, EKS's manners and the controller, up until Ctrl-C: `make sandbox`.
+"""A real control plane, EKS's manners, a stand-in for Fargate and the controller, up until Ctrl-C: `make sandbox`.
 
     python -m tests.e2e.sandbox
 
 Prints the lines with which a user drives it by kubectl and aws from another terminal, and what to try: first what goes
-well, then what does not. A word typed here lets AWS fail.
+well, from a profile to running pods, then what does not. A word typed here lets AWS fail.
 """
 
 from __future__ import annotations
 
+import base64
+import re
 import shlex
 import signal
 import sys
@@ -23,26 +25,47 @@ import yaml
 from tests.e2e.controlplane import ControlPlane, Unavailable, find_binaries, find_manager
 from tests.e2e.support import IDENTITY, ROOT, Operator, environment, ok, token_of, write_kubeconfig
 from tests.fakes import aws as fake_aws
+from tests.fakes.api import Api
+from tests.fakes.fargate import Ways, fargate
+from tests.fakes.replicas import replicas
 from tests.waiting import wait_for
 
 TEACH = """
+Here a profile gets ACTIVE and the pods that it selects run: EKS and Fargate are stand-ins, the API server is real.
+
 In another terminal, in this folder:
 
 export KUBECONFIG={kubeconfig}
 export PATH={binaries}:$PATH
+export CLUSTER_NAME={cluster}
 {aws}
 
-Then try what goes well:
+Then try what goes well. The namespace web is that of the profile's pods:
 
 1. kubectl apply -f {web}
 2. kubectl get fp --watch
 3. kubectl describe fp web
 4. aws eks list-fargate-profiles --cluster-name {cluster}
-5. kubectl delete fp web
+5. kubectl create deployment hello --image=nginx --replicas=2 -n web
+6. kubectl get pods -n web -o wide --watch
+7. kubectl get nodes
+
+What was made before its profile was ACTIVE stays Pending: EKS looks at a pod once. `explain` says so, and within a
+minute `kubectl describe fp shop` too, in the condition PodsStranded; a restart mends it:
+
+8. kubectl create deployment early --image=nginx -n shop
+9. kubectl apply -f {shop}
+10. {python} controller.py explain profile default/shop
+11. kubectl rollout restart deployment early -n shop
+
+Or the operator has them made anew, two or three minutes later, where an object asks for that:
+`kubectl patch fp shop --type=merge -p '{{"spec":{{"strandedPods":"Evict"}}}}'`. With a profile its pods go:
+
+12. kubectl delete fp web
 
 And what does not; `kubectl get fp -o wide` says why, and what mends it:
 
-6. kubectl apply -f sample-crd.yaml
+13. kubectl apply -f sample-crd.yaml
 
 The second of its objects names a cluster that is not there. Write another role or other subnets into {web}:
 
@@ -54,7 +77,7 @@ Or type one of these words here, then Enter:
 {faults}
 
 A profile takes {seconds:.0f} s to be made or deleted. The controller's log: {log}
-{manager}
+{pods}
 Ctrl-C ends it all.
 """
 ROLES = {
@@ -64,14 +87,18 @@ ROLES = {
     "other-policy": "has a policy, but not the one that pods on Fargate need",
     "other-source": "trusts Fargate for another cluster only",
 }
+PODS = (
+    "A pod on Fargate is Running because the stand-in says so: no container runs, nothing is logged. One that is to "
+    "end does after {seconds:.0f} s. There are no other nodes, so that a pod which no profile took waits for ever."
+)
 WITH_MANAGER = (
-    "kube-controller-manager collects garbage, ends namespaces that are deleted and keeps the aggregated roles. There "
-    "is no node: no pod ever runs."
+    "kube-controller-manager makes the pods of Deployments, StatefulSets and Jobs, minds disruption budgets, collects "
+    "garbage, ends namespaces that are deleted and keeps the aggregated roles."
 )
 WITHOUT_MANAGER = (
-    "There is no kube-controller-manager ({why}): what an object owned is not collected, a namespace that is deleted "
-    "stays Terminating, and the roles view, edit and admin do not take up those of rbac.yaml. Nor is there a node: no "
-    "pod ever runs."
+    "There is no kube-controller-manager ({why}): pods of Deployments and ReplicaSets are made by a small stand-in, "
+    "those of other kinds by nobody. What another object owned is not collected, a namespace that is deleted stays "
+    "Terminating, and the roles view, edit and admin do not take up those of rbac.yaml."
 )
 EVERY = 10**6  # times that a fault is met: until heal
 
@@ -135,36 +162,52 @@ def sandbox(
     manners = fake_aws.Manners(creating_seconds=seconds, deleting_seconds=seconds)
     with ExitStack() as parts:
         plane = parts.enter_context(ControlPlane())
+        api = Api(plane.url, plane.token, str(plane.ca))
         if manager:
             plane.start_manager(manager)
+        else:
+            parts.enter_context(replicas(api))
         subnets, role = fake_aws.SAMPLE_SUBNETS, fake_aws.SAMPLE_ROLE
         world = parts.enter_context(fake_aws.over_http(manners, subnet_ids=subnets, role_name=role))
-        for file in ("rbac.yaml", "crd.yaml"):
-            ok(plane.kubectl("apply", "-f", str(ROOT / file)))
+        ways = Ways(launch_seconds=min(3, seconds))
+        parts.enter_context(fargate(api, world, ways))
+        ok(plane.kubectl("apply", "-f", str(ROOT / "crd.yaml")))
+        ok(plane.kubectl("apply", "-f", "-", input=with_optional_rules((ROOT / "rbac.yaml").read_text())))
         wait_for(lambda: plane.kubectl("get", "fp").returncode == 0, 20, "FargateProfiles are served")
+        authority = base64.b64encode(plane.ca.read_bytes()).decode()
+        world.set_certificate_authority(world.cluster, authority)  # so that `explain` knows it for the objects' cluster
+        for name in ("web", "shop"):
+            ok(plane.kubectl("create", "namespace", name))
         config = write_kubeconfig(folder / "operator.kubeconfig", plane, token_of(plane, IDENTITY))
         settings = {"KUBECONFIG": str(config), "POLL_SECONDS": "2", "RESYNC_SECONDS": "30"}
+        settings |= {"ALLOW_EVICTION_IN": "*"}
         operator = Operator(environment(world, **settings), folder / "controller.log")
         parts.callback(operator.stop)
         operator.start()
-        missing = WITH_MANAGER if manager else WITHOUT_MANAGER.format(why=why)
-        yield Sandbox(world, teach(plane, world, operator, write_web(folder / "web.yaml", world), seconds, missing))
+        says = [PODS.format(seconds=ways.run_seconds), WITH_MANAGER if manager else WITHOUT_MANAGER.format(why=why)]
+        yield Sandbox(world, teach(plane, world, operator, folder, seconds, " ".join(says)))
 
 
-def write_web(path: Path, world: fake_aws.World) -> Path:
-    """Write a manifest of which all is well."""
+def with_optional_rules(rbac: str) -> str:
+    """Return rbac.yaml with the rules that are comments in it: here each feature may be tried."""
+    return re.sub(r"^# (- apiGroups:.*|  (?:resources|resourceNames|verbs):.*)$", r"\1", rbac, flags=re.MULTILINE)
+
+
+def write_manifest(folder: Path, name: str, world: fake_aws.World) -> Path:
+    """Write an object of which all is well, for the pods of the namespace that has its name."""
     spec = {
         "podExecutionRoleArn": world.roles["good"],
-        "selectors": [{"namespace": "web"}],
+        "selectors": [{"namespace": name}],
         "subnets": [*world.private_subnets],
     }
-    web = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": "web"}, "spec": spec}
-    path.write_text(yaml.safe_dump(web, sort_keys=False))
+    obj = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": name}, "spec": spec}
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(obj, sort_keys=False))
     return path
 
 
 def teach(
-    plane: ControlPlane, world: fake_aws.World, operator: Operator, web: Path, seconds: float, manager: str
+    plane: ControlPlane, world: fake_aws.World, operator: Operator, folder: Path, seconds: float, pods: str
 ) -> str:
     subnets = {
         " ".join(world.private_subnets): "private, as they should be",
@@ -177,13 +220,15 @@ def teach(
         binaries=shlex.quote(str(plane.binaries)),
         aws="\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(world.env.items())),
         cluster=world.cluster,
-        web=shlex.quote(str(web)),
+        web=shlex.quote(str(write_manifest(folder, "web", world))),
+        shop=shlex.quote(str(write_manifest(folder, "shop", world))),
+        python=shlex.quote(sys.executable),
         roles=listed({world.roles[kind]: what for kind, what in ROLES.items()}),
         subnets=listed(subnets),
         faults=listed({word: fault.what for word, fault in FAULTS.items()}),
         seconds=seconds,
         log=operator.log,
-        manager=manager,
+        pods=pods,
     )
 
 
@@ -203,7 +248,7 @@ def main() -> None:
         sys.exit(str(error))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    print("Starting etcd, kube-apiserver, a stand-in for AWS and the controller ...", flush=True)
+    print("Starting etcd, kube-apiserver, stand-ins for EKS and Fargate, and the controller ...", flush=True)
     with TemporaryDirectory() as folder, sandbox(Path(folder), manager=manager, why=why) as box:
         print(box.told, flush=True)
         threading.Thread(target=listen, args=(box,), daemon=True).start()

@@ -44,7 +44,7 @@ def environ(told: str) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in shown.split("\0") if pair)
 
 
-def typed(told: str, command: str, seconds: float = 30) -> str:
+def typed(told: str, command: str, seconds: float = 30, code: int = 0) -> str:
     """Return what a command shows within its time; all is well if it goes on for longer."""
     done = subprocess.run(
         ["timeout", str(seconds), *shlex.split(command)],
@@ -55,12 +55,12 @@ def typed(told: str, command: str, seconds: float = 30) -> str:
         timeout=seconds + SOON,  # if `timeout` does not end it
         check=False,
     )
-    assert done.returncode in {0, 124}, done.stderr
+    assert done.returncode in {code, 124}, done.stderr
     return done.stdout
 
 
 def test_the_suggested_commands_show_a_profiles_life(told: str) -> None:
-    apply, watch, describe, aws, delete, _ = re.findall(r"^\d\. (.*)$", told, re.MULTILINE)
+    apply, watch, describe, aws, *_, delete, _ = suggested(told)
     assert "fargateprofile.jicomusic.com/web created" in typed(told, apply)
     wait_for(lambda: " True " in typed(told, watch, 2), SOON, "web is seen to get Ready")
     told_of = re.compile(r"Normal +Created +.*Profile web is ACTIVE")
@@ -69,6 +69,40 @@ def test_the_suggested_commands_show_a_profiles_life(told: str) -> None:
     assert "web" in listed_by_the_sdk(told, aws.rpartition(" ")[2])
     assert 'web" deleted' in typed(told, delete)
     assert "web" not in listed_by_the_sdk(told, aws.rpartition(" ")[2])
+
+
+def suggested(told: str) -> list[str]:
+    """Return the commands that it suggests, in their order."""
+    return re.findall(r"^\d+\. (.*)$", told, re.MULTILINE)
+
+
+def test_a_deployment_for_a_profile_runs_and_one_that_was_too_early_is_explained_and_runs_after_a_restart(
+    told: str,
+) -> None:
+    apply, _, _, _, deploy, pods, nodes, early, shop, explain, restart, delete, _ = suggested(told)
+    typed(told, apply)
+    typed(told, "kubectl wait --for=condition=Ready fp/web --timeout=20s")
+    wait_for(lambda: taken(told, "web"), SOON, "EKS gives pods to the profile")
+    typed(told, deploy)
+    wait_for(lambda: len(re.findall(r" Running .* fargate-ip-", typed(told, pods, 2))) >= 2, SOON, "its pods run")
+    assert len(re.findall(r"^fargate-ip-\S+ +Ready ", typed(told, nodes), re.MULTILINE)) == 2
+    typed(told, early)
+    wait_for(lambda: "Pending" in typed(told, "kubectl get pods -n shop"), SOON, "the early pod is there")
+    typed(told, shop)
+    typed(told, "kubectl wait --for=condition=Ready fp/shop --timeout=20s")
+    assert re.search(r"^stranded +shop/early-", typed(told, explain, code=1), re.MULTILINE)
+    wait_for(lambda: taken(told, "shop"), SOON, "EKS gives pods to the profile")
+    typed(told, restart)
+    typed(told, "kubectl rollout status deployment early -n shop --timeout=20s")
+    for command in (delete, "kubectl delete fp shop"):
+        typed(told, command)
+    wait_for(lambda: not typed(told, "kubectl get nodes"), SOON, "the pods have gone with their profiles")
+
+
+def taken(told: str, namespace: str) -> bool:
+    """Say whether a pod that was made now would be taken."""
+    shown = typed(told, f"kubectl run probe --image=nginx -n {namespace} --dry-run=server -o yaml")
+    return "schedulerName: fargate-scheduler" in shown
 
 
 def reasons(told: str) -> dict[str, str]:
@@ -127,9 +161,9 @@ def test_with_a_controller_manager_a_deleted_namespace_goes_and_roles_are_aggreg
     if find_manager(make=False) is None:
         assert "There is no kube-controller-manager" in told
         return
-    typed(told, "kubectl create namespace shop")
-    assert "deleted" in typed(told, "kubectl delete namespace shop")
-    assert "shop" not in typed(told, "kubectl get namespaces")
+    typed(told, "kubectl create namespace old")
+    assert "deleted" in typed(told, "kubectl delete namespace old")
+    assert "old" not in typed(told, "kubectl get namespaces")
     assert "fargateprofiles" in typed(told, "kubectl get clusterrole edit -o yaml")
 
 

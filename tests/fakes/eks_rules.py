@@ -38,6 +38,10 @@ LABEL_KEY = re.compile(r"([a-z0-9*?]([-a-z0-9.*?]{0,251}[a-z0-9*?])?/)?[A-Za-z0-
 # How EKS behaves, and what there is
 
 
+def _no_pods(profile: str) -> bool:
+    return False
+
+
 @dataclass
 class Behaviour:
     """How EKS behaves in a test. Times are seconds of `clock`."""
@@ -52,6 +56,7 @@ class Behaviour:
     one_in_flight: bool = True
     validate_role: bool = True
     updating: set[str] = field(default_factory=set)  # clusters with an update in progress
+    has_pods: Callable[[str], bool] = _no_pods  # a profile that has stays DELETING until they are gone
     fail_creates: dict[str, list[list[Issue]]] = field(default_factory=dict)  # by profile, one entry a create
     fail_deletes: dict[str, list[list[Issue]]] = field(default_factory=dict)
 
@@ -142,10 +147,11 @@ class Cluster:
     def has_entries(self) -> bool:
         return str(self.access.get("authenticationMode", "CONFIG_MAP")) != "CONFIG_MAP"
 
-    def settle(self, now: float) -> None:
+    def settle(self, now: float, has_pods: Callable[[str], bool]) -> None:
         """End the changes whose time has come."""
         for profile in list(self.profiles.values()):
-            if profile.in_flight and now >= profile.settles_at and profile.settle():
+            waits = profile.body["status"] == "DELETING" and has_pods(profile.name)
+            if profile.in_flight and not waits and now >= profile.settles_at and profile.settle():
                 del self.profiles[profile.name]
 
 
@@ -308,7 +314,7 @@ class Eks:
     def cluster(self, name: str) -> Cluster:
         """Return a cluster as it is now."""
         cluster = self._find(name)
-        cluster.settle(self._behaviour.clock())
+        cluster.settle(self._behaviour.clock(), self._behaviour.has_pods)
         return cluster
 
     def _find(self, name: str) -> Cluster:
@@ -425,12 +431,20 @@ class Eks:
             return
         if role.count("/") > 1:
             raise invalid(f"The pod execution role {role} must not have a path")  # our words
-        document = self._account.trust_policy(role)
-        if document is None or not trusts_fargate(document, profile_arn):
+        if not self.may_assume(role, profile_arn):
             raise invalid(
                 "Misconfigured PodExecutionRole Trust Policy; Please add the"
                 " eks-fargate-pods.amazonaws.com Service Principal"
             )
+
+    def may_assume(self, role: str, profile_arn: str) -> bool:
+        """Tell whether a role is there and lets the pods of a profile in."""
+        document = self._account.trust_policy(role)
+        return document is not None and trusts_fargate(document, profile_arn)
+
+    def zones(self, subnets: Iterable[str]) -> list[str]:
+        """Return the zones of those subnets that are there."""
+        return [found.zone for each in subnets if (found := self._account.find_subnet(each))]
 
     def _check_room(self, cluster: Cluster) -> None:
         most = self._behaviour.max_profiles

@@ -23,6 +23,8 @@ ENDS_OTHERWISE = {
     ("fakes/apiserver.py", "ApiServer._follow"): "a watch lasts until its client, its time or a test ends it",
     ("fakes/apiserver.py", "ApiServer._next_events"): "the same; it looks whether the client is alive",
     ("fakes/aws.py", "_serving"): "the server of the thread has been shut down",
+    ("fakes/fargate.py", "_go_on"): "in a daemon thread; it ends with the event",
+    ("fakes/replicas.py", "_go_on"): "the same",
     ("mutants.py", "main"): "only what as_completed says is done is asked for its result",
     ("simulation/__main__.py", "each_done"): "each turn waits for one unit of those that there are, and not for long",
     ("simulation/__main__.py", "until_orphaned"): "in a daemon thread; it ends with the process or with its parent",
