@@ -39,7 +39,6 @@ from prometheus_client import (
 )
 
 import aws
-import commands
 import kube
 from clusters import Tally
 from config import (
@@ -83,6 +82,7 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in COMMANDS:
+            import commands  # noqa: PLC0415 - a tenth of the time of a start, and no part of it
             return commands.main(arguments, environ, utc_now)
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
