@@ -568,14 +568,14 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
     return {name: _Late(partial(made, name)) for name in SERVICES}
 
 
-class _Models(Loader):
+class _Models(Loader):  # type: ignore[misc] - botocore says nothing of its types
     """Finds botocore's models of our services without a look at all others."""
 
     def list_available_services(self, _type_name: str) -> list[str]:
         return [*SERVICES]
 
 
-class _Model(JSONFileLoader):
+class _Model(JSONFileLoader):  # type: ignore[misc]
     """Reads a model into plain dictionaries: botocore's ordered ones take 6 MiB and 30 ms more for all four."""
 
     def _load_file(self, path: str, opened: Callable[..., Any]) -> Any:

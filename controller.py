@@ -83,6 +83,7 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in COMMANDS:
             import commands  # noqa: PLC0415 - a tenth of the time of a start, and no part of it
+
             return commands.main(arguments, environ, utc_now)
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)
