@@ -540,8 +540,8 @@ class Known:
             self._said = {}
         ids, arn = sorted(spec.subnets or ()), spec.role
         policies = (
-            Read(lambda: self._together(("attached", arn), age, lambda: self._aws.attached_policies(arn))),
-            Read(lambda: self._together(("inline", arn), age, lambda: self._aws.inline_policies(arn))),
+            Read(lambda: self._believed("attached", arn, age, lambda: self._aws.attached_policies(arn))),
+            Read(lambda: self._believed("inline", arn, age, lambda: self._aws.inline_policies(arn))),
         )
         known = Read(lambda: self.cluster(cluster, age))
         subnets = Read(lambda: self._subnets(ids, age))
