@@ -9,6 +9,7 @@ retry, and a worker never sleeps inside botocore, nor fetches what signs its req
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import threading
@@ -26,6 +27,7 @@ from botocore import exceptions as errors
 from botocore.config import Config
 from botocore.credentials import ProcessProvider
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
@@ -521,6 +523,7 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
     def session() -> Any:
         made = botocore.session.get_session()
         made.register_component("credential_provider", credentials)
+        made.register_component("data_loader", _Models(file_loader=_Model()))
         return boto3.Session(region_name=region, botocore_session=made)
 
     @cache
@@ -544,6 +547,21 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
     with suppress(Retryable):
         made("eks")
     return {name: _Late(partial(made, name)) for name in (*SERVICES, QUOTAS)}
+
+
+class _Models(Loader):  # type: ignore[misc]
+    """Finds botocore's models of our services without a look at all others."""
+
+    def list_available_services(self, _type_name: str) -> list[str]:
+        return [*SERVICES]
+
+
+class _Model(JSONFileLoader):  # type: ignore[misc]
+    """Reads a model into plain dictionaries: botocore's ordered ones take 6 MiB and 30 ms more for all four."""
+
+    def _load_file(self, path: str, opened: Callable[..., Any]) -> Any:
+        with suppress(FileNotFoundError), opened(path, "rb") as file:
+            return json.load(file)
 
 
 def _config(**more: Any) -> Config:

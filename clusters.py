@@ -526,13 +526,17 @@ class Known:
     def __init__(self, aws: Aws, monotonic: Callable[[], float]) -> None:
         self._aws, self._monotonic = aws, monotonic
         self._said: Said = {}
+        self._asking: dict[tuple[str, ...], Read[Any]] = {}
 
     def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
         """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
         if len(self._said) > FACTS_KEPT:
             self._said = {}
         ids, arn = sorted(spec.subnets or ()), spec.role
-        policies = Read(lambda: self._aws.attached_policies(arn)), Read(lambda: self._aws.inline_policies(arn))
+        policies = (
+            Read(lambda: self._believed("attached", arn, age, lambda: self._aws.attached_policies(arn))),
+            Read(lambda: self._believed("inline", arn, age, lambda: self._aws.inline_policies(arn))),
+        )
         known = Read(lambda: self.cluster(cluster, age))
         subnets = Read(lambda: self._subnets(ids, age))
         role = Read(lambda: self._believed("role", arn, age, lambda: self._role(arn, policies)))
@@ -568,14 +572,28 @@ class Known:
     def _believed(self, kind: str, name: str, age: float, read: Callable[[], T]) -> T:
         said = self._said  # another thread may begin a new one meanwhile
         if self._old(said, kind, [name], age):
-            fact = read()
+            fact = self._together((kind, name), age, read)
             said[kind, name] = self._monotonic(), fact
         return cast("T", said[kind, name][1])
+
+    def _together(self, what: tuple[str, ...], age: float, ask: Callable[[], T]) -> T:
+        """Ask, or wait for the answer to a pass that asks the same: many clusters come at once with one role.
+
+        Not where the answer has to be new: what is being asked may have been answered already.
+        """
+        if age < FACTS_SECONDS:
+            return ask()
+        read = self._asking.setdefault(what, Read(ask))  # one step: no other thread comes between
+        try:
+            return cast("T", read())
+        finally:
+            if self._asking.get(what) is read:
+                self._asking.pop(what, None)
 
     def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
         said = self._said
         if old := self._old(said, "subnet", ids, age):
-            found = self._aws.subnets(old)
+            found = self._together(("subnets", *old), age, lambda: self._aws.subnets(old))
             said.update({("subnet", each): (self._monotonic(), fact) for each, fact in found.items()})
         return {each: said["subnet", each][1] for each in ids}
 

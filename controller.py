@@ -29,7 +29,6 @@ from typing import Any, TypeVar, cast
 from prometheus_client import CollectorRegistry, Metric
 
 import aws
-import commands
 import kube
 from clusters import Tally
 from config import (
@@ -72,6 +71,8 @@ STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not mo
 def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     try:
         if arguments[:1] and arguments[0] in COMMANDS:
+            import commands  # noqa: PLC0415 - a tenth of the time of a start, and no part of it
+
             return commands.main(arguments, environ, utc_now)
         config = configure(arguments, environ, sorted(COMMANDS))
         log_to_stderr(config.log_format, config.log_level)

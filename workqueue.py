@@ -21,7 +21,7 @@ from typing import NamedTuple
 from kube import Key
 from metrics import Metrics
 
-URGENT_IN_A_ROW = 3  # before routine, if there is some, gets its look
+IN_A_ROW = 3  # of those that go before others, if there are some, until one of these gets its look
 EDIT_SECONDS = 1.0  # between two looks that edits of an object ask for
 URGENT_EDIT_SECONDS = 10.0  # between two of them that are urgent
 # Of a namespace, for edits and for what is looked at anyway each; together 1 a second.
@@ -76,17 +76,56 @@ class Requeue(NamedTuple):
         return self._replace(after=seconds if self.after is None else min(self.after, seconds))
 
 
+class Waiting:
+    """Keys of one namespace that are due. Those that go ahead go first, and others get at least one look in four."""
+
+    def __init__(self) -> None:
+        self.ahead: OrderedDict[Key, None] = OrderedDict()
+        self.others: OrderedDict[Key, None] = OrderedDict()
+        self.in_a_row = 0  # that went ahead since the last of the others
+
+    def __bool__(self) -> bool:
+        return bool(self.ahead or self.others)
+
+    def add(self, key: Key, ahead: bool) -> None:
+        if ahead:
+            self.others.pop(key, None)
+            self.ahead.setdefault(key)
+        elif key not in self.ahead:
+            self.others.setdefault(key)
+
+    def let_ahead(self, key: Key) -> None:
+        if key in self.others:
+            self.add(key, ahead=True)
+
+    def put_first(self, key: Key) -> None:
+        self.ahead[key], self.in_a_row = None, 0
+        self.ahead.move_to_end(key, last=False)
+
+    def first(self) -> Key:
+        others_turn = self.others and self.in_a_row >= IN_A_ROW
+        return next(iter(self.ahead if self.ahead and not others_turn else self.others))
+
+    def drop(self, key: Key) -> None:
+        self.ahead.pop(key, None)
+        self.others.pop(key, None)
+
+
 class Line:
     """Keys that wait: those due later by time; those due now by namespace, and the namespaces take turns."""
 
     def __init__(self) -> None:
         self.due: dict[Key, float] = {}
+        self._ahead: set[Key] = set()
         self._later: list[tuple[float, int, Key]] = []
         self._ordinal = itertools.count()
-        self._now: OrderedDict[str, OrderedDict[Key, None]] = OrderedDict()
+        self._now: OrderedDict[str, Waiting] = OrderedDict()
 
-    def add(self, key: Key, due: float) -> bool:
+    def add(self, key: Key, due: float, ahead: bool = False) -> bool:
         """Say whether the key did not wait for this time or an earlier one already."""
+        if ahead:
+            self._ahead.add(key)
+            self._now.get(key[0], Waiting()).let_ahead(key)
         if self.due.get(key, math.inf) <= due:
             return False
         self.due[key] = due
@@ -97,9 +136,7 @@ class Line:
         """Have the key looked at before all others of this line."""
         self.drop(key)
         self.due[key] = now
-        keys = self._now.setdefault(key[0], OrderedDict())
-        keys[key] = None
-        keys.move_to_end(key, last=False)
+        self._now.setdefault(key[0], Waiting()).put_first(key)
         self._now.move_to_end(key[0], last=False)
 
     def first(self, now: float, may: Callable[[str], bool]) -> Key | None:
@@ -107,24 +144,26 @@ class Line:
         while self._later and self._later[0][0] <= now:
             due, _, key = heapq.heappop(self._later)
             if self.due.get(key) == due:
-                self._now.setdefault(key[0], OrderedDict()).setdefault(key, None)
+                self._now.setdefault(key[0], Waiting()).add(key, key in self._ahead)
         namespace = next(filter(may, self._now), None)
-        return None if namespace is None else next(iter(self._now[namespace]))
+        return None if namespace is None else self._now[namespace].first()
 
     def next_later(self) -> float:
         return self._later[0][0] if self._later else math.inf
 
     def take(self, key: Key) -> None:
         """Drop the key that got its look, and let the other namespaces go before its own."""
-        if key[0] in self._now:
+        if waiting := self._now.get(key[0]):
+            waiting.in_a_row = waiting.in_a_row + 1 if key in waiting.ahead else 0
             self._now.move_to_end(key[0])
         self.drop(key)
 
     def drop(self, key: Key) -> None:
         self.due.pop(key, None)
-        keys = self._now.get(key[0], OrderedDict())
-        keys.pop(key, None)
-        if not keys:
+        self._ahead.discard(key)
+        waiting = self._now.get(key[0], Waiting())
+        waiting.drop(key)
+        if not waiting:
             self._now.pop(key[0], None)
 
 
@@ -135,14 +174,22 @@ class InWork(NamedTuple):
     urgent: bool
 
 
+class Again(NamedTuple):
+    """When a key that is in work is due again, and whether it goes ahead then."""
+
+    due: float
+    ahead: bool = False
+
+
 class WorkQueue:
     """Keys that are due now or later, each handed to one worker at a time; the invariants are
     client-go's workqueue's.
 
     - A key waits at most once in a line: adding it again only moves it earlier, never later.
     - A key in work is not handed out; if it was added meanwhile, `done` puts it at the end: no change is lost.
-    - Urgent keys go before routine, which gets at least one look in four. In each line namespaces take turns, and of
-      one namespace the earliest due comes first.
+    - Urgent keys go before routine, which gets at least one look in four. In each line namespaces take turns. Of one
+      namespace's urgent keys those go ahead whose turn has come or whose profile is in flight, so that a profile that
+      is there does not wait behind all that is to be made yet; else the earliest due comes first.
     - Neither one namespace nor routine ever has all of the `workers`.
     - One lock, no helper thread: a waiting `get` promotes what is due, so that tests step a clock and never sleep.
     """
@@ -157,7 +204,7 @@ class WorkQueue:
         self._urgent, self._routine = Line(), Line()
         self._in_a_row = 0  # urgent ones handed out since the last of routine
         self._in_work: dict[Key, InWork] = {}
-        self._again: dict[tuple[Key, bool], float] = {}  # when those in work are due again, in which line
+        self._again: dict[tuple[Key, bool], Again] = {}  # when those in work are due again, by their line
         self._paced: dict[tuple[Key, float], float] = {}  # when last due by `_pace`
         self._forget_at = PACED_LEAST
         self._closed = False
@@ -165,12 +212,12 @@ class WorkQueue:
     def add(self, key: Key, after: float = 0.0, *, urgent: bool | None = False) -> None:
         """Have the key looked at in `after` seconds, or earlier if it waits already.
 
-        `urgent` None: of one that is in work, as urgent as that look is.
+        `urgent`: what it waits for has come or is in flight: it goes ahead. None: of one that is in work, into the
+        line that it came from.
         """
         with self._changed:
-            if urgent is None:
-                urgent = self._in_work[key].urgent
-            self._add(key, self._monotonic() + after, urgent)
+            line = self._in_work[key].urgent if urgent is None else urgent
+            self._add(key, self._monotonic() + after, line, ahead=bool(urgent))
 
     def wake(self, key: Key) -> None:
         """Have the key looked at: what it waited for has come."""
@@ -234,8 +281,8 @@ class WorkQueue:
             now = self._monotonic()
             self._metrics["workqueue_work_duration_seconds"].observe(now - self._in_work.pop(key).since)
             for urgent in (True, False):
-                if (due := self._again.pop((key, urgent), None)) is not None:
-                    self._line(urgent).add(key, max(due, now))
+                if again := self._again.pop((key, urgent), None):
+                    self._line(urgent).add(key, max(again.due, now), again.ahead)
             self._changed.notify_all()  # one more worker is free, and its namespace has one look less
 
     def close(self) -> None:
@@ -262,14 +309,15 @@ class WorkQueue:
     def _line(self, urgent: bool) -> Line:
         return self._urgent if urgent else self._routine
 
-    def _add(self, key: Key, due: float, urgent: bool) -> None:
+    def _add(self, key: Key, due: float, urgent: bool, ahead: bool = False) -> None:
         if self._closed:
             return
         if key in self._in_work:
-            if self._again.get((key, urgent), math.inf) > due:
-                self._again[key, urgent] = due
+            before = self._again.get((key, urgent), Again(math.inf))
+            self._again[key, urgent] = Again(min(before.due, due), before.ahead or ahead)
+            if due < before.due:
                 self._metrics["workqueue_adds_total"].inc()
-        elif self._line(urgent).add(key, due):
+        elif self._line(urgent).add(key, due, ahead):
             self._metrics["workqueue_adds_total"].inc()
             self._changed.notify()
 
@@ -295,7 +343,7 @@ class WorkQueue:
         now = self._monotonic()
         # Both are asked, whoever may have a look: that moves on what is due by now.
         ready = {urgent: self._line(urgent).first(now, partial(self._may, urgent=urgent)) for urgent in (True, False)}
-        urgent = bool(ready[True]) and not (ready[False] and self._in_a_row >= URGENT_IN_A_ROW)
+        urgent = bool(ready[True]) and not (ready[False] and self._in_a_row >= IN_A_ROW)
         key = ready[urgent]
         if key is None:
             return None

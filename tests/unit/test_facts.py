@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -265,6 +265,59 @@ def test_facts_are_the_same_side_by_side_and_each_is_asked_for_once(account: Acc
     assert sorted(beside.calls) == sorted(account.calls) == sorted(ALL_READ)
     beside.known.facts("demo", spec)
     assert len(beside.calls) == len(ALL_READ), "they are known"
+
+
+@dataclass
+class Crowd(Side):
+    """An account that answers once all of so many passes have come."""
+
+    passes: int = 8
+    here: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    all_here: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, method: str, request: Answer) -> Answer:
+        self.here.release()
+        assert self.all_here.wait(SOON)
+        return super().ask(method, request)
+
+    def read(self, age: float, calls: int) -> list[Any]:
+        """Let all passes ask for the same facts; answer once so many calls are on their way."""
+        found: list[Any] = []
+        spec = self.spec()
+
+        def look() -> None:
+            with suppress(AwsError):
+                found.append(self.known.facts("demo", spec, age))
+
+        threads = [threading.Thread(target=look) for _ in range(self.passes)]
+        for each in threads:
+            each.start()
+        assert all(self.here.acquire(timeout=SOON) for _ in range(calls))
+        self.all_here.set()
+        for each in threads:
+            each.join(SOON)
+        return found
+
+
+def test_passes_that_ask_the_same_at_once_ask_aws_once() -> None:
+    crowd = Crowd()
+    found = crowd.read(FACTS_SECONDS, calls=3)
+    assert sorted(crowd.calls) == sorted(ALL_READ)
+    assert len(found) == crowd.passes
+    assert all(each == found[0] for each in found)
+
+
+def test_what_has_to_be_new_is_asked_by_each_pass_itself() -> None:
+    crowd = Crowd()
+    crowd.read(0.0, calls=crowd.passes)
+    assert crowd.calls.count("describe_cluster") == crowd.passes
+
+
+def test_what_fails_for_one_of_them_fails_for_all_and_is_asked_again_later() -> None:
+    crowd = Crowd(denied={"describe_cluster": "ThrottlingException"})
+    assert crowd.read(FACTS_SECONDS, calls=3) == []
+    crowd.denied.clear()
+    assert crowd.known.facts("demo", crowd.spec()).cluster
 
 
 def test_six_reads_before_a_create_take_two_rounds() -> None:

@@ -288,6 +288,65 @@ def test_what_is_urgent_goes_first_and_routine_has_every_fourth_look(queue: Work
     assert drain(queue) == expected
 
 
+def test_of_one_namespace_what_was_woken_goes_ahead_of_edits_which_have_every_fourth_look(queue: WorkQueue) -> None:
+    edits = [("default", f"edit-{number}") for number in range(3)]
+    woken = [("default", f"woken-{number}") for number in range(7)]
+    for key in edits:
+        queue.add_edit(key)
+    for key in woken:
+        queue.wake(key)
+    assert drain(queue) == [*woken[:3], edits[0], *woken[3:6], edits[1], woken[6], edits[2]]
+
+
+def test_what_was_woken_in_one_namespace_does_not_go_ahead_of_the_edits_of_others(queue: WorkQueue) -> None:
+    woken = [("default", f"woken-{number}") for number in range(3)]
+    for key in woken:
+        queue.wake(key)
+    queue.add_edit(C)
+    assert drain(queue) == [woken[0], C, woken[1], woken[2]]
+
+
+def test_an_edit_that_waits_goes_ahead_once_it_is_woken(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_edit(A)
+    queue.add_edit(B)
+    assert queue.waiting() == {A, B}
+    queue.add_edit(("default", "c"))
+    clock.elapsed = 1
+    assert queue.get() == A
+    queue.wake(("default", "c"))
+    assert drain(queue) == [("default", "c"), B]
+
+
+def test_a_key_that_is_woken_while_in_work_goes_ahead_when_it_is_done(queue: WorkQueue) -> None:
+    queue.add_edit(A)
+    assert queue.get() == A
+    queue.wake(A)
+    queue.add(A, 5, urgent=True)
+    queue.add_edit(B)
+    queue.done(A)
+    assert drain(queue) == [A, B]
+
+
+def test_a_look_that_follows_from_an_edit_goes_ahead_of_no_other_edit(queue: WorkQueue) -> None:
+    queue.add_edit(A)
+    assert queue.get() == A
+    queue.add_edit(B)
+    queue.add(A, urgent=None)
+    queue.done(A)
+    assert drain(queue) == [B, A]
+
+
+def test_one_that_is_let_in_goes_first_even_where_an_edit_would_have_its_turn(queue: WorkQueue) -> None:
+    queue.add_edit(B)
+    for number in range(3):
+        queue.wake(("default", f"woken-{number}"))
+    for _ in range(3):
+        queue.done(queue.get() or A)
+    queue.add(A, 30, urgent=True)
+    assert queue.readmit(A)
+    assert drain(queue) == [A, B]
+
+
 def test_a_key_of_both_kinds_is_looked_at_once_and_as_the_urgent_one(queue: WorkQueue) -> None:
     queue.add(B)
     queue.add(A)
