@@ -577,18 +577,14 @@ class Known:
         return cast("T", said[kind, name][1])
 
     def _together(self, what: tuple[str, ...], age: float, ask: Callable[[], T]) -> T:
-        """Ask, or wait for the answer to a pass that asks the same: many clusters come at once with one role.
-
-        Not where the answer has to be new: what is being asked may have been answered already.
-        """
+        """Ask, or share the answer to a pass that asks the same right now; not where it has to be new."""
         if age < FACTS_SECONDS:
             return ask()
         read = self._asking.setdefault(what, Read(ask))  # one step: no other thread comes between
         try:
             return cast("T", read())
         finally:
-            if self._asking.get(what) is read:
-                self._asking.pop(what, None)
+            self._asking.pop(what, None)
 
     def _subnets(self, ids: list[str], age: float) -> dict[str, SubnetFact | None]:
         said = self._said
