@@ -458,6 +458,17 @@ def test_a_look_that_does_not_end_is_unknown_until_the_next_resync(looking: Benc
     assert pods_told(b) == ["PodsStranded"]
 
 
+def test_counts_alone_go_too_where_a_look_between_two_resyncs_does_not_end(looking: Bench) -> None:
+    b = looking
+    taken(b, "a")
+    b.run(2.2 * RESYNC)
+    assert counts(b)
+    b.api.fail("GET", PODS, 503)
+    b.looks.ask()
+    b.run(LEAST_SECONDS)
+    assert_unknown(b)
+
+
 def test_a_look_that_takes_longer_than_a_minute_is_given_up(looking: Bench) -> None:
     b = looking
     strand_and_see(b)
