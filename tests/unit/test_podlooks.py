@@ -380,7 +380,9 @@ def test_jobs_that_come_and_go_make_at_most_one_status_write_an_object_and_resyn
             for before in range(number - 6, number):
                 b.api.delete("pods", "shop", f"job-{before}")
         b.looks.ask()
-        b.run(RESYNC / 4)
+        b.run(RESYNC / 8)
+        b.queue.wake(("default", "web"))  # for whatever reason
+        b.run(RESYNC / 8)
     assert len(lists(b)) >= 40 * 5
     assert 8 <= sum(request.path.endswith("/status") for request in b.api.writes()) <= 11
 
