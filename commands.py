@@ -44,6 +44,7 @@ from overlaps import (
     manifests,
     overlap_message,
     overlaps,
+    share_pods,
     unfit,
     written,
 )
@@ -568,10 +569,11 @@ class PodsThere:
         """Return which pods a profile of the view takes; `old`: that profile is gone by then."""
         count: Counter[str] = Counter()
         more = False
+        rivals = [each for each in view.profiles.values() if share_pods(each.selectors, profile.selectors)]
         for kind, pods, whole in self._near(profile.selectors):
             more |= not whole
             for pod in pods:
-                choice = chosen(anew(pod), view.profiles.values(), view.hidden)
+                choice = chosen(anew(pod), rivals, view.hidden)
                 if choice.profile and choice.profile.name == profile.name:
                     count[kind_of(kind, pod, profile.name, old, view)] += 1
                 elif choice.profile is None and profile.name in choice.could:
