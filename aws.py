@@ -498,8 +498,6 @@ def _unfetched(source: str, error: Exception, nowhere: str = FOR_POD) -> AwsErro
 SERVICES = ("eks", "ec2", "iam", "sts")
 # As curl, kubectl and botocore take one: what has no scheme is http://.
 PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:\[\]]+)(?::[0-9]{1,5})?(?:/.*)?")
-
-
 Watch = Callable[[str, Any], None]  # what is told of a client, by its service
 
 
@@ -526,9 +524,8 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
             session.cache_clear()  # so that the files are read anew
             raise _unfetched("", error) from error
         except (BotoCoreError, ValueError) as error:
-            raise AwsError(
-                "AwsUnreachable", f"AWS can't be asked, correct its region or configuration: {error}"
-            ) from error
+            text = f"AWS can't be asked, correct its region or configuration: {error}"
+            raise AwsError("AwsUnreachable", text) from error
         watch(name, client)
         return client
 

@@ -11,11 +11,9 @@ what to do.
 from __future__ import annotations
 
 import logging
-import re
 import threading
-from base64 import b64decode
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,9 +29,9 @@ from aws import (
     Selector,
 )
 from facts import ClusterFact, RoleFact, SubnetFact
-from kube import Key, KubeError, Object
+from kube import Key, KubeError, Object, Objects
 from patterns import readable
-from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role
+from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role, unproven
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -554,6 +552,14 @@ class Known:
         kind = "role" if not self._old(self._said, "role", [arn], age) else "made"
         return self._believed(kind, arn, age, lambda: self._aws.role(arn))
 
+    def unproven(self, cluster: str, authority: str, api: Kubernetes, age: float = FACTS_SECONDS) -> str:
+        """Say why it is not known whether that is the cluster of an API server, "" where it is proven (`unproven`)."""
+        try:
+            fact = self.cluster(cluster, age) if api.verified else None
+        except AwsError as error:
+            return readable(str(error))
+        return unproven(authority, fact, verified=api.verified, token=api.token)
+
     def _old(self, said: Said, kind: str, names: Collection[str], age: float) -> list[str]:
         """Return those of which nothing was said that is younger than `age`."""
         now, never = self._monotonic(), (float("-inf"), None)
@@ -585,12 +591,35 @@ class Known:
 
 
 class Kubernetes(Protocol):
-    """What is asked of the API server that we talk to; `verified`: it has to show a certificate, which is checked."""
+    """What is asked of the API server that we talk to.
+
+    `verified`: it has to show a certificate, which is checked. `token`: ours, if it has taken one.
+    """
 
     @property
     def verified(self) -> bool: ...
+    @property
+    def token(self) -> str: ...
+    def may_list_pods(self) -> bool: ...
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
+    ) -> Iterator[tuple[Objects, str]]: ...
     def review(self, api: str, kind: str, ask: Object) -> Object: ...
     def get_at(self, path: str) -> Object: ...
+
+
+def running_pods(api: Kubernetes, profile: str) -> int | None:
+    """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
+    on_it = f"eks.amazonaws.com/fargate-profile={profile}"
+    query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
+    try:
+        if not api.may_list_pods():
+            return None
+        return sum(len(page) for page, _ in api.pages("/api/v1/pods", query, metadata_only=True))
+    except KubeError as error:
+        fields = {"profile": profile, "message": str(error)}
+        log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
+        return None
 
 
 def aws_auth(kube: Kubernetes) -> Object | None:
@@ -648,8 +677,9 @@ class Roles:
         if entry is None or entry.found:
             made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
             return standing_of(fact, entry, made, None)
-        ours = fact.mode != "API" and not unproven(self._authority_of(cluster), fact, verified=self._kube.verified)
-        return standing_of(fact, entry, None, maps_role(aws_auth(self._kube) if ours else None, role))
+        ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified, token=self._kube.token)
+        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
+        return standing_of(fact, entry, None, maps_role(there, role))
 
     def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
         """Return what was read no longer ago than `life`, None where that failed."""
@@ -673,47 +703,3 @@ def or_unknown(read: Callable[[], T | None]) -> T | None:
 
 # For how long these are waited for; an upgrade of a cluster may take that.
 TIME_MAY_MEND = {"ClusterNotFound": timedelta(minutes=15), "ClusterNotActive": timedelta(minutes=60)}
-
-
-def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
-    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
-
-    `authority` is that of the objects' API server. "" where the two have a certificate in common,
-    and where nothing is known of one of them.
-    """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(authority)
-    if not theirs or not ours or theirs & ours:
-        return ""
-    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
-    why = "EKS names another certificate authority for it than the API server has"
-    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
-    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
-    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
-
-
-def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool) -> str:
-    """Say why it is not known whether an EKS cluster is the Kubernetes cluster that we talk to; "" if it is proven.
-
-    `authority` is that of our API server, and `verified` says whether it had to show a certificate that this one
-    signed. Names prove nothing: two clusters may have the same. Nor do other certificates prove that it is another
-    one, since a proxy may stand in between.
-    """
-    theirs = certificates(cluster.authority) if cluster else frozenset()
-    ours = certificates(authority) if verified else frozenset()
-    if not theirs:
-        return "EKS does not say by which certificates its API server is known"
-    if not ours:
-        return "the kubeconfig does not say by which certificates the API server is known, or it is not held to them"
-    return "" if ours & theirs else "the API server is known by other certificates than those that EKS names"
-
-
-CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
-
-
-def certificates(bundle: str) -> frozenset[bytes]:
-    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
-    try:
-        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
-    except ValueError:
-        return frozenset()

@@ -11,36 +11,56 @@ What it is not: a change, in AWS or in Kubernetes; a decision about objects, whi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
 from argparse import Namespace
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import Any, NamedTuple, TypeVar
 
 import aws
 import config
 import kube
-from clusters import Known, View, whole_view
+from clusters import Known, View, running_pods, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from explain import explain
-from kube import NAME, Key, Object
+from kube import Key, Object
 from memory import foresee
-from overlaps import API_VERSION, Claim, clashes, head, overlap_message, overlaps
-from patterns import decoded, readable, visible_lines
+from overlaps import (
+    Claim,
+    Manifest,
+    Told,
+    can_be_a_name,
+    clashes,
+    free_name,
+    manifest,
+    manifests,
+    overlap_message,
+    overlaps,
+    share_pods,
+    unfit,
+    written,
+)
+from patterns import decoded, listed, readable, visible_lines
 from plan import Case, case_of
+from pods import (
+    COMPUTE_TYPE,
+    DEFAULT_SCHEDULER,
+    FARGATE_SCHEDULER,
+    PROFILE_LABEL,
+    Choice,
+    anew,
+    chosen,
+    holder,
+)
 from spec import (
     FINALIZER,
-    RESERVED_KEYS,
     Change,
     CreateProfile,
     DeleteProfile,
@@ -62,15 +82,7 @@ from spec import (
 from status import with_note
 from surroundings import Home
 
-# What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
-# dates stay text).
-YAML_KINDS = {
-    "null": r"~|null|Null|NULL|",
-    "boolean": r"[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF|true|True|TRUE|false|False|FALSE",
-    "number": r"[-+]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+"
-    r"|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9_]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)",
-}
-MERGE = "tag:yaml.org,2002:merge"
+T = TypeVar("T")
 
 
 class Outcome(NamedTuple):
@@ -86,7 +98,7 @@ def main(arguments: list[str], environ: Mapping[str, str], now: Callable[[], dat
     """Run a command; return its exit code."""
     detailed = "--detailed-exitcode" in arguments
     try:
-        outcome = run(arguments, environ, now())
+        outcome = run(arguments, environ, now)
     except (Missing, kube.KubeError) as error:
         outcome = Outcome(2, [], [f"controller.py: {error}"])
     except (aws.AwsError, OSError, UnicodeError) as error:
@@ -102,10 +114,10 @@ def main(arguments: list[str], environ: Mapping[str, str], now: Callable[[], dat
     return outcome.code
 
 
-def run(arguments: list[str], environ: Mapping[str, str], now: datetime) -> Outcome:
+def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], datetime]) -> Outcome:
     options, rest = command_line(environ).parse_known_args(spelled(arguments))
     if options.command == "validate":
-        return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now)
+        return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     rest += ["--cluster-name", options.cluster] if options.cluster else []
     region, settings = place(configure(rest, environ))
     credentials = config.Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
@@ -124,219 +136,6 @@ def explained(edge: aws.Aws, settings: Settings, options: Namespace) -> Outcome:
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
     return Outcome(*explain(edge, settings, options, partial(config.identify, edge, settings, settings.cluster), found))
-
-
-# What a manifest says, and where.
-
-
-class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars as kubectl does; only composes, so that nodes keep their lines."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _kind, _pattern in YAML_KINDS.items():
-    _Loader.add_implicit_resolver(_kind, re.compile(rf"(?:{_pattern})\Z"), None)
-_Loader.add_implicit_resolver(MERGE, re.compile(r"<<\Z"), None)
-
-
-class Told(NamedTuple):
-    """What is wrong, and where: line 0 is the file as a whole, `object` and `field` may be unknown."""
-
-    file: str
-    line: int
-    object: str
-    field: str
-    what: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.said}" if self.line else f"{self.file}: {self.said}"
-
-    @property
-    def said(self) -> str:
-        return ": ".join(filter(None, (self.field, self.what, self.mend)))
-
-    @property
-    def annotation(self) -> str:
-        """The command with which a workflow of GitHub marks the line."""
-
-        def escaped(text: str, marks: str) -> str:
-            return "".join(f"%{ord(mark):02X}" if mark in marks else mark for mark in text)
-
-        parts = {"file": self.file, "line": str(self.line or 1), "title": self.object or "manifest"}
-        shown = ",".join(f"{name}={escaped(text, PROPERTY_MARKS)}" for name, text in parts.items())
-        return f"::error {shown}::{escaped(self.said, MESSAGE_MARKS)}"
-
-
-# What stands for itself in a workflow command only when it is escaped.
-MESSAGE_MARKS, PROPERTY_MARKS = "%\r\n", "%\r\n:,"
-
-
-@dataclass
-class Manifest:
-    """An object of a file and the node that it came from; `findings` are what YAML hides."""
-
-    file: str
-    node: yaml.Node
-    obj: Any = None
-    findings: list[Finding] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.obj = self._read(self.node, ())
-
-    def _read(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
-        """Return what kubectl sends for a node."""
-        match node:
-            case yaml.MappingNode():
-                return self._mapping(node, path)
-            case yaml.SequenceNode():
-                return [self._read(item, (*path, number)) for number, item in enumerate(node.value)]
-        return _scalar(node.tag, node.value)
-
-    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> Object:
-        merged: Object = {}
-        own: Object = {}
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            if key.tag == MERGE:
-                merged = self._merged(value, path) | merged
-                continue
-            name, kind = (key.value, key.tag) if isinstance(key, yaml.ScalarNode) else ("?", key.id)
-            here = (*path, name)
-            if kind in {*YAML_KINDS, "mapping", "sequence"} and not re.fullmatch("-?(0|[1-9][0-9]*)", name):
-                self.findings.append(Finding(here, f"a {kind} to YAML, not a text", "put the key in quotes"))
-            if name in lines:
-                what = f"given twice, first in line {lines[name]}"
-                self.findings.append(Finding(here, what, "keep one (kubectl takes the last and does not say so)"))
-            lines[name] = key.start_mark.line + 1
-            own[name] = self._read(value, here)
-        return merged | own
-
-    def _merged(self, node: yaml.Node, path: tuple[str | int, ...]) -> Object:
-        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        read = [self._read(each, path) for each in reversed(sources)]
-        if not all(isinstance(each, dict) for each in read):
-            self.findings.append(Finding((*path, "<<"), "merged and no mapping", "give an alias of a mapping"))
-        return {key: value for each in read if isinstance(each, dict) for key, value in each.items()}
-
-    def judged(self, namespace: str = "default", more: Sequence[Finding] = ()) -> list[Told]:
-        """Return all findings, and those that are more, in the order of the file."""
-        known = isinstance(self.obj, dict) and self.obj.keys() & {"apiVersion", "kind"}
-        found = [*self.findings, *head(self.obj), *spec(self.obj), *more] if known else [NO_OBJECT]
-        name = "/".join(self.key(namespace)) if known else ""
-        return sorted(self._told(each, name) for each in dict.fromkeys(found))
-
-    def _told(self, finding: Finding, name: str) -> Told:
-        line, node = _locate(self.node, finding.path)
-        what, mend = finding.what, finding.mend
-        if node and node.tag == what == "null":
-            what, mend = f"{node.value or 'nothing'}, which Kubernetes drops", f"remove it, or {mend}"
-        elif finding.quote and node and node.tag in YAML_KINDS:
-            what, mend = f"{node.value}, which YAML reads as a {node.tag}", "put it in quotes"
-        return Told(self.file, line, name, finding.where, what, mend)
-
-    def items(self) -> Iterator[Manifest]:
-        """Yield this object, or if it is a list the objects in it."""
-        kind, items = (self.obj.get(key) if isinstance(self.obj, dict) else None for key in ("kind", "items"))
-        nodes = _locate(self.node, ("items",))[1] if isinstance(kind, str) and kind.endswith("List") else None
-        if not (nodes and isinstance(items, list)):
-            yield self
-            return
-        for node in nodes.value:
-            yield from Manifest(self.file, node).items()
-
-    def key(self, namespace: str) -> Key:
-        """Return the object's key, in that namespace if it names none."""
-        meta = self.obj.get("metadata") if isinstance(self.obj, dict) else None
-        names = meta if isinstance(meta, dict) else {}
-        return str(names.get("namespace") or namespace), str(names.get("name") or "?")
-
-    @property
-    def line(self) -> int:
-        return self.node.start_mark.line + 1
-
-    @property
-    def passed_over(self) -> str:
-        """What other kind this is, "" if it is ours, or nobody's."""
-        head = self.obj if isinstance(self.obj, dict) else {}
-        version, kind = str(head.get("apiVersion", "")), str(head.get("kind", ""))
-        ours = version.startswith(f"{kube.GROUP}/") or (kind == kube.KIND and "/" not in version)
-        return "" if ours or not (version and kind) else f"{kind} of {version}"
-
-
-NO_OBJECT = Finding((), "not an object", f"give a mapping with apiVersion: {API_VERSION} and kind: {kube.KIND}")
-
-
-def _scalar(tag: str, text: str) -> Any:
-    match tag:
-        case "null":
-            return None
-        case "boolean":
-            return text[0] in "yYtT" or text.lower() == "on"
-        case "number":
-            digits = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
-            return int(digits, 0) if re.match("[-+]?0[xbo]", digits) else float(digits)
-    return text
-
-
-def _locate(node: yaml.Node, path: Sequence[str | int]) -> tuple[int, yaml.Node | None]:
-    """Return the line of the deepest node on the path that is there, and the node if it is the path's last."""
-    line = node.start_mark.line + 1
-    for part in path:
-        if isinstance(part, int) and isinstance(node, yaml.SequenceNode):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-            continue
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        pair = next((each for each in reversed(pairs) if each[0].value == part), None)
-        if pair is None:
-            return line, None
-        line, node = pair[0].start_mark.line + 1, pair[1]
-    return line, node
-
-
-def manifests(file: str, text: str) -> tuple[list[Manifest], list[Told]]:
-    """Return the objects of a file, those of lists one by one, and what keeps the rest from being read."""
-    found: list[Manifest] = []
-    line, what, mend = 1, "", "correct the YAML"
-    if text.lstrip().startswith("{"):
-        text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML not
-    try:
-        for node in yaml.compose_all(text, _Loader):
-            if node.tag != "null":
-                found += Manifest(file, node).items()
-    except yaml.MarkedYAMLError as error:
-        mark, what = error.problem_mark or error.context_mark, str(error.problem or error.context)
-        line = mark.line + 1 if mark else 1
-        if r"\t" in what:
-            mend = "indent with spaces, not tabs"
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        what, mend = f"the character #x{error.character:x}", "write it as an escape, or not at all"
-    except RecursionError:
-        what = "nested too deeply, or an alias of itself"
-    return found, [Told(file, line, "", "", what, mend)] if what else []
-
-
-def can_be_a_name(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch(NAME, value) is not None
-
-
-def spec(obj: Object) -> Iterator[Finding]:
-    """Yield what the API server, or the controller after it, would refuse in spec."""
-    meta = obj.get("metadata")
-    name = meta.get("name") if isinstance(meta, dict) else None
-    try:
-        # A name that is none has had its finding.
-        Resource.parse({**obj, "metadata": {"name": name if can_be_a_name(name) else "x"}})
-    except InvalidSpec as error:
-        yield from error.findings
-    fields = obj.get("spec")
-    subnets = fields.get("subnets") if isinstance(fields, dict) else None
-    listed = subnets if isinstance(subnets, list) else []
-    for number, subnet in enumerate(listed):
-        if subnet in listed[:number]:
-            yield Finding(("spec", "subnets", number), f"{subnet} once more", "remove it")
 
 
 def validate(options: Namespace, now: datetime) -> Outcome:
@@ -430,24 +229,6 @@ def counted(number: int, what: str) -> str:
 # What EKS has, as manifests.
 
 
-class _Dumper(yaml.SafeDumper):
-    """Quotes what kubectl, or another reader of YAML, would not take for a string."""
-
-    def ignore_aliases(self, _data: object) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    plain = text.isprintable() and not any(re.fullmatch(pattern, text) for pattern in YAML_KINDS.values())
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
-
-
-_Dumper.add_representer(str, _text)
-
-
-RESERVED = re.compile(rf"(?i:aws:)|({'|'.join(RESERVED_KEYS)})\Z")
-
-
 def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
     """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
     cluster = settings.cluster
@@ -475,57 +256,6 @@ def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: boo
     return Outcome(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
 
 
-def free_name(profile: str, namespace: str, view: View) -> Key:
-    """Return a name that Kubernetes can hold: what it can of the profile's own, with digits where that is taken."""
-    name, taken = slug(profile), {owner_of(each) for each in view.profiles.values()}
-    alone = name == profile or [*map(slug, view.profiles)].count(name) == 1
-    if not alone or (namespace, name) in taken:
-        name = f"{name}-{hashlib.sha256(profile.encode()).hexdigest()[:8]}".lstrip("-")
-    return namespace, name
-
-
-def slug(profile: str) -> str:
-    return re.sub("[^a-z0-9]+", "-", profile.lower()).strip("-")
-
-
-def manifest(cluster: str, profile: aws.Profile, key: Key) -> Object:
-    """Return the object that wants this very profile and, where the operator allows it, adopts it."""
-    namespace, name = key
-    replacement = "(-[0-9a-f]{8})?" if owner_of(profile) else ""
-    spec = {
-        "clusterName": cluster,
-        "profileName": "" if re.fullmatch(re.escape(name) + replacement, profile.name) else profile.name,
-        "podExecutionRoleArn": profile.role,
-        "selectors": [
-            {"namespace": each.namespace} | ({"labels": dict(each.labels)} if each.labels else {})
-            for each in sorted(profile.selectors)
-        ],
-        "subnets": sorted(profile.subnets),
-        "tags": {key: profile.tags[key] for key in sorted(profile.tags) if not RESERVED.match(key)},
-        "adoptionPolicy": "Adopt",
-        "deletionPolicy": "Retain",
-    }
-    return {
-        "apiVersion": API_VERSION,
-        "kind": kube.KIND,
-        "metadata": {"name": name, "namespace": namespace},
-        "spec": {field: value for field, value in spec.items() if value},
-    }
-
-
-def unfit(profile: aws.Profile, obj: Object) -> str:
-    """Say why an object can't stand for the profile, "" if it can."""
-    if not profile.active:
-        return f"it is {profile.status}; export it once it is ACTIVE"
-    if tagged(profile) and not owner_of(profile):
-        return "its tags name no owner, and yet they are the controller's"
-    return "; ".join(map(str, [*head(obj), *spec(obj)]))
-
-
-def written(obj: Object) -> str:
-    return yaml.dump(obj, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1000).rstrip()
-
-
 # What the controller would do.
 
 NO_CONTROLLER = "Kubernetes says who the controller is in the tags of profiles. Set --controller-id to plan without."
@@ -544,20 +274,22 @@ class Step(NamedTuple):
     """What would be done for an object, or is said of it: a word, and the rest of the sentence.
 
     `tags`: the value of before and of after, None where there is none. `pods`: so many go with it,
-    None for some that can't be counted.
+    None for some that can't be counted. `takes`: which pods it takes, None where that is not known.
     """
 
     word: str
     text: str
     tags: Mapping[str, tuple[str | None, str | None]] = {}
     pods: int | None = 0
+    takes: Takes | None = None
 
     def fields(self) -> Object:
         tags = {key: {"old": old, "new": new} for key, (old, new) in self.tags.items()}
-        return {"word": self.word, "text": self.text, "tags": tags, "pods": self.pods}
+        takes = self.takes.fields() if self.takes else None
+        return {"word": self.word, "text": self.text, "tags": tags, "pods": self.pods, "takes": takes}
 
 
-def foretell(edge: aws.Aws, settings: Settings, options: Namespace, now: datetime) -> Outcome:
+def foretell(edge: aws.Aws, settings: Settings, options: Namespace, now: Callable[[], datetime]) -> Outcome:
     """Say what the controller would do for each FargateProfile of the files, with Kubernetes if it can be asked."""
     found, broken, unread = read(options.filename, recursive=options.recursive)
     if broken or unread:
@@ -566,11 +298,11 @@ def foretell(edge: aws.Aws, settings: Settings, options: Namespace, now: datetim
     try:
         kubernetes = kube.Kube(kube.connect(2), "plan")
         controller = settings.controller_id or kubernetes.namespace_uid("kube-system")
-        return table(ours, options, Forecast(edge, kubernetes, settings, controller, now))
+        return table(ours, options, Forecast(edge, kubernetes, settings, controller, now(), PodsThere(kubernetes, now)))
     except kube.KubeError as error:
         if not settings.controller_id:
             return Outcome(2, [], [str(error), NO_CONTROLLER])
-        outcome = table(ours, options, Forecast(edge, None, settings, settings.controller_id, now))
+        outcome = table(ours, options, Forecast(edge, None, settings, settings.controller_id, now()))
         return outcome._replace(err=[str(error), NO_KUBERNETES])
 
 
@@ -593,7 +325,12 @@ def table(manifests: Sequence[Manifest], options: Namespace, forecast: Forecast)
         ]
         pods = {"known": sum(filter(None, gone)), "more": None in gone}
         lines = [json.dumps({"objects": objects, "sum": total, "pods": pods}, indent=2)]
-    return Outcome(1 if count["refuse"] else 0, lines, [], changes=not count.keys() <= AT_REST)
+    return Outcome(
+        1 if count["refuse"] else 0,
+        lines,
+        [forecast.doubt] if forecast.doubt else [],
+        changes=not count.keys() <= AT_REST,
+    )
 
 
 def steps(each: Manifest, options: Namespace, forecast: Forecast) -> list[Step]:
@@ -624,7 +361,10 @@ class Forecast:
     settings: Settings
     controller: str
     now: datetime
+    pods: PodsThere | None = None
     clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
+    unproven: dict[str, str] = field(default_factory=dict)  # by cluster: why its pods are not known to be those here
+    doubt: str = ""  # why nothing is said of pods: what came first
 
     def __post_init__(self) -> None:
         self.known = Known(self.edge, lambda: 0.0)  # all of it is of one moment
@@ -655,7 +395,7 @@ class Forecast:
     def _followed(self, case: Case) -> Iterator[Step]:
         changes, end, last = foresee(case, lambda spec: self.known.facts(case.home.cluster, spec))
         self.clusters[case.home.cluster] = case.home, last.view
-        yield from self._changed(changes)
+        yield from self._changed(changes, last.view)
         if changes and end.reason == "Deleted":
             return
         end = with_note(end, last.who, self.settings)
@@ -676,31 +416,66 @@ class Forecast:
         home, view = self.clusters[who.cluster]
         return case_of(obj, who, memory, home, view, settings, self.now)
 
-    def _changed(self, changes: Sequence[Change]) -> Iterator[Step]:
+    def _changed(self, changes: Sequence[Change], view: View) -> Iterator[Step]:
         rest = [*changes]
         while rest:
             match rest.pop(0), rest[0] if rest else None:
                 case CreateProfile(name=new), DeleteProfile(profile=old):
                     rest.pop(0)
                     text = f"{old.name} -> {new}: the new one first, then the old one goes"
-                    yield self._going("replace", text, old)
+                    yield self._taking(self._going("replace", text, old), new, view, old.name)
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
                     rest.pop(0)
-                    yield self._going("recreate", f"{old.name} -> {new}: the old one goes first", old)
+                    step = self._going("recreate", f"{old.name} -> {new}: the old one goes first", old)
+                    yield self._taking(step, new, view, old.name)
                 case CreateProfile(name=name, warnings=warnings), _:
-                    yield Step("create", " ".join([f"profile {name}.", *(each.message for each in warnings)]))
+                    step = Step("create", " ".join([f"profile {name}.", *(each.message for each in warnings)]))
+                    yield self._taking(step, name, view)
                 case DeleteProfile(profile=old, why=why), _:
-                    yield self._going("delete", f"profile {old.name}: {why}; it goes", old)
+                    yield self._leaving(self._going("delete", f"profile {old.name}: {why}; it goes", old), old, view)
                 case TagProfile(profile=old, tags=tags, event=event), _:
                     yield retag("adopt" if event == "Adopted" else "tag", old, tags)
                 case UntagProfile(profile=old, keys=keys), _:
                     yield retag("untag", old, dict.fromkeys(keys))
 
     def _going(self, word: str, text: str, profile: aws.Profile) -> Step:
-        here = f":fargateprofile/{self.settings.cluster}/" in profile.arn  # pods of another cluster can't be counted
-        number = self.kubernetes.running_pods(profile.name) if self.kubernetes and here else None
+        number = running_pods(self.kubernetes, profile.name) if self.kubernetes and self._pods_of(profile) else None
         pods = "its pods" if number is None else counted(number, "running pod")
         return Step(word, f"{text}, with {pods}.", pods=number)
+
+    def _taking(self, step: Step, name: str, view: View, old: str = "") -> Step:
+        """Add to a row which pods its profile will take, of those that are there; `old`: the one that it replaces."""
+        profile = view.profiles.get(name)
+        takes = self._asked(profile, lambda pods: pods.taken_by(profile, view, old)) if profile else None
+        return step._replace(text=f"{step.text} {name} takes {takes}.", takes=takes) if takes else step
+
+    def _leaving(self, step: Step, profile: aws.Profile, view: View) -> Step:
+        """Add to a row where the pods of a profile that goes find another one."""
+        where = self._asked(profile, lambda pods: pods.left_by(profile, view))
+        return step._replace(text=f"{step.text} {where}") if where else step
+
+    def _asked(self, profile: aws.Profile, ask: Callable[[PodsThere], T]) -> T | None:
+        """Ask something of the pods of the profile's cluster; None where that is not known, and why is told once."""
+        try:
+            pods = self._pods_of(profile)
+            return ask(pods) if pods else None
+        except kube.KubeError as error:
+            self.doubt = self.doubt or NOTHING_OF_PODS.format(error)
+            return None
+
+    def _pods_of(self, profile: aws.Profile) -> PodsThere | None:
+        """Return the pods that can be listed, if it is proven that they are those of the profile's cluster."""
+        if not (self.kubernetes and self.pods):
+            return None
+        cluster = profile.arn.split("/")[1]
+        if cluster not in self.unproven:
+            self.kubernetes.may_list_pods()  # so that the API server takes our token, if it does
+            authority = self.settings.authority_of(cluster)
+            self.unproven[cluster] = self.known.unproven(cluster, authority, self.kubernetes)
+        if why := self.unproven[cluster]:
+            here = f"whether EKS cluster {cluster} is the one that the kubeconfig reaches is unknown: {why}"
+            self.doubt = self.doubt or NOTHING_OF_PODS.format(here)
+        return None if why else self.pods
 
 
 def retag(word: str, profile: aws.Profile, tags: Mapping[str, str | None]) -> Step:
@@ -717,3 +492,162 @@ def applied(key: Key, spec: Any, live: Object, now: datetime) -> Object:
     """Return an object as the API server has it after `kubectl apply`."""
     meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": timestamp(now)}
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
+
+
+# What it means for the pods that are there
+
+MOST_PODS, MOST_TIME = 20_000, timedelta(seconds=30)  # that are looked at in one call of plan, and for how long
+NOTHING_OF_PODS = "What this means for the pods that are there is not said: {}."
+LIVING = "status.phase!=Succeeded,status.phase!=Failed"
+# Metadata do not show who schedules a pod, and where it is: each kind is listed by itself, the rarest first.
+KINDS = {
+    "stranded": (DEFAULT_SCHEDULER, "status.phase=Pending,spec.nodeName="),
+    "fargate": (FARGATE_SCHEDULER, LIVING),
+    "ec2": (DEFAULT_SCHEDULER, f"{LIVING},spec.nodeName!="),
+}
+
+
+MOVES = {  # how each comes to a profile: of one, and of several
+    "ec2": ("on EC2 moves at its next restart", "on EC2 move at their next restart"),
+    "fargate": ("of another profile moves at its next restart", "of other profiles move at their next restart"),
+    "stranded": (
+        "stranded is taken only when it is made anew",
+        "stranded are taken only when they are made anew",
+    ),
+    "back": (
+        "goes with the old one and is taken when it is made anew",
+        "go with the old one and are taken when they are made anew",
+    ),
+}
+
+
+class Takes(NamedTuple):
+    """How many of the pods that are there a profile takes, by what has to happen before.
+
+    `back`: they go with the profile that it replaces. `fargate`: another profile has them. `unsure`: it can't be
+    said whether it takes them. `more`: not all pods were looked at.
+    """
+
+    back: int = 0
+    fargate: int = 0
+    ec2: int = 0
+    stranded: int = 0
+    unsure: int = 0
+    more: bool = False
+
+    @property
+    def sum(self) -> int:
+        return sum(getattr(self, kind) for kind in MOVES)
+
+    def __str__(self) -> str:
+        kinds = [(getattr(self, kind), *texts) for kind, texts in MOVES.items()]
+        said = ", ".join(f"{number} {one if number == 1 else several}" for number, one, several in kinds if number)
+        least = "at least " if self.more else ""
+        unsure = f"; of {self.unsure} more it can't be said" if self.unsure else ""
+        return f"{least}{counted(self.sum, 'pod')}{': ' if said else ' that are there'}{said}{unsure}"
+
+    def fields(self) -> Object:
+        kinds = {"onEc2": self.ec2, "ofOthers": self.fargate, "stranded": self.stranded, "goWithTheOld": self.back}
+        return {"pods": self.sum, **kinds, "unknown": self.unsure, "more": self.more}
+
+
+@dataclass
+class PodsThere:
+    """The pods of the cluster that we talk to, by their metadata: listed where they are wanted, each list once.
+
+    As EKS would see each if it were made anew with the labels that it has now.
+    """
+
+    kubernetes: kube.Kube
+    now: Callable[[], datetime]
+    lists: dict[tuple[str, str, str], tuple[list[Object], bool]] = field(default_factory=dict)  # pods, and if all
+    number: int = 0
+    begun: datetime | None = None
+
+    def taken_by(self, profile: aws.Profile, view: View, old: str) -> Takes:
+        """Return which pods a profile of the view takes; `old`: that profile is gone by then."""
+        count: Counter[str] = Counter()
+        more = False
+        rivals = [each for each in view.profiles.values() if share_pods(each.selectors, profile.selectors)]
+        for kind, pods, whole in self._near(profile.selectors):
+            more |= not whole
+            for pod in pods:
+                choice = chosen(anew(pod), rivals, view.hidden)
+                if choice.profile and choice.profile.name == profile.name:
+                    count[kind_of(kind, pod, profile.name, old, view)] += 1
+                elif choice.profile is None and profile.name in choice.could:
+                    count["unsure"] += 1
+        return Takes(**count, more=more)
+
+    def left_by(self, profile: aws.Profile, view: View) -> str:
+        """Say which profiles take the pods of one that goes once they are made anew, "" where it has none."""
+        pods, whole = self._list("", f"{PROFILE_LABEL}={profile.name}", "fargate")
+        choices = [chosen(anew(pod), view.profiles.values(), view.hidden) for pod in pods]
+        heirs = Counter(heir_of(each) for each in choices)
+        said = [f"{number} to {heir}" for heir, number in sorted(heirs.items())]
+        return f"Where they go once made anew: {'' if whole else 'at least '}{listed(said)}." if said else ""
+
+    def _near(self, selectors: Collection[aws.Selector]) -> Iterator[tuple[str, list[Object], bool]]:
+        """Yield the pods that selectors may match, each once, by kind, and whether all of them were looked at."""
+        seen = set[str]()
+        for kind in KINDS:
+            for selector in sorted(selectors):
+                namespace = "" if re.search(WILD, selector.namespace) else selector.namespace
+                pods, whole = self._list(namespace, terms(selector), kind)
+                yield kind, [each for each in pods if each["metadata"]["uid"] not in seen], whole
+                seen |= {each["metadata"]["uid"] for each in pods}
+
+    def _list(self, namespace: str, labels: str, kind: str) -> tuple[list[Object], bool]:
+        """Return the pods of a kind, and whether these are all."""
+        key = namespace, labels, kind
+        if key not in self.lists and not self._has_enough():
+            scheduler, fields = KINDS[kind]
+            query = {"fieldSelector": f"spec.schedulerName={scheduler},{fields}"}
+            query |= {"labelSelector": labels} if labels else {}
+            found, enough = list[Object](), False
+            path = f"/api/v1{f'/namespaces/{namespace}' if namespace else ''}/pods"
+            for page, _ in self.kubernetes.pages(path, query, metadata_only=True):
+                found += [as_made(each, scheduler) for each in page if "deletionTimestamp" not in each["metadata"]]
+                self.number += len(page)
+                if enough := self._has_enough():
+                    break
+            self.lists[key] = found, not enough
+        return self.lists.get(key, ([], False))
+
+    def _has_enough(self) -> bool:
+        self.begun = self.begun or self.now()
+        return self.number >= MOST_PODS or self.now() - self.begun >= MOST_TIME
+
+
+WILD = "[*?]"
+
+
+def terms(selector: aws.Selector) -> str:
+    """Return the label selector of Kubernetes by which to list what a selector may match: all but its wildcards."""
+    plain = [(key, value) for key, value in selector.labels if re.fullmatch(kube.LABEL_KEY, key)]
+    return ",".join(f"{key}={value}" if re.fullmatch(kube.LABEL, value) else key for key, value in plain)
+
+
+def as_made(obj: Object, scheduler: str) -> Object:
+    """Return of a pod's metadata what EKS looks at, and who schedules it."""
+    meta = mapping(obj.get("metadata"))
+    kept = {key: meta[key] for key in ("uid", "namespace", "labels", "ownerReferences") if key in meta}
+    annotations = {key: each for key, each in mapping(meta.get("annotations")).items() if key == COMPUTE_TYPE}
+    return {"metadata": {"uid": "", **kept, "annotations": annotations}, "spec": {"schedulerName": scheduler}}
+
+
+def kind_of(kind: str, pod: Object, profile: str, old: str, view: View) -> str:
+    """Return what has to happen before a profile has a pod, as a field of `Takes`."""
+    if kind != "fargate":
+        return kind
+    name = holder(pod)
+    if name == old:
+        return "back"
+    return "stranded" if name == profile or name not in view.names else "fargate"
+
+
+def heir_of(choice: Choice) -> str:
+    """Say who takes a pod that is made anew."""
+    if choice.profile:
+        return choice.profile.name
+    return "no profile" if choice.taken == "no" else f"one of {' and '.join(choice.could)}, or none"

@@ -31,7 +31,7 @@ from prometheus_client import CollectorRegistry, Metric
 import aws
 import commands
 import kube
-from clusters import Tally, unproven
+from clusters import Tally
 from config import (
     COMMANDS,
     VERSION,
@@ -44,7 +44,6 @@ from config import (
     settings,
     tell_doubts,
 )
-from explain import is_verified
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
@@ -131,8 +130,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
     looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held)
-    authority, verified = rules.authority_of(rules.cluster), is_verified(api.configuration)
-    looks.proof = lambda: unproven(authority, edge.cluster(rules.cluster), verified=verified)
+    looks.proof = partial(reconciler.unproven, rules.cluster)
     show(metrics, elector, reconciler, store, looks)
     first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
     informers = informers_of(sources, store, queue, health, metrics, first.found)

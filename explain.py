@@ -16,14 +16,16 @@ import re
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
+import clusters
 import kube
 import pods
 from aws import Aws, AwsError, Profile, Selector
-from clusters import unproven, whole_view
+from clusters import whole_view
 from kube import Key, KubeError, Object
 from patterns import capacity, listed, matches, moment, visible
 from pods import Choice, Hurdle, Labels, Odd, Row, Size, Stranded, Text, has, items, part, several, text
@@ -94,8 +96,8 @@ def explain(
 
     `identify` raises where the credentials are known to be of another account than the cluster.
     """
-    asked, verified, doubts = reached(files=bool(options.filename))
-    known = known_profiles(edge, settings, identify, asked, verified=verified)
+    asked, doubts = reached(files=bool(options.filename))
+    known = known_profiles(edge, settings, identify, asked)
     known.doubts += doubts
     if options.filename:
         subjects = [*read_from(files, options.namespace or kube.default_namespace() or "default", known)]
@@ -136,22 +138,14 @@ def named(key: Key, namespace: str | None) -> Key:
 # What there is
 
 
-def reached(*, files: bool) -> tuple[kube.Kube | None, bool, list[str]]:
-    """Return the way to the API server, and whether that has to prove who it is before anything is believed.
-
-    For manifests it may be missing, which is said then.
-    """
+def reached(*, files: bool) -> tuple[kube.Kube | None, list[str]]:
+    """Return the way to the API server; for manifests it may be missing, which is said then."""
     try:
-        api = kube.connect(2)
+        return kube.Kube(kube.connect(2), "explain"), []
     except KubeError as error:
         if not files:
             raise
-        return None, False, [f"{error}. So sizes are as the manifests say, and no claim is looked at."]
-    return kube.Kube(api, "explain"), is_verified(api.configuration), []
-
-
-def is_verified(config: Any) -> bool:
-    return bool(config.verify_ssl and config.host.startswith("https://"))
+        return None, [f"{error}. So sizes are as the manifests say, and no claim is looked at."]
 
 
 def asked_for(asked: kube.Kube | None) -> kube.Kube:
@@ -160,9 +154,7 @@ def asked_for(asked: kube.Kube | None) -> kube.Kube:
     return asked
 
 
-def known_profiles(
-    edge: Aws, settings: Settings, identify: Callable[[], object], asked: kube.Kube | None, *, verified: bool
-) -> Known:
+def known_profiles(edge: Aws, settings: Settings, identify: Callable[[], object], asked: kube.Kube | None) -> Known:
     """Return the profiles as EKS has them; where AWS can't be asked, as the objects' status tells."""
     cluster = settings.cluster
     try:
@@ -183,12 +175,19 @@ def known_profiles(
     if not view.found:
         raise AwsError("ClusterNotFound", f"EKS has no cluster {cluster} in {edge.region}: correct --cluster-name.")
     hidden = {name: str(error) for name, error in view.hidden.items()}
-    why = unproven(settings.authority_of(cluster), edge.cluster(cluster), verified=verified)
+    why = not_this_one(edge, settings, asked) if asked else "there is no way to the API server"
     doubts = [
         f"Whether EKS cluster {cluster} is the cluster of these pods is unknown: {why}. What is said of profiles holds "
         "only if it is."
     ]
     return Known(cluster, "EKS", [*view.profiles.values()], hidden, not why, doubts if why else [])
+
+
+def not_this_one(edge: Aws, settings: Settings, asked: kube.Kube) -> str:
+    """Say why it is not known whether the controller's cluster is the one that we talk to, "" if that is proven."""
+    with suppress(KubeError):
+        asked.may_list_pods()  # so that the API server takes our token, if it does
+    return clusters.Known(edge, lambda: 0.0).unproven(settings.cluster, settings.authority_of(settings.cluster), asked)
 
 
 def told_by_status(objects: Iterable[Object], settings: Settings) -> tuple[list[Profile], dict[str, str]]:

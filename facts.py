@@ -18,6 +18,7 @@ class ClusterFact:
     status: str = ""
     vpc: str = ""
     authority: str = ""  # its certificates: PEM in base64, as a kubeconfig has it
+    issuer: str = ""  # of the tokens of its ServiceAccounts
     mode: str = "CONFIG_MAP"  # of authentication
     ipv6: bool = False
     elsewhere: str = ""  # where its control plane is, if not in EKS: "registered" or "local"
@@ -81,14 +82,15 @@ class EntryFact:
 
 def cluster_of(answer: Mapping[str, Any]) -> ClusterFact:
     cluster = answer.get("cluster") or {}
-    parts = "resourcesVpcConfig", "certificateAuthority", "accessConfig", "kubernetesNetworkConfig"
-    network, trust, access, addresses = (cluster.get(each) or {} for each in parts)
+    parts = "resourcesVpcConfig", "certificateAuthority", "accessConfig", "kubernetesNetworkConfig", "identity"
+    network, trust, access, addresses, identity = (cluster.get(each) or {} for each in parts)
     kinds = {"registered": "connectorConfig", "local": "outpostConfig"}
     elsewhere = next((kind for kind, key in kinds.items() if cluster.get(key)), "")
     return ClusterFact(
         status=cluster.get("status", ""),
         vpc=network.get("vpcId", ""),
         authority=trust.get("data") or "",
+        issuer=(identity.get("oidc") or {}).get("issuer") or "",
         mode=access.get("authenticationMode") or ClusterFact.mode,
         ipv6=addresses.get("ipFamily") == "ipv6",
         elsewhere=elsewhere,

@@ -153,6 +153,7 @@ class Kube:
         self._rand = rand
         self._stopped = False
         self._stream: Any = None
+        self._taken: Mapping[str, str] = {}  # the headers of the last request that was granted
 
     def list(self) -> tuple[Objects, str]:
         """Return what is to be kept of every object, and the version to watch from: a quorum read,
@@ -263,7 +264,14 @@ class Kube:
     @property
     def verified(self) -> bool:
         """Whether the API server has to show a certificate that is checked."""
-        return bool(self._api.configuration.verify_ssl) and self._api.configuration.host.startswith("https://")
+        config = self._api.configuration
+        return bool(config.verify_ssl and config.host.startswith("https://"))
+
+    @property
+    def token(self) -> str:
+        """Our token, once the API server has taken it; "" for none, and where it may know us by a certificate."""
+        said = "" if self._api.configuration.cert_file else self._taken.get("authorization", "")
+        return said.removeprefix("Bearer ")
 
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
@@ -279,17 +287,6 @@ class Kube:
     def put_at(self, path: str, body: Object, timeout: tuple[float, float] = CALL_TIMEOUT) -> Object:
         """Put an object in the place of the version that its metadata name, or make it; return it as stored."""
         return self._call("PUT", path, body=body, timeout=timeout)
-
-    def running_pods(self, profile: str) -> int | None:
-        """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-        on_it = f"eks.amazonaws.com/fargate-profile={profile}"
-        query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
-        try:
-            return len(self.core("pods", query=query)) if self.may_list_pods() else None
-        except KubeError as error:
-            fields = {"profile": profile, "message": str(error)}
-            log.warning('pods not counted profile=%(profile)s message="%(message)s"', fields)
-            return None
 
     def may_list_pods(self) -> bool:
         """Ask, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not."""
@@ -384,10 +381,10 @@ class Kube:
             answer = self._api.call_api(*call, _request_timeout=timeout)
             code = str(answer.status)
             if answer.status < 300:  # noqa: PLR2004
+                self._taken = call[2]
                 return answer
             text = answer.read()
-        # OSError, ValueError and ConfigException: credentials are read again between calls, from
-        # files or a command.
+        # OSError, ValueError and ConfigException: credentials are read again between calls, from files or a command.
         except (ApiException, HTTPError, OSError, ValueError, ConfigException) as error:
             raise KubeError(f"{method} {path}: {_unsent(error)}") from error
         finally:

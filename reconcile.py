@@ -51,7 +51,7 @@ from spec import (
     is_retained,
     owner_of,
 )
-from surroundings import Home, no_such, unhealthy, without_fargate
+from surroundings import Home, elsewhere, no_such, unhealthy, without_fargate
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -457,7 +457,7 @@ class Reconciler:
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        count = self._kube.running_pods(profile) if p.who.cluster == self._settings.cluster else None
+        count = None if self.unproven(p.who.cluster) else clusters.running_pods(self._kube, profile)
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
@@ -648,12 +648,15 @@ class Reconciler:
     def _compare(self, home: Home) -> None:
         """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
         if self.elsewhere is None and self._settings.authority:
-            text = clusters.elsewhere(
-                home, self._settings.authority_of(home.cluster), self._known.cluster(home.cluster)
-            )
+            text = elsewhere(home, self._settings.authority_of(home.cluster), self._known.cluster(home.cluster))
             self.elsewhere = bool(text)
             if text:
                 self._warn(home.cluster, "ClusterElsewhere", text)
+
+    def unproven(self, cluster: str) -> str:
+        """Say why it is not known whether an EKS cluster is the one that we talk to, "" where that is proven."""
+        authority = self._settings.authority_of(cluster)
+        return self._known.unproven(cluster, authority, self._kube, self._settings.resync_seconds)
 
     def see_anew(self, name: str) -> None:
         """Have the profiles of a cluster looked at, in its turn."""

@@ -2,8 +2,8 @@
 execution role, whom it trusts and who knows it, and what EKS finds wrong with a profile that there is.
 
 The picture: `Home` and `Facts` (what AWS says) -> `OBJECTIONS`, for which nothing is made, and `warnings`, with
-which it is; of one that is ACTIVE `standing_of` its role, and `unhealthy`. All is judged with three values: what may
-not be read, and what can't be said from here, is unknown, and neither for nor against.
+which it is; of one that is ACTIVE `standing_of` its role, and `unhealthy`; and `unproven`, whether the cluster is the
+one that we talk to. All is judged with three values: what may not be read is unknown, and neither for nor against.
 
 Pure: no clock, no call, no log. What it is not: how the facts are read and how long they are believed (clusters').
 """
@@ -11,6 +11,7 @@ Pure: no clock, no call, no log. What it is not: how the facts are read and how 
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -20,7 +21,7 @@ import yaml
 
 from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec
 from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
-from patterns import LONGEST_CONDITION, listed, meet, steady, visible
+from patterns import LONGEST_CONDITION, issuer_of, listed, meet, steady, visible
 
 FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 
@@ -280,6 +281,59 @@ def unhealthy(profile: Profile | None) -> str:
     mends = (f" (to mend it, {MENDS[each.code]})" if each.code in MENDS else "" for each in profile.health)
     issues = [f"{what}{mend}." for what, mend in zip(told, mends, strict=True)]
     return f"EKS finds profile {profile.name} unhealthy: {listed(issues, ' ')}" if issues else ""
+
+
+# Whether the EKS cluster is the Kubernetes cluster that we talk to
+
+
+def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
+    """Say that the controller's own EKS cluster is not the Kubernetes cluster of the objects.
+
+    `authority` is that of the objects' API server. "" where the two have a certificate in common,
+    and where nothing is known of one of them.
+    """
+    theirs = certificates(cluster.authority) if cluster else frozenset()
+    ours = certificates(authority)
+    if not theirs or not ours or theirs & ours:
+        return ""
+    what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
+    why = "EKS names another certificate authority for it than the API server has"
+    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
+    meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
+    return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
+
+
+def unproven(authority: str, cluster: ClusterFact | None, *, verified: bool, token: str = "") -> str:
+    """Say why it is not known whether an EKS cluster is the Kubernetes cluster that we talk to; "" if it is proven.
+
+    `authority` is that of our API server, `verified` says whether it had to show a certificate that is checked, and
+    `token` is ours, if it has taken one: it takes those of its own cluster's issuer. Names prove nothing: two clusters
+    may have the same. Nor do other certificates prove that it is another one: a proxy may stand in between.
+    """
+    if not verified:
+        return "the API server need not show a certificate, or none that is checked"
+    if cluster is None:
+        return "EKS may not be asked how it is known (eks:DescribeCluster)"
+    ours, theirs = certificates(authority), certificates(cluster.authority)
+    if ours & theirs or (cluster.issuer and issuer_of(token) == cluster.issuer):
+        return ""
+    if not ours or not theirs:
+        who = "EKS does not say" if not theirs else "nothing here says"
+        return f"{who} by which certificates the API server is known, and no token of ours is by the cluster's issuer"
+    return (
+        "the API server is known by other certificates than those that EKS names, and no token of ours is by its issuer"
+    )
+
+
+CERTIFICATE = re.compile(rb"(?s)-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----")
+
+
+def certificates(bundle: str) -> frozenset[bytes]:
+    """Return the certificates of a bundle, which is PEM in base64, as DER; none of what can't be read."""
+    try:
+        return frozenset(map(b64decode, CERTIFICATE.findall(b64decode(bundle))))
+    except ValueError:
+        return frozenset()
 
 
 # Trust policies of IAM. Judged with three values: True, False, and None for what can't be said from here,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -30,7 +31,8 @@ from podlooks import PodLooks
 from reconcile import Reconciler
 from spec import Settings
 from tests.fakes import aws as fake_aws
-from tests.fakes.apiserver import ApiServer, Dropped
+from tests.fakes.apiserver import ApiServer, Dropped, token_by
+from tests.fakes.eks_rules import issuer
 from workqueue import WorkQueue
 
 MOST_STEPS = 3000  # more keys than any test has due, so that one that is due for ever ends the test
@@ -55,6 +57,7 @@ class Clock:
 
 
 VERIFIED = SimpleNamespace(host="https://kubernetes.default.svc", verify_ssl=True, cert_file=None)
+TOKEN = token_by(issuer("demo"))
 
 
 @dataclass
@@ -69,13 +72,18 @@ class _Answer:
 
 @dataclass
 class InProcess:
-    """Stands where the kubernetes client's ApiClient stands, without a wire; `trip` is called around each effect."""
+    """Stands where the kubernetes client's ApiClient stands, without a wire; `trip` is called around each effect.
+
+    It is the API server of EKS cluster demo, for it takes tokens of that one's issuer.
+    """
 
     api: ApiServer
     trip: Callable[[], None]
+    token: str = TOKEN
     configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
+        parts["authorization"] = f"Bearer {self.token}"
         return method, path, parts
 
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> _Answer:
@@ -142,8 +150,8 @@ class Bench:
     credentials_ready: Callable[[], None] = lambda: None
     holds_lease: bool = True
     judged: bool = False  # whether the next start knows that the objects were judged by its flags
+    token: str = TOKEN  # of the controller's ServiceAccount
     looking: bool = False  # whether `run` has it look at pods, where it may
-    unproven: str = ""  # why it is not known that EKS's cluster is the one of the pods
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -157,7 +165,7 @@ class Bench:
     def start(self) -> None:
         """Start the controller anew, as after a crash: all that it had in memory is gone."""
         self.metrics = Metrics()
-        client = InProcess(self.api, self._around)
+        client = InProcess(self.api, self._around, self.token)
         self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace, keep=kept)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
         clients = CLIENTS or _clients(self.world.region)
@@ -175,7 +183,7 @@ class Bench:
             self.queue.wake, self.clock.monotonic, self.now, lambda: self.holds_lease,
             lambda: self.reconciler.see_anew(self.settings.cluster),
         )  # fmt: skip
-        self.looks.proof = lambda: self.unproven
+        self.looks.proof = partial(self.reconciler.unproven, self.settings.cluster)
         self.reconciler.news, self.reconciler.asked = self.looks.news, self.looks.ask
         self.metrics.registry.register(PodCensus(self.looks.counted, self.settings.cluster))
         self._glance_at = self.clock.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.support import ROLE, SUBNETS, Operator, User, ok, profiles, refusals
+from tests.unit.test_clusters import ONE, bundle
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -95,10 +97,14 @@ def test_a_refused_edit_is_carried_out_once_the_policy_allows_it(user: User, aws
     assert [selects(each) for each in profiles(aws).values()] == ["web-edited"]
 
 
-def test_running_pods_are_counted_only_where_the_operator_may_list_them(
-    user: User, aws: World, operator: Operator
+@pytest.mark.parametrize("same", [True, False])
+def test_running_pods_are_counted_only_where_the_operator_may_list_them_and_they_are_of_that_cluster(
+    user: User, aws: World, new_operator: NewOperator, same: bool
 ) -> None:
     """Nobody runs pods here: one is made by hand, and its status written as a kubelet would."""
+    authority = base64.b64encode(user.control_plane.ca.read_bytes()).decode()
+    aws.set_certificate_authority(aws.cluster, authority if same else bundle(ONE))
+    new_operator().start()
     label = {"eks.amazonaws.com/fargate-profile": "web"}
     pod = {
         "apiVersion": "v1",
@@ -125,7 +131,7 @@ def test_running_pods_are_counted_only_where_the_operator_may_list_them(
         user.wait_gone()
     finally:
         user.control_plane.kubectl("delete", "clusterrolebinding,clusterrole", name)
-    assert [note.endswith("1 running pod on web.") for note in user.notes("Deleting")] == [False, True]
+    assert [note.endswith("1 running pod on web.") for note in user.notes("Deleting")] == [False, same]
 
 
 # Taking over

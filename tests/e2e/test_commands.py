@@ -13,8 +13,8 @@ from urllib.parse import quote
 import pytest
 import yaml
 
-import commands
-from patterns import decoded
+import overlaps
+from patterns import decoded, issuer_of
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.e2e.support import ROLE, ROOT, SUBNETS, environment, ok, token_of, write_kubeconfig
 from tests.unit.test_clusters import ONE, bundle
@@ -76,7 +76,7 @@ def test_a_file_is_read_by_its_byte_order_mark_as_kubectl_reads_it(
     raw = ENCODINGS[encoding] + manifest.encode(encoding)
     (tmp_path / "map.yaml").write_bytes(raw)
     shown = ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", str(tmp_path / "map.yaml"), "a=b"))
-    assert json.loads(shown)["data"] == commands.manifests("-", decoded(raw))[0][0].obj["data"]
+    assert json.loads(shown)["data"] == overlaps.manifests("-", decoded(raw))[0][0].obj["data"]
 
 
 def test_a_folder_holds_for_validate_the_files_that_it_holds_for_kubectl(
@@ -103,7 +103,7 @@ def test_a_plain_scalar_is_to_validate_what_it_is_to_kubectl(control_plane: Cont
     texts = " ".join(AS_KUBECTL_READS.values()).split()
     manifest = f"apiVersion: v1\nkind: Example\nmetadata: {{name: a}}\ntexts: [{', '.join(texts)}]\n"
     shown = json.loads(ok(control_plane.kubectl("label", "--local", "-o", "json", "-f", "-", "a=b", input=manifest)))
-    read = commands.manifests("-", manifest)[0][0].obj["texts"]
+    read = overlaps.manifests("-", manifest)[0][0].obj["texts"]
     assert dict(zip(texts, read, strict=True)) == dict(zip(texts, shown["texts"], strict=True))
 
 
@@ -192,6 +192,51 @@ def test_explain_reads_as_whoever_may_get_pods_and_knows_the_cluster_by_its_cert
     assert (pod["vcpu"], pod["memoryGiB"]) == ([4, 4], [9, 9]), "the API server has filled in what LimitRanges give"
     written = explained("-f", "-", stdin=json.dumps(stranded_pod()))[1]["objects"][0]
     assert (written["vcpu"], written["memoryGiB"]) == (pod["vcpu"], pod["memoryGiB"]), "and so do we"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_plan_says_what_a_new_profile_means_for_pods_as_the_api_server_selects_them(
+    control_plane: ControlPlane, user: User, aws: World, tmp_path: Path, same: bool
+) -> None:
+    for verb, what in (("get", "fargateprofiles.jicomusic.com"), ("list", "pods")):
+        ok(user.kubectl("create", "role", f"planner-{verb}", f"--verb={verb}", f"--resource={what}"))
+        account = f"--serviceaccount={user.namespace}:planner"
+        ok(user.kubectl("create", "rolebinding", f"planner-{verb}", f"--role=planner-{verb}", account))
+    ok(user.kubectl("create", "serviceaccount", "planner"))
+    token = token_of(control_plane, f"{user.namespace}:planner")
+    config = write_kubeconfig(tmp_path / "planner.kubeconfig", control_plane, token)
+    aws.set_issuer(aws.cluster, issuer_of(token) if same else "https://another")
+    pods = [pod_on(name, node, labels) for name, node, labels in PODS]
+    ok(user.kubectl("create", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})))
+    ends = '{"status":{"phase":"Succeeded"}}'
+    ok(user.kubectl("patch", "pod", "done", "--subresource=status", "--type=merge", "-p", ends))
+    wanted = user.manifest(selectors=[{"namespace": user.namespace, "labels": {"tier": "web"}}])
+    call = [sys.executable, "controller.py", "plan", "-f-", "-ojson", "--controller-id=planner", "-n", user.namespace]
+    done = subprocess.run(
+        call, cwd=ROOT, env=environment(aws, KUBECONFIG=str(config)), input=json.dumps(wanted),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    (step,) = json.loads(done.stdout)["objects"][0]["steps"]
+    assert (step["word"], "is unknown" in done.stderr) == ("create", not same), done.stderr
+    counts = {"pods": 3, "onEc2": 2, "ofOthers": 0, "stranded": 1, "goWithTheOld": 0, "unknown": 0, "more": False}
+    assert step["takes"] == (counts if same else None), done.stderr
+
+
+WEB = {"tier": "web"}
+PODS = [
+    ("one", "ip-1", WEB),
+    ("two", "ip-2", WEB),
+    ("waits", "", WEB),
+    ("done", "ip-3", WEB),
+    ("db", "ip-4", {"tier": "db"}),
+]
+
+
+def pod_on(name: str, node: str, labels: dict[str, str]) -> Any:
+    """Return a pod as it is bound to a node, though nobody runs it here; without a node it waits for one."""
+    spec: dict[str, Any] = {"containers": [{"name": "main", "image": "none"}], "automountServiceAccountToken": False}
+    spec |= {"nodeName": node} if node else {}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
 def stranded_pod() -> Any:

@@ -1274,14 +1274,22 @@ def serve(api: ApiServer, port: int = 0) -> Server:
     return Server(api, port)
 
 
-def kubeconfig(url: str, path: Path, namespace: str = "default") -> Path:
-    """Write a kubeconfig for `url` without authentication (JSON is YAML), and return its path."""
+def token_by(issuer: str) -> str:
+    """Return a token of a ServiceAccount as such an issuer makes it; nobody looks at its signature."""
+    parts = ({"alg": "RS256"}, {"iss": issuer, "sub": "system:serviceaccount:default:fargate"})
+    return ".".join(
+        [*(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts), "s"]
+    )
+
+
+def kubeconfig(url: str, path: Path, namespace: str = "default", **user: str) -> Path:
+    """Write a kubeconfig for `url`, by default without authentication (JSON is YAML), and return its path."""
     context = {"cluster": "fake", "user": "fake", "namespace": namespace}
     config = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "fake", "cluster": {"server": url}}],
-        "users": [{"name": "fake", "user": {}}],
+        "users": [{"name": "fake", "user": user}],
         "contexts": [{"name": "fake", "context": context}],
         "current-context": "fake",
     }

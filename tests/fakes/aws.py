@@ -63,6 +63,7 @@ from tests.fakes.eks_rules import (
     Tags,
     Wanted,
     in_use,
+    issuer,
 )
 
 # What the sample manifest of the original names, letter by letter.
@@ -421,6 +422,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
             **asked,
         }
         cluster.access_config, cluster.access_entries = {"authenticationMode": "API_AND_CONFIG_MAP"}, {}
+        cluster.identity = {"oidc": {"issuer": issuer(cluster.name, self.region_name)}}  # moto's is the same for all
         return cluster
 
     @_refusals()
@@ -526,6 +528,11 @@ class World(Outsiders):
         """Set what DescribeCluster says of the certificates of the cluster's API server."""
         with LOCK:
             self._eks.clusters[cluster].certificate_authority = {"data": bundle}
+
+    def set_issuer(self, cluster: str, issuer: str) -> None:
+        """Set what DescribeCluster says of who issues the tokens of the cluster's ServiceAccounts, "" for nothing."""
+        with LOCK:
+            self._eks.clusters[cluster].identity = {"oidc": {"issuer": issuer}} if issuer else None
 
     def remove_cluster(self, cluster: str) -> None:
         """Let a cluster be gone with all its profiles."""

@@ -37,6 +37,7 @@ from tests.fakes.eks_rules import (
     Subnet,
     Tags,
     Wanted,
+    issuer,
 )
 
 METHODS = {
@@ -203,7 +204,8 @@ class Memory(Outsiders):
         found = self._rules.cluster(name)
         network = {"subnetIds": [*found.subnets], "vpcId": found.vpc}
         cluster = {"name": name, "arn": found.arn, "status": found.status, "resourcesVpcConfig": network}
-        return {"cluster": cluster | {"accessConfig": dict(found.access), "tags": dict(found.tags)}}
+        cluster |= {"accessConfig": dict(found.access), "tags": dict(found.tags)}
+        return {"cluster": cluster | {"identity": {"oidc": {"issuer": issuer(name, self.region)}}}}
 
     def _describe_access_entry(self, cluster_name: str, principal_arn: str) -> Answer:
         return {"accessEntry": dict(self._rules.describe_entry(cluster_name, principal_arn))}

@@ -117,6 +117,11 @@ class Stored:
         return body | {"tags": dict(body["tags"]), "health": {"issues": list(body["health"]["issues"])}}
 
 
+def issuer(cluster: str, region: str = "us-east-1") -> str:
+    """Return who issues the tokens of a cluster's ServiceAccounts."""
+    return f"https://oidc.eks.{region}.amazonaws.com/id/{cluster.upper()}"
+
+
 @dataclass
 class Cluster:
     """A cluster; its tags and profiles are the stored ones, not copies."""

@@ -38,7 +38,7 @@ from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
-from tests.harness import VERIFIED, Clock
+from tests.harness import TOKEN, VERIFIED, Clock
 from tests.simulation import oracle
 from tests.simulation.checker import (
     ADOPTION_IN,
@@ -303,6 +303,7 @@ class KubeDoor:
     configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
+        parts["authorization"] = f"Bearer {TOKEN}"
         return method, path, parts
 
     def call_api(self, method: str, path: str, parts: Any, _request_timeout: object) -> Answer:

@@ -11,7 +11,10 @@ import pytest
 
 from spec import CONTROLLER_KEY, OWNER_KEY, REQUESTED_AT
 from tests.fakes import aws as fake
+from tests.fakes.apiserver import token_by
+from tests.fakes.eks_rules import issuer
 from tests.harness import Bench
+from tests.unit.test_clusters import ONE, TWO, bundle
 
 EDITED = [{"namespace": "web-edited"}]
 
@@ -259,6 +262,54 @@ def test_pods_are_counted_that_run_in_whatever_namespace_and_no_others(b: Bench)
     b.delete()
     b.run(20)
     assert b.message() == "Profile web is DELETING. 3 running pods on web."
+
+
+@pytest.mark.parametrize(
+    ("certificate", "tokens", "counted"),
+    [(TWO, "hub", False), (TWO, "demo", True), (ONE, "hub", True)],
+    ids=["another API server", "its tokens are the cluster's", "its certificate is the cluster's"],
+)
+def test_the_pods_of_a_hub_are_not_counted_for_another_cluster_of_its_name(
+    b: Bench, certificate: str, tokens: str, counted: bool
+) -> None:
+    b.world.set_certificate_authority("demo", bundle(certificate))
+    b.settings, b.token = replace(b.settings, authority=bundle(ONE)), token_by(issuer(tokens))
+    b.start()
+    b.settle(updatePolicy="Replace")
+    pods(b, "web", 2)
+    b.edit(selectors=EDITED)
+    b.run(30)
+    assert ("2 running pods on web" in b.message()) is counted
+    b.delete()
+    b.run(300)
+    assert any("running pod" in note for note in b.notes()) is counted
+
+
+def test_whose_pods_they_are_is_asked_where_they_are_counted_and_once_a_resync(b: Bench) -> None:
+    b.settle()
+    pods(b, "web", 2)
+    b.settle("shop")
+    b.run(600)
+    b.manners.clear()
+    b.run(3600)
+    assert b.manners.count("DescribeCluster") <= 6, "a settled world asks once a resync, for the sake of roles"
+    b.manners.clear()
+    for name in ("web", "shop"):
+        b.delete(name)
+    b.run(300)
+    assert b.gone("web")
+    assert b.gone("shop")
+    assert b.manners.count("DescribeCluster") <= 1
+
+
+def test_where_the_cluster_may_not_be_described_a_deletion_goes_on_and_says_nothing_of_pods(b: Bench) -> None:
+    b.settle()
+    pods(b, "web", 2)
+    b.manners.fail("DescribeCluster", fake.error("AccessDeniedException", 403, "no"), times=99)
+    b.run(1200)
+    b.delete()
+    b.run(20)
+    assert b.message() == "Profile web is DELETING."
 
 
 def test_pods_are_not_counted_where_the_controller_may_not_list_them_and_nothing_is_refused(b: Bench) -> None:

@@ -30,15 +30,14 @@ from clusters import (
     Stirred,
     View,
     describe,
-    elsewhere,
-    unproven,
 )
 from facts import ClusterFact
 from kube import Key
 from spec import RETAINED_KEY, Settings, is_retained
-from surroundings import Facts
+from surroundings import Facts, elsewhere, unproven
+from tests.fakes.apiserver import token_by
 from tests.fakes.eks import Client, Memory, refused
-from tests.fakes.eks_rules import Answer, Behaviour
+from tests.fakes.eks_rules import Answer, Behaviour, issuer
 from tests.harness import Clock
 from tests.unit.test_plan import GOOD, HOME, OURS, profile
 from workqueue import WorkQueue
@@ -614,11 +613,28 @@ def warned(facts: Facts, own: Settings) -> bool:
     return bool(elsewhere(HOME, own.authority_of(HOME.cluster), facts.cluster))
 
 
-def test_that_two_clusters_are_one_is_proven_by_a_certificate_in_common_that_was_checked_and_by_nothing_else() -> None:
-    theirs = ClusterFact(authority=bundle(ONE, TWO))
-    assert unproven(bundle(ONE), theirs, verified=True) == ""
-    assert unproven(bundle(ONE), theirs, verified=False)
-    assert unproven("", theirs, verified=True)
-    assert unproven(bundle(ONE), None, verified=True)
-    assert unproven(bundle(ONE), ClusterFact(authority="no base64"), verified=True)
-    assert unproven(bundle(ONE), ClusterFact(authority=bundle(TWO)), verified=True)
+ISSUER = issuer("demo")
+
+
+@pytest.mark.parametrize(
+    ("authority", "token", "theirs", "proven"),
+    [
+        (bundle(ONE), "", ClusterFact(authority=bundle(ONE, TWO)), True),
+        ("", "", ClusterFact(authority=bundle(ONE)), False),
+        (bundle(ONE), "", ClusterFact(authority="no base64"), False),
+        (bundle(ONE), "", ClusterFact(authority=bundle(TWO)), False),
+        ("", token_by(ISSUER), ClusterFact(issuer=ISSUER), True),
+        (bundle(ONE), token_by(ISSUER), ClusterFact(authority=bundle(TWO), issuer=ISSUER), True),
+        (bundle(ONE), token_by(issuer("other")), ClusterFact(authority=bundle(TWO), issuer=ISSUER), False),
+        (bundle(ONE), "k8s-aws-v1.aHR0cHM6Ly9zdHM", ClusterFact(issuer=ISSUER), False),
+        ("", token_by(""), ClusterFact(issuer=""), False),
+        ("", "", ClusterFact(), False),
+        (bundle(ONE), token_by(ISSUER), ClusterFact(found=False), False),
+        (bundle(ONE), token_by(ISSUER), None, False),
+    ],
+)
+def test_that_two_clusters_are_one_is_proven_by_a_certificate_or_an_issuer_in_common_and_by_nothing_else(
+    authority: str, token: str, theirs: ClusterFact | None, proven: bool
+) -> None:
+    assert (unproven(authority, theirs, verified=True, token=token) == "") is proven
+    assert unproven(authority, theirs, verified=False, token=token), "whoever need not prove who it is may be anybody"

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import explain
+import kube
 from config import command_line, spelled
 from controller import main
 from pods import COMPUTE_TYPE, EFS, PROFILE_LABEL
@@ -426,7 +427,7 @@ def test_a_certificate_in_common_proves_it_and_the_same_name_does_not(
     known["clusters"][0]["cluster"]["certificate-authority-data"] = bundle(ONE)
     (tmp_path / "kubeconfig").write_text(json.dumps(known))
     b.world.set_certificate_authority("demo", bundle(theirs))
-    monkeypatch.setattr("explain.is_verified", lambda _: True)
+    monkeypatch.setattr(kube.Kube, "verified", True)
     b.api.apply(pod_of("web-1"))
     _, out, err = told("pod", "shop/web-1", "-o", "json")
     assert json.loads(out)["proven"] is proven
@@ -438,7 +439,8 @@ def test_a_certificate_in_common_proves_it_and_the_same_name_does_not(
     [("https://a", True, True), ("https://a", False, False), ("http://a", True, False)],
 )
 def test_a_server_that_need_not_show_its_certificate_proves_nothing(host: str, verify: bool, verified: bool) -> None:
-    assert explain.is_verified(SimpleNamespace(host=host, verify_ssl=verify)) is verified
+    reached: Any = SimpleNamespace(configuration=SimpleNamespace(host=host, verify_ssl=verify))
+    assert kube.Kube(reached, "test").verified is verified
 
 
 def test_without_rights_in_aws_the_profiles_are_those_of_ready_objects_and_that_is_said(b: Bench, told: Any) -> None:

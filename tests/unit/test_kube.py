@@ -81,6 +81,23 @@ def reach(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Kube
     return made
 
 
+def test_our_token_is_known_once_the_api_server_has_taken_it_and_not_where_a_certificate_may_stand_for_us(
+    api: ApiServer, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(server.url, tmp_path / "kubeconfig", token="a.b.c")))
+    client = connect(1)
+    edge = Kube(client, "pod-1")
+    assert edge.token == "", "nobody has taken it yet"
+    api.fail("GET", "/namespaces/", 401)
+    with pytest.raises(KubeError):
+        edge.namespace_uid("default")
+    assert edge.token == "", "it was refused"
+    edge.namespace_uid("default")
+    assert edge.token == "a.b.c"
+    client.configuration.cert_file = "client.crt"
+    assert edge.token == ""
+
+
 @pytest.fixture
 def edge(server: Server, reach: Callable[..., Kube]) -> Kube:
     return reach(server.url)

@@ -33,7 +33,7 @@ IMPURE = {"time", "random", "logging", "threading", "socket", "os", "sys"}
 OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
-    "yaml": {"kube", "commands", "surroundings"},
+    "yaml": {"kube", "overlaps", "surroundings"},
     "boto3": {"aws"},
     "botocore": {"aws"},
     "pydantic": {"spec", "overlaps"},

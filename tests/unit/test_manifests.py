@@ -21,6 +21,7 @@ import config
 import controller
 import kube
 import spec
+from clusters import running_pods
 from leader import LEASE_TIMEOUT, LeaderElector
 from metrics import METRICS_PATH, may_get
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Phase, Resource
@@ -453,7 +454,7 @@ def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
     assert optional("pods") == [{"apiGroups": [""], "resources": ["pods"], "verbs": ["list"]}]
     api = ApiServer()
     api.may_list_pods = True
-    assert kube.Kube(InProcess(api, lambda: None), "test").running_pods("web") == 0
+    assert running_pods(kube.Kube(InProcess(api, lambda: None), "test"), "web") == 0
     assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
 
 

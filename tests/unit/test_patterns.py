@@ -10,7 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from patterns import LONGEST_WORD, brief, listed, meet
+from patterns import LONGEST_WORD, brief, issuer_of, listed, meet
+from tests.fakes.apiserver import token_by
 
 # Letters that no pattern has stand for all the others that a real word may hold.
 WORDS = ["".join(letters) for size in range(5) for letters in itertools.product("abz", repeat=size)]
@@ -120,3 +121,25 @@ def test_of_a_long_list_the_first_parts_are_whole_and_the_others_counted() -> No
     assert listed(names, "; ", most=30) == "name-0; name-1; name-2; and 1,997 more"
     assert listed(["One is bad.", "Two is bad."], " ", most=15) == "One is bad. And 1 more."
     assert listed(["w" * 100, "x"], most=20) == "w" * 16 + " ..., and 1 more"
+
+
+# Tokens
+
+
+@pytest.mark.parametrize(
+    ("token", "issuer"),
+    [
+        (token_by("https://a/id/B"), "https://a/id/B"),
+        (token_by("x"), "x"),
+        ("", ""),
+        ("t", ""),
+        ("a.b", ""),
+        ("a.W10.c", ""),  # []
+        ("a.eyJpc3MiOjF9.c", ""),  # {"iss":1}
+        ("a.e30.c", ""),  # {}
+        ("a.\u00e9.c", ""),
+        ("a." + "W" * 9999 + ".c", ""),
+    ],
+)
+def test_a_token_s_issuer_is_read_and_what_is_no_token_has_none(token: str, issuer: str) -> None:
+    assert issuer_of(token) == issuer

@@ -16,6 +16,8 @@ from kube import Object
 from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Reading, State, by_profile, news_of
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from spec import REQUESTED_AT
+from tests.fakes.apiserver import token_by
+from tests.fakes.eks_rules import issuer
 from tests.harness import START, Bench
 from tests.unit.test_metrics import scrape
 from tests.unit.test_pods import WEB, WHOLE, junk, places, planted, profile
@@ -483,7 +485,8 @@ def test_a_look_that_takes_longer_than_a_minute_is_given_up(looking: Bench) -> N
 
 def test_pods_of_a_cluster_that_is_not_proven_to_be_that_of_the_profiles_are_not_looked_at(looking: Bench) -> None:
     b = looking
-    b.unproven = "the API server is known by other certificates than those that EKS names"
+    b.token = token_by(issuer("hub"))
+    b.start()
     missed(b, "a")
     b.run(3 * RESYNC)
     assert lists(b) == []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -36,6 +36,8 @@ class Kubernetes:
     events: list[str] = field(default_factory=list)
     writes: list[str] = field(default_factory=list)
     on_write: Callable[[str], None] = lambda _what: None
+    verified: bool = False
+    token: str = ""
 
     def get(self, namespace: str, name: str) -> Object | None:
         return None
@@ -46,8 +48,13 @@ class Kubernetes:
     def namespace_uid(self, name: str) -> str:
         return f"uid of {name}"
 
-    def running_pods(self, profile: str) -> int | None:
-        return None
+    def may_list_pods(self) -> bool:
+        return False
+
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False
+    ) -> Iterator[tuple[list[Object], str]]:
+        raise AssertionError(path)
 
     def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object:
         after = self._written("finalizers", obj)
@@ -56,10 +63,6 @@ class Kubernetes:
 
     def patch_status(self, obj: Object, status: Object) -> Object:
         return self._written("status", obj) | {"status": copy.deepcopy(status)}
-
-    @property
-    def verified(self) -> bool:
-        return True
 
     def review(self, api: str, kind: str, ask: Object) -> Object:
         return {"allowed": False}
