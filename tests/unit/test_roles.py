@@ -188,6 +188,7 @@ def test_a_config_map_that_may_not_be_read_says_nothing_and_is_not_read(both: Be
 
 def test_the_config_map_of_a_cluster_that_is_not_proven_to_be_ours_says_nothing(both: Bench) -> None:
     both.world.set_certificate_authority("demo", bundle(TWO))
+    both.world.set_issuer("demo", "")
     both.start()
     both.run(3 * RESYNC)
     assert not both.condition(KIND)
