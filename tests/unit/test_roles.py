@@ -251,8 +251,11 @@ def test_what_eks_finds_wrong_with_an_active_profile_is_told_in_its_words_and_ne
 # Before a create
 
 
-def test_a_cluster_that_is_only_registered_is_refused_with_its_reason(b: Bench) -> None:
+@pytest.mark.parametrize("lists", [True, False])
+def test_a_cluster_that_is_only_registered_is_refused_with_its_reason(b: Bench, lists: bool) -> None:
     b.world._eks.clusters["demo"].connector_config = {"provider": "OTHER"}
+    if not lists:  # what EKS answers there, nobody has written down
+        b.manners.fail("ListFargateProfiles", error("InvalidRequestException", 400), times=99)
     b.apply()
     b.run(30)
     assert (b.reason(), b.stalled()) == ("ClusterWithoutFargate", True)
