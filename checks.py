@@ -23,7 +23,7 @@ from facts import ClusterFact, EntryFact
 from fluentbit import actions_for, against_rules
 from kube import Key, Object
 from overlaps import share_pods
-from patterns import counted, moment, readable, steady
+from patterns import capacity, counted, moment, readable, steady
 from pods import Odd, part, read, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of
 from status import ownerless, stray
@@ -538,9 +538,8 @@ def vcpus(seen: Seen) -> float:
     """Return the vCPUs of a cluster's pods, as Fargate says them."""
     found = 0.0
     for pod in seen.pods():
-        said = part(pod, "metadata", "annotations").get("CapacityProvisioned") if pods.holder(pod) else None
-        number = re.match(r"(\d{1,4}(?:\.\d{1,4})?)vCPU ", said) if isinstance(said, str) else None
-        found += float(number[1]) if number else 0.0
+        given = capacity(part(pod, "metadata", "annotations").get("CapacityProvisioned"))
+        found += given[0] if given and pods.holder(pod) else 0.0
     return found
 
 

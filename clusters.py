@@ -424,8 +424,7 @@ class Clusters:
         self._was_in: dict[Key, str] = {}
 
     def alone_in(self, name: str, key: Key, work: Callable[[Cluster], T]) -> T | None:
-        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
-        all.
+        """Work if no other pass is in that cluster: one dead endpoint costs one worker, not all.
 
         None for one that is occupied, or kept for another key: this one is let in in its turn.
         """
@@ -446,6 +445,11 @@ class Clusters:
         finally:
             with self._lock:
                 self._free(name, cluster)
+
+    def view(self, name: str) -> View | None:
+        """Return the profiles of a cluster as they were seen last, None for one that was not."""
+        with self._lock:
+            return self._known[name].view if name in self._known else None
 
     def leave(self, key: Key, but: str = "") -> None:
         """Stand in and before no cluster any more, `but` that one; where it was this key's turn the next is let in."""

@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Metric
 
@@ -48,6 +48,7 @@ from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
+from podlooks import STATES, Counted, PodLooks
 from reconcile import Reconciler
 from spec import INFORMATIVE, Identity, Memory, Phase, Settings
 from status import EVENTS, noted_of, phase_of, settled_in
@@ -102,48 +103,68 @@ def tell_start(config: Config) -> None:
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
-    namespaces = sorted(config.namespace) or [""]
-    api = kube.connect(config.workers + len(namespaces) + 5)
+    api = kube.connect(config.workers + max(1, len(config.namespace)) + 6)
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         connections = config.workers + aws.POOL_THREADS // 2 + 2
         clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
     except aws.AwsError as error:
         raise Missing(str(error)) from error
-    seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
-    sources = [seen(namespace=each) for each in namespaces]
-    source, edge = sources[0], aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
+    sources = sources_of(config, api, instance, metrics)
+    source, edge = (
+        next(iter(sources.values())),
+        aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
+    )
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
     judgement = Judgement(judged_by(rules, config.namespace, config.selector))
-    elector, check = None, lambda: None
+    elector, check, held = None, lambda: None, lambda: True
     if not config.no_leader_elect:
         key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
         elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
-        check, health.standing_by = elector.check, elector.standing_by
+        check, held, health.standing_by = elector.check, elector.leading, elector.standing_by
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    show(metrics, elector, reconciler, store)
+    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held)
+    looks.proof = partial(reconciler.unproven, rules.cluster)
+    show(metrics, elector, reconciler, store, looks)
     first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
-    set_back = metrics["fargate_apiserver_set_back_total"].inc
-    informers = {
-        f"informer {name}".rstrip(): Informer(
-            each, store, queue, hearing(health, metrics, name), name, set_back, first.found
-        )
-        for name, each in zip(namespaces, sources, strict=True)
-    }
+    informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    return Process(config, sources, queue, informers, controller, first, health, metrics, elector, credentials)
+    edges = [*sources.values()]
+    return Process(config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks)
 
 
-def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store) -> None:
+def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
+    """Return the way to the objects of each namespace that is served, "" for all."""
+    seen = partial(kube.Kube, api, instance, observe=metrics.asked_kube, selector=config.selector, keep=kept)
+    return {each: seen(namespace=each) for each in sorted(config.namespace) or [""]}
+
+
+def looking(
+    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
+    held: Callable[[], bool],
+) -> PodLooks:  # fmt: skip
+    """Return what looks at the pods of the settings' cluster; what it sees comes into status by the reconciler."""
+    looks = PodLooks(
+        edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
+        partial(reconciler.see_anew, rules.cluster),
+    )  # fmt: skip
+    reconciler.news, reconciler.asked = looks.news, looks.ask
+    return looks
+
+
+def show(
+    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, looks: PodLooks
+) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
+    metrics.registry.register(PodCensus(looks.counted, looks.cluster))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
@@ -151,8 +172,19 @@ def show(metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler
         metrics["fargate_events_total"].labels(reason)
 
 
-def hearing(health: Health, metrics: Metrics, namespace: str) -> Callable[[], None]:
-    name = f"informer {namespace}".rstrip()
+def informers_of(
+    sources: Mapping[str, kube.Kube], store: Store, queue: WorkQueue, health: Health, metrics: Metrics,
+    found: Callable[[Key], bool],
+) -> dict[str, Informer]:  # fmt: skip
+    set_back, informers = metrics["fargate_apiserver_set_back_total"].inc, {}
+    for namespace, each in sources.items():
+        name = f"informer {namespace}".rstrip()
+        heard = hearing(health, metrics, name, namespace)
+        informers[name] = Informer(each, store, queue, heard, namespace, set_back, found)
+    return informers
+
+
+def hearing(health: Health, metrics: Metrics, name: str, namespace: str) -> Callable[[], None]:
     moved = health.beat(name)
     heard = metrics["fargate_watch_heard_timestamp_seconds"].labels(namespace)
 
@@ -178,6 +210,7 @@ class Process:
     metrics: Metrics
     elector: LeaderElector | None
     credentials: Credentials
+    looks: PodLooks
     fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
@@ -256,6 +289,8 @@ class Process:
         self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
+        # Without a beat: how long a list of pods takes is no matter of the profiles.
+        self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
 
     def _start(
         self,
@@ -564,6 +599,22 @@ class Census:
         yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
         yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")
         yield gauges("fargate_profiles_retained", "cluster", retained, "Profiles that were kept as their objects went.")
+
+
+@dataclass(eq=False)
+class PodCensus:
+    """Shows how many pods the last look has counted; nothing where that is not known."""
+
+    counted: Callable[[], Mapping[str, Counted]]
+    cluster: str
+
+    def collect(self) -> Iterator[Metric]:
+        found = {(self.cluster, profile): each for profile, each in self.counted().items()}
+        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in (*STATES, "blocked")}
+        yield gauges("fargate_pods", "cluster profile state", states, "Pods on Fargate, or missed by it, by state.")
+        vcpu, gib = ({key: getattr(each, name) for key, each in found.items()} for name in ("vcpu", "gib"))
+        yield gauges("fargate_pods_vcpu", "cluster profile", vcpu, "vCPU that are billed for pods.")
+        yield gauges("fargate_pods_memory_gib", "cluster profile", gib, "GiB of memory that are billed for pods.")
 
 
 def utc_now() -> datetime:

@@ -27,7 +27,7 @@ import pods
 from aws import Aws, AwsError, Profile, Selector
 from clusters import whole_view
 from kube import Key, KubeError, Object
-from patterns import listed, matches, moment, visible
+from patterns import capacity, listed, matches, moment, visible
 from pods import Choice, Hurdle, Labels, Odd, Row, Size, Stranded, Text, has, items, part, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, mapping
 from status import find_condition, is_current, written
@@ -443,10 +443,8 @@ def left_alone(pod: Object) -> bool:
 
 def provisioned(pod: Object) -> Row | None:
     """Return what Fargate has given to a pod by its own word, the annotation CapacityProvisioned."""
-    said = mapping(pod_part(pod, "metadata").get("annotations")).get("CapacityProvisioned")
-    number = r"(\d{1,6}(?:\.\d{1,6})?)"
-    found = re.fullmatch(rf"{number}vCPU {number}GB", said, re.ASCII) if isinstance(said, str) else None
-    return Row(float(found[1]), float(found[2])) if found else None
+    found = capacity(mapping(pod_part(pod, "metadata").get("annotations")).get("CapacityProvisioned"))
+    return Row(*found) if found else None
 
 
 # What almost takes a pod

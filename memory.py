@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from aws import Profile, ProfileSpec
 from clusters import View
+from kube import Object
 from plan import Case, plan
 from spec import (
     FINALIZER,
@@ -31,6 +32,7 @@ from spec import (
     UntagProfile,
 )
 from surroundings import Facts
+from workqueue import Since
 
 
 def remember(c: Case) -> Memory:
@@ -117,6 +119,19 @@ def must_see_for_tags(c: Case) -> tuple[str, ...]:
         return ()
     forgotten = set(c.memory.applied_tag_keys) - c.serving.tags.keys()
     return (c.serving.name,) if forgotten else ()
+
+
+def lost_for(obj: Object, memory: Memory, marks: Since, now: float, lost_create: timedelta) -> timedelta:
+    """Return for how long the create that status marks may still come true.
+
+    Counted from when this process first saw the mark: no clock is compared with another machine's.
+    """
+    key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
+    if memory.create_started_at is None:
+        marks.forget(key)
+        return timedelta(0)
+    what = (obj["metadata"]["uid"], memory.create_name, memory.create_started_at)
+    return lost_create - timedelta(seconds=now - marks.when(key, what, now))
 
 
 # Where the plan leads, for those who ask before anything is done.

@@ -236,7 +236,10 @@ class HeadFields(BaseModel):
 STATUS = {
     "status": {
         "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
-        "profileArn", "profileStatus", "createdAt", "subnets", "health", "bookkeeping",
+        "profileArn", "profileStatus", "createdAt", "subnets", "health", "pods", "bookkeeping",
+    },
+    "pods": {
+        "running", "starting", "waiting", "finished", "stranded", "vcpu", "memoryGiB", "sizeUnknown", "summary",
     },
     "conditions": {"type", "status", "observedGeneration", "lastTransitionTime", "reason", "message"},
     "health": {"code", "message", "resourceIds"},

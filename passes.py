@@ -30,6 +30,7 @@ class Pass:
     cluster: Cluster
     shown: Object
     noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
+    pods: Object | None = None  # their counts, as status is to have them
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them

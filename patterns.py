@@ -285,8 +285,19 @@ def quantity(value: object) -> Fraction | None:
     return Fraction(Decimal(found[1])) * FACTORS[unit]
 
 
+CAPACITY = re.compile(r"(\d{1,3}(?:\.\d{1,3})?)vCPU (\d{1,4}(?:\.\d{1,3})?)GB", re.ASCII)
+
+
+def capacity(said: object) -> tuple[float, float] | None:
+    """Return the vCPU and GiB of an annotation CapacityProvisioned; None for what Fargate does not have."""
+    found = CAPACITY.fullmatch(said) if isinstance(said, str) else None
+    vcpu, gib = (float(found[1]), float(found[2])) if found else (0.0, 0.0)
+    fits = vcpu > 0 and gib > 0 and vcpu % 0.25 == 0 and gib % 0.5 == 0
+    return (vcpu, gib) if fits else None
+
+
 def moment(said: object) -> datetime | None:
-    """Return a time, None for what is none; without a zone it is UTC's."""
+    """Return the time that a text says, None for what is none; without a zone it is UTC's."""
     try:
         found = datetime.fromisoformat(str(said))
     except ValueError:

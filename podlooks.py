@@ -1,7 +1,7 @@
 """Looks at the pods of the cluster that we talk to: what is seen of them, and what each object is told.
 
-The picture: five lists, page by page, each pod cut to what is needed -> `Look` -> `News` of each object
-whose profile the view has -> the reconciler, which writes it into status beside what it writes anyway.
+The picture: five lists, page by page, each pod cut to what is needed (`Reading`) -> `Look` -> `News` of
+each object whose profile the view has -> the reconciler, which writes it beside what it writes anyway.
 
 `PodLooks.step` is driven by a thread of its own: no worker, turn or lock of the passes waits for it. What
 is not known (no permission, no proof that this is the cluster of the profiles, a look that did not end)
@@ -12,15 +12,37 @@ is unknown, said once in the log, and told of no object. What it is not: what a 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from datetime import UTC, datetime, timedelta
+from typing import Literal, NamedTuple, Protocol, get_args
 
+import pods
+from aws import AwsError
 from clusters import View
-from kube import Key, Object
-from pods import Stranded
+from informer import Store, key_of
+from kube import Key, KubeError, Object, Objects
+from patterns import capacity, listed, moment
+from pods import DEFAULT_SCHEDULER, FARGATE_SCHEDULER, PROFILE_LABEL, Row, Stranded
+from spec import POD_CONDITIONS, Identity, Memory, Settings, mapping
+from status import News, Noted, noted_in, written
+
+log = logging.getLogger("fargate.pods")
+
+STEP_SECONDS = 2.0  # between two glances at what this process knows; they ask nobody
+LEAST_SECONDS = 60.0  # between two looks, whoever wants one
+SETTLING_SECONDS = 60.0  # from a profile's being ACTIVE to the look at what it has missed: EKS takes its time too
+LOOK_SECONDS, PAGE_SECONDS = 60.0, 30.0  # that a look and a page of it may take
+OLD_VIEW = 2.0  # resyncs: what was seen longer ago says nothing
+MOST_WAITING = 5000  # pods that are judged; the others are counted
+MOST_IN_A_ROW = 20  # looks that are wanted for evictions, one after the other
+MOST_NAMES, MOST_CAUSES = 5, 3  # in a message
+SLOW = timedelta(minutes=5)  # for Fargate to place a pod; under pressure it has taken 7, and most take one
+LONG_ENDED = timedelta(hours=1)
 
 State = Literal["running", "starting", "waiting", "finished", "stranded"]
+STATES: tuple[State, ...] = get_args(State)
 
 
 class Owner(NamedTuple):
@@ -66,7 +88,8 @@ class Seen:
 class Counted:
     """How many pods a profile has in each state, and what Fargate bills for those that have a node.
 
-    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB.
+    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB. `blocked` are among the
+    waiting and the finished ones.
     """
 
     running: int = 0
@@ -74,6 +97,7 @@ class Counted:
     waiting: int = 0
     finished: int = 0
     stranded: int = 0
+    blocked: int = 0
     vcpu: float = 0.0
     gib: float = 0.0
     unsized: int = 0
@@ -85,7 +109,8 @@ class Look:
 
     `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by the uid of an owner, the uids of
     its pods that EKS has taken for a profile. `beyond`: pods that wait and were not looked at, as there were too
-    many before. `why`: why it is not complete, "" if it is.
+    many before. `doubtful`: one waits for a profile that may have been made since the view. `why`: why the look is not
+    complete, "" if it is.
     """
 
     at: float
@@ -94,8 +119,541 @@ class Look:
     counted: Mapping[str, Counted] = field(default_factory=dict)
     taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
     beyond: int = 0
+    doubtful: bool = False
     why: str = ""
 
     @property
     def complete(self) -> bool:
         return not self.why
+
+
+# What is asked for
+
+
+class List(NamedTuple):
+    """One list of pods, and the state that they are in; `whole`: more than their metadata is needed."""
+
+    state: State
+    fields: str
+    whole: bool
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        # Of pods that wait the label may be anybody's: what is read of them is judged.
+        labels = {} if self.state == "waiting" else {"labelSelector": PROFILE_LABEL}
+        return {"fieldSelector": self.fields, **labels}
+
+
+_OF_FARGATE = f"spec.schedulerName={FARGATE_SCHEDULER}"
+# In the order in which pods live: who moves on between two lists is seen twice, and counts by the later one.
+LISTS = (
+    List("waiting", f"status.phase=Pending,spec.nodeName=,spec.schedulerName={DEFAULT_SCHEDULER}", True),
+    List("waiting", f"status.phase=Pending,spec.nodeName=,{_OF_FARGATE}", True),
+    List("starting", f"status.phase=Pending,spec.nodeName!=,{_OF_FARGATE}", False),
+    List("running", f"status.phase=Running,{_OF_FARGATE}", False),
+    List("finished", f"status.phase!=Running,status.phase!=Pending,{_OF_FARGATE}", True),
+)
+PODS = "/api/v1/pods"
+
+
+class Lists(Protocol):
+    """The Kubernetes edge, as far as it is needed here."""
+
+    def may_list_pods(self) -> bool: ...
+    def pages(
+        self, path: str, query: Mapping[str, str], *, metadata_only: bool = False, seconds: float = PAGE_SECONDS
+    ) -> Iterator[tuple[Objects, str]]: ...
+
+
+# One look
+
+
+class Slot(NamedTuple):
+    """What is counted of a pod: its state, its profile, and what is billed for it."""
+
+    state: State
+    profile: str
+    size: Row | None = None
+
+
+@dataclass
+class First:
+    """When a pod was first seen to wait, monotonic; and of the profile that it was taken for the ARN that a view of
+    later has shown, "" for none: no profile of that name with another ARN can be the one that it waits for."""
+
+    at: float
+    arn: str | None = None
+
+
+@dataclass
+class Reading:
+    """A look that has begun: what was seen so far, by uid. `now` is the wall clock's; `since` is kept between looks."""
+
+    begun: float
+    now: datetime
+    view: View
+    since: dict[str, First]
+    slots: dict[str, Slot] = field(default_factory=dict)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    taken: dict[str, set[str]] = field(default_factory=dict)
+    waiting: set[str] = field(default_factory=set)
+    beyond: int = 0
+    doubtful: bool = False
+
+    def take(self, state: State, pod: Object) -> None:
+        """Take a pod of a list."""
+        meta = mapping(pod.get("metadata"))
+        uid, owner, holder = str(meta.get("uid")), owner_of(meta), label_of(meta)
+        self.seen.pop(uid, None)
+        if state == "waiting":
+            self._take_waiting(uid, owner, pod)
+            return
+        size = provisioned(meta) or (pods.size(pod).least if state == "finished" else None)
+        self._count(uid, owner, Slot(state, holder, size))
+        if state == "finished":
+            self._take_finished(uid, owner, pod)
+
+    def _count(self, uid: str, owner: Owner | None, slot: Slot) -> None:
+        self.slots[uid] = slot
+        if owner:
+            self.taken.setdefault(owner.uid, set()).add(uid)
+
+    def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
+        holder = pods.holder(pod)
+        if holder:
+            self._count(uid, owner, Slot("waiting", holder))
+        if len(self.waiting) >= MOST_WAITING:
+            self.beyond += 1
+            return
+        self.waiting.add(uid)
+        since, found = self._judged(uid, holder, pod)
+        if found.answer == "yes":
+            name = found.choice.profile.name if found.choice and found.choice.profile else ""
+            self.slots[uid] = Slot("stranded", name)
+            self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=trimmed(pod))
+        elif holder:
+            said = unscheduled(pod)
+            blocked = self._blocked(said, moment(mapping(pod.get("metadata")).get("creationTimestamp")))
+            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, found, blocked, said)
+
+    def _judged(self, uid: str, holder: str, pod: Object) -> tuple[float, Stranded]:
+        """Return since when a pod waits, and whether it is stranded, with no clocks compared."""
+        first = self.since.setdefault(uid, First(self.begun))
+        profile = self.view.profiles.get(holder)
+        arn, hidden = profile.arn if profile else "", {*self.view.hidden}
+        if self.view.at > first.at:
+            first.arn = arn if first.arn is None else first.arn
+        elif holder and not profile:
+            hidden.add(holder)  # it may have been made since the profiles were looked at
+            self.doubtful = True
+        replaced = first.arn is not None and first.arn != arn
+        since = LONG_AGO if replaced else None
+        return first.at, pods.stranded(pod, [*self.view.profiles.values()], hidden, since)
+
+    def _blocked(self, said: str, made: datetime | None) -> str:
+        """Return the word for why Fargate does not place a pod, "" as long as nothing is wrong."""
+        means = pods.translated(said)
+        if refused := next((each.reason for each in means if each.again is not True), ""):
+            return refused
+        # Clocks may be apart: here that only chooses when a word is said.
+        if made is None or self.now - made < SLOW:
+            return ""
+        return means[0].reason if means else UNKNOWN_TEXT if said else SLOWLY
+
+    def _take_finished(self, uid: str, owner: Owner | None, pod: Object) -> None:
+        status = mapping(pod.get("status"))
+        said = str(status.get("message") or "") if status.get("reason") == "UnsupportedPodSpec" else ""
+        means = pods.translated(said)
+        blocked = means[0].reason if means else UNKNOWN_TEXT if said else ""
+        nobody_s = owner is None or owner.kind == "Job"
+        lingers = nobody_s and self.now - ended(pod, self.now) >= LONG_ENDED
+        if (blocked or lingers) and len(self.seen) < 2 * MOST_WAITING:
+            found = self._seen(uid, owner, pod, "finished", self.begun, NOT_STRANDED, blocked, said, lingers=lingers)
+            self.seen[uid] = found
+
+    def _seen(
+        self, uid: str, owner: Owner | None, pod: Object, state: State, since: float, found: Stranded,
+        blocked: str = "", said: str = "", *, lingers: bool = False, raw: bytes = b"",
+    ) -> Seen:  # fmt: skip
+        meta = mapping(pod.get("metadata"))
+        key, version = (str(meta.get("namespace")), str(meta.get("name"))), str(meta.get("resourceVersion"))
+        return Seen(key, uid, version, owner, pods.holder(pod), state, since, found, blocked, said, lingers, raw)
+
+    def look(self, why: str = "") -> Look:
+        """Return the look: whole, or what it has come to."""
+        counted = {name: Counted() for name in (*self.view.profiles, "")}
+        for slot in self.slots.values():
+            name = slot.profile if slot.profile in self.view.profiles else ""  # labels are anybody's
+            count(counted[name], slot)
+        for each in self.seen.values():
+            if each.blocked:
+                counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
+        taken = {owner: frozenset(uids) for owner, uids in self.taken.items()}
+        return Look(self.begun, self.view, (*self.seen.values(),), counted, taken, self.beyond, self.doubtful, why)
+
+
+def count(counted: Counted, slot: Slot) -> None:
+    setattr(counted, slot.state, getattr(counted, slot.state) + 1)
+    if slot.state in {"waiting", "stranded"}:  # nothing is billed yet
+        return
+    if slot.size:
+        counted.vcpu += slot.size.vcpu
+        counted.gib += slot.size.gib
+    else:
+        counted.unsized += 1
+
+
+# What is read of a pod
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+NOT_STRANDED = Stranded("no", "it has ended")
+
+
+def owner_of(meta: Object) -> Owner | None:
+    listed = meta.get("ownerReferences")
+    for each in listed if isinstance(listed, list) else ():
+        if mapping(each).get("controller") is True:
+            return Owner(*(str(each.get(name) or "") for name in ("apiVersion", "kind", "name", "uid")))
+    return None
+
+
+def label_of(meta: Object) -> str:
+    return str(mapping(meta.get("labels")).get(PROFILE_LABEL) or "")
+
+
+def provisioned(meta: Object) -> Row | None:
+    """Return what Fargate has given to a pod by its own word."""
+    found = capacity(mapping(meta.get("annotations")).get("CapacityProvisioned"))
+    return Row(*found) if found else None
+
+
+def unscheduled(pod: Object) -> str:
+    """Return what a pod's scheduler says of why it has no place, "" for nothing."""
+    listed = mapping(pod.get("status")).get("conditions")
+    for each in map(mapping, listed if isinstance(listed, list) else ()):
+        if (each.get("type"), each.get("status")) == ("PodScheduled", "False"):
+            return str(each.get("message") or "")
+    return ""
+
+
+def trimmed(pod: Object) -> bytes:
+    meta = {key: value for key, value in mapping(pod.get("metadata")).items() if key != "managedFields"}
+    return json.dumps({**pod, "metadata": meta}).encode()
+
+
+def ended(pod: Object, otherwise: datetime) -> datetime:
+    """Return when the last of a pod's containers ended, or else something was last said of it."""
+    status = mapping(pod.get("status"))
+    containers, conditions = (status.get(name) for name in ("containerStatuses", "conditions"))
+    states = [mapping(mapping(each).get("state")) for each in containers] if isinstance(containers, list) else []
+    told = [mapping(each.get("terminated")).get("finishedAt") for each in states]
+    if not any(told) and isinstance(conditions, list):
+        told = [mapping(each).get("lastTransitionTime") for each in conditions]
+    return max(filter(None, map(moment, told)), default=otherwise)
+
+
+# What an object is told
+
+UNKNOWN_TEXT, SLOWLY = "UnknownText", "NotPlaced"  # beside the words of `pods.TEXTS`
+WORDS = {each.reason: each.mend for each in (*pods.TEXTS, *pods.OTHERWISE)} | {
+    UNKNOWN_TEXT: "What it means is not known here.",
+    SLOWLY: (
+        "Nothing was said for over 5 minutes: if it lasts, check that the profile's subnets have free addresses, then "
+        "make the pods anew."
+    ),
+}
+ORDER = [*WORDS]
+CAUSES = {
+    "NeverTaken": "no profile that fits was ACTIVE then",
+    "ProfileGone": "the profile that it was taken for is gone",
+}
+NOTHING = News(None, {})
+
+
+def news_of(namespace: str, profile: str, look: Look, concerned: Collection[Seen], words: str = "") -> News:
+    """Return what an object of this namespace is told of the pods of its profile; `words` of their evictions."""
+    found = sorted_out(concerned)
+    noted = {
+        "PodsStranded": told_stranded(namespace, profile, found["PodsStranded"], words, look.beyond),
+        "PodsBlocked": told_blocked(namespace, found["PodsBlocked"]),
+        "PodsFinished": told_finished(namespace, found["PodsFinished"]),
+    }
+    counts = in_short(look.counted.get(profile, Counted()), len(found["PodsStranded"]))
+    return News(counts, {kind: said for kind, said in noted.items() if said})
+
+
+def sorted_out(concerned: Collection[Seen]) -> dict[str, list[Seen]]:
+    """Return which pods each condition speaks of."""
+    others = [each for each in concerned if each.state != "stranded"]
+    return {
+        "PodsStranded": [each for each in concerned if each.state == "stranded"],
+        "PodsBlocked": [each for each in others if each.blocked],
+        "PodsFinished": [each for each in others if each.lingers],
+    }
+
+
+def by_profile(found: Iterable[Seen]) -> dict[str, list[Seen]]:
+    concerned: dict[str, list[Seen]] = {}
+    for each in found:
+        for name in profiles_of(each):
+            concerned.setdefault(name, []).append(each)
+    return concerned
+
+
+def profiles_of(seen: Seen) -> tuple[str, ...]:
+    """Return the profiles whose objects are told of a pod: of a stranded one those that may take it now."""
+    if seen.state != "stranded":
+        return (seen.holder,)
+    choice = seen.stranded.choice
+    return () if choice is None else (choice.profile.name,) if choice.profile else choice.could
+
+
+def in_short(counted: Counted, stranded: int) -> Object | None:
+    """Return the counts as status has them, None where there are no pods."""
+    live = counted.running + counted.starting + counted.waiting
+    if not (live or counted.finished or stranded):
+        return None
+    return {
+        "running": counted.running, "starting": counted.starting, "waiting": counted.waiting,
+        "finished": counted.finished, "stranded": stranded, "vcpu": counted.vcpu, "memoryGiB": counted.gib,
+        **({"sizeUnknown": counted.unsized} if counted.unsized else {}),
+        "summary": f"{live}, {stranded} stranded" if stranded else str(live),
+    }  # fmt: skip
+
+
+def named(found: Sequence[Seen], namespace: str) -> str:
+    """Return how many pods there are, and which: those of other namespaces are only counted."""
+    own = sorted(each.key[1] for each in found if each.key[0] == namespace)
+    shown, more = own[:MOST_NAMES], len(own) - MOST_NAMES
+    others = len(found) - len(own)
+    told = [*shown, *([f"{more} more"] if more > 0 else []), *([f"{others} of other namespaces"] if others else [])]
+    return f"{len(found)} pod{'' if len(found) == 1 else 's'} ({', '.join(told)})"
+
+
+def told_stranded(namespace: str, profile: str, found: Sequence[Seen], words: str, beyond: int) -> Noted | None:
+    if not found:
+        return None
+    reason = "ProfileGone" if all(each.holder for each in found) else "NeverTaken"
+    sure = all(profiles_of(each) == (profile,) for each in found)
+    which = f"Profile {profile}" if sure else f"Profile {profile}, or another that fits,"
+    text = (
+        f"{named(found, namespace)} stranded: EKS looks at a pod only as it is made, and {CAUSES[reason]}. "
+        f"{which} takes what is made anew: kubectl rollout restart of the owners, or set spec.strandedPods: Evict."
+    )
+    if any(each.owner is None or each.owner.kind == "Job" for each in found):
+        text += " What a Job or nobody owns has to be deleted by hand, and what nobody owns made again."
+    more = f" {beyond:,} more waiting pods of the cluster were not looked at." if beyond else ""
+    return Noted(reason, f"{text}{more}{f' {words}' if words else ''}")
+
+
+def told_blocked(namespace: str, found: Sequence[Seen]) -> Noted | None:
+    if not found:
+        return None
+    causes = sorted({each.blocked for each in found}, key=ORDER.index)
+    told = []
+    for cause in causes[:MOST_CAUSES]:
+        pods_of_it = [each for each in found if each.blocked == cause]
+        own = min((each for each in pods_of_it if each.key[0] == namespace), key=lambda each: each.key, default=None)
+        said = f" ({own.said})" if own and own.said else ""
+        told.append(f"{cause}: {named(pods_of_it, namespace)} not started on Fargate. {WORDS[cause]}{said}")
+    rest = len(causes) - MOST_CAUSES
+    more = [f"And {rest} more causes."] if rest > 0 else []
+    return Noted(causes[0], " ".join([*told, *more]))
+
+
+def told_finished(namespace: str, found: Sequence[Seen]) -> Noted | None:
+    if not found:
+        return None
+    text = (
+        f"{named(found, namespace)} ended over an hour ago: Fargate keeps what each had, an address too, and bills it "
+        "until the pod is deleted. Set ttlSecondsAfterFinished in the Jobs, and delete what nobody owns."
+    )
+    return Noted("StillBilled", text)
+
+
+# When it is looked
+
+
+class PodLooks:
+    """The looks at pods of a process. `step` belongs to one thread; `news`, `ask` and `counted` may be called by any.
+
+    `view` returns the profiles of the settings' cluster as they were seen last, `renew` has them looked at anew.
+    `proof`, to be set, says why it is not known that this is the cluster which we talk to, "" where that is proven.
+    `wake` is called with objects whose conditions have to be written. `held`: whether this process acts. `after` is
+    what evicts: it is given each complete look, and returns whether it wants another soon, and what objects are told.
+    """
+
+    def __init__(
+        self,
+        edge: Lists,
+        store: Store,
+        settings: Settings,
+        view: Callable[[], View | None],
+        wake: Callable[[Key], None],
+        monotonic: Callable[[], float],
+        now: Callable[[], datetime],
+        held: Callable[[], bool] = lambda: True,
+        renew: Callable[[], None] = lambda: None,
+        after: Callable[[Look], tuple[bool, Mapping[Key, str]]] = lambda _look: (False, {}),
+    ) -> None:
+        self._edge, self._store, self.cluster, self._period = edge, store, settings.cluster, settings.resync_seconds
+        self._view, self._renew, self._after = view, renew, after
+        self.proof: Callable[[], str] = lambda: "nobody has looked"
+        self._wake, self._monotonic, self._now, self._held = wake, monotonic, now, held
+        self._resync_at: float | None = None  # None before the first step
+        self._early_at, self._last = float("inf"), float("-inf")
+        self._asked = self._proven = False
+        self._active: frozenset[str] = frozenset()  # ARNs of the profiles that were seen ACTIVE
+        self._since: dict[str, First] = {}
+        self._in_a_row = 0  # looks that were wanted by the one before
+        self._said = ""  # why nothing is known
+        self._look: Look | None = None  # the last one, if it is complete
+        self._told: dict[Key, News] | None = None  # None before the first look
+
+    def news(self, key: Key) -> News | None:
+        """Return what an object is told of its pods, None before the first look: then what it was told stays."""
+        told = self._told
+        return None if told is None else told.get(key, NOTHING)
+
+    def ask(self) -> None:
+        """Have a look soon."""
+        self._asked = True
+
+    def counted(self) -> Mapping[str, Counted]:
+        """Return how many pods there are by profile, nothing where that is not known."""
+        look = self._look
+        return look.counted if look else {}
+
+    def step(self) -> float:
+        """Look if that is due; return the seconds to the next step."""
+        if self._held():
+            now = self._monotonic()
+            if now >= self._due(now):
+                self._go_and_look(now)
+        return STEP_SECONDS
+
+    def _due(self, now: float) -> float:
+        """Return when the next look is due; after one that told nothing, not before the resync."""
+        if self._resync_at is None:
+            self._resync_at = now + self._period
+        view = self._view()
+        active = frozenset(each.arn for each in view.profiles.values() if each.active) if view else self._active
+        if active - self._active:
+            self._early_at = min(self._early_at, now + SETTLING_SECONDS)
+        self._active = active
+        wanted = self._resync_at
+        if self._look or self._told is None:
+            wanted = now if self._asked else min(wanted, self._early_at)
+        return max(wanted, self._last + LEAST_SECONDS)
+
+    def _go_and_look(self, now: float) -> None:
+        full = self._resync_at is not None and now >= self._resync_at
+        if full:
+            self._resync_at, self._in_a_row = now + self._period, 0
+        self._last, self._early_at, self._asked = now, float("inf"), False
+        look, why = self._looked(now)
+        self._say(why)
+        words = self._go_on(look, now) if look else {}
+        self._look = look
+        self._tell(look, words, anew=full or look is None)
+
+    def _looked(self, now: float) -> tuple[Look | None, str]:
+        """Return a complete look, or why there is none."""
+        view = self._view()
+        if view is None or now - view.at > OLD_VIEW * self._period:
+            return None, "the profiles of the cluster have not been seen lately"
+        try:
+            if why := self._unknown(view):
+                return None, why
+            look = self._read(view, now)
+        except (KubeError, AwsError) as error:
+            return None, str(error)
+        return (look, "") if look.complete else (None, look.why)
+
+    def _unknown(self, view: View) -> str:
+        """Say why nothing can be known of the pods, "" if it can."""
+        if not view.found:
+            return f"EKS has no cluster {self.cluster}"
+        if not self._edge.may_list_pods():
+            return "the operator may not list the pods of all namespaces (rbac.yaml has the optional rule)"
+        why = "" if self._proven else self.proof()
+        self._proven = not why
+        return why and f"whether EKS cluster {self.cluster} is the cluster of these pods is unknown: {why}"
+
+    def _read(self, view: View, now: float) -> Look:
+        reading = Reading(now, self._now(), view, self._since)
+        for each in LISTS:
+            pages = self._edge.pages(PODS, each.query, metadata_only=not each.whole, seconds=PAGE_SECONDS)
+            for page, _ in pages:
+                for pod in page:
+                    reading.take(each.state, mapping(pod))
+                if not self._held():
+                    return reading.look("the Lease was lost meanwhile")
+                if self._monotonic() - now > LOOK_SECONDS:
+                    return reading.look(f"the lists of pods had not ended after {LOOK_SECONDS:.0f} s")
+        self._since = {uid: first for uid, first in self._since.items() if uid in reading.waiting}
+        return reading.look()
+
+    def _say(self, why: str) -> None:
+        """Log that nothing is known of the pods, and that it is again: once each."""
+        if bool(why) != bool(self._said):
+            log.info('pods known=%(known)s message="%(message)s"', {"known": str(not why), "message": why})
+        self._said = why
+
+    def _go_on(self, look: Look, now: float) -> Mapping[Key, str]:
+        """Evict, and come back soon where that, or a view that is too old, wants it; return what objects are told."""
+        more, words = self._after(look)
+        if look.doubtful:
+            self._renew()
+        if (more or look.doubtful) and self._in_a_row < MOST_IN_A_ROW:
+            self._early_at = now + LEAST_SECONDS
+            self._in_a_row += 1
+        return words
+
+    def _tell(self, look: Look | None, words: Mapping[Key, str], *, anew: bool) -> None:
+        """Take what each object is to be told; wake those whose conditions begin, end or have another reason.
+
+        `anew`: counts count too; else an object is told what it was told, as long as the reasons are the same.
+        """
+        before, told = self._told, dict[Key, News]()
+        concerned = by_profile(look.seen) if look else {}
+        woken: list[Key] = []
+        for obj in self._store.objects():
+            key, memory = key_of(obj), Memory.parse(obj)
+            if Identity.parse(obj, memory, self.cluster).cluster != self.cluster:
+                continue
+            found, name, news = [], memory.profile_name, NOTHING
+            if look and name in look.view.profiles:
+                found = concerned.get(name, [])
+                news = news_of(key[0], name, look, found, words.get(key, ""))
+            was = before.get(key) if before else None
+            told[key] = news if anew or was is None or reasons(was) != reasons(news) else was
+            if self._is_due(obj, news, first=was is None or look is None):
+                woken.append(key)
+                log_names(key, news, found)
+        self._told = told
+        for key in woken:
+            self._wake(key)
+
+    def _is_due(self, obj: Object, news: News, *, first: bool) -> bool:
+        """Say whether an object is to be written at once; with counts alone it waits for its resync.
+
+        `first`: also where they begin or end, as it is the first time that this process has them, or has none.
+        """
+        status = mapping(obj.get("status"))
+        there = noted_in(written(status.get("conditions") or []))
+        stand = {kind: said.reason for kind, said in there.items() if kind in POD_CONDITIONS}
+        return reasons(news) != stand or (first and bool(news.pods) != ("pods" in status))
+
+
+def reasons(news: News) -> dict[str, str]:
+    return {kind: said.reason for kind, said in news.noted.items()}
+
+
+def log_names(key: Key, news: News, found: Collection[Seen]) -> None:
+    """Log which pods a condition speaks of, those of other namespaces too, of which the object is not told."""
+    for kind, concerned in sorted_out(found).items():
+        if kind in news.noted:
+            names = listed(sorted("/".join(each.key) for each in concerned))
+            fields = {"object": "/".join(key), "condition": kind, "reason": news.noted[kind].reason, "message": names}
+            log.info('pods object=%(object)s condition=%(condition)s reason=%(reason)s message="%(message)s"', fields)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import assert_never
 
 import clusters
@@ -22,13 +23,14 @@ from aws import Aws, AwsError, Busy, Profile, Refused
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
-from memory import marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
     FINALIZER,
+    POD_CONDITIONS,
     RESERVED_KEYS,
     RETAINED_KEY,
     AddFinalizer,
@@ -93,6 +95,10 @@ class Reconciler:
             aws, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings.wrong_account
         )
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
+        self._anew: set[str] = set()  # clusters that somebody wants to have seen
+        self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
+        self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
+        self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
     def reconcile(self, key: Key) -> Requeue:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
@@ -127,6 +133,7 @@ class Reconciler:
                 self._read_whole(p)
             p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
             p.noted = status.noted_in(p.conditions)
+            self._take_news(p)
             requeue = self._step(p)
             if not p.untold:
                 self._aloud.pop(key, None)
@@ -140,6 +147,12 @@ class Reconciler:
             if not p.useful:
                 self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
         return requeue.within(p.look_in) if p.look_in else requeue
+
+    def _take_news(self, p: Pass) -> None:
+        news = self.news(p.key) or status.news_in(p.status)
+        p.pods = news.pods
+        for kind in POD_CONDITIONS:
+            p.note(kind, *news.noted.get(kind, ("", "")))
 
     def _read_whole(self, p: Pass) -> None:
         """Read an object of which the store has not kept the spec; raises `Conflict` if it is not that one any more."""
@@ -248,7 +261,7 @@ class Reconciler:
 
     def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
-        waits = self._mark_waits(p)
+        waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         while True:
             view = p.cluster.view or self._no_view()
@@ -274,18 +287,6 @@ class Reconciler:
             case = replace(case, facts=self._known.facts(cluster, need.spec, clusters.NO_SECONDS))
         return case
 
-    def _mark_waits(self, p: Pass) -> timedelta:
-        """Return for how long the create that status marks may still come true.
-
-        Counted from when this process first saw the mark: no clock is compared with another machine's.
-        """
-        if p.memory.create_started_at is None:
-            self._marks.forget(p.key)
-            return timedelta(0)
-        what = (p.obj["metadata"]["uid"], p.memory.create_name, p.memory.create_started_at)
-        now = self._monotonic()
-        return self._settings.lost_create - timedelta(seconds=now - self._marks.when(p.key, what, now))
-
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
         if not isinstance(action, CreateProfile | DeleteProfile):
@@ -308,6 +309,7 @@ class Reconciler:
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
             p.memory = p.memory.but(last_handled_reconcile_at=p.who.requested_at)
+            self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
         p.overlapping = overlaps(case, p.cluster.shares)
@@ -509,7 +511,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        told = status.render_status(p.who, p.memory, p.shown, conditions)
+        told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:
@@ -623,7 +625,8 @@ class Reconciler:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
             home = self.homes.of(name)
-            if cluster.is_old(self._monotonic(), self._view_life):
+            if cluster.is_old(self._monotonic(), self._view_life) or name in self._anew:
+                self._anew.discard(name)
                 self._read(name, cluster)
             if cluster.view and cluster.view.found:
                 self._compare(home)
@@ -650,9 +653,10 @@ class Reconciler:
         authority = self._settings.authority_of(cluster)
         return self._known.unproven(cluster, authority, self._kube, self._settings.resync_seconds)
 
-    def tally(self) -> dict[str, clusters.Tally]:
-        """Return what is counted of each EKS cluster that was seen."""
-        return self._clusters.tally(is_retained)
+    def see_anew(self, name: str) -> None:
+        """Have the profiles of a cluster looked at, in its turn."""
+        self._anew.add(name)
+        self._wake(("", name))
 
     def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""

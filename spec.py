@@ -34,8 +34,9 @@ FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
 OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
+POD_CONDITIONS = {"PodsStranded", "PodsBlocked", "PodsFinished"}
 # Conditions beside Ready, which they never touch.
-INFORMATIVE = {"Overlapping", "ProfileUnhealthy", "RoleUnknownToCluster"}
+INFORMATIVE = {"Overlapping", "ProfileUnhealthy", "RoleUnknownToCluster"} | POD_CONDITIONS
 OURS = {"Ready", "Reconciling", "Stalled"} | INFORMATIVE  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was

@@ -62,10 +62,22 @@ class Noted(NamedTuple):
     message: str
 
 
+class News(NamedTuple):
+    """What an object is told of its pods: their counts, None for no pods, and by type what conditions say of them."""
+
+    pods: Object | None
+    noted: Mapping[str, Noted]
+
+
 def noted_in(listed: Iterable[Object]) -> dict[str, Noted]:
     """Return what the informative conditions say that stand there, by their types."""
     told = (each for each in listed if each["type"] in INFORMATIVE and each.get("message"))
     return {each["type"]: Noted(each.get("reason", ""), each["message"]) for each in told}
+
+
+def news_in(status: Object) -> News:
+    """Return what a status says of pods."""
+    return News(status.get("pods"), noted_in(written(status.get("conditions") or [])))
 
 
 def conditions(
@@ -84,7 +96,7 @@ def conditions(
     ours = [ready]
     if report.phase in {Phase.RECONCILING, Phase.STALLED}:
         ours.append(condition(report.phase.value, True, report, before, who, now))
-    for kind, said in extra.items():
+    for kind, said in sorted(extra.items()):
         ours.append(condition(kind, True, Report(report.phase, said.reason, said.message), before, who, now))
     return [*ours, *(each for each in old if each["type"] not in OURS)]
 
@@ -582,6 +594,13 @@ EVENTS: Mapping[str, Event] = {
         "Normal", "a profile has got the owner tags of the object: by adoptionPolicy: Adopt, or from the kopf operator"
     ),
     "Overlapping": Event("Warning", "another profile of the cluster can match the same pods"),
+    "PodsStranded": Event(
+        "Warning", "pods wait for what will not come: EKS missed them, or the profile that it took them for is gone"
+    ),
+    "PodsBlocked": Event(
+        "Warning", "pods that EKS has taken can't start on Fargate; the note has why and what mends it"
+    ),
+    "PodsFinished": Event("Normal", "finished pods of Jobs or of nobody are still kept, and billed"),
     "Tagged": Event("Normal", "tags were set"),
     "Untagged": Event("Normal", "tags were taken away"),
     "Deleting": Event("Normal", "EKS has taken the request to delete the profile"),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,11 +22,12 @@ import urllib3.exceptions
 
 from aws import Aws, connect, fetch
 from config import Credentials
-from controller import Census, Controller, FirstLooks
+from controller import Census, Controller, FirstLooks, PodCensus
 from informer import Informer, Store, kept
 from kube import Command, Kube, trimmed
 from leader import Judgement
 from metrics import Metrics
+from podlooks import PodLooks
 from reconcile import Reconciler
 from spec import Settings
 from tests.fakes import aws as fake_aws
@@ -146,8 +148,10 @@ class Bench:
     namespace: str = ""  # that it serves, "" for all
     skew: timedelta = timedelta(0)  # of the controller's wall clock, beside that of AWS and of the API server
     credentials_ready: Callable[[], None] = lambda: None
+    holds_lease: bool = True
     judged: bool = False  # whether the next start knows that the objects were judged by its flags
     token: str = TOKEN  # of the controller's ServiceAccount
+    looking: bool = False  # whether `run` has it look at pods, where it may
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
@@ -174,6 +178,15 @@ class Bench:
         )  # fmt: skip
         self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
+        self.looks = PodLooks(
+            self.kube, self.store, self.settings, lambda: self.reconciler.view(self.settings.cluster),
+            self.queue.wake, self.clock.monotonic, self.now, lambda: self.holds_lease,
+            lambda: self.reconciler.see_anew(self.settings.cluster),
+        )  # fmt: skip
+        self.looks.proof = partial(self.reconciler.unproven, self.settings.cluster)
+        self.reconciler.news, self.reconciler.asked = self.looks.news, self.looks.ask
+        self.metrics.registry.register(PodCensus(self.looks.counted, self.settings.cluster))
+        self._glance_at = self.clock.monotonic()
         replay = Replay(self.kube, self.api, self.namespace)
         judgement = Judgement(complete=self.judged)
         self.first = FirstLooks(self.store, self.queue, self.reconciler, self.settings, judgement, self.now)
@@ -203,12 +216,20 @@ class Bench:
         for _ in range(MOST_STEPS):
             if self.step():
                 continue
-            due = self.queue.next_due()
+            due = min(filter(None, (self.queue.next_due(), self._glance())), default=None)
             if due is None or due - 1000.0 > end:
                 self.clock.elapsed = end
                 return
             self.clock.elapsed = max(self.clock.elapsed, due - 1000.0)
         raise AssertionError("the controller never comes to rest")
+
+    def _glance(self) -> float | None:
+        """Let the thread of the pods do what is due; return when it is due again."""
+        if not self.looking:
+            return None
+        if self._glance_at <= self.clock.monotonic():
+            self._glance_at = self.clock.monotonic() + self.looks.step()
+        return min(self._glance_at, self.queue.next_due() or self._glance_at)
 
     def run_until(self, what: str, happened: Callable[[], object], within_seconds: float = 300.0) -> None:
         """Let time pass, a second at once, until it has happened; fail after so many and say what was waited for."""

@@ -288,10 +288,11 @@ def test_the_pods_of_a_hub_are_not_counted_for_another_cluster_of_its_name(
 def test_whose_pods_they_are_is_asked_where_they_are_counted_and_once_a_resync(b: Bench) -> None:
     b.settle()
     pods(b, "web", 2)
+    b.settle("shop")
+    b.run(600)
     b.manners.clear()
     b.run(3600)
-    assert b.manners.count("DescribeCluster") == 0, "a settled world asks for nothing of it"
-    b.settle("shop")
+    assert b.manners.count("DescribeCluster") <= 6, "a settled world asks once a resync, for the sake of roles"
     b.manners.clear()
     for name in ("web", "shop"):
         b.delete(name)
@@ -304,8 +305,8 @@ def test_whose_pods_they_are_is_asked_where_they_are_counted_and_once_a_resync(b
 def test_where_the_cluster_may_not_be_described_a_deletion_goes_on_and_says_nothing_of_pods(b: Bench) -> None:
     b.settle()
     pods(b, "web", 2)
+    b.manners.fail("DescribeCluster", fake.error("AccessDeniedException", 403, "no"), times=99)
     b.run(1200)
-    b.manners.fail("DescribeCluster", fake.error("AccessDeniedException", 403, "no"), times=9)
     b.delete()
     b.run(20)
     assert b.message() == "Profile web is DELETING."

@@ -22,7 +22,7 @@ FLOORS = (
     {"status", "memory", "overlaps", "pods"},
     {"passes"},
     {"reconcile", "checks"},
-    {"config", "explain", "doctor"},
+    {"config", "explain", "doctor", "podlooks"},
     {"commands"},
     {"controller"},
 )

@@ -247,7 +247,7 @@ def test_the_crd_is_that_of_the_original_and_keeps_status_apart() -> None:
 def test_kubectl_shows_the_promised_columns() -> None:
     columns = VERSION["additionalPrinterColumns"]
     shown, wide = ["NAME", *(each["name"].upper() for each in columns)], ["ARN", "GENERATION", "SEEN", "MESSAGE"]
-    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE", *wide]
+    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "PODS", "DELETED", "AGE", *wide]
     assert [each["name"].upper() for each in columns if each.get("priority")] == wide
     assert [row[0] for row in table("README.md", "column")] == shown
 
@@ -273,6 +273,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
             each.update(reason="Other", message="Another one's.")
     obj["status"]["conditions"].reverse()  # their order means nothing
     obj["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
+    obj["status"]["pods"] = {"summary": "12, 3 stranded"}
     columns = {each["name"]: each for each in VERSION["additionalPrinterColumns"]}
     shown = {name: at(each["jsonPath"], obj) for name, each in columns.items()}
     assert "EKS can't change a profile" in str(shown.pop("Message"))
@@ -282,6 +283,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
         "Status": "ACTIVE",
         "Ready": "False",
         "Reason": "ImmutableField",
+        "Pods": "12, 3 stranded",
         "Deleted": obj["metadata"]["deletionTimestamp"],
         "Generation": 2,
         "Seen": 2,
