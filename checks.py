@@ -23,7 +23,7 @@ from facts import ClusterFact, EntryFact
 from fluentbit import actions_for, against_rules
 from kube import Key, Object
 from overlaps import share_pods
-from patterns import counted, moment, readable, steady
+from patterns import capacity, counted, moment, readable, steady
 from pods import Odd, part, read, several, text
 from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of
 from status import ownerless, stray
@@ -167,6 +167,13 @@ def named(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMES]) + more
 
 
+def unseen(seen: Seen) -> Iterator[Line]:
+    """Say which profiles a check could not look at: EKS lists them, and does not show them."""
+    if hidden := sorted(seen.view().hidden):
+        what = f"Of {named(hidden)} nothing can be said: EKS does not show {'them' if len(hidden) > 1 else 'it'}."
+        yield Line("unknown", f"{what} It takes {READS['view'][1]}.", unread=True)
+
+
 def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
@@ -220,7 +227,7 @@ def without_webhook(seen: Seen) -> Line:
     if any(each.active for each in view.profiles.values()):
         return Line("fail", f"There is no webhook {WEBHOOK}: no pod goes to Fargate, whatever its profiles.", RESTORE)
     if view.hidden:
-        return Line("unknown", "There is no webhook of EKS, and which profiles are ACTIVE can't be seen.")
+        return Line("unknown", "There is no webhook of EKS, and which profiles are ACTIVE can't be seen.", unread=True)
     return Line("ok", "There is no webhook of EKS yet: it comes with the first ACTIVE profile.")
 
 
@@ -254,6 +261,7 @@ def namespaces(seen: Seen) -> Iterator[Line]:
             who = f"profile{'s' if len(selected[name]) > 1 else ''} {named(selected[name])}"
             what = f"There is no namespace {name}, which {who} selects."
             yield Line("warn", what, "Make it, or correct the selector.")
+    yield from unseen(seen)
 
 
 def coredns(seen: Seen) -> Iterator[Line]:
@@ -428,6 +436,7 @@ def for_each(seen: Seen, judge: Callable[[Seen, Profile], Iterator[Line]]) -> It
             said.setdefault(Line("unknown", str(unread), unread=True), []).append(each.name)
     for line, names in said.items():
         yield line._replace(what=f"Profile{'s' if len(names) > 1 else ''} {named(names)}: {line.what}")
+    yield from unseen(seen)
 
 
 def against(objections: Iterable[tuple[str, str]]) -> Iterator[Line]:
@@ -529,9 +538,8 @@ def vcpus(seen: Seen) -> float:
     """Return the vCPUs of a cluster's pods, as Fargate says them."""
     found = 0.0
     for pod in seen.pods():
-        said = part(pod, "metadata", "annotations").get("CapacityProvisioned") if pods.holder(pod) else None
-        number = re.match(r"(\d{1,4}(?:\.\d{1,4})?)vCPU ", said) if isinstance(said, str) else None
-        found += float(number[1]) if number else 0.0
+        given = capacity(part(pod, "metadata", "annotations").get("CapacityProvisioned"))
+        found += given[0] if given and pods.holder(pod) else 0.0
     return found
 
 
@@ -556,7 +564,7 @@ def quota(row: Quota, seen: Seen) -> Iterator[Line]:
     limit = seen.quotas[row.code]()
     what = f"{capital(row.what)} ({row.service} {row.code}): the quota is {limit:g}"
     raise_it = "Have it raised in Service Quotas."
-    if limit == 0:
+    if limit == 0 and row.wanted is None:
         yield Line("fail", f"{what}: no pod starts.", raise_it)
         return
     used = row.used(seen)
@@ -571,11 +579,12 @@ def quota(row: Quota, seen: Seen) -> Iterator[Line]:
 
 def overlaps(seen: Seen) -> Iterator[Line]:
     """Warn of profiles that can select the same pod, but for those of one object, which replace one another."""
-    for one_, other in combinations(seen.profiles, 2):
-        owner = owner_of(one_)
-        if (owner is None or owner != owner_of(other)) and share_pods(one_.selectors, other.selectors):
-            what = f"Profiles {one_.name} and {other.name} can select the same pods: EKS takes the first by name."
+    for first, second in combinations(seen.profiles, 2):
+        owner = owner_of(first)
+        if (owner is None or owner != owner_of(second)) and share_pods(first.selectors, second.selectors):
+            what = f"Profiles {first.name} and {second.name} can select the same pods: EKS takes the first by name."
             yield Line("warn", what, "Narrow the selectors of one.")
+    yield from unseen(seen)
 
 
 def orphans(seen: Seen) -> Iterator[Line]:
@@ -591,6 +600,7 @@ def orphans(seen: Seen) -> Iterator[Line]:
             if why := stray(each, seen.identity(obj)) if obj else ownerless(each):
                 what, _, mend = why.partition("; ")
                 yield Line("warn", f"Profile {each.name}: {what}.", mend)
+    yield from unseen(seen)
 
 
 def key_of(obj: Object) -> Key:
@@ -603,6 +613,7 @@ def retained(seen: Seen) -> Iterator[Line]:
     if kept := [each.name for each in seen.profiles if is_retained(each)]:
         what = f"{counted(len(kept), 'profile')} kept by deletionPolicy Retain, without an object: {named(kept)}."
         yield Line("ok", what, "Delete them if nobody needs them, or adopt them: controller.py export.")
+    yield from unseen(seen)
 
 
 def controller(seen: Seen) -> Iterator[Line]:

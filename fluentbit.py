@@ -55,31 +55,32 @@ def against_rules(data: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         yield f"it has {size:,} characters", f"Take some out: {MOST_CHARACTERS:,} are the most"
     if not any(each.name == "OUTPUT" for each in sections(data.get("output.conf", ""))):
         yield "it has no [OUTPUT]", "Give output.conf one, or delete the ConfigMap"
-    for key, name in SECTIONS.items():
+    for key in SECTIONS:
         if "${" in data.get(key, ""):
             yield f"{key} has a variable (${{...}})", "Write its value"
         found = sections(data.get(key, ""))
         for number, each in enumerate(found, 1):
-            where = f"{key}, section {number}"
-            if each.name != name:
-                yield f"{where} is [{each.name}]", f"Put only [{name}] into {key}: other sections are not taken"
-            else:
-                yield from ((f"{where}: {what}", mend) for what, mend in wrong_section(each))
-        yield from ((f"{key}: {what}", "Indent all sections alike, and all pairs alike and further than these")
-                    for what in uneven(found))  # fmt: skip
+            for what, mend in wrong_section(each, key):
+                yield f"{key}, section {number}: {what}", mend
+        for what in uneven(found):
+            yield f"{key}: {what}", "Indent all sections alike, and all pairs alike and further than these"
 
 
-def wrong_section(section: Section) -> Iterator[tuple[str, str]]:
-    keys = {key for _, key, _ in section.pairs}
-    for key in REQUIRED[section.name]:
-        if key not in keys and f"{key}_regex" not in keys:
-            yield f"it has no {key.title()}", f"Give it {key.title()}"
+def wrong_section(section: Section, key: str) -> Iterator[tuple[str, str]]:
+    if section.name != SECTIONS[key]:
+        yield f"it is [{section.name}]", f"Put only [{SECTIONS[key]}] into {key}: other sections are not taken"
+        return
+    keys = {name for _, name, _ in section.pairs}
+    for each in REQUIRED[section.name]:
+        by_pattern = each == "match" and "match_regex" in keys  # of which AWS says nothing
+        if each not in keys and not by_pattern:
+            yield f"it has no {each.title()}", f"Give it {each.title()}"
     plugin, known = section.value("name").lower(), PLUGINS.get(section.name)
     if known and plugin and plugin not in known:
         yield f"Name is {plugin}", f"Take one of {', '.join(sorted(known))}"
     if plugin == "kubernetes" and section.name == "FILTER":
-        for key in sorted(keys & FARGATES_OWN):
-            yield f"it sets {key}", "Take it out: Fargate sets it itself"
+        for each in sorted(keys & FARGATES_OWN):
+            yield f"it sets {each}", "Take it out: Fargate sets it itself"
 
 
 def uneven(found: Sequence[Section]) -> Iterator[str]:

@@ -305,7 +305,7 @@ def capacity(said: object) -> tuple[float, float] | None:
 
 
 def moment(said: object) -> datetime | None:
-    """Return a time, None for what is none; without a zone it is UTC's."""
+    """Return the time that a text says, None for what is none; without a zone it is UTC's."""
     try:
         found = datetime.fromisoformat(str(said))
     except ValueError:

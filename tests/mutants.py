@@ -909,6 +909,8 @@ MUTANTS = (
     Mutant("doctor: a cluster of that name is asked without a proof", "doctor.py",
            "        if why := self._known.unproven(", "        if False and self._known.unproven(",
            "tests/unit/test_doctor.py"),
+    Mutant("doctor: a profile that EKS does not show is well", "checks.py",
+           "    if hidden := sorted(seen.view().hidden):", "    if hidden := sorted(()):", "tests/unit/test_checks.py"),
     Mutant("doctor: a role that may not be read is fit", "checks.py",
            "    if facts.role is None or", "    if False and facts.role is None or", "tests/unit/test_checks.py"),
     Mutant("doctor: any finished pod is Fargate's", "checks.py",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aws import HealthIssue, Profile, Read, Selector, selector
+from aws import HealthIssue, Profile, Read, Refused, Selector, selector
 from checks import (
     CHECKS,
     COREDNS,
@@ -217,10 +217,17 @@ def test_without_an_active_profile_no_webhook_is_no_failure() -> None:
 
 
 def test_no_webhook_and_profiles_that_are_hidden_is_unknown() -> None:
-    from aws import Refused  # noqa: PLC0415
+    assert verdicts("webhook", webhook={}, view=HIDDEN) == ["unknown"]
 
-    hidden = View(True, {}, 0.0, {"web": Refused("AccessDenied", "no")})
-    assert verdicts("webhook", webhook={}, view=hidden) == ["unknown"]
+
+HIDDEN = View(True, {}, 0.0, {"web": Refused("AccessDenied", "no")})
+
+
+@pytest.mark.parametrize(
+    "name", ["profiles", "namespaces", "network", "roles", "access", "overlaps", "orphans", "retained"]
+)
+def test_a_profile_that_eks_does_not_show_is_never_taken_for_well(name: str) -> None:
+    assert verdicts(name, view=HIDDEN) == ["unknown"]
 
 
 @pytest.mark.parametrize(
