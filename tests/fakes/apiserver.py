@@ -108,7 +108,6 @@ RESOURCES = {
         Resource("apps/v1", "statefulsets", "StatefulSet"),
         Resource("v1", "replicationcontrollers", "ReplicationController"),
         Resource("v1", "configmaps", "ConfigMap"),
-        Resource("apps/v1", "deployments", "Deployment"),
         Resource("v1", "nodes", "Node", namespaced=False),
         Resource(
             "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration",
