@@ -40,7 +40,7 @@ from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
-from tests.harness import Clock
+from tests.harness import VERIFIED, Clock
 from tests.simulation import oracle
 from tests.simulation.checker import (
     ADOPTION_IN,
@@ -343,6 +343,7 @@ class KubeDoor:
     """Stands where the kubernetes client's ApiClient stands, without a wire."""
 
     process: Process
+    configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
         return method, path, parts
