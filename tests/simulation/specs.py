@@ -46,7 +46,7 @@ def words(account: Memory) -> list[str]:
     subnets = [*account.subnets, "subnet-00000000", "subnet-nonsense"]
     roles = [*account.roles.values(), "arn:aws:iam::123456789012:role/none", "arn:aws:iam::123456789012:role/a/b"]
     good = [account.roles["good"], *account.private_subnets, "demo"]
-    policies = ["Delete", "Retain", "Refuse", "Replace", "Recreate", "Never", "Adopt"]
+    policies = ["Delete", "Retain", "Refuse", "Replace", "Recreate", "Never", "Adopt", "Report", "Evict"]
     return [*WORDS, *subnets, *roles, "other", *policies, *(good * 8)]
 
 

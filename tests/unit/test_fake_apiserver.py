@@ -26,6 +26,7 @@ DEFAULTS = {
     "deletionPolicy": "Delete",
     "updatePolicy": "Refuse",
     "adoptionPolicy": "Never",
+    "strandedPods": "Report",
     "suspend": False,
 }  # crd.yaml
 
