@@ -29,10 +29,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
+from facts import ClusterFact, EntryFact, RoleFact, SubnetFact, cluster_of, entry_of, role_of, subnet_of
+
 T = TypeVar("T")
 
 FARGATE_PRINCIPAL = "eks-fargate-pods.amazonaws.com"  # the same in every partition
-FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 CONNECT_SECONDS, READ_SECONDS = 3, 10
 POOL_THREADS, PASS_THREADS = 12, 3  # beside the workers: of all, and of one pass at most
 NOT_FOUND = {"ResourceNotFoundException", "NotFoundException", "NoSuchEntity"}
@@ -211,35 +212,6 @@ class ProfileSpec:
     subnets: frozenset[str] | None = None
 
 
-@dataclass(frozen=True)
-class ClusterFact:
-    found: bool = True
-    status: str = ""
-    vpc: str = ""
-    authority: str = ""  # its certificates: PEM in base64, as a kubeconfig has it
-
-
-@dataclass(frozen=True)
-class SubnetFact:
-    """`public`: an active route leads to an internet gateway; None = the route tables may not be read."""
-
-    found: bool = True
-    vpc: str = ""
-    zone: str = ""
-    outpost: str = ""
-    public: bool | None = None
-
-
-@dataclass(frozen=True)
-class RoleFact:
-    """`trust`: the trust policy; `policies`: names of those attached and inline, None = they may not be read."""
-
-    found: bool = True
-    arn: str = ""
-    trust: Any = None
-    policies: frozenset[str] | None = None
-
-
 def known_regions() -> set[str]:
     listed = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
     return {region for partition in listed for region in partition["regions"]}
@@ -400,11 +372,15 @@ class Aws:
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
     def cluster(self, name: str) -> ClusterFact | None:
-        return _fact(lambda: _cluster(_call(self._eks.describe_cluster, name=name)), ClusterFact(found=False))
+        return _fact(lambda: cluster_of(_call(self._eks.describe_cluster, name=name)), ClusterFact(found=False))
+
+    def access_entry(self, cluster: str, role: str) -> EntryFact | None:
+        read = partial(_call, self._eks.describe_access_entry, clusterName=cluster, principalArn=role)
+        return _fact(lambda: entry_of(read()["accessEntry"]), EntryFact(found=False))
 
     def role(self, arn: str) -> RoleFact | None:
         """Return a role without its policies."""
-        return _fact(lambda: _role(_call(self._iam.get_role, RoleName=_name(arn))["Role"]), RoleFact(found=False))
+        return _fact(lambda: role_of(_call(self._iam.get_role, RoleName=_name(arn))["Role"]), RoleFact(found=False))
 
     def attached_policies(self, role: str) -> list[str] | None:
         read = partial(_all, self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=_name(role))
@@ -424,7 +400,7 @@ class Aws:
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
         read = partial(_all, self._ec2, "describe_route_tables", "RouteTables")
         tables = _fact(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
-        return {subnet["SubnetId"]: _subnet(subnet, tables) for subnet in subnets}
+        return {subnet["SubnetId"]: subnet_of(subnet, tables) for subnet in subnets}
 
 
 # Credentials
@@ -689,32 +665,3 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
 def selector(namespace: str, labels: Mapping[str, str]) -> Selector:
     """Return a selector in canonical form."""
     return Selector(namespace, tuple(sorted(labels.items())))
-
-
-def _cluster(answer: Mapping[str, Any]) -> ClusterFact:
-    cluster = answer.get("cluster") or {}
-    network, trust = (cluster.get(each) or {} for each in ("resourcesVpcConfig", "certificateAuthority"))
-    return ClusterFact(True, cluster.get("status", ""), network.get("vpcId", ""), trust.get("data") or "")
-
-
-def _role(role: Mapping[str, Any]) -> RoleFact:
-    return RoleFact(arn=role["Arn"], trust=role.get("AssumeRolePolicyDocument"))
-
-
-def _subnet(subnet: Mapping[str, Any], tables: list[dict[str, Any]] | None) -> SubnetFact:
-    where = {"vpc": subnet["VpcId"], "zone": subnet["AvailabilityZone"], "outpost": subnet.get("OutpostArn") or ""}
-    return SubnetFact(**where, public=None if tables is None else _public(subnet, tables))
-
-
-def _public(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> bool:
-    """Say whether the subnet's route table, its own or else its VPC's main one, leads to an internet gateway."""
-
-    def of(key: str, value: object) -> Iterable[dict[str, Any]]:
-        return (table for table in tables if any(link.get(key) == value for link in table.get("Associations") or ()))
-
-    main = (table for table in of("Main", True) if table.get("VpcId") == subnet["VpcId"])
-    routes = next((table for candidates in (of("SubnetId", subnet["SubnetId"]), main) for table in candidates), {})
-    return any(
-        route.get("State") == "active" and str(route.get("GatewayId")).startswith("igw-")
-        for route in routes.get("Routes") or ()
-    )

@@ -19,22 +19,21 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from aws import (
     Aws,
     AwsError,
-    ClusterFact,
     Profile,
     ProfileSpec,
     Read,
     Refused,
-    RoleFact,
     Selector,
-    SubnetFact,
 )
-from kube import Key, KubeError
-from surroundings import Facts, Home
+from facts import ClusterFact, RoleFact, SubnetFact
+from kube import Key, KubeError, Object
+from patterns import readable
+from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -42,6 +41,7 @@ T = TypeVar("T")
 Shares = dict[tuple[frozenset[Selector], frozenset[Selector]], bool]
 
 FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+LOOKS_TO_ALARM = 2  # at a role: changes of access take seconds to be seen everywhere
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 STATUSES = ("CREATING", "ACTIVE", "DELETING", "CREATE_FAILED", "DELETE_FAILED")  # of a profile, EKS's words
 POLL_MOST_SECONDS = 15.0
@@ -210,12 +210,22 @@ class InFlight(NamedTuple):
 class Stirred(NamedTuple):
     """Who has reason to look again.
 
-    `settled`: what was in flight, as it was then; its owner looks. `waiting`: who waited for a name,
-    for a turn, or for a profile that overlaps with its own to go.
+    `settled`: what was in flight, as it was then, and what shared its role with one that has gone; its owner looks.
+    `waiting`: who waited for a name, for a turn, or for a profile that overlaps with its own to go.
     """
 
     settled: list[Profile]
     waiting: list[Key]
+
+
+@dataclass
+class Look:
+    """What a look at a role in a cluster has shown, and how many looks in a row have shown that it is not known."""
+
+    at: float = float("-inf")
+    standing: Standing = Standing.UNKNOWN
+    mode: str = ""
+    alarms: int = 0
 
 
 @dataclass
@@ -238,6 +248,7 @@ class Cluster:
     name_wanted: dict[Key, str] = field(default_factory=dict)
     overlaps: dict[Key, frozenset[str]] = field(default_factory=dict)
     shares: Shares = field(default_factory=dict)  # of profiles that are in the view
+    roles: dict[str, Look] = field(default_factory=dict)  # of profiles that are in the view, by ARN
     orphans: set[str] = field(default_factory=set)
     held_until: float = float("-inf")
     held_seconds: float = 0.0
@@ -276,7 +287,19 @@ class Cluster:
         waiting += [key for key, names in self.overlaps.items() if not names.isdisjoint(gone)]
         if landed and not self.flights and (first := self.first(now)):
             waiting.append(first)
-        return Stirred([before.profiles[name] for name in landed & before.profiles.keys()], waiting)
+        settled = [before.profiles[name] for name in landed & before.profiles.keys()]
+        return Stirred([*settled, *self._doubt_roles(before, view)], waiting)
+
+    def _doubt_roles(self, before: View, view: View) -> list[Profile]:
+        """Forget what was seen of a role that had one more profile: what EKS does to it then is not documented.
+
+        Returns one of those that still have it, for each.
+        """
+        lost = {before.profiles[name].role for name in before.profiles.keys() - view.names}
+        having = {each.role: each for each in view.profiles.values()}
+        doubted = lost & self.roles.keys()
+        self.roles = {role: look for role, look in self.roles.items() if role in having.keys() - doubted}
+        return [having[role] for role in doubted & having.keys()]
 
     def _forget_shares_of(self, before: View, view: View) -> None:
         """Forget what was found out of selectors that no profile has any more."""
@@ -355,11 +378,6 @@ class Cluster:
         self.line = {key: came for key, came in self.line.items() if now - came <= PLACE_SECONDS}
         return min(self.line, key=lambda key: self.turns.get(key[0], float("-inf")), default=None)
 
-    def stand_in_line(self, key: Key, now: float, wall: datetime) -> tuple[Key | None, list[InFlight]]:
-        """Return who is first in line once this one stands there too, and what EKS is at."""
-        self.line[key] = now  # in its old place: a dict keeps the order of its keys
-        return self.first(now), self.in_flight(now, wall)
-
     def took_turn(self, key: Key, now: float) -> None:
         """Let the other namespaces go before that of an object that EKS is making or deleting a profile for."""
         self.turns = {each: at for each, at in self.turns.items() if now - at <= TURN_SECONDS}
@@ -408,8 +426,7 @@ class Clusters:
         self._was_in: dict[Key, str] = {}
 
     def alone_in(self, name: str, key: Key, work: Callable[[Cluster], T]) -> T | None:
-        """Work if no other pass is in that cluster, so that one dead endpoint costs one worker, not
-        all.
+        """Work if no other pass is in that cluster: one dead endpoint costs one worker, not all.
 
         None for one that is occupied, or kept for another key: this one is let in in its turn.
         """
@@ -539,6 +556,11 @@ class Known:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
 
+    def role(self, arn: str, age: float) -> RoleFact | None:
+        """Return what is known of a role, its policies aside, as `facts` does."""
+        kind = "role" if not self._old(self._said, "role", [arn], age) else "made"
+        return self._believed(kind, arn, age, lambda: self._aws.role(arn))
+
     def _old(self, said: Said, kind: str, names: Collection[str], age: float) -> list[str]:
         """Return those of which nothing was said that is younger than `age`."""
         now, never = self._monotonic(), (float("-inf"), None)
@@ -567,6 +589,94 @@ class Known:
                 return role
             names.update(found)
         return replace(role, policies=frozenset(names))
+
+
+class Kubernetes(Protocol):
+    """What is asked of the API server that we talk to; `verified`: it has to show a certificate, which is checked."""
+
+    @property
+    def verified(self) -> bool: ...
+    def review(self, api: str, kind: str, ask: Object) -> Object: ...
+    def get_at(self, path: str) -> Object: ...
+
+
+def aws_auth(kube: Kubernetes) -> Object | None:
+    """Return the ConfigMap aws-auth, {} where there is none; None where it may not be read, or is not answered."""
+    ask = {"verb": "get", "resource": "configmaps", "namespace": "kube-system", "name": "aws-auth"}
+    try:  # asked first, as the permission is optional, and a refusal would stand in the audit log
+        may = kube.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", {"resourceAttributes": ask})
+        return kube.get_at("/api/v1/namespaces/kube-system/configmaps/aws-auth") if may.get("allowed") else None
+    except KubeError as error:
+        log.warning('aws-auth not read message="%s"', error)
+        return None
+
+
+class Roles:
+    """Whether the clusters know the roles of their profiles, looked at once in `life` seconds, whoever asks.
+
+    What can't be read is unknown for as long, so that AWS is asked no oftener while it gives no answer. aws-auth is
+    read of the cluster alone that is proven to be ours, by `authority_of`. Of one cluster one thread asks at a time.
+    """
+
+    def __init__(
+        self,
+        aws: Aws,
+        known: Known,
+        kube: Kubernetes,
+        authority_of: Callable[[str], str],
+        life: float,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._aws, self._known, self._kube, self._authority_of = aws, known, kube, authority_of
+        self._life, self._monotonic = life, monotonic
+        self._said: Said = {}
+
+    def note(self, home: Home, looks: dict[str, Look], role: str) -> str | None:
+        """Say that a cluster does not know a role, once two looks have shown it; "" if it does, None for: as before."""
+        look = looks.setdefault(role, Look())
+        if self._monotonic() - look.at >= self._life:
+            self._look_anew(look, home.cluster, role)
+        if look.standing is Standing.KNOWN:
+            return ""
+        told = unknown_role(home, role, look.standing, look.mode)
+        return told if told and look.alarms >= LOOKS_TO_ALARM else None
+
+    def _look_anew(self, look: Look, cluster: str, role: str) -> None:
+        fact = self._kept("cluster", cluster, lambda: self._known.cluster(cluster, self._life))
+        look.standing = self._standing(fact, cluster, role) if fact else Standing.UNKNOWN
+        look.at, look.mode = self._monotonic(), fact.mode if fact else ""
+        if look.standing is not Standing.UNKNOWN:
+            look.alarms = 0 if look.standing is Standing.KNOWN else look.alarms + 1
+
+    def _standing(self, fact: ClusterFact, cluster: str, role: str) -> Standing:
+        if fact.mode not in ENTRY_MODES:
+            return Standing.UNKNOWN
+        entry = or_unknown(lambda: self._aws.access_entry(cluster, role))
+        if entry is None or entry.found:
+            made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
+            return standing_of(fact, entry, made, None)
+        ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified)
+        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
+        return standing_of(fact, entry, None, maps_role(there, role))
+
+    def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
+        """Return what was read no longer ago than `life`, None where that failed."""
+        now, said = self._monotonic(), self._said
+        at, fact = said.get((kind, name), (float("-inf"), None))
+        if now - at >= self._life:
+            if len(said) > FACTS_KEPT:  # of clusters and roles that are no more, too
+                said = self._said = {key: each for key, each in [*said.items()] if now - each[0] < self._life}
+            fact = or_unknown(read)
+            said[kind, name] = now, fact
+        return cast("T | None", fact)
+
+
+def or_unknown(read: Callable[[], T | None]) -> T | None:
+    try:
+        return read()
+    except AwsError as error:
+        log.info('unknown message="%s"', readable(str(error)))
+        return None
 
 
 # For how long these are waited for; an upgrade of a cluster may take that.

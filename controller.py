@@ -52,8 +52,8 @@ from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from podlooks import STATES, Counted, PodLooks
 from reconcile import Reconciler
-from spec import Identity, Memory, Phase, Settings
-from status import EVENTS, phase_of, settled_in
+from spec import INFORMATIVE, Identity, Memory, Phase, Settings
+from status import EVENTS, noted_of, phase_of, settled_in
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
 log = logging.getLogger("fargate.controller")
@@ -117,7 +117,6 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         next(iter(sources.values())),
         aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
     )
-    stop = threading.Event()
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
@@ -132,8 +131,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    evictor = evicting(fenced(source, check), store, rules, reconciler, check, stop.wait)
-    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held, evictor)
+    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held, check)
     authority, verified = rules.authority_of(rules.cluster), is_verified(api.configuration)
     looks.proof = lambda: unproven(authority, edge.cluster(rules.cluster), verified=verified)
     show(metrics, elector, reconciler, store, looks)
@@ -142,9 +140,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
     edges = [*sources.values()]
-    return Process(
-        config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks, stop=stop
-    )
+    return Process(config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks)
 
 
 def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
@@ -155,24 +151,17 @@ def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dic
 
 def looking(
     edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
-    held: Callable[[], bool], evictor: Evictor,
+    held: Callable[[], bool], check: Callable[[], None],
 ) -> PodLooks:  # fmt: skip
-    """Return what looks at the pods of the settings' cluster; what it sees comes into status by the reconciler."""
+    """Return what looks at the pods of the settings' cluster, and evicts; by the reconciler it comes into status."""
+    anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
+    evictor = Evictor(rules, store, edge, anew, home, check, time.monotonic, threading.Event().wait)
     looks = PodLooks(
         edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
         partial(reconciler.see_anew, rules.cluster), evictor.after,
     )  # fmt: skip
     reconciler.news, reconciler.asked = looks.news, looks.ask
     return looks
-
-
-def evicting(
-    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, check: Callable[[], None],
-    pause: Callable[[float], object],
-) -> Evictor:  # fmt: skip
-    """Return what evicts stranded pods after a look at the pods of the settings' cluster."""
-    anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
-    return Evictor(rules, store, edge, anew, home, check, time.monotonic, pause)
 
 
 def show(
@@ -597,7 +586,9 @@ class Census:
     now: Callable[[], datetime]
 
     def collect(self) -> Iterator[Metric]:
-        phases = [phase_of(obj) for obj in self.store.objects()]
+        objects = [*self.store.objects()]
+        phases = [phase_of(obj) for obj in objects]
+        noted = dict.fromkeys(INFORMATIVE, 0) | Counts(kind for obj in objects for kind in noted_of(obj))
         counted = dict.fromkeys(Phase, 0) | Counts(phase for phase, _ in phases)
         waits = ((self.now() - since).total_seconds() for phase, since in phases if phase is Phase.RECONCILING)
         clusters = self.tally()
@@ -607,6 +598,8 @@ class Census:
         yield gauges(
             "fargate_objects", "phase", {(phase.value,): n for phase, n in counted.items()}, "Objects by phase."
         )
+        kinds = {(kind,): n for kind, n in noted.items()}
+        yield gauges("fargate_objects_noted", "condition", kinds, "Objects with an informative condition, by its type.")
         yield gauges("fargate_longest_wait_seconds", "", {(): max(waits, default=0.0)}, "Longest time Reconciling.")
         yield gauges("fargate_profiles", "cluster status", states, "Profiles in EKS by state.")
         yield gauges("fargate_profiles_orphaned", "cluster", orphans, "Profiles with our tags that are no object's.")
@@ -622,7 +615,7 @@ class PodCensus:
 
     def collect(self) -> Iterator[Metric]:
         found = {(self.cluster, profile): each for profile, each in self.counted().items()}
-        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in STATES}
+        states = {(*key, state): getattr(each, state) for key, each in found.items() for state in (*STATES, "blocked")}
         yield gauges("fargate_pods", "cluster profile state", states, "Pods on Fargate, or missed by it, by state.")
         vcpu, gib = ({key: getattr(each, name) for key, each in found.items()} for name in ("vcpu", "gib"))
         yield gauges("fargate_pods_vcpu", "cluster profile", vcpu, "vCPU that are billed for pods.")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from typing import NamedTuple, Protocol
 from aws import AwsError, Profile
 from clusters import View
 from informer import Store, key_of
-from kube import Conflict, Key, KubeError, NotFound, Object
+from kube import NAME, Conflict, Key, KubeError, NotFound, Object
 from memory import SEND_WITHIN_SECONDS
 from patterns import readable
 from plan import case_of
@@ -51,6 +52,7 @@ log = logging.getLogger("fargate.pods")
 
 WAITS_SECONDS = 60.0  # for which a pod was seen to wait, and its profiles to be ACTIVE: EKS may need that long
 MOST_A_LOOK = 10
+MOST_TRIED_A_LOOK = 50  # owners, each of which has to be read
 MOST_TRIES = 3  # of an owner whose pods EKS does not take
 MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
 MOST_OWNERS = 20  # that an object remembers
@@ -87,7 +89,7 @@ class Kube(Protocol):
 
 def untouchable(owner: Owner | None, pod: Object) -> str:
     """Say why a pod is evicted under no circumstances, "" for one that may be; `owner` makes it anew."""
-    if owner is None or (owner.api_version, owner.kind) not in MAKERS:
+    if not (owner and (owner.api_version, owner.kind) in MAKERS and re.fullmatch(NAME, owner.name)):
         return "they have no ReplicaSet, StatefulSet or ReplicationController that makes them anew"
     try:
         annotations = part(pod, "metadata", "annotations")
@@ -318,7 +320,7 @@ class Evictor:
         self._open: dict[str, Tried] = {}  # by owner, what the objects' status remembers
         self._opened: dict[str, Opened] = {}  # by owner
         self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
-        self._evicted_at: dict[str, float] = {}  # by owner, the latest
+        self._turns: dict[str, float] = {}  # by owner, the latest that it had
         self._rests: dict[str, float] = {}  # by owner, until
         self._off: dict[str, float] = {}  # by namespace, until
         self._forgiven: set[Tried] = set()  # failed before another's pod was taken
@@ -331,11 +333,14 @@ class Evictor:
 
         Raises over no answer of AWS or Kubernetes.
         """
-        found = [each for each in look.seen if each.stranded.answer == "yes"] if look.complete else []
+        if not look.complete:
+            return False, {}
+        found = [each for each in look.seen if each.stranded.answer == "yes"]
         self._note(look)
         now = Round(look, frozenset(self._waiting))
         candidates = [*self._candidates(now, found)]
         self._present = {each.by.uid for each in candidates} | look.taken.keys(), self._present[0]
+        self._turns = {owner: at for owner, at in self._turns.items() if owner in self._present[0]}
         try:
             self._settle(now, found)
             self._go_on(now, candidates)
@@ -409,8 +414,8 @@ class Evictor:
         sight = self._sight()
         if sight:
             self._stop_where_none_is_taken(now, candidates, sight)
-        for each in ripe:
-            if sight is None or now.sent >= most:
+        for number, each in enumerate(in_turn(ripe)):
+            if sight is None or now.sent >= most or number >= MOST_TRIED_A_LOOK:
                 now.waits |= each.of
             elif why := self._try(now, each, sight):
                 now.leave(each.of, why)
@@ -419,6 +424,7 @@ class Evictor:
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
+        self._turns[each.by.uid] = now.look.at
         try:
             return self._evict(now, each, sight)
         except (Conflict, NotFound):
@@ -433,7 +439,7 @@ class Evictor:
         """Yield, of each owner whose turn it is, the pod that waits for longest; who had no turn lately comes first."""
 
         def rank(each: Candidate) -> tuple[float, float, Key]:
-            return self._evicted_at.get(each.by.uid, float("-inf")), self._waiting[each.seen.uid], each.seen.key
+            return self._turns.get(each.by.uid, float("-inf")), self._waiting[each.seen.uid], each.seen.key
 
         owners: set[str] = set()
         for each in sorted(candidates, key=rank):
@@ -571,9 +577,9 @@ class Evictor:
         return now.owners[each.by.uid]
 
     def _object(self, now: Round, key: Key) -> Object | None:
-        """Return an object as it was read in this round, or written since."""
+        """Return an object as it was read in this round, or written since; None for one that others serve, too."""
         if key not in now.objects:
-            now.objects[key] = self._kube.get(*key)
+            now.objects[key] = self._kube.get(*key) if self._store.get(key) else None
         return now.objects[key]
 
     def _present_in(self, book: Book) -> dict[str, Tried]:
@@ -609,7 +615,6 @@ class Evictor:
         self._check_lease()
         now.sent += 1
         self._canary_at = now.look.at
-        self._evicted_at[each.by.uid] = now.look.at
         self._opened[each.by.uid] = Opened(now.look.at, now.beside)
         fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
         try:
@@ -646,6 +651,19 @@ class Evictor:
             self._check()
         except KubeError as error:
             raise Stop(str(error)) from error
+
+
+# The order, the request, and what of others' objects is read
+
+
+def in_turn(ripe: Iterable[Candidate]) -> list[Candidate]:
+    """Return candidates so that their namespaces take turns."""
+    before: Counter[str] = Counter()
+    placed = []
+    for each in ripe:
+        placed.append((before[each.seen.key[0]], each))
+        before[each.seen.key[0]] += 1
+    return [each for _, each in sorted(placed, key=lambda place: place[0])]
 
 
 def eviction_of(pod: Object) -> tuple[str, Object]:

@@ -263,6 +263,11 @@ class Kube:
             level = logging.DEBUG if isinstance(error, Terminating) else logging.WARNING
             log.log(level, 'event lost object=%(object)s reason=%(reason)s message="%(message)s"', fields)
 
+    @property
+    def verified(self) -> bool:
+        """Whether the API server has to show a certificate that is checked."""
+        return bool(self._api.configuration.verify_ssl) and self._api.configuration.host.startswith("https://")
+
     def namespace_uid(self, name: str) -> str:
         """Return the uid of a namespace."""
         return str(self._call("GET", f"/api/v1/namespaces/{name}")["metadata"]["uid"])
@@ -290,10 +295,7 @@ class Kube:
             return None
 
     def may_list_pods(self) -> bool:
-        """Say whether the pods of all namespaces may be listed.
-
-        Asked first, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not.
-        """
+        """Ask, as `kubectl auth can-i` does: the permission is optional, a refusal in the audit log is not."""
         ask = {"resourceAttributes": {"verb": "list", "resource": "pods"}}
         return self.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", ask).get("allowed") is True
 

@@ -220,7 +220,7 @@ class HeadFields(BaseModel):
 STATUS = {
     "status": {
         "observedGeneration", "conditions", "lastHandledReconcileAt", "clusterName", "clusterArn", "profileName",
-        "profileArn", "profileStatus", "createdAt", "health", "pods", "bookkeeping",
+        "profileArn", "profileStatus", "createdAt", "subnets", "health", "pods", "bookkeeping",
     },
     "pods": {
         "running", "starting", "waiting", "finished", "stranded", "vcpu", "memoryGiB", "sizeUnknown", "summary",

@@ -88,7 +88,8 @@ class Seen:
 class Counted:
     """How many pods a profile has in each state, and what Fargate bills for those that have a node.
 
-    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB.
+    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB. `blocked` are among the
+    waiting and the finished ones.
     """
 
     running: int = 0
@@ -96,6 +97,7 @@ class Counted:
     waiting: int = 0
     finished: int = 0
     stranded: int = 0
+    blocked: int = 0
     vcpu: float = 0.0
     gib: float = 0.0
     unsized: int = 0
@@ -279,10 +281,13 @@ class Reading:
 
     def look(self, why: str = "") -> Look:
         """Return the look: whole, or what it has come to."""
-        counted = {name: Counted() for name in self.view.profiles}
+        counted = {name: Counted() for name in (*self.view.profiles, "")}
         for slot in self.slots.values():
             name = slot.profile if slot.profile in self.view.profiles else ""  # labels are anybody's
-            count(counted.setdefault(name, Counted()), slot)
+            count(counted[name], slot)
+        for each in self.seen.values():
+            if each.blocked:
+                counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
         taken = {owner: frozenset(uids) for owner, uids in self.taken.items()}
         return Look(self.begun, self.view, (*self.seen.values(),), counted, taken, self.beyond, self.doubtful, why)
 
@@ -340,7 +345,7 @@ def ended(pod: Object, otherwise: datetime) -> datetime:
     """Return when the last of a pod's containers ended, or else something was last said of it."""
     status = mapping(pod.get("status"))
     containers, conditions = (status.get(name) for name in ("containerStatuses", "conditions"))
-    states = [mapping(mapping(each).get("state")) for each in containers or () if isinstance(containers, list)]
+    states = [mapping(mapping(each).get("state")) for each in containers] if isinstance(containers, list) else []
     told = [mapping(each.get("terminated")).get("finishedAt") for each in states]
     if not any(told) and isinstance(conditions, list):
         told = [mapping(each).get("lastTransitionTime") for each in conditions]
@@ -431,9 +436,11 @@ def told_stranded(namespace: str, profile: str, found: Sequence[Seen], words: st
     reason = "ProfileGone" if all(each.holder for each in found) else "NeverTaken"
     sure = all(profiles_of(each) == (profile,) for each in found)
     which = f"Profile {profile}" if sure else f"Profile {profile}, or another that fits,"
+    mend = "kubectl rollout restart of the owners"
+    mend += "" if words else ", or set spec.strandedPods: Evict"  # it is set where something is said of it
     text = (
         f"{named(found, namespace)} stranded: EKS looks at a pod only as it is made, and {CAUSES[reason]}. "
-        f"{which} takes what is made anew: kubectl rollout restart of the owners, or set spec.strandedPods: Evict."
+        f"{which} takes what is made anew: {mend}."
     )
     if any(each.owner is None or each.owner.kind == "Job" for each in found):
         text += " What a Job or nobody owns has to be deleted by hand, and what nobody owns made again."
@@ -623,7 +630,7 @@ class PodLooks:
                 news = news_of(key[0], name, look, found, words.get(key, ""))
             was = before.get(key) if before else None
             told[key] = news if anew or was is None or reasons(was) != reasons(news) else was
-            if self._is_due(obj, news, first=was is None):
+            if self._is_due(obj, news, first=was is None or look is None):
                 woken.append(key)
                 log_names(key, news, found)
         self._told = told
@@ -631,7 +638,10 @@ class PodLooks:
             self._wake(key)
 
     def _is_due(self, obj: Object, news: News, *, first: bool) -> bool:
-        """Say whether an object is to be written at once; with counts alone it waits for its resync."""
+        """Say whether an object is to be written at once; with counts alone it waits for its resync.
+
+        `first`: also where they begin or end, as it is the first time that this process has them, or has none.
+        """
         status = mapping(obj.get("status"))
         there = noted_in(written(status.get("conditions") or []))
         stand = {kind: said.reason for kind, said in there.items() if kind in POD_CONDITIONS}

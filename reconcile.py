@@ -4,19 +4,18 @@ The picture: object, view of its EKS cluster, memory in status -> `plan` -> at m
 finalizers -> status from what was seen and done -> when to look again. A crash between two steps is then
 the same case as a crash between two passes: the next pass trusts nothing but a new look.
 
-`Reconciler` comes first, then what it needs to be given. It knows Kubernetes only as the protocol `Kube`,
-AWS only as `aws.Aws`. What it is not: a decision (plan), words for users (status), what is known of one
-EKS cluster (clusters), a queue, a thread, a sleep.
+It knows Kubernetes only as the protocol `passes.Kube`, AWS only as `aws.Aws`. What it is not: a decision
+(plan), words for users (status), what is known of one EKS cluster (clusters), a queue, a thread, a sleep.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol, assert_never
+from typing import assert_never
 
 import clusters
 import status
@@ -26,6 +25,7 @@ from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
+from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
 from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
 from spec import (
@@ -49,65 +49,15 @@ from spec import (
     controlled_by,
     give_up,
     is_retained,
-    mapping,
     owner_of,
 )
-from surroundings import Home, no_such
+from surroundings import Home, no_such, unhealthy
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
 
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
 VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
-
-
-@dataclass
-class Pass:
-    """One look at one object; `obj` and `memory` move on with what the pass writes."""
-
-    key: Key
-    obj: Object
-    who: Identity
-    memory: Memory
-    cluster: Cluster
-    shown: Object
-    noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
-    pods: Object | None = None  # their counts, as status is to have them
-    overlap_logged: str = ""
-    overlapping: tuple[Profile, ...] = ()
-    looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
-    seen: bool = False  # enough to decide on
-    asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
-    look_in: float = 0.0  # seconds to that look, where it can't be had now
-    useful: bool = False  # it led to a change, or is the way to one
-    untold: bool = False  # its status could not be written
-
-    @property
-    def status(self) -> Object:
-        return mapping(self.obj.get("status"))
-
-    @property
-    def conditions(self) -> list[Object]:
-        return status.written(self.status.get("conditions") or [])
-
-    def note(self, kind: str, reason: str, message: str) -> None:
-        """Take down what an informative condition of this type says; without a message it is not so any more."""
-        self.noted.pop(kind, None)
-        if message:
-            self.noted[kind] = status.Noted(reason, message)
-
-    @property
-    def edited(self) -> bool:
-        return self.who.generation != self.memory.observed_generation
-
-    @property
-    def asks(self) -> bool:
-        return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
-
-    @property
-    def payer(self) -> tuple[str, bool]:
-        """Who pays for calls that change nothing: the namespace, and edits apart from what is looked at anyway."""
-        return self.who.namespace, self.edited and self.memory.observed_generation >= 0
 
 
 class Reconciler:
@@ -136,6 +86,7 @@ class Reconciler:
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._known = clusters.Clusters(readmit), clusters.Known(aws, monotonic)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
+        self._roles = clusters.Roles(aws, self._known, kube, settings.authority_of, self._view_life, monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._aloud: dict[Key, str] = {}  # what was told last that no status says
@@ -343,7 +294,9 @@ class Reconciler:
             if isinstance(action, Report) and action.about:
                 p.cluster.name_wanted[p.key] = action.about
             return action
-        first, flying = p.cluster.stand_in_line(p.key, self._monotonic(), self._now())
+        p.cluster.line[p.key] = self._monotonic()  # in its old place: a dict keeps the order of its keys
+        first = p.cluster.first(self._monotonic())
+        flying = p.cluster.in_flight(self._monotonic(), self._now())
         if first != p.key or flying:
             return status.with_log(case, lambda c: status.wait_behind(c, flying, first, status.what_to_do(action)))
         held = p.cluster.held_until - self._monotonic()
@@ -372,6 +325,7 @@ class Reconciler:
         """Make the one change of this pass; return what to report, None for: look again at once."""
         match action:
             case Report():
+                self._look_around(p, case)
                 return action
             case AddFinalizer():
                 self._patch_finalizers(p, [*p.who.others_finalizers, FINALIZER])
@@ -390,6 +344,16 @@ class Reconciler:
             case _:
                 assert_never(action)
         return None
+
+    def _look_around(self, p: Pass, case: Case) -> None:
+        """Note what keeps pods from a profile that is ACTIVE; what can't be seen now is as it was."""
+        if case.hidden or case.elsewhere:
+            return
+        p.note("ProfileUnhealthy", "HealthIssues", unhealthy(case.serving))
+        serves = case.serving if case.serving and case.serving.active and not p.who.deleting else None
+        told = self._roles.note(case.home, p.cluster.roles, serves.role) if serves else ""
+        if told is not None:
+            p.note("RoleUnknownToCluster", "AccessLost", told)
 
     def _is_again(self, p: Pass, action: Report | Change) -> bool:
         """Say whether the pass right before has made this very change: then it did not take.
@@ -703,18 +667,3 @@ class Reconciler:
         if obj := self._store.get(key) if key else None:
             return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
         return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
-
-
-# What a reconciler is given.
-
-
-class Kube(Protocol):
-    """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
-
-    def get(self, namespace: str, name: str) -> Object | None: ...
-    def exists(self, namespace: str, name: str) -> bool | None: ...
-    def namespace_uid(self, name: str) -> str: ...
-    def running_pods(self, profile: str) -> int | None: ...
-    def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object: ...
-    def patch_status(self, obj: Object, status: Object) -> Object: ...
-    def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None: ...

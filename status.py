@@ -26,7 +26,6 @@ from spec import (
     INFORMATIVE,
     OURS,
     OWNER_KEY,
-    POD_CONDITIONS,
     Action,
     CreateProfile,
     DeleteProfile,
@@ -46,7 +45,7 @@ TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allow
 TRUST_SECONDS = 15.0
 
 ON_THE_WAY = {"Creating", "Deleting", "Replacing", "RollingBack"}
-SHOWN = ("profileStatus", "createdAt", "health")
+SHOWN = ("profileStatus", "createdAt", "subnets", "health")
 MOST_SHOWN, LONGEST_CODE = 20, 200  # findings of EKS, things that one is about; characters of its kind
 SHORT_MESSAGE = 100  # bytes that an object with no room for more gets
 NO_ROOM = " (The object is too large for more.)"
@@ -157,6 +156,10 @@ def phase_of(obj: Object) -> tuple[Phase, datetime]:
     return phase, since_of(holds.get(phase.value, {}), obj["metadata"]["creationTimestamp"])
 
 
+def noted_of(obj: Object) -> dict[str, Noted]:
+    return noted_in(mapping(obj.get("status")).get("conditions") or [])
+
+
 # Events
 
 
@@ -182,9 +185,9 @@ def event_of(report: Report, old: Sequence[Object], new: Sequence[Object]) -> tu
 
 
 def begun(old: Sequence[Object], new: Sequence[Object]) -> dict[str, str]:
-    """Return what the conditions of pods say that were not there, or had another reason."""
+    """Return what the informative conditions say that were not there, or had another reason; overlaps apart."""
     was, now = noted_in(old), noted_in(new)
-    fresh = (kind for kind in now.keys() & POD_CONDITIONS if kind not in was or was[kind].reason != now[kind].reason)
+    fresh = (kind for kind in now.keys() - {"Overlapping"} if kind not in was or was[kind].reason != now[kind].reason)
     return {kind: now[kind].message for kind in sorted(fresh)}
 
 
@@ -252,7 +255,9 @@ def shown_of(profile: Profile | None) -> Object:
         }
         for each in profile.health[:MOST_SHOWN]
     ]
-    return {"profileStatus": profile.status, "createdAt": timestamp(profile.created_at), "health": health}
+    subnets = sorted(profile.subnets)
+    created_at = timestamp(profile.created_at)
+    return {"profileStatus": profile.status, "createdAt": created_at, "subnets": subnets, "health": health}
 
 
 # What a pass reports beside the plan's own words.
@@ -551,6 +556,7 @@ REASONS: Mapping[str, Reason] = {
         "a selector reaches into another namespace than the object's own (--selector-namespaces=own)"
     ),
     "ClusterNotAllowed": stalls("clusterName is not the operator's own cluster (--selector-namespaces=own)"),
+    "ClusterWithoutFargate": stalls("the cluster is only registered with EKS, or has its control plane on an Outpost"),
     "SubnetNotFound": stalls("a subnet does not exist in the region"),
     "SubnetOfOtherVpc": stalls("a subnet is not in the cluster's VPC"),
     "SubnetPublic": stalls("a subnet routes to an internet gateway"),
@@ -614,6 +620,13 @@ EVENTS: Mapping[str, Event] = {
         "the role has policies, but not AmazonEKSFargatePodExecutionRolePolicy: its pods start "
         "only if the others let them pull images",
     ),
+    "SubnetFull": Event("Warning", "a subnet of the profile that is made has no free address"),
+    "SubnetWithoutWayOut": Event("Warning", "no route leads out of the VPC from a subnet of the profile that is made"),
+    "WayOutDead": Event("Warning", "the default route of a subnet of the profile that is made leads to what is gone"),
+    "RoleUnknownToCluster": Event(
+        "Warning", "the cluster does not know the role, so no pod can start; the note has the command that mends it"
+    ),
+    "ProfileUnhealthy": Event("Warning", "EKS finds an ACTIVE profile unhealthy; the note has its words"),
     "ClusterElsewhere": Event(
         "Warning",
         "the profile is made in an EKS cluster that is not the Kubernetes cluster of the object; "

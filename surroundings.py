@@ -1,9 +1,9 @@
 """What surrounds a profile, and speaks for or against it: the cluster's kind, subnets and their routes, the pod
-execution role and whom it trusts.
+execution role, whom it trusts and who knows it, and what EKS finds wrong with a profile that there is.
 
 The picture: `Home` and `Facts` (what AWS says) -> `OBJECTIONS`, for which nothing is made, and `warnings`, with
-which it is. A trust policy is judged as IAM judges it, with three values: what may not be read, and what can't be
-said from here, is unknown, and neither.
+which it is; of one that is ACTIVE `standing_of` its role, and `unhealthy`. All is judged with three values: what may
+not be read, and what can't be said from here, is unknown, and neither for nor against.
 
 Pure: no clock, no call, no log. What it is not: how the facts are read and how long they are believed (clusters').
 """
@@ -13,10 +13,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, ProfileSpec, RoleFact, SubnetFact
-from patterns import LONGEST_CONDITION, listed, meet, visible
+import yaml
+
+from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec
+from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
+from patterns import LONGEST_CONDITION, listed, meet, steady, visible
+
+FARGATE_POLICY = "AmazonEKSFargatePodExecutionRolePolicy"
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,12 @@ class Facts:
     role: RoleFact | None
 
 
+ELSEWHERE = {
+    "registered": "is only registered with EKS and runs elsewhere, where there is no Fargate",
+    "local": "has its control plane on an Outpost, where there is no Fargate",
+}
+
+
 # Preflight: what AWS would refuse, or accept and then fail. What may not be read is unknown there,
 # and no objection. Each check yields pairs of a reason for the condition, and what is wrong and mends it.
 
@@ -61,6 +73,9 @@ def no_such(home: Home) -> str:
 def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
+    elif facts.cluster and facts.cluster.elsewhere:
+        mend = "make a new object with another spec.clusterName"
+        yield "ClusterWithoutFargate", f"Cluster {home.cluster} {ELSEWHERE[facts.cluster.elsewhere]}: {mend}."
     elif facts.cluster and facts.cluster.status != "ACTIVE":
         text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield "ClusterNotActive", text
@@ -131,6 +146,134 @@ def warnings(spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]
     if policies and FARGATE_POLICY not in policies:
         mend = "pods start only if its other policies let them pull images"
         yield "RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
+    if facts:
+        yield from poor_subnets(facts)
+
+
+def poor_subnets(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yield why pods may not start in subnets that EKS takes, a warning for each reason; unknown is none."""
+    known = {name: subnet for name, subnet in facts.subnets.items() if subnet}
+    found = {(wrong_way_out(subnet, facts.cluster), name) for name, subnet in known.items()}
+    found |= {("SubnetFull", name) for name, subnet in known.items() if subnet.free == 0}
+    for reason, text in SUBNETS.items():
+        if names := sorted(name for what, name in found if what == reason):
+            yield reason, f"spec.subnets: {text.format(listed(names, most=LONGEST_CONDITION))}."
+
+
+SUBNETS = {
+    "SubnetFull": "no free address in {}, and each pod takes one: no more can start there until some are freed. "
+    "The pods of a profile that this one replaces may be what fills it; else take further subnets",
+    "SubnetWithoutWayOut": "no route leads out of the VPC from {}: pods can pull no image there, unless by VPC "
+    "endpoints (ecr.api, ecr.dkr, s3, sts, logs). Route to a NAT gateway, or have these",
+    "WayOutDead": "the default route of {} leads to something that is gone (a blackhole): pods can pull no image "
+    "there. Route to a NAT gateway that exists",
+}
+DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
+
+
+def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
+    """Return the warning about a subnet's way out; "" where it has one, and where that can't be said from here."""
+    routes = [each for each in subnet.routes or () if each.by != "local"]
+    leads_out = _any(_leads_out(each, cluster) for each in routes) if subnet.routes else None
+    if leads_out:
+        return ""
+    if any(each.state == "blackhole" and each.to in DEFAULT_ROUTES for each in routes):
+        return "WayOutDead"
+    return "SubnetWithoutWayOut" if leads_out is False else ""
+
+
+def _leads_out(route: Route, cluster: ClusterFact | None) -> bool | None:
+    """Say whether pods reach AWS by a route; by peering or a gateway endpoint they need endpoints or a proxy beside."""
+    if route.state == "blackhole":
+        return False
+    to_an_endpoint = route.by.startswith("vpce-") and route.to.startswith("pl-")
+    if not route.active or to_an_endpoint or route.by.startswith("pcx-"):
+        return None
+    if route.by.startswith("eigw-"):  # of IPv6 alone
+        return cluster.ipv6 if cluster else None
+    return True
+
+
+# Whether a cluster knows the role of a profile: else none of its pods can start, and EKS says nothing.
+
+FARGATE_ENTRY = "FARGATE_LINUX"
+
+
+class Standing(Enum):
+    """How a role stands with a cluster."""
+
+    KNOWN = "known"
+    ABSENT = "absent"
+    DEAD = "dead"  # the access entry was made for a role that had this name before
+    UNKNOWN = "unknown"
+
+
+def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | None, mapped: bool | None) -> Standing:
+    """Say whether a cluster knows a role. `mapped`: aws-auth has it; None = that was not read, as with the others."""
+    if entry is None or cluster.mode not in ENTRY_MODES:
+        return Standing.UNKNOWN
+    if not entry.found:
+        mapped = False if cluster.mode == "API" else mapped
+        return {True: Standing.KNOWN, False: Standing.ABSENT, None: Standing.UNKNOWN}[mapped]
+    if entry.kind != FARGATE_ENTRY:
+        return Standing.UNKNOWN
+    made, entered = role.created_at if role and role.found else None, entry.created_at
+    return Standing.DEAD if made and entered and entered < made else Standing.KNOWN
+
+
+ENTRY_MODES = {"API", "API_AND_CONFIG_MAP"}
+
+
+def maps_role(aws_auth: Mapping[str, Any] | None, role: str) -> bool | None:
+    """Say whether the ConfigMap aws-auth has a role, which it knows without its path; None where that can't be read."""
+    if aws_auth is None:
+        return None
+    try:
+        listing = yaml.safe_load((aws_auth.get("data") or {}).get("mapRoles") or "[]")
+    except (yaml.YAMLError, AttributeError):
+        return None
+    if not isinstance(listing, list) or not all(isinstance(each, dict) for each in listing):
+        return None
+    return _without_path(role) in {_without_path(str(each.get("rolearn", ""))) for each in listing}
+
+
+def _without_path(arn: str) -> str:
+    head, _, rest = arn.partition(":role/")
+    return f"{head}:role/{rest.rpartition('/')[2]}"
+
+
+def unknown_role(home: Home, role: str, standing: Standing, mode: str) -> str:
+    """Say that a cluster does not know a role, with the command that mends it; "" where nothing says so."""
+    which = f"--region {home.region} --cluster-name {home.cluster} --principal-arn {role}"
+    mend = f"aws eks create-access-entry {which} --type {FARGATE_ENTRY}"
+    if standing is Standing.ABSENT:
+        what = "no access entry" if mode == "API" else "no access entry, nor a place in aws-auth"
+    elif standing is Standing.DEAD:
+        what = "the access entry is older than the role, thus of one that is gone"
+        mend = f"aws eks delete-access-entry {which} && {mend}"
+    else:
+        return ""
+    return f"Cluster {home.cluster} does not know the role {role} ({what}), so no pod can start. To mend it: {mend}"
+
+
+# What EKS finds wrong with a profile that is ACTIVE all the same, by its codes.
+
+MENDS = {
+    "PodExecutionRoleAlreadyInUse": "take a role of its own for Fargate, which no EC2 nodes have",
+    "AccessDenied": "let the role, or the cluster's own one, do what EKS names",
+    "ClusterUnreachable": "look at the cluster's health, its endpoint and its security groups",
+    "InternalFailure": "wait, it is AWS's own; if it lasts, ask AWS's support",
+}
+
+
+def unhealthy(profile: Profile | None) -> str:
+    """Say what EKS finds wrong with an ACTIVE profile, in its words, each with what mends it; "" for nothing."""
+    if not (profile and profile.active):
+        return ""
+    told = (f"{each.code}: {steady(each.message).rstrip('. ')}" for each in profile.health)
+    mends = (f" (to mend it, {MENDS[each.code]})" if each.code in MENDS else "" for each in profile.health)
+    issues = [f"{what}{mend}." for what, mend in zip(told, mends, strict=True)]
+    return f"EKS finds profile {profile.name} unhealthy: {listed(issues, ' ')}" if issues else ""
 
 
 # Trust policies of IAM. Judged with three values: True, False, and None for what can't be said from here,

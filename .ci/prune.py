@@ -22,8 +22,8 @@ from typing import Any
 # signin too, and before that a package that nothing here brings: botocore says so.)
 CALLS: Mapping[str, frozenset[str]] = {
     "eks": frozenset({
-        "CreateFargateProfile", "DeleteFargateProfile", "DescribeCluster", "DescribeFargateProfile",
-        "ListFargateProfiles", "TagResource", "UntagResource",
+        "CreateFargateProfile", "DeleteFargateProfile", "DescribeAccessEntry", "DescribeCluster",
+        "DescribeFargateProfile", "ListFargateProfiles", "TagResource", "UntagResource",
     }),
     "ec2": frozenset({"DescribeRouteTables", "DescribeSubnets"}),
     "iam": frozenset({"GetRole", "ListAttachedRolePolicies", "ListRolePolicies"}),

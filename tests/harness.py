@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import urllib3.exceptions
@@ -54,6 +55,9 @@ class Clock:
         return self.now().timestamp()
 
 
+VERIFIED = SimpleNamespace(host="https://kubernetes.default.svc", verify_ssl=True, cert_file=None)
+
+
 @dataclass
 class _Answer:
     status: int
@@ -70,6 +74,7 @@ class InProcess:
 
     api: ApiServer
     trip: Callable[[], None]
+    configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
         return method, path, parts

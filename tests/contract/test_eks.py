@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+import botocore.session
 import pytest
 from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
-from aws import FARGATE_PRINCIPAL, Aws, AwsError, ProfileSpec, selector
+from aws import FARGATE_PRINCIPAL, Aws, AwsError, HealthIssue, ProfileSpec, selector
 from clusters import Known
+from facts import EntryFact
 from surroundings import Caller, judge_trust
 from tests.contract.eks_calls import (
     ISSUE,
@@ -490,8 +492,75 @@ class TestFacts:
             missing = refusal(getattr(account.client("iam"), method), RoleName="none")
             assert missing == ("NoSuchEntity", 404, "Role none not found")
 
+    def test_what_a_subnet_has_left_and_where_it_leads_is_told(self, account: Account, edge: Aws) -> None:
+        found = edge.subnets([*account.private_subnets, account.foreign_subnet])
+        private, foreign = found[account.private_subnets[0]], found[account.foreign_subnet]
+        assert private and private.routes and private.free
+        assert {(each.to, each.by[:4], each.active) for each in private.routes} == {
+            ("10.0.0.0/16", "loca", True), ("0.0.0.0/0", "nat-", True)
+        }  # fmt: skip
+        assert foreign and foreign.routes and [each.by for each in foreign.routes] == ["local"]
+
     def test_the_account_is_told(self, account: Account, edge: Aws) -> None:
         assert edge.account() == ("aws", account.account)
+
+
+def is_shaped(value: Any, shape: Any) -> bool:
+    """Say whether botocore's model has all that is in an answer, of these types."""
+    if shape.type_name == "structure":
+        return value.keys() <= shape.members.keys() and all(is_shaped(value[key], shape.members[key]) for key in value)
+    if shape.type_name in {"list", "map"}:
+        return all(is_shaped(each, getattr(shape, "member", None) or shape.value) for each in value)
+    if shape.type_name == "timestamp":
+        return bool(value.tzinfo)
+    return isinstance(value, str) and (not shape.enum or value in shape.enum)
+
+
+def answer_shape(method: str, member: str) -> Any:
+    model = botocore.session.get_session().get_service_model("eks").operation_model(operation(method))
+    return model.output_shape.members[member]
+
+
+class TestWhatMotoLacks:
+    def test_access_entries_are_shaped_as_in_botocore_s_model(self, account: Account, clock: Clock) -> None:
+        role = account.roles["good"]
+        create(account)
+        answer = account.client("eks").describe_access_entry(clusterName="demo", principalArn=role)["accessEntry"]
+        assert is_shaped(answer, answer_shape("describe_access_entry", "accessEntry"))
+        assert (answer["principalArn"], answer["type"]) == (role, "FARGATE_LINUX")
+        assert answer["createdAt"] == datetime.fromtimestamp(clock.now, UTC)
+
+    def test_a_cluster_has_the_entries_that_its_creates_made_and_none_without_the_mode(
+        self, account: Account, edge: Aws, clock: Clock
+    ) -> None:
+        role = account.roles["good"]
+        assert edge.access_entry("demo", role) == EntryFact(found=False)
+        account.put_entry("demo", role, "STANDARD", clock.now - 60)
+        create(account)
+        made = datetime.fromtimestamp(clock.now - 60, UTC)
+        assert edge.access_entry("demo", role) == EntryFact(kind="STANDARD", created_at=made), "one that is there stays"
+        account.remove_entry("demo", role)
+        assert edge.access_entry("demo", role) == EntryFact(found=False)
+        cluster, known = edge.cluster("demo"), edge.role(role)
+        assert cluster and cluster.mode == "API_AND_CONFIG_MAP"
+        assert known and known.created_at == datetime.fromtimestamp(clock.now, UTC)
+        for mode in ("CONFIG_MAP", ""):
+            account.set_mode("demo", mode)
+            old = edge.cluster("demo")
+            assert old and old.mode == "CONFIG_MAP"
+            with pytest.raises(AwsError, match="authentication mode"):
+                edge.access_entry("demo", role)
+
+    def test_health_is_shaped_as_in_botocore_s_model(self, account: Account, edge: Aws) -> None:
+        existing(account, "web")
+        account.set_health("demo", "web", ISSUE)
+        assert is_shaped(
+            describe(account)["health"], answer_shape("describe_fargate_profile", "fargateProfile").members["health"]
+        )
+        profile = edge.describe("demo", "web")
+        assert (
+            profile and profile.active and profile.health == (HealthIssue("AccessDenied", "Access denied", ("role",)),)
+        )
 
 
 class TestFaults:

@@ -12,11 +12,13 @@ from datetime import UTC, datetime
 import pytest
 
 import kube
+from evictions import eviction_of
 from kube import Conflict, Gone, Kube, KubeError, NotFound, Object, TooLarge
 from leader import read_lease, write_lease
 from metrics import may_get
 from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Client, in_new_namespace
 from tests.contract.servers import ServerUnderTest
+from tests.contract.test_pods import become, create
 from tests.waiting import SOON
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
@@ -335,3 +337,19 @@ def fill(client: Client, name: str, least: int = 2000) -> None:
         many = {f"example.com/{'k' * 40}{number}": "v" * 60 for number in range(labels + more)}
         if client.patch(name, {"metadata": {"labels": many}}).status == 200:
             labels += more
+
+
+# Evictions
+
+
+def test_an_eviction_is_one_of_the_very_version_that_was_seen(edge: Kube, client: Client) -> None:
+    seen = create(client, "a")
+    now = become(client, "a", nominatedNodeName="task-1").body
+    with pytest.raises(Conflict):
+        edge.send_at("POST", *eviction_of(seen))
+    path = f"/api/v1/namespaces/{client.namespace}/pods/a"
+    assert edge.get_at(path)["metadata"]["uid"] == seen["metadata"]["uid"], "it is there yet"
+    edge.send_at("POST", *eviction_of(now))
+    assert edge.get_at(path) == {}
+    with pytest.raises(NotFound):
+        edge.send_at("POST", *eviction_of(now))

@@ -369,6 +369,12 @@ class ControlPlane:
         made = f"{self.url}/api/v1/namespaces/default/serviceaccounts/default"
         self._manager.start(lambda: _answers(made, self.ca, self.token))
 
+    @property
+    def apiserver_pid(self) -> int:
+        """The API server's process."""
+        assert self._apiserver.process, "it runs"
+        return self._apiserver.process.pid
+
     def stop_apiserver(self, *, kill: bool = False) -> None:
         """End the API server, at once if `kill`; etcd keeps the data."""
         self._apiserver.stop(kill=kill)

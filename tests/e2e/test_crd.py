@@ -178,7 +178,7 @@ def test_get_shows_what_matters(cluster: ControlPlane, apply: Callable[..., Comp
     ok(apply(fargate_profile("web", spec=VALID)))
     patch(cluster, "fp/web", {"status": STATUS}, "--subresource=status")
     header, row = ok(cluster.kubectl("get", "fp")).splitlines()
-    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE"]
+    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "PODS", "DELETED", "AGE"]
     assert row.split()[:-1] == ["web", "workshop", "web-1", "CREATE_FAILED", "False", "CreateFailed"]
     wide = ok(cluster.kubectl("get", "aws", "-o", "wide"))
     assert wide.splitlines()[0].split()[-4:] == ["ARN", "GENERATION", "SEEN", "MESSAGE"]

@@ -60,7 +60,7 @@ def test_get_shows_what_matters_in_a_line_and_wide_adds_arn_and_message(user: Us
     user.apply()
     user.wait_ready()
     header, row = ok(user.kubectl("get", "fp")).splitlines()
-    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE"]
+    assert header.split() == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "PODS", "DELETED", "AGE"]
     assert row.split()[:-1] == ["web", aws.cluster, "web", "ACTIVE", "True", "Active"]
     assert re.fullmatch(r"\d+s", row.split()[-1])
     header, row = ok(user.kubectl("get", "fp", "-o", "wide")).splitlines()

@@ -107,6 +107,7 @@ RESOURCES = {
         Resource("apps/v1", "replicasets", "ReplicaSet", subresources=("status",)),
         Resource("apps/v1", "statefulsets", "StatefulSet"),
         Resource("v1", "replicationcontrollers", "ReplicationController"),
+        Resource("v1", "configmaps", "ConfigMap"),
         Resource(
             "admissionregistration.k8s.io/v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration",
             namespaced=False,

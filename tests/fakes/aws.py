@@ -23,6 +23,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cache, partial
 from io import BytesIO
 from typing import Any
@@ -38,7 +39,7 @@ from moto import mock_aws
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
 from moto.core.models import botocore_stubber
-from moto.core.responses import EmptyResult
+from moto.core.responses import ActionResult, EmptyResult
 from moto.ec2.exceptions import InvalidSubnetIdError
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import AmiBackend
@@ -218,6 +219,7 @@ GET /clusters/(?P<cluster>[^/]+)/fargate-profiles ListFargateProfiles
 POST /clusters/(?P<cluster>[^/]+)/fargate-profiles CreateFargateProfile
 GET /clusters/(?P<cluster>[^/]+)/fargate-profiles/(?P<profile>[^/]+) DescribeFargateProfile
 DELETE /clusters/(?P<cluster>[^/]+)/fargate-profiles/(?P<profile>[^/]+) DeleteFargateProfile
+GET /clusters/(?P<cluster>[^/]+)/access-entries/(?P<role>.+) DescribeAccessEntry
 GET /tags/(?P<arn>.+) ListTagsForResource
 POST /tags/(?P<arn>.+) TagResource
 DELETE /tags/(?P<arn>.+) UntagResource
@@ -360,7 +362,10 @@ class MotoAccount:
         if found is None:
             return None
         network, profiles = found.resources_vpc_config, found.fargate_profiles
-        return Cluster(name, found.arn, network["vpcId"], network["subnetIds"], found.tags, found.status, profiles)
+        return Cluster(
+            name, found.arn, network["vpcId"], network["subnetIds"], found.tags, found.status, profiles,
+            found.access_config, found.access_entries,
+        )  # fmt: skip
 
     def every_cluster(self) -> Iterable[Cluster]:
         return filter(None, map(self.find_cluster, list(self._backend.clusters)))
@@ -415,7 +420,7 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
             "vpcId": ec2_backends[self.account_id][self.region_name].get_subnet(asked["subnetIds"][0]).vpc_id,
             **asked,
         }
-        cluster.access_config = {"authenticationMode": "API_AND_CONFIG_MAP"}
+        cluster.access_config, cluster.access_entries = {"authenticationMode": "API_AND_CONFIG_MAP"}, {}
         return cluster
 
     @_refusals()
@@ -451,6 +456,10 @@ class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
     @_refusals()
     def delete_fargate_profile(self, cluster_name: str, fargate_profile_name: str) -> dict[str, Any]:
         return self.rules.delete(cluster_name, fargate_profile_name).body
+
+    @_refusals()
+    def describe_access_entry(self, cluster_name: str, role: str) -> dict[str, Any]:
+        return self.rules.describe_entry(cluster_name, role)
 
     @_refusals()
     def tag_resource(self, resource_arn: str, tags: Tags) -> None:
@@ -604,7 +613,9 @@ def _build_roles(world: World, role_name: str) -> None:
         iam.managed_policies[policy.arn] = policy
     for kind, (trust, policy_name) in ROLES.items():
         name = role_name if kind == "good" else f"fargate-{kind}"
-        world.roles[kind] = iam.create_role(name, trust, "/", None, "", [], "3600").arn
+        role = iam.create_role(name, trust, "/", None, "", [], "3600")
+        role.create_date = datetime.fromtimestamp(world.manners.clock(), UTC)
+        world.roles[kind] = role.arn
         if policy_name:
             iam.attach_role_policy(f"arn:aws:iam::aws:policy/{policy_name}", name)
     for kind, policies in INLINE.items():
@@ -622,6 +633,7 @@ def install(manners: Manners) -> Iterator[None]:
         patches.enter_context(patch.object(RealEKS, "manners", manners))
         patches.enter_context(patch.object(eks_backends, "backend", RealEKS))
         patches.enter_context(patch.object(EKSResponse, "untag_resource", _untag_resource))
+        patches.enter_context(patch.object(EKSResponse, "describe_access_entry", _describe_access_entry, create=True))
         # What costs a world 0.1 s each: a new boto3 session, and 1,300 machine images.
         patches.enter_context(patch.object(moto.eks.models, "validate_role_arn"))
         patches.enter_context(patch.object(AmiBackend, "_load_amis"))
@@ -634,6 +646,18 @@ def _untag_resource(self: Any) -> Any:
     """Stand in for moto's, which reads the first of several tagKeys only."""
     self.eks_backend.untag_resource(self._extract_arn_from_path(), self.querystring.get("tagKeys", []))
     return EmptyResult()
+
+
+def _describe_access_entry(self: Any) -> Any:
+    """Answer what moto does not know."""
+    role = unquote(self._get_param("principalArn"))
+    return ActionResult({"accessEntry": self.eks_backend.describe_access_entry(self._get_param("name"), role)})
+
+
+# Where moto looks for it; it reads this once a process.
+moto.eks.urls.url_paths["{0}/clusters/(?P<name>[^/]+)/access-entries/(?P<principalArn>.+)$"] = (
+    moto.eks.urls.response.dispatch
+)
 
 
 def _environment(region: str) -> dict[str, str]:

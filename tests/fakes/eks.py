@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
 
@@ -47,6 +48,7 @@ METHODS = {
         "tag_resource",
         "untag_resource",
         "describe_cluster",
+        "describe_access_entry",
     ),
     "ec2": ("describe_subnets", "describe_route_tables"),
     "iam": ("get_role", "list_attached_role_policies", "list_role_policies"),
@@ -90,6 +92,7 @@ def check_request(method: str, request: Answer) -> None:
 class RoutedSubnet(Subnet):
     gateway: str  # the target of the default route of its table
     main: bool = False  # it has no route table of its own
+    free: int = 251
 
 
 @dataclass
@@ -136,6 +139,7 @@ class Memory(Outsiders):
         self._rules = Eks(self, manners)
         self.clusters: dict[str, Cluster] = {}
         self._rand = rand or random.Random()
+        self._made_at = datetime.fromtimestamp(manners.clock(), UTC)
         self.roles = {
             kind: f"arn:aws:iam::{ACCOUNT}:role/fargate-{'pods' if kind == 'good' else kind}" for kind in ROLES
         }
@@ -199,14 +203,23 @@ class Memory(Outsiders):
         found = self._rules.cluster(name)
         network = {"subnetIds": [*found.subnets], "vpcId": found.vpc}
         cluster = {"name": name, "arn": found.arn, "status": found.status, "resourcesVpcConfig": network}
-        return {"cluster": cluster | {"tags": dict(found.tags)}}
+        return {"cluster": cluster | {"accessConfig": dict(found.access), "tags": dict(found.tags)}}
+
+    def _describe_access_entry(self, cluster_name: str, principal_arn: str) -> Answer:
+        return {"accessEntry": dict(self._rules.describe_entry(cluster_name, principal_arn))}
 
     def _describe_subnets(self, filters: list[Answer]) -> Answer:
         wanted = _filtered(filters, "subnet-id")
         found = {each: subnet for each, subnet in self.subnets.items() if each in wanted}
         return {
             "Subnets": [
-                {"SubnetId": each, "VpcId": subnet.vpc, "AvailabilityZone": subnet.zone}
+                {
+                    "SubnetId": each,
+                    "VpcId": subnet.vpc,
+                    "AvailabilityZone": subnet.zone,
+                    "AvailableIpAddressCount": subnet.free,
+                    "Ipv6Native": False,
+                }
                 for each, subnet in found.items()
             ]
         }
@@ -227,7 +240,8 @@ class Memory(Outsiders):
     def _get_role(self, role_name: str) -> Answer:
         kind = self._kind(role_name, "get_role")
         document = json.loads(ROLES[kind][0])
-        return {"Role": {"RoleName": role_name, "Arn": self.roles[kind], "AssumeRolePolicyDocument": document}}
+        made = {"RoleName": role_name, "Arn": self.roles[kind], "CreateDate": self._made_at}
+        return {"Role": made | {"AssumeRolePolicyDocument": document}}
 
     def _list_attached_role_policies(self, role_name: str) -> Answer:
         policy = ROLES[self._kind(role_name, "list_attached_role_policies")][1]

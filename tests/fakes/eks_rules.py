@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
+from uuid import NAMESPACE_URL, uuid5
 
 Answer = dict[str, Any]
 Issue = dict[str, Any]  # {"code", "message", "resourceIds"}
@@ -132,6 +133,14 @@ class Cluster:
     tags: Tags
     status: str = "ACTIVE"
     profiles: dict[str, Stored] = field(default_factory=dict)
+    access: dict[str, Any] = field(default_factory=lambda: {"authenticationMode": "API_AND_CONFIG_MAP"})
+    entries: dict[str, Answer] = field(
+        default_factory=dict
+    )  # access entries as DescribeAccessEntry words them, by role
+
+    @property
+    def has_entries(self) -> bool:
+        return str(self.access.get("authenticationMode", "CONFIG_MAP")) != "CONFIG_MAP"
 
     def settle(self, now: float, has_pods: Callable[[str], bool]) -> None:
         """End the changes whose time has come."""
@@ -337,7 +346,37 @@ class Eks:
         stored = self._store(cluster, arn, wanted, wanted.subnets or self._private_subnets(cluster))
         stored.visible_at = self._behaviour.clock() + self._behaviour.visible_after
         self._start(stored, "CREATING", self._behaviour.fail_creates)
+        if cluster.has_entries and wanted.role not in cluster.entries:
+            self.put_entry(cluster_name, wanted.role)
         return stored
+
+    def describe_entry(self, cluster_name: str, role: str) -> Answer:
+        cluster = self.cluster(cluster_name)
+        if not cluster.has_entries:
+            text = "The cluster's authentication mode must be set to one of [API, API_AND_CONFIG_MAP]"  # our words
+            raise Refusal("InvalidRequestException", 400, text)
+        if role not in cluster.entries:
+            raise not_found(f"The specified principalArn could not be found: {role}")  # our words
+        return cluster.entries[role]
+
+    def put_entry(
+        self, cluster_name: str, role: str, kind: str = "FARGATE_LINUX", created_at: float | None = None
+    ) -> None:
+        """Let a cluster know a role, as EKS does with the first profile that has it."""
+        made = datetime.fromtimestamp(self._behaviour.clock() if created_at is None else created_at, UTC)
+        account, name = self._account.account, role.rpartition("/")[2]
+        place = f"arn:aws:eks:{self._account.region}:{account}:access-entry/{cluster_name}/role/{account}/{name}"
+        self._find(cluster_name).entries[role] = {
+            "clusterName": cluster_name,
+            "principalArn": role,
+            "kubernetesGroups": [],
+            "accessEntryArn": f"{place}/{uuid5(NAMESPACE_URL, place)}",
+            "createdAt": made,
+            "modifiedAt": made,
+            "tags": {},
+            "username": "system:node:{{SessionName}}",
+            "type": kind,
+        }
 
     def delete(self, cluster_name: str, name: str) -> Stored:
         """Start DELETING."""
@@ -523,6 +562,28 @@ class Outsiders:
         """Let a profile be gone at once."""
         with self.lock:
             del self.rules.cluster(cluster).profiles[name]
+
+    def set_health(self, cluster: str, name: str, *issues: Issue) -> None:
+        """Let EKS find this wrong with a profile, whatever its state."""
+        with self.lock:
+            self.rules.cluster(cluster).profiles[name].body["health"] = {"issues": [*issues]}
+
+    def set_mode(self, cluster: str, mode: str) -> None:
+        """Set by what a cluster knows who comes; "" for one that is older than these modes."""
+        with self.lock:
+            self.rules.cluster(cluster).access.clear()
+            if mode:
+                self.rules.cluster(cluster).access["authenticationMode"] = mode
+
+    def put_entry(self, cluster: str, role: str, kind: str = "FARGATE_LINUX", created_at: float | None = None) -> None:
+        """Make an access entry, or make it anew."""
+        with self.lock:
+            self.rules.put_entry(cluster, role, kind, created_at)
+
+    def remove_entry(self, cluster: str, role: str) -> None:
+        """Let an access entry be gone."""
+        with self.lock:
+            del self.rules.cluster(cluster).entries[role]
 
     def set_tags(self, cluster: str, name: str, tags: Tags) -> None:
         """Add tags to a profile."""

@@ -23,6 +23,8 @@ HEARD = 'fargate_watch_heard_timestamp_seconds{job="ops",pod="a"}'
 STALLED = 'fargate_objects{job="ops",phase="Stalled",pod="%s"}'
 WAITS = 'fargate_longest_wait_seconds{job="ops",pod="%s"}'
 ORPHANS = 'fargate_profiles_orphaned{cluster="%s",job="ops",pod="a"}'
+STRANDED = 'fargate_pods{cluster="shop",job="ops",pod="a",profile="%s",state="stranded"}'
+NOTED = 'fargate_objects_noted{condition="%s",job="ops",pod="a"}'
 ASKED = 'aws_api_requests_total{code="%s",job="ops",operation="DescribeFargateProfile",service="eks"}'
 HEALTHY = {LEADER: "1x180", STANDBY: "0x180"}  # a value a minute, as promtool writes it
 FOREIGN = {
@@ -61,6 +63,10 @@ CASES = [
          {WAITS % "a": "0+60x180", WAITS % "b": "0x180"}, 100,
          ((OPS, "A FargateProfile object has been on its way for 1h 40m 0s."),)),
     Case("FargateProfileWaitsTooLong", "ten profiles in line", {WAITS % "a": "0+60x45 0+60x45"}, 90),
+    Case("FargateRoleUnknown", "two objects have lost their role", {NOTED % "RoleUnknownToCluster": "2x30"}, 6,
+         ((OPS, "The clusters do not know the roles of 2 FargateProfile objects: no pod can start there."),)),
+    Case("FargateRoleUnknown", "it is mended", {NOTED % "RoleUnknownToCluster": "2x10 0x30"}, 20),
+    Case("FargateRoleUnknown", "others are noted", {NOTED % "Overlapping": "2x30"}, 30),
     Case("FargateProfileOrphaned", "one cluster has three", {ORPHANS % "shop": "3x90", ORPHANS % "web": "0x90"}, 61,
          (({**OPS, "cluster": "shop"}, "3 Fargate profiles of shop have the operator's tags and no object."),)),
     Case("FargateProfileOrphaned", "a restart, and the cluster is not looked at for ten minutes",
@@ -69,6 +75,13 @@ CASES = [
     Case("FargateProfileOrphaned", "it went half an hour ago", {ORPHANS % "shop": "3x35 0x60"}, 62),
     Case("FargateProfileOrphaned", "it goes within the hour", {ORPHANS % "shop": "3x50 0x60"}, 50),
     Case("FargateProfileOrphaned", "there are none", {ORPHANS % "shop": "0x180"}, 180),
+    Case("FargatePodsStranded", "of two profiles", {STRANDED % "a": "2x60", STRANDED % "b": "1x60"}, 16,
+         (({**OPS, "cluster": "shop"}, "3 pods of shop wait in vain for Fargate."),)),
+    Case("FargatePodsStranded", "it is too early", {STRANDED % "a": "2x60"}, 14),
+    Case("FargatePodsStranded", "they were made anew", {STRANDED % "a": "2x10 0x50"}, 40),
+    Case("FargatePodsBlocked", "two of a profile", {STRANDED.replace("stranded", "blocked") % "a": "2x60"}, 16,
+         (({**OPS, "cluster": "shop"}, "2 pods of shop do not start on Fargate."),)),
+    Case("FargatePodsBlocked", "others are stranded", {STRANDED % "a": "2x60"}, 30),
     Case("FargateOperatorThrottled", "one in ten seconds", {ASKED % "ThrottlingException": "0+6x60"}, 40,
          ((OPS, "AWS refuses 100m requests of fargate-operator a second because they are too many."),)),
     Case("FargateOperatorThrottled", "two codes add up",

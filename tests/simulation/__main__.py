@@ -48,6 +48,9 @@ KUBE = (
     "UpdateLease",
     "GetPods",
     "CreateAccessReview",
+    "GetReplicaSet",
+    "GetWebhook",
+    "CreateEviction",
 )
 KUBE_CALLS = (*KUBE, "PatchStatus", "PatchFinalizers", "CreateEvent")
 CHUNK = 25

@@ -19,6 +19,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from clusters import BLIND_TURN_SECONDS
 from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
 from tests.fakes.apiserver import Change
+from tests.simulation.evictions import Evictions
 
 if TYPE_CHECKING:
     from tests.fakes.eks_rules import Stored
@@ -78,6 +79,7 @@ class Checker:
         self.forgotten: set[str] = set()  # ARNs of profiles of which nobody can tell any more who set which tag
         self.unguarded: set[str] = set()  # uids of objects from which a human took the finalizers
         self.lost: list[tuple[float, float]] = []  # from when to when what was written is lost
+        self.evictions = Evictions(self)
         self._latest: dict[str, Look] = {}  # by uid: the pass that has marked a create last
         self._judged = 0  # so many changes of objects have been looked at
 
@@ -85,7 +87,7 @@ class Checker:
         """Judge what a process has made up its mind to send."""
         if call.operation in {"CreateFargateProfile", "DeleteFargateProfile"}:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
-        if call.operation in WRITES or call.operation.startswith("Patch"):
+        if call.operation in {*WRITES, "CreateEviction"} or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
         if call.operation == "PatchStatus":
             no_create_is_marked_that_can_t_be_signed(process, call)
@@ -98,11 +100,15 @@ class Checker:
             s2_only_an_own_profile_is_changed(self, process, call)
         if call.operation == "DeleteFargateProfile":
             s2_what_is_to_be_kept_is_not_deleted(self, process, call)
+        if call.operation == "CreateEviction":
+            s2_only_a_stranded_pod_is_evicted(self, process, call)
 
     def after(self, process: Process, call: Call, answer: Any) -> None:
         """Take note of what has happened, and judge the world."""
         if call.operation in WRITES:
             s5_no_wrong_input_reaches_aws(call, answer)
+        if call.operation == "CreateEviction":
+            no_owner_loses_pods_without_end(self, process, call, answer)
         if isinstance(answer, Exception):
             return
         if call.operation == "CreateFargateProfile":
@@ -116,6 +122,8 @@ class Checker:
 
     def told(self, process: Process, call: Call, answer: Any) -> None:
         """Take note of what a process has been shown of EKS."""
+        if call.service == "kube":
+            self.evictions.told(process, call, answer)
         if call.service != "eks" or call.operation == "DescribeCluster":
             return
         cluster, _, name = call.about.partition("/")
@@ -133,6 +141,7 @@ class Checker:
         elif "fargateProfile" in answer:
             known[name] = process.look.shown[name] = answer["fargateProfile"]
             process.known_at[cluster, name] = self.world.clock.elapsed
+            self.evictions.profile_shown(process, answer["fargateProfile"])
         elif call.operation == "DescribeFargateProfile" and long_ago:  # one that was cut off shows nothing
             known.pop(name, None)
 
@@ -168,6 +177,8 @@ class Checker:
             self.made[arn] = Made(key, uid, self.world.clock.elapsed, excuse=excuse)
 
     def _status_written(self, process: Process, obj: Object) -> None:
+        if not process.look.key[0]:  # what evicts has counted something, and marks no create
+            return
         process.look.proved = obj
         arn, meta = obj.get("status", {}).get("profileArn", ""), obj["metadata"]
         if arn in self.made and self.made[arn].excuse == SET_BACK and guarded(obj):  # it is taken up again
@@ -191,6 +202,7 @@ class Checker:
                 self.forgotten.add(arn)
 
     def status_lost(self, obj: Object) -> None:
+        self.evictions.forget()
         self.forgotten.update(each.body["fargateProfileArn"] for each in self.profiles() if self.owns(obj, each.body))
 
     def set_back(self, taken: float, lost: list[Change]) -> None:
@@ -275,6 +287,22 @@ def s2_what_is_to_be_kept_is_not_deleted(checker: Checker, process: Process, cal
     others = [each for each in checker.profiles() if each is not stored and checker.owns(obj, each.body)]
     if going and not others and "FAILED" not in stored.body["status"]:
         raise Violation("S2", f"{call} for an object whose profile is to be retained")
+
+
+def s2_only_a_stranded_pod_is_evicted(checker: Checker, process: Process, call: Call) -> None:
+    """A pod is evicted only if object and operator allow it, and its own state of that version calls for it."""
+    checker.evictions.aim(process, call)
+    why = checker.evictions.judge(process, call)
+    if why == "-":
+        checker.excuse(CHANGED)
+    elif why:
+        raise Violation("S2", f"{process.name} sends {call}: {why}")
+
+
+def no_owner_loses_pods_without_end(checker: Checker, process: Process, call: Call, answer: Any) -> None:
+    """Of each owner three pods at most are evicted in vain, also over restarts and two replicas."""
+    if why := checker.evictions.done(process, call, answer):
+        raise Violation("Evictions", why)
 
 
 def _meant(checker: Checker, call: Call) -> Stored | None:

@@ -20,9 +20,12 @@ from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
 from tests.simulation.checker import ANOTHERS_FINALIZER, PLURAL, owner_tags
+from tests.simulation.podworld import KINDS, OPTIONAL
+from tests.simulation.podworld import NAMESPACES as PLACES
 
 if TYPE_CHECKING:
     from tests.fakes.eks_rules import Stored
+    from tests.simulation.podworld import PodWorld
     from tests.simulation.world import Call, Place, World
 
 Object = dict[str, Any]
@@ -188,6 +191,8 @@ def random_spec(world: World, rand: random.Random) -> Object:
     """Return what somebody may ask for: mostly what EKS takes, sometimes not, sometimes nonsense."""
     account = world.account
     spec: Object = {"tags": random_tags(rand)}
+    if world.pods and rand.random() < 0.6:
+        spec["strandedPods"] = "Evict"
     if rand.random() < 0.2:
         spec["podExecutionRoleArn"] = account.roles[
             rand.choice(("no-trust", "other-source", "only-eks-knows", "no-policy", "other-policy"))
@@ -491,6 +496,70 @@ def _admission(world: World, _place: Place, rand: random.Random) -> None:
     world.later(rand.choice((5.0, 60.0, 300.0)), lambda: setattr(world.api, "admit", None))
 
 
+# What happens to pods, where there are any
+
+
+def _with_pods(
+    act: Callable[[World, PodWorld, random.Random], object],
+) -> Callable[[World, Place, random.Random], object]:
+    def with_pods(world: World, _place: Place, rand: random.Random) -> None:
+        if world.pods:
+            act(world, world.pods, rand)
+
+    return with_pods
+
+
+def _on_pod(act: Callable[[World, Object, random.Random], object]) -> Callable[[World, Place, random.Random], object]:
+    def on_pod(world: World, _place: Place, rand: random.Random) -> None:
+        if pods := world.api.objects("pods"):
+            pod = rand.choice(pods)
+            world.note("user", f"acts on pod {pod['metadata']['namespace']}/{pod['metadata']['name']}")
+            act(world, pod, rand)
+
+    return on_pod
+
+
+def _more_pods(world: World, pods: PodWorld, rand: random.Random) -> None:
+    namespace = rand.choice(PLACES)
+    if rand.random() < 0.2:
+        pods.alone(namespace)
+    else:
+        pods.owner(namespace, f"app{rand.randrange(6)}", rand.choice((1, 2)), rand.choice(("plain", *KINDS)))
+
+
+def _place_pod(world: World, pod: Object, _rand: random.Random) -> None:
+    """Let Kubernetes' own scheduler find a node."""
+    if pod["spec"]["schedulerName"] == "default-scheduler" and "nodeName" not in pod["spec"]:
+        meta = pod["metadata"]
+        change = {"spec": {"nodeName": "ec2"}, "status": {"phase": "Running"}}
+        world.api.edit("pods", meta["namespace"], meta["name"], change)
+
+
+def _label_pod(world: World, pod: Object, rand: random.Random) -> None:
+    meta = pod["metadata"]
+    world.api.edit("pods", meta["namespace"], meta["name"], {"metadata": {"labels": {"note": rand.choice("xyz")}}})
+
+
+def _delete_pod(world: World, pod: Object, _rand: random.Random) -> None:
+    world.api.delete("pods", pod["metadata"]["namespace"], pod["metadata"]["name"])
+
+
+def _webhook_away(world: World, pods: PodWorld, rand: random.Random) -> None:
+    pods.hook(there=False)
+    world.later(rand.choice((20.0, 300.0, 3000.0)), pods.hook)
+
+
+def _forbid(world: World, _pods: PodWorld, rand: random.Random) -> None:
+    """Take an optional permission away, for a while."""
+    verb, resource = rand.choice(OPTIONAL)
+    world.api.forbid(verb, resource)
+    world.later(rand.choice((20.0, 300.0, 3000.0)), lambda: world.api.permit(verb, resource))
+
+
+def _stranded_pods(world: World, obj: Object, rand: random.Random) -> None:
+    _edit(world, obj, strandedPods=rand.choice(("Evict", "Evict", "Report")))
+
+
 # What goes on meanwhile
 
 
@@ -556,6 +625,15 @@ SERVERS = (
     Other("hold watch", _hold),
     Other("admission", _admission),
     Other("set back", _set_back),
+)
+PODS = (
+    Other("owner of pods", _with_pods(_more_pods)),
+    Other("place a pod", _on_pod(_place_pod)),
+    Other("label a pod", _on_pod(_label_pod)),
+    Other("delete a pod", _on_pod(_delete_pod)),
+    Other("webhook away", _with_pods(_webhook_away)),
+    Other("forbid", _with_pods(_forbid)),
+    Other("stranded pods", _on_some(_stranded_pods)),
 )
 MEANWHILE = (
     Other("other worker", _other_worker),

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 ASKING = {"CreateFargateProfile", "PatchStatus", "CreateEvent"}
 KUBE_WRITES = {"PatchStatus", "PatchFinalizers", "CreateEvent"}
+QUIET_SECONDS = 480.0  # after a change of pods, until all is said of them: some of it takes 5 minutes
 LABEL_KEY = r"([a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?/)?[A-Za-z0-9*?]([-._A-Za-z0-9*?]{0,61}[A-Za-z0-9*?])?"
 
 
@@ -51,7 +52,7 @@ def complaints(world: World) -> list[str]:
     found = [(f"{obj['metadata']['namespace']}/{obj['metadata']['name']}", _complaint(world, obj)) for obj in objects]
     orphans = [each.name for each in world.checker.profiles() if _is_orphan(world.checker, each)]
     told = [f"{name}: {text}" for name, text in found if text] + [f"profile {name} is an orphan" for name in orphans]
-    return told + _uncounted(world)
+    return told + _uncounted(world) + _stranded(world)
 
 
 def silence(world: World) -> None:
@@ -96,6 +97,15 @@ def _is_orphan(checker: Checker, stored: Stored) -> bool:
     if made is None or made.kept or made.excuse:
         return False
     return checker.world.api.peek(PLURAL, *made.key) is None
+
+
+def _stranded(world: World) -> list[str]:
+    """Complain of pods that may be evicted and were not, and of pods that have not come to rest."""
+    if not world.pods:
+        return []
+    quiet = world.clock.elapsed - world.pods.changed_at
+    waits = [f"pod {name} is stranded, and may be evicted" for name in world.evictable()]
+    return waits or (["pods have just changed"] if quiet < max(QUIET_SECONDS, 4 * world.resync_seconds) else [])
 
 
 def _uncounted(world: World) -> list[str]:

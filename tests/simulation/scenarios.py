@@ -552,6 +552,19 @@ def drifted_while_nobody_led(world: World) -> None:
     world.run(15 + world.resync_seconds + 20)
 
 
+@story
+def stranded_pods_are_made_anew(world: World) -> None:
+    """A ReplicaSet is there before its profile; EKS takes the pod that it makes for the one that is evicted."""
+    world.resync_seconds = 60
+    world.with_pods().owner("web", "app")
+    world.start("one")
+    made(world, strandedPods="Evict")
+    for _ in range(20):
+        world.run(15)
+        if not world.evictable():
+            break
+
+
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)
 
 

@@ -185,6 +185,63 @@ class TestTheCheckerSees:
             world.settle()
 
     @staticmethod
+    def stranded() -> World:
+        """Return a world with a pod that was seen to wait, and whose profile was seen to be ACTIVE, for long enough."""
+        world = begin()
+        world.resync_seconds = 60
+        world.with_pods().owner("web", "app")
+        world.start("one")
+        world.apply()
+        world.run(200)
+        return world
+
+    @staticmethod
+    def evict(world: World, pins: tuple[str, ...] = ("uid", "resourceVersion"), began: float = 0.0) -> None:
+        """Evict the world's pod as a process would whose look began so long after it was shown the profile."""
+        process, pod = world.processes[0], world.api.objects("pods")[0]["metadata"]
+        process.shown.look(process.known_at["demo", "web"] + began)
+        options = {"preconditions": {name: pod[name] for name in pins}}
+        body = {"metadata": {"name": pod["name"], "namespace": "web"}, "deleteOptions": options}
+        process.kube.send_at("POST", f"/api/v1/namespaces/web/pods/{pod['name']}/eviction", body)
+
+    def test_an_eviction_for_an_object_that_does_not_ask_for_it(self) -> None:
+        world = self.stranded()
+        with pytest.raises(
+            Violation, match="S2: one sends CreateEviction web/app-1: object default/web does not allow"
+        ):
+            self.evict(world)
+
+    def test_an_eviction_that_names_no_version(self) -> None:
+        world = self.stranded()
+        with pytest.raises(Violation, match="it names no version of the pod"):
+            self.evict(world, ("uid",))
+
+    def test_an_eviction_of_a_pod_that_is_placed(self) -> None:
+        world = self.stranded()
+        world.api.edit("pods", "web", "app-1", {"spec": {"nodeName": "n"}})
+        with pytest.raises(Violation, match="the pod is placed, or about to be"):
+            self.evict(world)
+
+    def test_an_eviction_by_profiles_that_were_not_looked_at_anew(self) -> None:
+        with pytest.raises(Violation, match="its profile was not looked at anew"):
+            self.evict(self.stranded(), began=1.0)
+
+    def test_evictions_of_one_owner_without_end(self) -> None:
+        world = begin()
+        pods = world.with_pods(misses=1.0)
+        pods.owner("web", "app")
+        world.start("one")
+        world.apply(strandedPods="Evict")
+
+        def forget() -> None:
+            world.api.edit(PLURAL, "default", "web", {"status": {"bookkeeping": {"evictions": None}}})
+
+        for number in range(40):
+            world.later(50.0 * number + 25.0, forget)
+        with pytest.raises(Violation, match="Evictions: 4 pods of one owner"):
+            world.run(2000)
+
+    @staticmethod
     def arn(account: Memory) -> str:
         return str(account.profiles("demo")[0]["fargateProfileArn"])
 

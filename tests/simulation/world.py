@@ -29,16 +29,18 @@ from botocore.exceptions import ClientError
 
 from aws import Aws, Retryable
 from controller import RELIST_SECONDS, Controller, FirstLooks, judged_by
+from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import Metrics
+from podlooks import PodLooks
 from reconcile import Reconciler
 from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
-from tests.harness import Clock
+from tests.harness import VERIFIED, Clock
 from tests.simulation import oracle
 from tests.simulation.checker import (
     ADOPTION_IN,
@@ -52,6 +54,8 @@ from tests.simulation.checker import (
     Violation,
     l2_nobody_who_is_due_is_passed_over,
 )
+from tests.simulation.evictions import EVICT_IN, Shown
+from tests.simulation.podworld import CLUSTER, PodWorld
 from workqueue import Backoff, Requeue, WorkQueue
 
 Object = dict[str, Any]
@@ -63,6 +67,7 @@ CALM = "the faults stop here"
 CALL_SECONDS = 0.001  # no two calls are made at the same moment
 LEASE = ("kube-system", "fargate-operator")
 METRICS = Metrics()  # one for all: nobody reads them here
+GLANCE_SECONDS = 15.0  # how often the thread of the pods sees whether it has something to do
 DEEPEST = 3  # so many passes may stand still one inside the other
 
 
@@ -148,7 +153,7 @@ class Process:
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
-            kopf_in=KOPF_IN, retain_in=RETAIN_IN, limits=LIMITS,
+            kopf_in=KOPF_IN, retain_in=RETAIN_IN, evict_in=EVICT_IN, limits=LIMITS,
         )  # fmt: skip
         judgement = Judgement(judged_by(settings))
         self.elector = self._elector(judgement) if world.elect else None
@@ -157,6 +162,8 @@ class Process:
             self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,
             clock.monotonic, readmit=self.queue.readmit,
         )  # fmt: skip
+        self.shown, self.glance_at, self._glances = Shown(), clock.elapsed, False
+        self.pod_looks = self._pod_looks(settings, reconciler, check) if world.pods else None
         self.first = FirstLooks(self.store, self.queue, reconciler, settings, judgement, self.wall_clock)
         self._reconcile, self.tally = self.first.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None, found=self.first.found)
@@ -167,6 +174,42 @@ class Process:
         self.queue.close()
         if not self.elector:
             self._lead()
+
+    def _pod_looks(self, settings: Settings, reconciler: Reconciler, check: Callable[[], None]) -> PodLooks:
+        """Wire what looks at pods and evicts them, as controller.py does."""
+        clock, cluster, edge = self.world.clock, settings.cluster, fenced(self.kube, check)
+        evictor = Evictor(
+            settings, self.store, edge, partial(reconciler.read_anew, cluster), partial(reconciler.homes.of, cluster),
+            check, clock.monotonic, self.world.run,
+        )  # fmt: skip
+        looks = PodLooks(
+            edge, self.store, settings, partial(reconciler.view, cluster), self.queue.wake, clock.monotonic,
+            self.wall_clock, lambda: self.leads, partial(reconciler.see_anew, cluster), evictor.after,
+        )  # fmt: skip
+        looks.proof = lambda: "" if cluster == CLUSTER else "as planned"
+        reconciler.news, reconciler.asked = looks.news, looks.ask
+        return looks
+
+    def is_to_glance(self, now: float) -> bool:
+        """Say whether its thread of the pods has its turn."""
+        is_free = self.alive and self.leads and not self.asleep and not self._glances
+        return self.pod_looks is not None and is_free and self.glance_at <= now
+
+    def glance(self) -> None:
+        """Do what the thread of the pods does each time; its calls are no pass's."""
+        assert self.pod_looks
+        self._glances = True
+        self.shown.look(self.world.clock.elapsed)
+        look = Look(("", "pods"))
+        self.looks.append(look)
+        try:
+            self.pod_looks.step()
+        except Killed:
+            if self.alive:
+                raise
+        finally:
+            self.looks.remove(look)
+            self._glances, self.glance_at = False, self.world.clock.elapsed + GLANCE_SECONDS
 
     def _elector(self, judgement: Judgement) -> LeaderElector:
         clock, identity = self.world.clock, f"{self.name}-{next(self.world.identities)}"
@@ -300,6 +343,7 @@ class KubeDoor:
     """Stands where the kubernetes client's ApiClient stands, without a wire."""
 
     process: Process
+    configuration = VERIFIED
 
     def param_serialize(self, method: str, path: str, **parts: Any) -> tuple[Any, ...]:
         return method, path, parts
@@ -361,6 +405,8 @@ def _kube_operation(method: str, path: str, query: Object, body: Object | None) 
     if path.endswith("/status"):
         return "PatchStatus"
     kind = path.rsplit("/", 1)[-1]
+    if kind == "eviction":
+        return "CreateEviction"
     if method == "GET" and kind == PLURAL:
         return "Watch" if query.get("watch") else "List"
     if method == "PATCH":
@@ -371,6 +417,8 @@ def _kube_operation(method: str, path: str, query: Object, body: Object | None) 
 def _resource(path: str) -> str:
     for part, name in (
         ("/pods", "Pods"),
+        ("/replicasets/", "ReplicaSet"),
+        ("/mutatingwebhookconfigurations/", "Webhook"),
         ("/selfsubjectaccessreviews", "AccessReview"),
         ("/leases", "Lease"),
         ("/events", "Event"),
@@ -383,8 +431,8 @@ def _resource(path: str) -> str:
 
 
 def _kube_about(path: str) -> str:
-    parts = path.removesuffix("/status").split("/")
-    if PLURAL in parts[:-1]:
+    parts = path.removesuffix("/status").removesuffix("/eviction").split("/")
+    if PLURAL in parts[:-1] or "pods" in parts[:-1]:
         return f"{parts[-3]}/{parts[-1]}"
     return parts[-1] if "namespaces" in parts and parts[-1] not in {PLURAL, "events"} else ""
 
@@ -426,10 +474,20 @@ class World:
         self.unlisted = False  # no cluster's profiles may be listed
         self.skews: dict[str, float] = {}  # seconds by which the clock of a process is ahead
         self.restores = 0  # of etcd
+        self.pods: PodWorld | None = None  # where pods are looked at
         self.api.may_list_pods = True
         self.account.add_cluster("other")
         (self.api.peek("namespaces", "", "kube-system") or {})["metadata"]["uid"] = CONTROLLER
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+
+    def with_pods(self, misses: float = 0.0) -> PodWorld:
+        """Have pods in this world; processes that are started from now on look at them."""
+        self.pods = PodWorld(self, misses)
+        return self.pods
+
+    def evictable(self) -> list[str]:
+        """Return the pods that may be evicted, but for those of owners of which that was done in vain."""
+        return self.checker.evictions.due() if self.pods else []
 
     # Processes
 
@@ -574,8 +632,13 @@ class World:
                 self._turn += 1
                 ready[self._turn % len(ready)].step()
                 continue
+            if self.pods and self.pods.step():
+                continue
+            if self.pods and (soon := self.pods.soon()) < min([end, *(moment for moment, _ in due), *self._next()]):
+                self.clock.elapsed = max(self.clock.elapsed, soon)
+                continue
             self.point("idle")
-            moments = [moment for moment, _ in due] + [moment for moment, _, _ in self._later[:1]]
+            moments = [moment for moment, _ in due] + self._next()
             after = min(moments, default=end)
             if after >= end:
                 self.clock.elapsed = max(self.clock.elapsed, end)
@@ -583,6 +646,10 @@ class World:
                 return
             self.clock.elapsed = max(self.clock.elapsed, after)
         raise Violation("L1", "the controller never comes to rest")
+
+    def _next(self) -> list[float]:
+        """Return when what was planned for later happens next."""
+        return [moment for moment, _, _ in self._later[:1]]
 
     def _happen(self) -> None:
         for _ in range(MOST_STEPS):
@@ -620,6 +687,8 @@ class World:
         self.api.cached = self.api.admit = None
         self.hidden.clear()
         self.unlisted = False
+        if self.pods:
+            self.pods.quieten()
         self.manners.updating.clear()
         self.manners.fail_creates.clear()
         self.manners.fail_deletes.clear()
@@ -689,6 +758,7 @@ class Line:
         if self.call.operation in {
             "PatchStatus",
             "PatchFinalizers",
+            "CreateEviction",
             "CreateFargateProfile",
             "TagResource",
             "UntagResource",

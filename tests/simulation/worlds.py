@@ -13,14 +13,19 @@ from tests.simulation.deeds import (
     NAMES,
     NAMESPACES,
     OTHERS,
+    PODS,
     SLEEPS,
     USERS,
     Fault,
     fitting,
     random_spec,
 )
+from tests.simulation.podworld import KINDS
+from tests.simulation.podworld import NAMESPACES as PLACES
 from tests.simulation.world import Deed, Place, World
 
+WITH_PODS = 0.3  # of the worlds
+POINTS_OF_PODS = 200  # more than others: what is evicted was seen to wait for a minute
 SLICES, SLICE_SECONDS = 40, 60.0
 
 
@@ -41,6 +46,7 @@ class Luck:
         self.faults = tuple(each for each in FAULTS if rand.random() < 0.5)
         self.fates: tuple[Fault, ...] = tuple(each for each in (*FATES, *SLEEPS) if rand.random() < 0.5)
         self.others = [each for group in OTHERS if rand.random() < 0.6 for each in group] or [*USERS]
+        self.pods = PODS if rand.random() < 0.8 else ()
         self.done: list[int] = []
 
     def __call__(self, world: World, place: Place) -> Deed | None:
@@ -50,14 +56,15 @@ class Luck:
         rand = random.Random(self.seed * 7_368_787 + place.number)
         if rand.random() >= (0.4 if place.side == "idle" else self.rate):
             return None
-        deed = self._draw(place, rand)
+        deed = self._draw(world, place, rand)
         if deed:
             self.done.append(place.number)
         return deed
 
-    def _draw(self, place: Place, rand: random.Random) -> Deed | None:
+    def _draw(self, world: World, place: Place, rand: random.Random) -> Deed | None:
         faults, fates = fitting(self.faults, place.call, place.side), fitting(self.fates, place.call, place.side)
-        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others) if group]
+        pods = self.pods if world.pods else ()
+        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods) if group]
         return rand.choice(rand.choice(groups)) if groups else None
 
 
@@ -69,6 +76,10 @@ def build(seed: int, luck: Luck) -> World:
     manners.visible_after = rand.choice((0, 0, 0, 5, 30))
     manners.one_in_flight = rand.random() < 0.6
     manners.max_profiles = 20
+    pods = random.Random(seed + 99)
+    if pods.random() < WITH_PODS:
+        people(world, pods)
+        luck.points += POINTS_OF_PODS
     for name in ("one", "two")[: rand.choice((1, 2))]:
         world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)
@@ -83,6 +94,15 @@ def build(seed: int, luck: Luck) -> World:
                 role = spec.get("podExecutionRoleArn") or ""
                 world.account.add_profile("demo", name, role, spec["selectors"], spec["subnets"])
     return world
+
+
+def people(world: World, rand: random.Random) -> None:
+    """Have some pods from the start, of which EKS has taken none, and an object whose profile takes some of them."""
+    pods = world.with_pods(rand.choice((0.0, 0.0, 0.5, 1.0)))
+    for number in range(rand.choice((1, 2, 4))):
+        place, kind = rand.choice(("shop", "shop", *PLACES)), rand.choice(("plain", "plain", "plain", *KINDS))
+        pods.owner(place if number else "shop", f"app{number}", rand.choice((1, 1, 2, 3)), kind if number else "plain")
+    world.apply("shop", strandedPods="Evict", updatePolicy=rand.choice(("Refuse", "Replace", "Recreate")))
 
 
 @dataclass

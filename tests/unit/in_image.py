@@ -60,6 +60,7 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
         "attached_policies": lambda: asked.attached_policies(spec.role),
         "inline_policies": lambda: asked.inline_policies(spec.role),
         "create": create,
+        "access_entry": lambda: asked.access_entry(CLUSTER, spec.role),  # of the create
         "tag": lambda: asked.tag(arn[0], {"crew": "c"}),
         "untag": lambda: asked.untag(arn[0], ["team"]),
         "names": lambda: asked.names(CLUSTER),

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws import NOT_FOUND, SERVICES, Aws, AwsError, HealthIssue, RoleFact, SubnetFact
+from aws import NOT_FOUND, SERVICES, Aws, AwsError, HealthIssue
+from facts import RoleFact, Route, SubnetFact
 
 Object = dict[str, Any]
 ROLE = "arn:aws:iam::123456789012:role/pods"
@@ -109,9 +110,8 @@ def test_a_subnet_is_public_by_an_active_route_of_its_own_table_or_else_of_the_m
     tables: list[Object], public: bool
 ) -> None:
     subnet = {"SubnetId": "subnet-1", "VpcId": "vpc-1", "AvailabilityZone": "us-east-1a"}
-    assert subnets([{"Subnets": [subnet]}], [{"RouteTables": tables}]) == {
-        "subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", public=public)
-    }
+    fact = subnets([{"Subnets": [subnet]}], [{"RouteTables": tables}])["subnet-1"]
+    assert (fact.vpc, fact.zone, fact.public) == ("vpc-1", "us-east-1a", public)
 
 
 def subnets(described: list[Object], tables: list[Object]) -> Any:
@@ -127,8 +127,8 @@ def test_subnets_and_route_tables_are_read_to_their_last_page() -> None:
     )
     other = table(OUT, vpc="vpc-2", **MAIN)
     assert subnets([{"Subnets": [one]}, {"Subnets": [two]}], [{"RouteTables": []}, {"RouteTables": [other]}]) == {
-        "subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False),
-        "subnet-2": SubnetFact(vpc="vpc-2", zone="us-east-1a", outpost="arn:op", public=True),
+        "subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", routes=()),
+        "subnet-2": SubnetFact(vpc="vpc-2", zone="us-east-1a", outpost="arn:op", routes=(Route("0.0.0.0/0", "igw-1"),)),
     }
 
 

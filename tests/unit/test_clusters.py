@@ -12,7 +12,6 @@ from aws import (
     Aws,
     AwsError,
     Busy,
-    ClusterFact,
     Profile,
     Refused,
     Retryable,
@@ -34,6 +33,7 @@ from clusters import (
     elsewhere,
     unproven,
 )
+from facts import ClusterFact
 from kube import Key
 from spec import RETAINED_KEY, Settings, is_retained
 from surroundings import Facts

@@ -18,6 +18,7 @@ from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from tests.fakes.apiserver import Target
 from tests.fakes.aws import DROP, error
 from tests.harness import Bench, bench
+from tests.unit.test_manifests import asked, optional
 
 HOOK = {
     "name": WEBHOOK,
@@ -306,6 +307,32 @@ def test_no_more_than_ten_go_in_a_look(w: World) -> None:
     assert w.evictions() == 15
 
 
+def test_the_namespaces_take_turns(w: World) -> None:
+    w.b.settle("two", selectors=[{"namespace": "depot"}], strandedPods="Evict")
+    w.takes = False
+    for number in range(MOST_A_LOOK + 5):
+        w.owner(f"app-{number}")
+    w.owner("late", namespace="depot")
+    w.takes = True
+    w.looks()
+    assert w.evictions() == MOST_A_LOOK
+    assert any(pods.holder(each) for each in w.pods() if each["metadata"]["namespace"] == "depot")
+
+
+def test_owners_whose_pods_can_not_go_do_not_hold_up_others_for_ever(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("evictions.MOST_TRIED_A_LOOK", 3)
+    w.takes = False
+    for number in range(7):
+        owner = w.owner(f"a-{number}")
+        w.b.api.edit(
+            "replicasets", "shop", owner["metadata"]["name"], {"spec": {"template": {"spec": {"hostIPC": True}}}}
+        )
+    w.owner("z")
+    w.takes = True
+    w.looks(6)
+    assert w.taken() == 2
+
+
 # Which pods
 
 
@@ -324,6 +351,7 @@ CASES: dict[str, tuple[Owner | None, Object, str]] = {
     "a DaemonSet's": (Owner("apps/v1", "DaemonSet", "all", "u"), pod(), "makes them anew"),
     "a CloneSet's of OpenKruise": (Owner("apps.kruise.io/v1alpha1", "CloneSet", "c", "u"), pod(), "makes them anew"),
     "a ReplicaSet's of another group": (Owner("extensions/v1beta1", "ReplicaSet", "a", "u"), pod(), "makes them anew"),
+    "of an owner of no name": (Owner("apps/v1", "ReplicaSet", "../../secrets/a", "u"), pod(), "makes them anew"),
     "not to be disrupted": (RS, pod(annotations={"karpenter.sh/do-not-disrupt": "true"}), "karpenter.sh"),
     "not safe to evict": (
         RS, pod(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}), "safe-to-evict",
@@ -493,6 +521,17 @@ def test_two_objects_that_both_allow_it_do_not_stand_in_each_other_s_way(w: Worl
     assert [name for name in ("a-web", "web") if w.book(name)] == ["a-web"], "one of them counts"
 
 
+def test_an_object_that_another_operator_serves_allows_nothing_here(w: World) -> None:
+    w.b.settle("a-web", selectors=[{"namespace": "sh*"}], strandedPods="Evict")
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.store.remove(w.b.get("a-web"))
+    w.evictor.after(look)
+    assert w.evictions() == 0
+    assert w.b.store.get(("default", "a-web")) is None
+
+
 def test_an_object_that_is_edited_right_before_the_eviction_stops_it(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the second of two objects whose profiles fit, which has nothing to remember."""
     w.b.settle("a-web", selectors=[{"namespace": "sh*"}], strandedPods="Evict")
@@ -524,14 +563,15 @@ def test_the_operator_has_to_allow_both_namespaces(w: World, listed: str) -> Non
     assert w.evictions() == 1
 
 
-def test_a_profile_that_eks_does_not_show_could_be_anybody_s(w: World) -> None:
-    w.b.world.add_profile("demo", "hidden", w.b.world.roles["good"], [{"namespace": "other"}])
+@pytest.mark.parametrize("name", ["a-hidden", "z-hidden"])
+def test_a_profile_that_eks_does_not_show_could_be_anybody_s(w: World, name: str) -> None:
+    w.b.world.add_profile("demo", name, w.b.world.roles["good"], [{"namespace": "other"}])
     w.b.run(1)
     w.look()
     w.b.run(MINUTE)
     look = w.seen()
-    w.b.manners.fail("DescribeFargateProfile", DENIED, times=20, profile="hidden")
-    w.evictor.after(look)
+    w.b.manners.fail("DescribeFargateProfile", DENIED, times=20, profile=name)
+    assert "EKS does not show a profile" in w.evictor.after(look)[1]["default", "web"]
     assert w.evictions() == 0
 
 
@@ -949,4 +989,29 @@ def test_what_is_not_evicted_stands_in_the_condition(w: World) -> None:
     w.b.api.may_list_pods, w.b.looking = True, True
     w.b.run(1300)
     assert w.evictions() == 0
-    assert "None is evicted now: EKS looks at new pods by webhook" in w.b.condition("PodsStranded")["message"]
+    told = w.b.condition("PodsStranded")["message"]
+    assert "None is evicted now: EKS looks at new pods by webhook" in told
+    assert "set spec.strandedPods" not in told, "it is set"
+
+
+# Permissions
+
+
+def test_the_optional_permissions_are_what_evictions_ask_for(w: World) -> None:
+    w.takes = False
+    for kind in ("StatefulSet", "ReplicationController"):
+        w.owner(kind.lower(), kind=kind)
+    w.takes = True
+    w.b.api.clear_log()
+    w.looks()
+    rules = optional("pods/eviction", "replicasets", "replicationcontrollers", "mutatingwebhookconfigurations")
+    granted = {
+        (verb, f"{group}:{resource}", name)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for name in rule.get("resourceNames", [""])
+        for verb in rule["verbs"]
+    }
+    ours = {each for each in asked(w.b.api) if "fargateprofiles" not in each[1] and "events" not in each[1]}
+    assert ours == granted

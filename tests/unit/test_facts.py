@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from aws import PASS_THREADS, SERVICES, Aws, AwsError, ClusterFact, Pool, ProfileSpec, Read, RoleFact
+from aws import PASS_THREADS, SERVICES, Aws, AwsError, Pool, ProfileSpec, Read
 from clusters import FACTS_KEPT, FACTS_SECONDS, Known, Reading
+from facts import ClusterFact, RoleFact
 from kube import KubeError
 from leader import fenced
 from tests.fakes.eks import Client, Memory, refused

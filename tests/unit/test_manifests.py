@@ -246,7 +246,7 @@ def test_the_crd_is_that_of_the_original_and_keeps_status_apart() -> None:
 def test_kubectl_shows_the_promised_columns() -> None:
     columns = VERSION["additionalPrinterColumns"]
     shown, wide = ["NAME", *(each["name"].upper() for each in columns)], ["ARN", "GENERATION", "SEEN", "MESSAGE"]
-    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "DELETED", "AGE", *wide]
+    assert shown == ["NAME", "CLUSTER", "PROFILE", "STATUS", "READY", "REASON", "PODS", "DELETED", "AGE", *wide]
     assert [each["name"].upper() for each in columns if each.get("priority")] == wide
     assert [row[0] for row in table("README.md", "column")] == shown
 
@@ -272,6 +272,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
             each.update(reason="Other", message="Another one's.")
     obj["status"]["conditions"].reverse()  # their order means nothing
     obj["metadata"]["deletionTimestamp"] = "2026-11-22T09:00:00Z"
+    obj["status"]["pods"] = {"summary": "12, 3 stranded"}
     columns = {each["name"]: each for each in VERSION["additionalPrinterColumns"]}
     shown = {name: at(each["jsonPath"], obj) for name, each in columns.items()}
     assert "EKS can't change a profile" in str(shown.pop("Message"))
@@ -281,6 +282,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
         "Status": "ACTIVE",
         "Ready": "False",
         "Reason": "ImmutableField",
+        "Pods": "12, 3 stranded",
         "Deleted": obj["metadata"]["deletionTimestamp"],
         "Generation": 2,
         "Seen": 2,
@@ -291,7 +293,7 @@ def test_each_column_of_kubectl_shows_what_its_name_says(b: Bench) -> None:
     assert kinds == {"Deleted": "date", "Age": "date", "Generation": "integer", "Seen": "integer"}
 
 
-@pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "suspend"])
+@pytest.mark.parametrize("field", ["deletionPolicy", "updatePolicy", "adoptionPolicy", "strandedPods", "suspend"])
 def test_a_field_that_is_left_out_means_what_the_crd_writes_there(field: str) -> None:
     obj: Object = {"metadata": {"name": "web", "namespace": "default", "creationTimestamp": "2026-11-22T08:00:00Z"}}
     short = obj | {"spec": {"podExecutionRoleArn": ROLE + "pods", "selectors": [{"namespace": "a"}]}}
@@ -453,6 +455,11 @@ def test_the_optional_permission_is_what_counting_pods_asks_for() -> None:
     api.may_list_pods = True
     assert kube.Kube(InProcess(api, lambda: None), "test").running_pods("web") == 0
     assert asked(api) == {("list", ":pods", "")} | GRANTED_TO_ALL
+
+
+def test_the_optional_permission_is_what_reading_aws_auth_asks_for() -> None:
+    granted = {"apiGroups": [""], "resources": ["configmaps"], "resourceNames": ["aws-auth"], "verbs": ["get"]}
+    assert optional("configmaps") == [granted]
 
 
 def test_the_optional_permissions_are_what_asking_for_a_token_of_who_scrapes_takes() -> None:
@@ -699,11 +706,15 @@ def test_the_service_linked_role_of_fargate_is_among_the_resources(action: str) 
 # What AWS checks an action against (service authorization reference); "*" where an action has no resource level.
 CLUSTER_ARN = "arn:aws:eks:eu-west-1:123456789012:cluster/demo"
 PROFILE_ARN = "arn:aws:eks:eu-west-1:123456789012:fargateprofile/demo/web/3ec3f0c5-6d1a-4e4f-8f0e-0d5cf4b9b6f5"
+ENTRY_ARN = (
+    "arn:aws:eks:us-east-1:123456789012:access-entry/demo/role/123456789012/pods/c0ffee00-1111-2222-3333-444455556666"
+)
 CHECKED_AGAINST = {
     "eks:DescribeCluster": {CLUSTER_ARN},
     "eks:ListFargateProfiles": {CLUSTER_ARN},
     "eks:CreateFargateProfile": {CLUSTER_ARN},
     "eks:DescribeFargateProfile": {PROFILE_ARN},
+    "eks:DescribeAccessEntry": {ENTRY_ARN},
     "eks:DeleteFargateProfile": {PROFILE_ARN},
     "eks:UntagResource": {PROFILE_ARN},
     "eks:TagResource": {PROFILE_ARN, CLUSTER_ARN},
@@ -720,7 +731,7 @@ CHECKED_AGAINST = {
 def test_each_action_is_granted_on_what_aws_checks_it_against_and_on_nothing_of_another_kind() -> None:
     """A resource of the wrong kind grants nothing, and nothing says so: the call is refused."""
     assert CHECKED_AGAINST.keys() == {action for each in POLICY for action in listed(each["Action"])}
-    arns = {CLUSTER_ARN, PROFILE_ARN, ROLE + "pods", SERVICE_LINKED_ROLE}
+    arns = {CLUSTER_ARN, PROFILE_ARN, ENTRY_ARN, ROLE + "pods", SERVICE_LINKED_ROLE}
     for action, checked in CHECKED_AGAINST.items():
         patterns = [pattern for each in statements(action) for pattern in listed(each["Resource"])]
         if checked == {"*"}:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import ClusterFact, Profile, ProfileSpec, Refused, RoleFact, SubnetFact, selector
+from aws import Profile, ProfileSpec, Refused, selector
 from clusters import View, backoff
+from facts import ClusterFact, RoleFact, Route, SubnetFact
 from memory import remember
 from plan import PLAN, Case, must_see, plan
 from spec import (
@@ -53,7 +54,7 @@ TRUST = {
 }
 GOOD = Facts(
     ClusterFact(status="ACTIVE", vpc="vpc-1"),
-    {"subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)},
+    {"subnet-1": SubnetFact(vpc="vpc-1", zone="us-east-1a", routes=(Route("0.0.0.0/0", "nat-1"),), free=200)},
     RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"})),
 )
 KOPF = ("KopfFinalizerMarker",)

@@ -8,13 +8,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from clusters import View
 from kube import Object
-from podlooks import LEAST_SECONDS, PODS, STEP_SECONDS, WORDS
+from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Reading, State, by_profile, news_of
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from spec import REQUESTED_AT
-from tests.harness import Bench
+from tests.harness import START, Bench
 from tests.unit.test_metrics import scrape
+from tests.unit.test_pods import WEB, WHOLE, junk, places, planted, profile
 
 RESYNC = 600
 SIZE = {"CapacityProvisioned": "0.25vCPU 0.5GB"}
@@ -358,8 +362,9 @@ def test_jobs_that_come_and_go_make_at_most_one_status_write_an_object_and_resyn
     b.api.clear_log()
     for number in range(40):
         taken(b, f"job-{number}", kind="Job")
-        if number > 2:
-            b.api.delete("pods", "shop", f"job-{number - 3}")
+        if number % 7 == 6:  # so that it is another number at each resync
+            for before in range(number - 6, number):
+                b.api.delete("pods", "shop", f"job-{before}")
         b.looks.ask()
         b.run(RESYNC / 4)
     assert len(lists(b)) >= 40 * 5
@@ -480,6 +485,45 @@ def test_a_size_that_fargate_does_not_have_is_not_counted(looking: Bench, odd: s
     taken(b, "a", annotations={"CapacityProvisioned": odd, "x": "\ud83d\ude00"})
     b.run(2.2 * RESYNC)
     assert (counts(b)["vcpu"], counts(b)["sizeUnknown"]) == (0, 1)
+
+
+ODD: Object = {
+    **WHOLE,
+    "metadata": {**WHOLE["metadata"], "uid": "1", "resourceVersion": "1", "creationTimestamp": "2026-11-22T08:00:00Z",
+                 "annotations": {**SIZE}},
+    "status": {
+        "phase": "Pending", "reason": "UnsupportedPodSpec", "message": "Pod not supported: DaemonSet not supported",
+        "conditions": [{"type": "PodScheduled", "status": "False", "message": "m", "lastTransitionTime": "2026"}],
+        "containerStatuses": [{"state": {"terminated": {"finishedAt": "2026-11-22T08:00:00Z"}}}],
+    },
+}  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(places(ODD)[1:]), junk, st.sampled_from(STATES))
+def test_no_pod_is_too_odd_to_be_looked_at(path: tuple[str | int, ...], odd: object, state: State) -> None:
+    reading = Reading(0.0, START, View(True, {"web": profile("web", WEB)}, -1.0), {})
+    reading.take(state, planted(ODD, path, odd))
+    look = reading.look()
+    for namespace in ("shop", "other"):
+        assert news_of(namespace, "web", look, by_profile(look.seen).get("web", [])).noted is not None
+
+
+def test_of_pods_that_come_to_an_end_between_two_lists_none_is_counted_twice(looking: Bench) -> None:
+    b = looking
+
+    def move_on() -> None:
+        if sum("Pending,spec.nodeName=,spec.schedulerName=fargate" in str(each.query) for each in lists(b)) == 1:
+            b.trip = lambda: None
+            b.api.edit("pods", "shop", "a", {"spec": {"nodeName": "n"}, "status": {"phase": "Running"}})
+
+    b.run(RESYNC / 2)
+    refused(b, "a", "Pod not supported on Fargate: invalid SecurityContext fields: Privileged")
+    b.api.clear_log()
+    b.trip = move_on
+    b.run(2 * RESYNC)
+    assert (counts(b)["running"], counts(b)["waiting"]) == (1, 0)
+    assert b.events("Warning") == []
 
 
 # Metrics

@@ -62,14 +62,16 @@ def refused(spec: object, **meta: Any) -> list[str]:
 
 
 def test_a_spec_is_the_profile_that_is_wanted_its_tags_and_how_far_to_go_for_it() -> None:
-    spec = fields(subnets=SUBNETS, tags={"team": "a"}, updatePolicy="Replace", adoptionPolicy="Adopt")
+    far = {"updatePolicy": "Replace", "adoptionPolicy": "Adopt", "strandedPods": "Evict"}
+    spec = fields(subnets=SUBNETS, tags={"team": "a"}, **far)
     wanted = ProfileSpec(ROLE, frozenset({selector("web", {"app": "a"})}), frozenset(SUBNETS))
-    assert Resource.parse(an_object(spec=spec)) == Resource(wanted, {"team": "a"}, "Replace", adopt=True)
+    assert Resource.parse(an_object(spec=spec)) == Resource(wanted, {"team": "a"}, "Replace", adopt=True, evict=True)
 
 
 def test_what_a_spec_leaves_out_is_left_to_eks_and_nothing_is_replaced_or_taken_over() -> None:
     found = Resource.parse(an_object(spec=fields()))
     assert (found.profile.subnets, found.tags, found.update_policy, found.adopt) == (None, {}, "Refuse", False)
+    assert not found.evict
     assert Resource.parse(an_object(spec=fields(subnets=[]))) == found
 
 

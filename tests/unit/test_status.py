@@ -319,6 +319,7 @@ def test_a_profile_is_shown_in_eks_s_own_words() -> None:
     assert shown_of(profile(status="CREATE_FAILED", health=(issue,))) == {
         "profileStatus": "CREATE_FAILED",
         "createdAt": "2026-11-22T07:00:00Z",
+        "subnets": ["subnet-1"],
         "health": [{"code": "AccessDenied", "message": "No access entry.", "resourceIds": ["web"]}],
     }
     assert shown_of(None) == {}

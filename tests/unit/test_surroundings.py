@@ -4,18 +4,38 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import botocore.session
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import FARGATE_POLICY, FARGATE_PRINCIPAL, ClusterFact, ProfileSpec, SubnetFact
+from aws import FARGATE_PRINCIPAL, HealthIssue, ProfileSpec
+from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
 from patterns import LONGEST_NOTE
-from surroundings import OBJECTIONS, Caller, Facts, Home, Trust, judge_trust, warnings, wrong_role
+from surroundings import (
+    FARGATE_POLICY,
+    MENDS,
+    OBJECTIONS,
+    Caller,
+    Facts,
+    Home,
+    Standing,
+    Trust,
+    judge_trust,
+    maps_role,
+    standing_of,
+    unhealthy,
+    unknown_role,
+    warnings,
+    wrong_role,
+)
 from tests.fakes.eks_rules import FARGATE, trusts_fargate
-from tests.unit.test_plan import GOOD, HOME, ROLE, SPEC
+from tests.unit.test_plan import GOOD, HOME, ROLE, SPEC, profile
 
 # Preflight: what AWS has against a profile
 
@@ -42,8 +62,12 @@ def trusting(effect: str = "Allow", **condition: Any) -> Facts:
 
 
 def subnet(**change: Any) -> Facts:
-    usual = SubnetFact(vpc="vpc-1", zone="us-east-1a", public=False)
+    usual = GOOD.subnets["subnet-1"]
+    assert usual
     return replace(GOOD, subnets={"subnet-1": replace(usual, **change)})
+
+
+IGW = (Route("0.0.0.0/0", "igw-1"),)
 
 
 def cluster(**change: Any) -> Facts:
@@ -56,14 +80,16 @@ def cluster(**change: Any) -> Facts:
         (GOOD, []),
         (cluster(found=False), ["ClusterNotFound"]),
         (cluster(status="UPDATING"), ["ClusterNotActive"]),
+        (cluster(elsewhere="registered"), ["ClusterWithoutFargate"]),
+        (cluster(elsewhere="local", status="PENDING"), ["ClusterWithoutFargate"]),
         (subnet(found=False), ["SubnetNotFound"]),
         (subnet(vpc="vpc-2"), ["SubnetOfOtherVpc"]),
-        (subnet(public=True), ["SubnetPublic"]),
+        (subnet(routes=IGW), ["SubnetPublic"]),
         (subnet(zone="us-east-1-bos-1a"), ["SubnetUnsupportedZone"]),
         (subnet(zone="us-east-1-wl1-bos-wlz-1"), ["SubnetUnsupportedZone"]),
         (subnet(outpost="arn:aws:outposts:op-1"), ["SubnetUnsupportedZone"]),
         (
-            subnet(vpc="vpc-2", public=True, zone="eu-west-1a"),
+            subnet(vpc="vpc-2", routes=IGW, zone="eu-west-1a"),
             ["SubnetOfOtherVpc", "SubnetPublic", "SubnetUnsupportedZone"],
         ),
         (role(found=False), ["RoleNotFound"]),
@@ -129,7 +155,7 @@ def test_what_would_do_is_told_however_long_the_condition_is() -> None:
         replace(GOOD, cluster=None),
         replace(GOOD, role=None),
         replace(GOOD, subnets={"subnet-1": None}),
-        subnet(public=None),
+        subnet(routes=None),
         role(policies=None),
         role(trust=None),
         trusting(ArnNotLike={"aws:SourceArn": "*"}),
@@ -161,12 +187,168 @@ def test_a_role_with_other_policies_than_fargate_s_is_a_warning(policies: list[s
     assert warned(role(policies=known)) == ["RolePolicyMissing"] * warns
 
 
+LOCAL, NAT, PEER = Route("10.0.0.0/16", "local"), Route("0.0.0.0/0", "nat-1"), Route("10.1.0.0/16", "pcx-1")
+GONE = Route("0.0.0.0/0", "nat-1", "blackhole")
+S3 = Route("pl-1", "vpce-1")
+EGRESS = Route("::/0", "eigw-1")
+IPV6, IPV4 = ClusterFact(status="ACTIVE", vpc="vpc-1", ipv6=True), ClusterFact(status="ACTIVE", vpc="vpc-1")
+
+
+@pytest.mark.parametrize(
+    ("routes", "warning"),
+    [
+        ([LOCAL, NAT], None),
+        ([LOCAL, Route("10.0.0.0/8", "tgw-1")], None),
+        ([LOCAL, Route("0.0.0.0/0", "vpce-1")], None),
+        ([LOCAL, Route("pl-1", "nat-1")], None),
+        ([LOCAL, Route("192.0.2.0/24", "eni-1")], None),
+        ([LOCAL, Route("0.0.0.0/0", "")], None),
+        ([LOCAL], "SubnetWithoutWayOut"),
+        ([LOCAL, LOCAL], "SubnetWithoutWayOut"),
+        ([LOCAL, EGRESS], "SubnetWithoutWayOut"),
+        ([LOCAL, Route("10.2.0.0/16", "pcx-1", "blackhole")], "SubnetWithoutWayOut"),
+        ([LOCAL, GONE], "WayOutDead"),
+        ([LOCAL, GONE, S3, PEER], "WayOutDead"),
+        ([LOCAL, GONE, NAT], None),
+        ([LOCAL, PEER], None),
+        ([LOCAL, S3], None),
+        ([LOCAL, Route("0.0.0.0/0", "igw-1", "filtered")], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_a_way_out_is_an_active_route_out_of_the_vpc_and_unknown_where_endpoints_may_do(
+    routes: list[Route] | None, warning: str | None
+) -> None:
+    facts = replace(subnet(routes=None if routes is None else tuple(routes)), cluster=IPV4)
+    assert warned(facts) == ([warning] if warning else [])
+
+
+def test_an_egress_only_gateway_is_a_way_out_in_an_ipv6_cluster_alone_and_unknown_where_that_is() -> None:
+    facts = subnet(routes=(LOCAL, EGRESS))
+    assert warned(replace(facts, cluster=IPV4)) == ["SubnetWithoutWayOut"]
+    assert warned(replace(facts, cluster=IPV6)) == warned(replace(facts, cluster=None)) == []
+
+
+def test_a_subnet_is_full_that_has_no_free_address_and_only_if_it_has_ipv4_addresses_at_all() -> None:
+    assert warned(subnet(free=0)) == ["SubnetFull"]
+    assert warned(subnet(free=1)) == warned(subnet(free=None)) == []
+
+
+def test_of_several_subnets_one_warning_names_all_that_it_is_about() -> None:
+    bare = SubnetFact(vpc="vpc-1", zone="us-east-1a", routes=(LOCAL,), free=0)
+    facts = replace(GOOD, subnets={"subnet-1": bare, "subnet-2": bare, "subnet-3": None})
+    told = dict(warnings(SPEC, facts))
+    assert told.keys() == {"SubnetFull", "SubnetWithoutWayOut"}
+    assert all("subnet-1, subnet-2" in text and text.endswith(".") for text in told.values())
+    assert "pods of the profile that this one replaces" in told["SubnetFull"].replace("a profile", "the profile")
+
+
 def test_nobody_is_warned_of_what_is_not_known() -> None:
     assert warned(None) == warned(replace(GOOD, role=None)) == []
 
 
 def warned(facts: Facts | None) -> list[str]:
     return [event for event, _ in warnings(SPEC, facts)]
+
+
+# Whether a cluster knows the role
+
+MAY, JUNE = datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 6, 1, tzinfo=UTC)
+OLD_ROLE, NEW_ROLE = RoleFact(arn=ROLE, created_at=MAY), RoleFact(arn=ROLE, created_at=JUNE)
+ENTRY, NO_ENTRY = EntryFact(kind="FARGATE_LINUX", created_at=MAY), EntryFact(found=False)
+
+
+@pytest.mark.parametrize(
+    ("mode", "entry", "has", "mapped", "standing"),
+    [
+        ("API", ENTRY, OLD_ROLE, None, Standing.KNOWN),
+        ("API_AND_CONFIG_MAP", ENTRY, OLD_ROLE, False, Standing.KNOWN),
+        ("API", ENTRY, None, None, Standing.KNOWN),
+        ("API", ENTRY, RoleFact(found=False), None, Standing.KNOWN),
+        ("API", replace(ENTRY, created_at=None), NEW_ROLE, None, Standing.KNOWN),
+        ("API", ENTRY, NEW_ROLE, None, Standing.DEAD),
+        ("API_AND_CONFIG_MAP", ENTRY, NEW_ROLE, True, Standing.DEAD),
+        ("API", NO_ENTRY, None, None, Standing.ABSENT),
+        ("API", NO_ENTRY, None, True, Standing.ABSENT),
+        ("API_AND_CONFIG_MAP", NO_ENTRY, None, False, Standing.ABSENT),
+        ("API_AND_CONFIG_MAP", NO_ENTRY, None, True, Standing.KNOWN),
+        ("API_AND_CONFIG_MAP", NO_ENTRY, None, None, Standing.UNKNOWN),
+        ("API", None, OLD_ROLE, False, Standing.UNKNOWN),
+        ("API", replace(ENTRY, kind="EC2_LINUX"), NEW_ROLE, False, Standing.UNKNOWN),
+        ("CONFIG_MAP", NO_ENTRY, None, False, Standing.UNKNOWN),
+        ("SOMETHING_NEW", NO_ENTRY, None, False, Standing.UNKNOWN),
+    ],
+)
+def test_how_a_role_stands_with_a_cluster(
+    mode: str, entry: EntryFact | None, has: RoleFact | None, mapped: bool | None, standing: Standing
+) -> None:
+    assert standing_of(ClusterFact(mode=mode), entry, has, mapped) is standing
+
+
+def of_roles(*arns: str, **more: Any) -> dict[str, Any]:
+    listing = [
+        {"rolearn": each, "username": "system:node:{{SessionName}}", "groups": ["system:nodes"]} for each in arns
+    ]
+    return {"data": {"mapRoles": yaml.safe_dump(listing), **more}}
+
+
+OTHER_ROLE = "arn:aws:iam::123456789012:role/nodes"
+
+
+@pytest.mark.parametrize(
+    ("aws_auth", "has"),
+    [
+        (of_roles(OTHER_ROLE, ROLE), True),
+        (of_roles(ROLE.replace(":role/", ":role/eks/pods-of/")), True),
+        (of_roles(OTHER_ROLE), False),
+        (of_roles(ROLE + "s", ROLE.replace("123456789012", "999999999999")), False),
+        (of_roles(), False),
+        (of_roles(mapUsers="[]"), False),
+        ({"data": {"mapUsers": "[]"}}, False),
+        ({}, False),
+        ({"data": None}, False),
+        (None, None),
+        ({"data": {"mapRoles": "- rolearn: ["}}, None),
+        ({"data": {"mapRoles": f"rolearn: {ROLE}"}}, None),
+        ({"data": {"mapRoles": f"- {ROLE}"}}, None),
+        ({"data": {"mapRoles": "!!python/object:os.system {}"}}, None),
+        ({"data": "nonsense"}, None),
+    ],
+)
+def test_aws_auth_has_a_role_without_its_path_and_says_nothing_where_it_can_not_be_read(
+    aws_auth: dict[str, Any] | None, has: bool | None
+) -> None:
+    assert maps_role(aws_auth, ROLE) is has
+
+
+def test_what_is_told_of_a_role_has_the_command_that_mends_it() -> None:
+    which = f"--region us-east-1 --cluster-name demo --principal-arn {ROLE}"
+    made = f"aws eks create-access-entry {which} --type FARGATE_LINUX"
+    absent, dead = (unknown_role(HOME, ROLE, each, "API") for each in (Standing.ABSENT, Standing.DEAD))
+    assert absent.endswith(f"(no access entry), so no pod can start. To mend it: {made}")
+    assert dead.endswith(f"To mend it: aws eks delete-access-entry {which} && {made}")
+    assert "aws-auth" in unknown_role(HOME, ROLE, Standing.ABSENT, "API_AND_CONFIG_MAP")
+    assert unknown_role(HOME, ROLE, Standing.KNOWN, "API") == unknown_role(HOME, ROLE, Standing.UNKNOWN, "API") == ""
+
+
+# What EKS finds wrong
+
+
+def test_each_code_of_eks_has_its_mend() -> None:
+    model = botocore.session.get_session().get_service_model("eks")
+    assert set(model.shape_for("FargateProfileIssueCode").enum) == MENDS.keys()
+
+
+def test_an_active_profile_that_eks_finds_unhealthy_is_told_in_its_words_with_the_mend_of_each() -> None:
+    issues = HealthIssue("AccessDenied", "Access denied."), HealthIssue("New", "odd")
+    sick = profile("web", health=issues)
+    mend = MENDS["AccessDenied"]
+    assert unhealthy(sick) == (
+        f"EKS finds profile web unhealthy: AccessDenied: Access denied (to mend it, {mend}). New: odd."
+    )
+    assert unhealthy(profile("web", "CREATE_FAILED", health=issues)) == "", "that has a reason of its own"
+    assert unhealthy(profile("web")) == unhealthy(None) == ""
 
 
 # Trust policies, as IAM judges them for a profile that is to be made

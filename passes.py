@@ -1,0 +1,80 @@
+"""What one pass over one FargateProfile object has in hand: the object as it was seen last, and what was noted so far;
+and what it needs of Kubernetes.
+
+What it is not: the steps of the pass, which are reconcile's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import clusters
+import status
+from aws import Profile
+from clusters import Cluster
+from kube import Key, Object
+from spec import Identity, Memory, mapping
+
+
+@dataclass
+class Pass:
+    """One look at one object; `obj` and `memory` move on with what the pass writes."""
+
+    key: Key
+    obj: Object
+    who: Identity
+    memory: Memory
+    cluster: Cluster
+    shown: Object
+    noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
+    pods: Object | None = None  # their counts, as status is to have them
+    overlap_logged: str = ""
+    overlapping: tuple[Profile, ...] = ()
+    looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
+    seen: bool = False  # enough to decide on
+    asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
+    look_in: float = 0.0  # seconds to that look, where it can't be had now
+    useful: bool = False  # it led to a change, or is the way to one
+    untold: bool = False  # its status could not be written
+
+    @property
+    def status(self) -> Object:
+        return mapping(self.obj.get("status"))
+
+    @property
+    def conditions(self) -> list[Object]:
+        return status.written(self.status.get("conditions") or [])
+
+    def note(self, kind: str, reason: str, message: str) -> None:
+        """Take down what an informative condition of this type says; without a message it is not so any more."""
+        self.noted.pop(kind, None)
+        if message:
+            self.noted[kind] = status.Noted(reason, message)
+
+    @property
+    def edited(self) -> bool:
+        return self.who.generation != self.memory.observed_generation
+
+    @property
+    def asks(self) -> bool:
+        return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
+
+    @property
+    def payer(self) -> tuple[str, bool]:
+        """Who pays for calls that change nothing: the namespace, and edits apart from what is looked at anyway."""
+        return self.who.namespace, self.edited and self.memory.observed_generation >= 0
+
+
+class Kube(clusters.Kubernetes, Protocol):
+    """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
+
+    def get(self, namespace: str, name: str) -> Object | None: ...
+    def exists(self, namespace: str, name: str) -> bool | None: ...
+    def namespace_uid(self, name: str) -> str: ...
+    def running_pods(self, profile: str) -> int | None: ...
+    def patch_finalizers(self, obj: Object, finalizers: Sequence[str]) -> Object: ...
+    def patch_status(self, obj: Object, status: Object) -> Object: ...
+    def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None: ...
