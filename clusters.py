@@ -448,13 +448,6 @@ class Clusters:
             with self._lock:
                 self._free(name, cluster)
 
-    def read_anew(self, aws: Aws, monotonic: Callable[[], float], name: str) -> View | None:
-        """Return all profiles of a cluster, each described now; None where it is occupied.
-
-        For who looks at pods: no object waits for that key, which no worker takes.
-        """
-        return self.alone_in(name, ("/pods", name), lambda _cluster: Reading(monotonic()).go_on(aws, name, set()))
-
     def view(self, name: str) -> View | None:
         """Return the profiles of a cluster as they were seen last, None for one that was not."""
         with self._lock:

@@ -96,7 +96,6 @@ class Reconciler:
         self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
         self._anew: set[str] = set()  # clusters that somebody wants to have seen
         self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
-        self.read_anew = partial(self._clusters.read_anew, aws, monotonic)
         self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
         self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
@@ -620,6 +619,14 @@ class Reconciler:
         """Work if no other pass is in that cluster; else come back in its turn, once it is free."""
         requeue = self._clusters.alone_in(name, key, work)
         return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
+
+    def read_anew(self, name: str) -> View | None:
+        """Return all profiles of a cluster, each described now; None where a pass is in it.
+
+        For who looks at pods: no object waits for that key, which no worker takes, and the passes keep their view.
+        """
+        reading = clusters.Reading(self._monotonic())
+        return self._clusters.alone_in(name, ("/pods", name), lambda _: reading.go_on(self._aws, name, set()))
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""

@@ -422,7 +422,7 @@ def asked(api: ApiServer) -> set[tuple[str, str, str]]:
     """Return what the API server was asked for, as RBAC words it: verb, group and resource, name where it is fixed."""
     verbs = {
         ("GET", False): "list", ("GET", True): "get", ("WATCH", False): "watch", ("POST", False): "create",
-        ("PUT", True): "update",
+        ("POST", True): "create", ("PUT", True): "update",
     }  # fmt: skip
     found = set()
     for request in api.log:
