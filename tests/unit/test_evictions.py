@@ -646,6 +646,37 @@ def test_nothing_is_sent_after_the_lease_is_lost(w: World) -> None:
     assert not [each for each in w.b.api.log if each.path.endswith("/eviction")]
 
 
+def test_a_lease_that_is_lost_between_two_evictions_stops_the_second(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    w.takes = False
+    w.owner("other")
+    w.look()
+    w.b.run(MINUTE)
+    send = w.b.kube.send_at
+
+    def sent_and_lost(*request: Any) -> Object:
+        w.held = False
+        return send(*request)
+
+    monkeypatch.setattr(w.b.kube, "send_at", sent_and_lost)
+    w.look()
+    assert w.evictions() == 1
+
+
+def test_an_api_server_that_dies_in_the_middle_breaks_nothing_and_is_asked_no_more(w: World) -> None:
+    w.takes = False
+    for number in range(5):
+        w.owner(f"app-{number}")
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.api.clear_log()
+    w.b.api.fail("GET", "replicasets", "drop", times=99)
+    told = w.evictor.after(look)[1]["default", "web"]
+    assert "it can't be made sure that it helps" in told
+    assert w.evictions() == 0
+    assert len([each for each in w.b.api.log if "replicasets" in each.path]) == 1
+
+
 def test_a_count_that_takes_too_long_to_be_written_is_taken_back(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
     w.look()
     patch = w.b.kube.patch_status
