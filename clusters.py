@@ -648,9 +648,8 @@ class Roles:
         if entry is None or entry.found:
             made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
             return standing_of(fact, entry, made, None)
-        ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified)
-        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
-        return standing_of(fact, entry, None, maps_role(there, role))
+        ours = fact.mode != "API" and not unproven(self._authority_of(cluster), fact, verified=self._kube.verified)
+        return standing_of(fact, entry, None, maps_role(aws_auth(self._kube) if ours else None, role))
 
     def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
         """Return what was read no longer ago than `life`, None where that failed."""
