@@ -49,7 +49,7 @@ INTRODUCTION = f"""\
 This is `python controller.py`, unmodified, between an API server in memory and stand-ins for AWS (moto, with EKS's \
 manners) and for Fargate. No cluster, no account; nothing leaves this machine. EKS takes minutes to make or delete a \
 profile; here it takes {CREATING_SECONDS} and {DELETING_SECONDS} seconds. The table is what `kubectl get fp -A` would \
-print, but for the column DELETED; a line that starts with > is an event."""
+print, but for the columns PODS and DELETED; a line that starts with > is an event."""
 APPLY = """\
 1. Three objects are applied at once, and with the third a deployment for its namespace. The first object is that of \
 sample-crd.yaml. EKS makes one profile of a cluster at a time, so the others wait for their turn. The pods of the \

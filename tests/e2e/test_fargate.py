@@ -40,6 +40,7 @@ from tests.fakes.api import Api, Obj, path_of, place
 from tests.fakes.fargate import Fargate, Ways, fargate
 from tests.fakes.fargate_rules import COMPUTE_TYPE, LABEL, NOT_MAPPED, SCHEDULER, TIMED_OUT
 from tests.fakes.replicas import replicas
+from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_manifests import optional
 from tests.waiting import SOON, wait_for
 
@@ -108,6 +109,7 @@ class Pods:
         """Let a profile for pods with these labels be there, and wait until it takes such pods."""
         selectors = [{"namespace": self.user.namespace, "labels": labels}]
         self.aws.add_profile(self.aws.cluster, name, role, selectors, subnets)
+        self.aws.put_entry(self.aws.cluster, role)
         self.wait_known(name, **labels)
 
     def wait_known(self, name: str, **labels: str) -> None:
@@ -432,10 +434,10 @@ def test_a_provisioning_that_timed_out_is_tried_again(pods: Pods, ways: Ways) ->
     assert ("fargate-scheduler", "FailedScheduling", TIMED_OUT) in pods.events()
 
 
-def test_a_role_that_the_cluster_does_not_know_or_that_trusts_others_blocks_launches(pods: Pods, ways: Ways) -> None:
-    ways.unmapped.add(ROLE)
+def test_a_role_that_the_cluster_does_not_know_or_that_trusts_others_blocks_launches(pods: Pods) -> None:
     pods.profile()
     pods.profile("other", pods.aws.roles["no-trust"], kind="other")
+    pods.aws.remove_entry(pods.aws.cluster, ROLE)
     pods.make()
     start = "Misconfigured Fargate Profile: fargate profile {} blocked for new launches due to: "
     assert pods.wait_refused()["message"] == start.format("web") + NOT_MAPPED
@@ -615,6 +617,52 @@ def test_what_fargate_refuses_is_told_in_words_with_what_mends_it(pods: Pods, wa
     assert told["reason"] == "Privileged"
     assert "privileged" in told["message"] and "no privileged containers" in told["message"]
     assert user.ready()
+
+
+def test_a_role_that_the_cluster_has_lost_is_told_of_by_its_entry_and_by_the_pods_that_it_blocks(
+    pods: Pods, watchful: Operator
+) -> None:
+    user = pods.user
+    pods.aws.set_mode(pods.aws.cluster, "API")
+    user.apply(selectors=[{"namespace": user.namespace}])
+    user.wait_ready()
+    pods.wait_known("web")
+    pods.aws.remove_entry(pods.aws.cluster, ROLE)
+    pods.make()
+    wait_for(lambda: user.condition(kind="PodsBlocked"), AFTER_A_WHILE, "the object tells of its pod")
+    wait_for(lambda: user.condition(kind="RoleUnknownToCluster"), AFTER_A_WHILE, "and of its role")
+    assert user.condition(kind="PodsBlocked")["reason"] == "RoleNotMapped"
+    assert user.ready()
+    pods.aws.put_entry(pods.aws.cluster, ROLE)
+    pods.make("two")
+    pods.wait_phase("two")
+
+
+def test_without_the_right_to_list_pods_or_with_one_that_is_taken_away_nothing_is_told_and_ready_stays(
+    pods: Pods, watchful: Operator, plane: ControlPlane
+) -> None:
+    user = pods.user
+    pods.make()
+    user.apply(selectors=[{"namespace": user.namespace}])
+    wait_for(lambda: user.condition(kind="PodsStranded"), AFTER_A_WHILE, "the object tells of its pod")
+    ok(plane.kubectl("delete", "clusterrolebinding", "optional"))
+    wait_for(lambda: not user.condition(kind="PodsStranded"), AFTER_A_WHILE, "it does no more")
+    assert "pods" not in (user.get() or {})["status"]
+    assert user.ready()
+
+
+def test_of_the_pods_of_another_cluster_of_that_name_nothing_is_told_and_none_is_evicted(
+    pods: Pods, evicted: Evictions, aws: World
+) -> None:
+    aws.set_certificate_authority(aws.cluster, bundle(ONE))
+    operator = evicted.allow("pods/eviction", WEBHOOKS)
+    pods.make()
+    pods.deploy(replicas=1)
+    evicted.apply()
+    pods.user.wait_ready()
+    wait_for(lambda: "pods known=False" in operator.said(), AFTER_A_WHILE, "the log says that nothing is known")
+    assert not pods.user.condition(kind="PodsStranded")
+    assert evicted.sent() == []
 
 
 @pytest.mark.parametrize("policy", ["Replace", "Recreate"])

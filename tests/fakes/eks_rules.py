@@ -447,6 +447,11 @@ class Eks:
         document = self._account.trust_policy(role)
         return document is not None and trusts_fargate(document, profile_arn)
 
+    def maps(self, cluster_name: str, role: str) -> bool:
+        """Tell whether a cluster knows a role; of one that has aws-auth alone that is not to be seen here."""
+        cluster = self.cluster(cluster_name)
+        return role in cluster.entries or not cluster.has_entries
+
     def zones(self, subnets: Iterable[str]) -> list[str]:
         """Return the zones of those subnets that are there."""
         return [found.zone for each in subnets if (found := self._account.find_subnet(each))]

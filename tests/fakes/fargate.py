@@ -65,7 +65,6 @@ class Ways:
     version: str = "v1.34.1-eks-113cf36"  # of kubelets that are launched from now on
     time_outs: int = 0  # of the next launches
     refuses: str = ""  # a text that meets all new pods, as an account's quota does
-    unmapped: set[str] = field(default_factory=set)  # roles that the cluster does not know, by ARN
     unknown: Unknown = field(default_factory=Unknown)
 
 
@@ -198,10 +197,11 @@ class Fargate:
         name, role = profile["fargateProfileName"], profile["podExecutionRoleArn"]
         if self.ways.refuses:
             return Refusal(UNSCHEDULABLE, self.ways.refuses)
-        if role in self.ways.unmapped:
-            return blocked(name, NOT_MAPPED)
         with self._world.lock:
+            mapped = self._world.rules.maps(self._world.cluster, role)
             assumable = self._world.rules.may_assume(role, _arn(profile))
+        if not mapped:
+            return blocked(name, NOT_MAPPED)
         if not assumable:
             return blocked(name, NOT_ASSUMABLE)
         return refusal(pod, name, zones, lambda claim: self._wrong_with(pod["metadata"]["namespace"], claim))
