@@ -872,10 +872,6 @@ MUTANTS = (
            '    ready = before.get("Ready", {})\n    # A look', '    ready = before.get("Ready", {})\n'
            '    if lost := extra.get("RoleUnknownToCluster"):\n        report = Report(Phase.RECONCILING, *lost)\n'
            "    # A look", "tests/unit/test_roles.py"),
-    Mutant("roles: a look that fails is made again in every pass", "clusters.py",
-           "        look.at, look.mode = self._monotonic(), fact.mode if fact else \"\"\n",
-           "        look.at, look.mode = self._monotonic() if fact else look.at, fact.mode if fact else \"\"\n",
-           "tests/unit/test_roles.py"),
     Mutant("roles: the deletion of a profile that shared one is not noticed", "clusters.py",
            "return Stirred([*settled, *self._doubt_roles(before, view)], waiting)", "return Stirred(settled, waiting)",
            "tests/unit/test_roles.py"),
