@@ -145,10 +145,11 @@ class List(NamedTuple):
 
 
 _OF_FARGATE = f"spec.schedulerName={FARGATE_SCHEDULER}"
-# In the order in which pods live: who moves on between two lists is seen twice, and counts by the later one.
+# In the order in which pods live: who moves on between two lists is seen twice, and counts by the later one. Those of
+# Fargate first: of the others there may be so many that no more are judged.
 LISTS = (
-    List("waiting", f"status.phase=Pending,spec.nodeName=,spec.schedulerName={DEFAULT_SCHEDULER}", True),
     List("waiting", f"status.phase=Pending,spec.nodeName=,{_OF_FARGATE}", True),
+    List("waiting", f"status.phase=Pending,spec.nodeName=,spec.schedulerName={DEFAULT_SCHEDULER}", True),
     List("starting", f"status.phase=Pending,spec.nodeName!=,{_OF_FARGATE}", False),
     List("running", f"status.phase=Running,{_OF_FARGATE}", False),
     List("finished", f"status.phase!=Running,status.phase!=Pending,{_OF_FARGATE}", True),
@@ -550,7 +551,9 @@ class PodLooks:
         full = self._resync_at is not None and now >= self._resync_at
         if full:
             self._resync_at, self._in_a_row = now + self._period, 0
-        self._last, self._early_at, self._asked = now, float("inf"), False
+        if now >= self._early_at:  # else a profile has just become ACTIVE, and pods were made for it meanwhile
+            self._early_at = float("inf")
+        self._last, self._asked = now, False
         look, why = self._looked(now)
         self._say(why)
         words = self._go_on(look, now) if look else {}
@@ -605,9 +608,9 @@ class PodLooks:
         more, words = self._after(look)
         if look.doubtful:
             self._renew()
-        if (more or look.doubtful) and self._in_a_row < MOST_IN_A_ROW:
+        self._in_a_row = self._in_a_row + 1 if more or look.doubtful else 0
+        if 0 < self._in_a_row <= MOST_IN_A_ROW:
             self._early_at = now + LEAST_SECONDS
-            self._in_a_row += 1
         return words
 
     def _tell(self, look: Look | None, words: Mapping[Key, str], *, anew: bool) -> None:

@@ -51,7 +51,7 @@ from spec import (
     is_retained,
     owner_of,
 )
-from surroundings import Home, elsewhere, no_such, unhealthy
+from surroundings import Home, elsewhere, no_such, unhealthy, without_fargate
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -227,7 +227,12 @@ class Reconciler:
         """
         cluster.reading = cluster.reading or clusters.Reading(self._monotonic())
         described: set[str] = set()
-        view = cluster.reading.go_on(self._aws, name, described)
+        try:
+            view = cluster.reading.go_on(self._aws, name, described)
+        except Refused as error:
+            if text := without_fargate(name, clusters.or_unknown(lambda: self._known.cluster(name))):
+                raise Refused("ClusterWithoutFargate", text) from error
+            raise
         cluster.reading = None
         self._take_view(cluster, view, view.names)
         self._find_orphans(name, cluster, view)

@@ -71,12 +71,18 @@ def no_such(home: Home) -> str:
     return f"{where}: {mend} with another spec.clusterName."
 
 
+def without_fargate(name: str, cluster: ClusterFact | None) -> str:
+    """Say that a cluster is of a kind for which there is no Fargate, "" where nothing says so."""
+    if not (cluster and cluster.elsewhere):
+        return ""
+    return f"Cluster {name} {ELSEWHERE[cluster.elsewhere]}: make a new object with another spec.clusterName."
+
+
 def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
-    elif facts.cluster and facts.cluster.elsewhere:
-        mend = "make a new object with another spec.clusterName"
-        yield "ClusterWithoutFargate", f"Cluster {home.cluster} {ELSEWHERE[facts.cluster.elsewhere]}: {mend}."
+    elif text := without_fargate(home.cluster, facts.cluster):
+        yield "ClusterWithoutFargate", text
     elif facts.cluster and facts.cluster.status != "ACTIVE":
         text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield "ClusterNotActive", text

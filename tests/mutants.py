@@ -841,7 +841,7 @@ MUTANTS = (
     Mutant("a gateway endpoint is taken for a way out", "surroundings.py", "or to_an_endpoint or", "or",
            "tests/unit/test_surroundings.py"),
     Mutant("a registered cluster is asked for profiles", "surroundings.py",
-           "    elif facts.cluster and facts.cluster.elsewhere:\n", "    elif False:\n", "tests/unit/test_roles.py"),
+           "    if not (cluster and cluster.elsewhere):\n", "    if True:\n", "tests/unit/test_roles.py"),
     Mutant("what EKS finds wrong with an ACTIVE profile is not told", "surroundings.py",
            "    if not (profile and profile.active):\n        return \"\"\n    told", "    return \"\"\n    told",
            "tests/unit/test_roles.py"),

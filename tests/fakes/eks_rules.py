@@ -345,9 +345,14 @@ class Eks:
         stored = self._store(cluster, arn, wanted, wanted.subnets or self._private_subnets(cluster))
         stored.visible_at = self._behaviour.clock() + self._behaviour.visible_after
         self._start(stored, "CREATING", self._behaviour.fail_creates)
-        if cluster.has_entries and wanted.role not in cluster.entries:
-            self.put_entry(cluster_name, wanted.role)
+        self._know(cluster_name, wanted.role)
         return stored
+
+    def _know(self, cluster_name: str, role: str) -> None:
+        """Make the access entry of a role, as EKS does with the first profile that has it."""
+        cluster = self._find(cluster_name)
+        if cluster.has_entries and role not in cluster.entries:
+            self.put_entry(cluster_name, role)
 
     def describe_entry(self, cluster_name: str, role: str) -> Answer:
         cluster = self.cluster(cluster_name)
@@ -361,7 +366,7 @@ class Eks:
     def put_entry(
         self, cluster_name: str, role: str, kind: str = "FARGATE_LINUX", created_at: float | None = None
     ) -> None:
-        """Let a cluster know a role, as EKS does with the first profile that has it."""
+        """Let a cluster know a role by an access entry."""
         made = datetime.fromtimestamp(self._behaviour.clock() if created_at is None else created_at, UTC)
         account, name = self._account.account, role.rpartition("/")[2]
         place = f"arn:aws:eks:{self._account.region}:{account}:access-entry/{cluster_name}/role/{account}/{name}"
@@ -483,6 +488,7 @@ class Eks:
         arn = self._new_arn(cluster_name, wanted.name)
         stored = self._store(self._find(cluster_name), arn, wanted, wanted.subnets, created_at)
         stored.body["health"]["issues"].extend(issues)
+        self._know(cluster_name, wanted.role)
         stored.start(status, self._behaviour.settles_at(status), [])
         return stored
 

@@ -131,6 +131,18 @@ def test_a_look_comes_a_minute_after_a_profile_was_seen_active_and_not_before(b:
     assert len(lists(b)) == 5
 
 
+def test_a_look_that_was_asked_for_stands_in_for_none_that_a_profile_is_owed(b: Bench) -> None:
+    b.looking, b.api.may_list_pods = True, True
+    b.apply()
+    b.run_until("the profile is ACTIVE", b.ready)
+    b.run(LEAST_SECONDS / 2)
+    b.looks.ask()
+    b.run(3 * STEP_SECONDS)
+    assert len(lists(b)) == 5
+    b.run(LEAST_SECONDS)
+    assert len(lists(b)) == 2 * 5
+
+
 def test_who_asks_for_a_look_gets_it_and_many_who_ask_get_one_a_minute(looking: Bench) -> None:
     b = looking
     b.run(2 * LEAST_SECONDS)
@@ -378,11 +390,11 @@ def test_of_more_pods_than_are_judged_the_others_are_counted(looking: Bench, mon
     monkeypatch.setattr("podlooks.MOST_WAITING", 3)
     for number in range(5):
         missed(b, f"a-{number}")
-        refused(b, f"b-{number}", "")
+    refused(b, "b", "Pod not supported on Fargate: invalid SecurityContext fields: Privileged")
     b.run(1.2 * RESYNC)
-    assert counts(b)["stranded"] == 3
-    assert counts(b)["waiting"] == 5
-    assert "7 more waiting pods" in b.condition("PodsStranded")["message"]
+    assert (counts(b)["stranded"], counts(b)["waiting"]) == (2, 1)
+    assert "3 more waiting pods" in b.condition("PodsStranded")["message"]
+    assert b.condition("PodsBlocked"), "those of Fargate come first"
 
 
 # What is not known
@@ -444,6 +456,17 @@ def test_a_look_that_does_not_end_is_unknown_until_the_next_resync(looking: Benc
     b.api.permit("list", "pods")
     b.run(1.2 * RESYNC)
     assert pods_told(b) == ["PodsStranded"]
+
+
+def test_counts_alone_go_too_where_a_look_between_two_resyncs_does_not_end(looking: Bench) -> None:
+    b = looking
+    taken(b, "a")
+    b.run(2.2 * RESYNC)
+    assert counts(b)
+    b.api.fail("GET", PODS, 503)
+    b.looks.ask()
+    b.run(LEAST_SECONDS)
+    assert_unknown(b)
 
 
 def test_a_look_that_takes_longer_than_a_minute_is_given_up(looking: Bench) -> None:
