@@ -11,9 +11,8 @@ import yaml
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
-from tests.fakes.apiserver import token_by
 from tests.fakes.aws import error
-from tests.fakes.eks_rules import ACCOUNT, Issue, issuer
+from tests.fakes.eks_rules import ACCOUNT, Issue
 from tests.harness import Bench, bench
 from tests.unit.test_clusters import ONE, TWO, bundle
 
@@ -189,7 +188,7 @@ def test_a_config_map_that_may_not_be_read_says_nothing_and_is_not_read(both: Be
 
 def test_the_config_map_of_a_cluster_that_is_not_proven_to_be_ours_says_nothing(both: Bench) -> None:
     both.world.set_certificate_authority("demo", bundle(TWO))
-    both.token = token_by(issuer("hub"))
+    both.world.set_issuer("demo", "")
     both.start()
     both.run(3 * RESYNC)
     assert not both.condition(KIND)
