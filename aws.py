@@ -553,7 +553,7 @@ class _Models(Loader):  # type: ignore[misc]
     """Finds botocore's models of our services without a look at all others."""
 
     def list_available_services(self, _type_name: str) -> list[str]:
-        return [*SERVICES]
+        return [*SERVICES, QUOTAS]
 
 
 class _Model(JSONFileLoader):  # type: ignore[misc]

@@ -28,7 +28,7 @@ from kube import NAME, Conflict, Key, KubeError, NotFound, Object
 from memory import SEND_WITHIN_SECONDS
 from patterns import readable
 from plan import case_of
-from podlooks import Look, Owner, Seen
+from podlooks import Look, Owner, Seen, owned_by
 from pods import (
     Odd,
     Stranded,
@@ -259,6 +259,10 @@ class Candidate(NamedTuple):
     template: str
     of: frozenset[Key]
 
+    @property
+    def owner(self) -> str:
+        return owned_by(self.seen.key[0], self.by)
+
 
 class Stop(Exception):
     """Nothing more is evicted in this look; the text says why, as the end of a sentence."""
@@ -339,7 +343,7 @@ class Evictor:
         self._note(look)
         now = Round(look, frozenset(self._waiting))
         candidates = [*self._candidates(now, found)]
-        self._present = {each.by.uid for each in candidates} | look.taken.keys(), self._present[0]
+        self._present = {each.owner for each in candidates} | look.taken.keys(), self._present[0]
         self._turns = {owner: at for owner, at in self._turns.items() if owner in self._present[0]}
         try:
             self._settle(now, found)
@@ -424,7 +428,7 @@ class Evictor:
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
-        self._turns[each.by.uid] = now.look.at
+        self._turns[each.owner] = now.look.at
         try:
             return self._evict(now, each, sight)
         except (Conflict, NotFound):
@@ -439,18 +443,18 @@ class Evictor:
         """Yield, of each owner whose turn it is, the pod that waits for longest; who had no turn lately comes first."""
 
         def rank(each: Candidate) -> tuple[float, float, Key]:
-            return self._turns.get(each.by.uid, float("-inf")), self._waiting[each.seen.uid], each.seen.key
+            return self._turns.get(each.owner, float("-inf")), self._waiting[each.seen.uid], each.seen.key
 
         owners: set[str] = set()
         for each in sorted(candidates, key=rank):
-            if each.by.uid in owners:
+            if each.owner in owners:
                 now.waits |= each.of
             elif why := self._holds_back(each):
                 now.leave(each.of, why)
             elif self._is_early(now, each):
                 now.waits |= each.of
             else:
-                owners.add(each.by.uid)
+                owners.add(each.owner)
                 yield each
 
     def _holds_back(self, each: Candidate) -> str:
@@ -459,7 +463,7 @@ class Evictor:
             return "--allow-eviction-in does not list both their namespace and the object's"
         if namespace in self._off:
             return "the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
-        if each.by.uid in self._rests:
+        if each.owner in self._rests:
             return "an eviction was answered otherwise than by yes or no (the log says how); it is tried again later"
         return ""
 
@@ -470,10 +474,10 @@ class Evictor:
         since += [self._active[profile.arn] for profile in could if profile and profile.active]
         if now.look.at - max(since) < WAITS_SECONDS:
             return True
-        if (opened := self._opened.get(each.by.uid)) is None:
+        if (opened := self._opened.get(each.owner)) is None:
             return False
         for_its_successor = each.seen.uid in opened.beside and now.look.at - opened.at < SUCCESSOR_SECONDS
-        return for_its_successor or not self._has_failed(each.by.uid, now.look)
+        return for_its_successor or not self._has_failed(each.owner, now.look)
 
     def _is_canary(self, now: Round) -> bool:
         """Say whether only one pod may be tried, as it can't be seen whether EKS looks at new pods at all."""
@@ -516,11 +520,11 @@ class Evictor:
         """Raise `Stop` where several owners in a row have had pods made anew, and EKS has taken none."""
         failing = set()
         for each in candidates:
-            tried = self._open.get(each.by.uid)
-            if not tried or tried in self._forgiven or not self._has_failed(each.by.uid, now.look):
+            tried = self._open.get(each.owner)
+            if not tried or tried in self._forgiven or not self._has_failed(each.owner, now.look):
                 continue
             if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
-                failing.add(each.by.uid)
+                failing.add(each.owner)
         if len(failing) >= MOST_FAILING:
             raise Stop(
                 f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
@@ -536,18 +540,18 @@ class Evictor:
         book = book_or_none(now.objects[keys[0]] or {})
         if book is None:
             return "what was tried before can't be read (status.bookkeeping.evictions)"
-        try_now = Tried(each.by.uid, each.template, sight.digest(pod), 1, self._taken.get(each.by.uid, 0))
-        if (tried := book.get(each.by.uid)) and tried[:3] == try_now[:3]:
+        try_now = Tried(each.owner, each.template, sight.digest(pod), 1, self._taken.get(each.owner, 0))
+        if (tried := book.get(each.owner)) and tried[:3] == try_now[:3]:
             try_now = try_now._replace(tries=tried.tries + 1)
         if try_now.tries > MOST_TRIES:
             return (
                 f"EKS took none of {MOST_TRIES} pods that their owner made anew: explain pod says what it misses; "
                 "kubectl rollout restart of the owner tries again"
             )
-        kept = book if each.by.uid in book or len(book) < MOST_OWNERS else self._present_in(book)
-        if len(kept) >= MOST_OWNERS and each.by.uid not in kept:
+        kept = book if each.owner in book or len(book) < MOST_OWNERS else self._present_in(book)
+        if len(kept) >= MOST_OWNERS and each.owner not in kept:
             return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
-        self._mark(now, keys, kept | {each.by.uid: try_now}, book)
+        self._mark(now, keys, kept | {each.owner: try_now}, book)
         return self._send(now, each, pod, keys[0], book)
 
     def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
@@ -571,10 +575,10 @@ class Evictor:
         return ""
 
     def _owner(self, now: Round, each: Candidate) -> Object:
-        if each.by.uid not in now.owners:
+        if each.owner not in now.owners:
             path = MAKERS[each.by.api_version, each.by.kind].format(each.seen.key[0], each.by.name)
-            now.owners[each.by.uid] = self._kube.get_at(path)
-        return now.owners[each.by.uid]
+            now.owners[each.owner] = self._kube.get_at(path)
+        return now.owners[each.owner]
 
     def _object(self, now: Round, key: Key) -> Object | None:
         """Return an object as it was read in this round, or written since; None for one that others serve, too."""
@@ -615,7 +619,7 @@ class Evictor:
         self._check_lease()
         now.sent += 1
         self._canary_at = now.look.at
-        self._opened[each.by.uid] = Opened(now.look.at, now.beside)
+        self._opened[each.owner] = Opened(now.look.at, now.beside)
         fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
         try:
             self._kube.send_at("POST", *eviction_of(pod))
@@ -631,9 +635,9 @@ class Evictor:
         if is_right:
             self._off[each.seen.key[0]] = now.look.at + AGAIN * self._settings.resync_seconds
         elif error.status == TOO_MANY:
-            self._rests[each.by.uid] = now.look.at + error.again_in
+            self._rests[each.owner] = now.look.at + error.again_in
         elif not isinstance(error, NotFound | Conflict):
-            self._rests[each.by.uid] = now.look.at + LEFT_ALONE_SECONDS
+            self._rests[each.owner] = now.look.at + LEFT_ALONE_SECONDS
             return self._holds_back(each)
         self._take_back(now, key, before)
         return self._holds_back(each)

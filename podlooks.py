@@ -107,7 +107,7 @@ class Counted:
 class Look:
     """One look at all pods, begun at `at` (monotonic seconds) beside `view`, the profiles as they were known then.
 
-    `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by the uid of an owner, the uids of
+    `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by owner (`owned_by`), the uids of
     its pods that EKS has taken for a profile. `beyond`: pods that wait and were not looked at, as there were too
     many before. `doubtful`: one waits for a profile that may have been made since the view. `why`: why the look is not
     complete, "" if it is.
@@ -169,6 +169,11 @@ class Lists(Protocol):
 # One look
 
 
+def owned_by(namespace: str, owner: Owner) -> str:
+    """Return what an owner is known by: whoever makes pods elsewhere may write its uid into them."""
+    return f"{namespace}/{owner.uid}"
+
+
 class Slot(NamedTuple):
     """What is counted of a pod: its state, its profile, and what is billed for it."""
 
@@ -210,19 +215,19 @@ class Reading:
             self._take_waiting(uid, owner, pod)
             return
         size = provisioned(meta) or (pods.size(pod).least if state == "finished" else None)
-        self._count(uid, owner, Slot(state, holder, size))
+        self._count(uid, meta, Slot(state, holder, size))
         if state == "finished":
             self._take_finished(uid, owner, pod)
 
-    def _count(self, uid: str, owner: Owner | None, slot: Slot) -> None:
+    def _count(self, uid: str, meta: Object, slot: Slot) -> None:
         self.slots[uid] = slot
-        if owner:
-            self.taken.setdefault(owner.uid, set()).add(uid)
+        if owner := owner_of(meta):
+            self.taken.setdefault(owned_by(str(meta.get("namespace")), owner), set()).add(uid)
 
     def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
         holder = pods.holder(pod)
         if holder:
-            self._count(uid, owner, Slot("waiting", holder))
+            self._count(uid, mapping(pod.get("metadata")), Slot("waiting", holder))
         if len(self.waiting) >= MOST_WAITING:
             self.beyond += 1
             return

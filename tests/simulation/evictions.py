@@ -159,7 +159,7 @@ class Evictions:
     def due(self) -> list[str]:
         """Return the pods that nothing speaks against evicting, as everything is now."""
         world = self.checker.world
-        tried = Counter(each["owner"] for each in self._remembered() if each["tries"] >= MOST_TRIES)
+        tried = Counter(each["owner"].rpartition("/")[2] for each in self._remembered() if each["tries"] >= MOST_TRIES)
         if len(tried) >= MOST_FAILING:
             return []
         profiles = [each.body for each in world.account.stored(CLUSTER).values()]
