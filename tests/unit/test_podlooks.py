@@ -146,15 +146,11 @@ def test_a_look_that_was_asked_for_stands_in_for_none_that_a_profile_is_owed(b: 
 def test_who_asks_for_a_look_gets_it_and_many_who_ask_get_one_a_minute(looking: Bench) -> None:
     b = looking
     b.run(2 * LEAST_SECONDS)
-    for number in range(10):
-        b.api.clear_log()
-        began = b.clock.elapsed
+    b.api.clear_log()
+    for number in range(12):
         b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": {REQUESTED_AT: str(number)}}})
         b.run(LEAST_SECONDS / 3)
-        assert len(lists(b)) <= 5, began
-    b.api.clear_log()
-    b.run(LEAST_SECONDS)
-    assert len(lists(b)) <= 5
+    assert 3 * 5 <= len(lists(b)) <= 5 * 5
 
 
 def test_nothing_is_read_as_long_as_the_lease_is_not_held(looking: Bench) -> None:
