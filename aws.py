@@ -375,8 +375,8 @@ class Aws:
         return _fact(lambda: cluster_of(_call(self._eks.describe_cluster, name=name)), ClusterFact(found=False))
 
     def access_entry(self, cluster: str, role: str) -> EntryFact | None:
-        read = partial(_call, self._eks.describe_access_entry, clusterName=cluster, principalArn=role)
-        return _fact(lambda: entry_of(read()["accessEntry"]), EntryFact(found=False))
+        read = partial(self._eks.describe_access_entry, clusterName=cluster, principalArn=role)
+        return _fact(lambda: entry_of(_call(lambda: read()["accessEntry"])), EntryFact(found=False))
 
     def role(self, arn: str) -> RoleFact | None:
         """Return a role without its policies."""
