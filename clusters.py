@@ -526,17 +526,15 @@ class Known:
     def __init__(self, aws: Aws, monotonic: Callable[[], float]) -> None:
         self._aws, self._monotonic = aws, monotonic
         self._said: Said = {}
-        self._asking: dict[tuple[str, ...], Read[Any]] = {}
+        self._asking: dict[tuple[str, ...], tuple[int, Read[Any]]] = {}  # and which thread
 
     def facts(self, cluster: str, spec: ProfileSpec, age: float = FACTS_SECONDS) -> Facts:
         """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
         if len(self._said) > FACTS_KEPT:
             self._said = {}
         ids, arn = sorted(spec.subnets or ()), spec.role
-        policies = (
-            Read(lambda: self._believed("attached", arn, age, lambda: self._aws.attached_policies(arn))),
-            Read(lambda: self._believed("inline", arn, age, lambda: self._aws.inline_policies(arn))),
-        )
+        lists = {"attached": self._aws.attached_policies, "inline": self._aws.inline_policies}
+        policies = [Read(partial(self._believed, kind, arn, age, partial(ask, arn))) for kind, ask in lists.items()]
         known = Read(lambda: self.cluster(cluster, age))
         subnets = Read(lambda: self._subnets(ids, age))
         role = Read(lambda: self._believed("role", arn, age, lambda: self._role(arn, policies)))
@@ -580,7 +578,10 @@ class Known:
         """Ask, or share the answer to a pass that asks the same right now; not where it has to be new."""
         if age < FACTS_SECONDS:
             return ask()
-        read = self._asking.setdefault(what, Read(ask))  # one step: no other thread comes between
+        mine, here = Read(ask), threading.get_ident()
+        by, read = self._asking.setdefault(what, (here, mine))  # one step: no other thread comes between
+        if by == here and read is not mine:  # nobody waits for what is to be answered further up in its own thread
+            return ask()
         try:
             return cast("T", read())
         finally:

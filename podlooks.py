@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -517,6 +518,7 @@ class PodLooks:
         self._said = ""  # why nothing is known
         self._look: Look | None = None  # the last one, if it is complete
         self._told: dict[Key, News] | None = None  # None before the first look
+        self._words: Mapping[Key, str] = {}  # what the last look told of evictions
 
     def news(self, key: Key) -> News | None:
         """Return what an object is told of its pods, None before the first look: then what it was told stays."""
@@ -621,7 +623,8 @@ class PodLooks:
         return words
 
     def _tell(self, look: Look | None, words: Mapping[Key, str], *, anew: bool) -> None:
-        """Take what each object is to be told; wake those whose conditions begin, end or have another reason.
+        """Take what each object is to be told; wake those whose conditions begin, end or have another reason, or whose
+        evictions have.
 
         `anew`: counts count too; else an object is told what it was told, as long as the reasons are the same.
         """
@@ -637,11 +640,12 @@ class PodLooks:
                 found = concerned.get(name, [])
                 news = news_of(key[0], name, look, found, words.get(key, ""))
             was = before.get(key) if before else None
-            told[key] = news if anew or was is None or reasons(was) != reasons(news) else was
-            if self._is_due(obj, news, first=was is None or look is None):
+            turned = gist(words.get(key, "")) != gist(self._words.get(key, ""))
+            told[key] = news if anew or turned or was is None or reasons(was) != reasons(news) else was
+            if turned or self._is_due(obj, news, first=was is None or look is None):
                 woken.append(key)
                 log_names(key, news, found)
-        self._told = told
+        self._told, self._words = told, words
         for key in woken:
             self._wake(key)
 
@@ -654,6 +658,11 @@ class PodLooks:
         there = noted_in(written(status.get("conditions") or []))
         stand = {kind: said.reason for kind, said in there.items() if kind in POD_CONDITIONS}
         return reasons(news) != stand or (first and bool(news.pods) != ("pods" in status))
+
+
+def gist(words: str) -> str:
+    """Return what is said of evictions without the numbers, which change with each of them."""
+    return re.sub(r"\d+", "", words)
 
 
 def reasons(news: News) -> dict[str, str]:

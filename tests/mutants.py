@@ -768,6 +768,8 @@ MUTANTS = (
            "tests/unit/test_explain.py"),
     Mutant("explain: labels that a controller adds are missing", "explain.py",
            "dict.fromkeys(ADDED.get(kind, ())) | (labels or {})", "labels or {}", "tests/unit/test_explain.py"),
+    Mutant("why none is evicted is told at the next resync", "podlooks.py", "if turned or self._is_due(",
+           "if self._is_due(", "tests/unit/test_evictions.py"),
     Mutant("evict without preconditions", "evictions.py", 'body | {"deleteOptions": {"preconditions": pinned}}', "body",
            "tests/unit/test_evictions.py"),
     Mutant("evict where a profile of others could take the pod too", "evictions.py",

@@ -1015,10 +1015,10 @@ def test_by_the_looks_of_the_controller_itself_every_pod_comes_to_run_and_status
     assert not [each for each in w.b.api.log if each.method == "PATCH"], "a settled world is silent"
 
 
-def test_what_is_not_evicted_stands_in_the_condition(w: World) -> None:
+def test_why_none_is_evicted_stands_in_the_condition_as_soon_as_it_is_known(w: World) -> None:
     w.b.api.delete("mutatingwebhookconfigurations", "", WEBHOOK)
     w.b.api.may_list_pods, w.b.looking = True, True
-    w.b.run(1300)
+    w.b.run(700)  # a resync, and the look after it
     assert w.evictions() == 0
     told = w.b.condition("PodsStranded")["message"]
     assert "None is evicted now: EKS looks at new pods by webhook" in told
