@@ -35,6 +35,7 @@ from spec import (
 from tests.docs import ROOT, section
 from tests.fakes.aws import REFUSED, error
 from tests.harness import Bench, bench
+from tests.unit.test_evictions import world
 from tests.unit.test_plan import GOOD, SPEC, case, profile
 
 ROLES = "arn:aws:iam::123456789012:role/"
@@ -559,11 +560,48 @@ def test_11_whatever_happens_no_object_is_told_a_name_of_another_namespace(deeds
             assert names_in(told(b, "team-b")) == set(), (deed, told(b, "team-b"))
 
 
+@pytest.mark.parametrize("listed", [(), ("default",), ("shop",)])
+def test_12_pods_of_others_go_only_where_the_operator_lists_their_namespace_and_the_object_s(
+    listed: tuple[str, ...],
+) -> None:
+    with world() as w:
+        w.b.settings = replace(w.b.settings, evict_in=frozenset(listed))
+        w.restart()
+        w.looks(4)
+        assert w.evictions() == 0
+        w.b.settings = replace(w.b.settings, evict_in=frozenset({"default", "shop"}))
+        w.restart()
+        w.looks(4)
+        assert w.evictions() == 1, "else nothing was tried"
+
+
+def test_12_where_a_profile_of_others_could_take_a_pod_too_they_must_allow_it() -> None:
+    with world() as w:
+        w.b.apply("theirs", "depot", selectors=[{"namespace": "shop"}])
+        w.b.run(200)
+        w.restart()
+        w.looks(4)
+        assert w.evictions() == 0
+        w.b.edit("theirs", "depot", strandedPods="Evict")
+        w.b.run(120)
+        w.looks(4)
+        assert w.evictions() == 1, "else nothing was tried"
+
+
+def test_12_no_condition_names_a_pod_of_another_namespace() -> None:
+    with world(strandedPods="Report") as w:
+        w.b.api.may_list_pods, w.b.looking = True, True
+        w.b.run(1300)
+        told = w.b.condition("PodsStranded")["message"]
+        assert "1 pod (1 of other namespaces) stranded" in told
+        assert not [each["metadata"]["name"] for each in w.pods() if each["metadata"]["name"] in told]
+
+
 def test_each_line_of_the_threat_model_is_tried_here() -> None:
     told = section("docs/tenancy.md", "# Tenancy")
     lines = {int(number) for number in re.findall(r"^(\d+)\. ", told, re.M)}
     tried = {int(found[1]) for name in globals() if (found := re.match(r"test_(\d+)_", name))}
-    assert lines == tried == set(range(1, 12))
+    assert lines == tried == set(range(1, 13))
 
 
 def test_the_block_for_shared_clusters_makes_flags_rbac_and_iam_tight(tmp_path: Path) -> None:
