@@ -17,14 +17,14 @@ from pathlib import Path
 EPOCH = "315532800"  # 1980, where none is named
 # With the clients made, as botocore imports a good part only then; three of the four are made at their use.
 START = """
-import aws, config, controller
+import aws, commands, config, controller
 for client in aws.connect("us-east-1", 1, config.Credentials(lambda: None)).values():
     client.meta
 """
 
 
 def imported(packages: Path, app: Path) -> list[Path]:
-    """Return the sources that a start reads, in order: those too of which it finds that they do not fit here.
+    """Return the sources that a start reads, and the commands, in order: those too of which it finds that they do not fit here.
 
     Another process starts, and leaves what it compiles in a folder of its own: what comes of compiling depends on
     what the process has imported before.

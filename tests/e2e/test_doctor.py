@@ -217,12 +217,12 @@ TROUBLES: dict[str, tuple[str, str, Callable[[Patient], None]]] = {
     "dns": ("fail", "enableDnsSupport off", forget_names),
     "network": ("fail", "routes to an internet gateway", go_public),
     "roles": ("fail", "can't be assumed by Fargate", trust_nobody),
-    "access": ("fail", "no access entry", forget_a_role),
     "kubelets": ("fail", "over 3 minor versions behind", grow_old),
     "finished": ("warn", "/job", finish),
     "quotas": ("fail", "the quota is 0", run_out),
     "overlaps": ("warn", "Profiles public and untrusted", lambda _: None),  # which these two do
     "orphans": ("warn", "Profile lost", lose_an_object),
+    "access": ("fail", "no access entry", forget_a_role),  # the last, as EKS gives each new profile's role its entry
 }
 
 

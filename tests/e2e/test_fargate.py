@@ -401,7 +401,8 @@ def test_what_fargate_cannot_run_is_refused_in_its_own_words(pods: Pods, spec: O
     pods.make(**spec)
     said = pods.wait_refused()
     assert (said["status"], said["reason"], said["message"]) == ("False", code, text)
-    assert pods.events() == [("fargate-scheduler", "FailedScheduling", text)]
+    told = [("fargate-scheduler", "FailedScheduling", text)]
+    wait_for(lambda: pods.events() == told, SOON, "the scheduler says so in an event too")
     assert pods.get()["status"]["phase"] == "Pending"
 
 

@@ -192,7 +192,7 @@ def test_the_packages_weigh_at_most_75_megabytes(image: Image, record_property: 
 
 def test_what_nobody_uses_is_gone(image: Image) -> None:
     services = {path.name for path in (image.packages / "botocore" / "data").iterdir() if path.is_dir()}
-    assert services == {"eks", "ec2", "iam", "sts", "sso", "sso-oidc"}
+    assert services == {"eks", "ec2", "iam", "sts", "service-quotas", "sso", "sso-oidc"}
     assert not (image.packages / "kubernetes" / "aio").exists()
     assert [path.name for path in image.packages.iterdir() if re.match("aio|pip|bin$|multidict|yarl", path.name)] == []
     assert [path for path in image.packages.rglob("*") if path.name in ("tests", "RECORD")] == []

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.support import Operator, User, ok, refusals
+from tests.e2e.support import User, ok, refusals
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.e2e.conftest import NewOperator
     from tests.e2e.controlplane import ControlPlane
     from tests.fakes.aws import World
 
@@ -44,9 +45,10 @@ def make(user: User, name: str, status: dict[str, Any], labels: dict[str, str] |
 
 
 def test_an_object_tells_of_its_pods_those_that_eks_has_missed_and_those_that_fargate_refuses(
-    control_plane: ControlPlane, user: User, aws: World, operator: Operator, may_list: None
+    control_plane: ControlPlane, user: User, aws: World, new_operator: NewOperator, may_list: None
 ) -> None:
     aws.set_certificate_authority(aws.cluster, base64.b64encode(control_plane.ca.read_bytes()).decode())
+    new_operator().start()
     before = control_plane.audited()
     refused = "Pod not supported on Fargate: invalid SecurityContext fields: Privileged"
     said = {"type": "PodScheduled", "status": "False", "reason": "POD_UNSUPPORTED_ON_FARGATE", "message": refused}
