@@ -24,7 +24,7 @@ for client in aws.connect("us-east-1", 1, config.Credentials(lambda: None)).valu
 
 
 def imported(packages: Path, app: Path) -> list[Path]:
-    """Return the sources that a start reads, and the commands, in order: those too of which it finds that they do not fit here.
+    """Return the sources that a start and the commands read, in order: those too that are found not to fit here.
 
     Another process starts, and leaves what it compiles in a folder of its own: what comes of compiling depends on
     what the process has imported before.
