@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ from surroundings import (
     Home,
     Standing,
     has_way_out,
+    mapped_roles,
     maps_role,
     permits,
     poor_subnets,
@@ -138,6 +140,11 @@ class Seen:
         return all(
             part(each, "metadata", "labels").get(pods.COMPUTE_TYPE) == "fargate" for each in self.nodes().values()
         )
+
+    @cached_property
+    def mapped(self) -> frozenset[str] | None:
+        """The roles of aws-auth, None where that can't be read as a list of them."""
+        return mapped_roles(self.aws_auth())
 
     def identity(self, obj: Object) -> Identity:
         return Identity.parse(obj, Memory.parse(obj), self.cluster)
@@ -401,10 +408,10 @@ def access_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     """Say whether the cluster knows a profile's role: else none of its pods starts, and EKS says nothing."""
     mode, role = seen.fact().mode, profile.role
     if mode not in ENTRY_MODES:
-        yield from without_entries(maps_role(seen.aws_auth(), role), role)
+        yield from without_entries(maps_role(seen.mapped, role), role)
         return
     entry = seen.entries()[role]()
-    mapped = maps_role(seen.aws_auth(), role) if mode != "API" and not entry.found else None
+    mapped = maps_role(seen.mapped, role) if mode != "API" and not entry.found else None
     standing = standing_of(seen.fact(), entry, seen.facts()[profile.name]().role, mapped)
     if told := unknown_role(seen.home(), role, standing, mode):
         what, _, mend = told.partition(" To mend it: ")

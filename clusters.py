@@ -19,19 +19,21 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from aws import (
-    Aws,
-    AwsError,
-    Profile,
-    ProfileSpec,
-    Read,
-    Refused,
-    Selector,
-)
+from aws import Aws, AwsError, Profile, ProfileSpec, Read, Refused, Selector
 from facts import ClusterFact, RoleFact, SubnetFact
 from kube import Key, KubeError, Object, Objects
 from patterns import readable
-from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role, unproven
+from surroundings import (
+    ENTRY_MODES,
+    Facts,
+    Home,
+    Standing,
+    mapped_roles,
+    maps_role,
+    standing_of,
+    unknown_role,
+    unproven,
+)
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -50,8 +52,6 @@ TURN_SECONDS = 3600.0  # for which it is remembered that a namespace had its tur
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
 HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
-LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
-LONG_DELETING = timedelta(minutes=45)
 # The world outside may have been mended: what is stalled is looked at again, less and less often,
 # and a profile in a failed state is tried again as seldom.
 STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
@@ -186,15 +186,6 @@ def backoff(failures: int) -> timedelta:
     """Return how long to rest after so many failures in a row: 15 s, doubled each time, at most 10 min."""
     least, most = FAILED_SECONDS
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
-
-
-def unusually_long(status: str, lasts: timedelta) -> str:
-    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
-    if status == "CREATING" and lasts > LONG_CREATING:
-        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if status == "DELETING" and lasts > LONG_DELETING:
-        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return ""
 
 
 class InFlight(NamedTuple):
@@ -693,8 +684,9 @@ class Roles:
             made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
             return standing_of(fact, entry, made, None)
         ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified, token=self._kube.token)
-        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
-        return standing_of(fact, entry, None, maps_role(there, role))
+        asked = ours and fact.mode != "API"
+        mapped = self._kept("aws-auth", cluster, lambda: mapped_roles(aws_auth(self._kube))) if asked else None
+        return standing_of(fact, entry, None, maps_role(mapped, role))
 
     def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
         """Return what was read no longer ago than `life`, None where that failed."""

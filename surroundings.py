@@ -14,6 +14,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -236,22 +237,35 @@ def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | 
 ENTRY_MODES = {"API", "API_AND_CONFIG_MAP"}
 
 
-def maps_role(aws_auth: Mapping[str, Any] | None, role: str) -> bool | None:
-    """Say whether the ConfigMap aws-auth has a role, which it knows without its path; None where that can't be read."""
+MOST_OF_AWS_AUTH = 200_000  # characters that are read
+
+
+def mapped_roles(aws_auth: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """Return the roles that the ConfigMap aws-auth has, for `maps_role`; None where that can't be read.
+
+    Whoever may write it may write anything: nothing is made of its YAML but texts, lists and mappings.
+    """
     if aws_auth is None:
         return None
     try:
-        listing = yaml.safe_load((aws_auth.get("data") or {}).get("mapRoles") or "[]")
-    except (yaml.YAMLError, AttributeError):
+        text = (aws_auth.get("data") or {}).get("mapRoles") or "[]"
+        listing = yaml.load(text, yaml.BaseLoader) if len(text) <= MOST_OF_AWS_AUTH else None  # noqa: S506
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, OverflowError, RecursionError):
         return None
-    if not isinstance(listing, list) or not all(isinstance(each, dict) for each in listing):
-        return None
-    return _without_path(role) in {_without_path(str(each.get("rolearn", ""))) for each in listing}
+    if not isinstance(listing, list) or not all(isinstance(each, dict) and "<<" not in each for each in listing):
+        return None  # what is merged by << the loader does not say
+    arns = (each.get("rolearn") for each in listing)
+    return frozenset(_as_mapped(each) for each in arns if isinstance(each, str))
 
 
-def _without_path(arn: str) -> str:
+def maps_role(mapped: frozenset[str] | None, role: str) -> bool | None:
+    """Say whether a role is among those of aws-auth, which knows it without its path and in whatever letters."""
+    return None if mapped is None else _as_mapped(role) in mapped
+
+
+def _as_mapped(arn: str) -> str:
     head, _, rest = arn.partition(":role/")
-    return f"{head}:role/{rest.rpartition('/')[2]}"
+    return f"{head}:role/{rest.rpartition('/')[2]}".lower()
 
 
 def unknown_role(home: Home, role: str, standing: Standing, mode: str) -> str:
@@ -286,6 +300,19 @@ def unhealthy(profile: Profile | None) -> str:
     mends = (f" (to mend it, {MENDS[each.code]})" if each.code in MENDS else "" for each in profile.health)
     issues = [f"{what}{mend}." for what, mend in zip(told, mends, strict=True)]
     return f"EKS finds profile {profile.name} unhealthy: {listed(issues, ' ')}" if issues else ""
+
+
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
+
+
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
 
 
 # Whether the EKS cluster is the Kubernetes cluster that we talk to

@@ -195,6 +195,26 @@ def test_the_config_map_of_a_cluster_that_is_not_proven_to_be_ours_says_nothing(
     assert not [each for each in both.api.log if "aws-auth" in each.path]
 
 
+def test_the_config_map_is_read_once_a_resync_and_cluster_however_many_roles_there_are(both: Bench) -> None:
+    both.settle("api", podExecutionRoleArn=both.world.roles["inline-policy"])
+    both.world.remove_entry("demo", both.world.roles["inline-policy"])
+    both.run(RESYNC)
+    both.api.clear_log()
+    both.run(3 * RESYNC)
+    reads = [each for each in both.api.log if each.method == "GET" and "aws-auth" in each.path]
+    assert len(reads) <= 4
+    assert both.condition(KIND, "api")
+
+
+def test_a_hostile_config_map_says_nothing_and_breaks_no_pass(both: Bench) -> None:
+    meta = {"name": "aws-auth", "namespace": "kube-system"}
+    for listing in ("- {rolearn: !!int foo}\n- {rolearn: 2020-13-45, x", "- rolearn: " + "[" * 5000):
+        both.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"mapRoles": listing}})
+        both.run(2 * RESYNC)
+        assert both.ready()
+        assert not both.condition(KIND)
+
+
 # After a deletion
 
 

@@ -27,6 +27,7 @@ from surroundings import (
     Standing,
     Trust,
     judge_trust,
+    mapped_roles,
     maps_role,
     standing_of,
     unhealthy,
@@ -319,7 +320,43 @@ OTHER_ROLE = "arn:aws:iam::123456789012:role/nodes"
 def test_aws_auth_has_a_role_without_its_path_and_says_nothing_where_it_can_not_be_read(
     aws_auth: dict[str, Any] | None, has: bool | None
 ) -> None:
-    assert maps_role(aws_auth, ROLE) is has
+    assert maps_role(mapped_roles(aws_auth), ROLE) is has
+
+
+NESTED = "- rolearn: " + "[" * 5000
+LAUGHS = "".join(f"- &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    ("listing", "has"),
+    [
+        (f"- {{rolearn: {ROLE}, since: 2020-13-45, id: !!int foo, up: !!bool foo, at: !!timestamp x}}", True),
+        (f"- {{rolearn: {ROLE}, username: !!python/object:os.system {{}}}}", True),
+        (f"- {{rolearn: {ROLE.upper().replace('ARN:AWS:IAM::', 'arn:aws:iam::').replace(':ROLE/', ':role/')}}}", True),
+        ("- {rolearn: 2020-13-45}", False),
+        ("- rolearn: !!int foo", False),
+        (f"- {{rolearn: [{ROLE}]}}\n- {{rolearn: {{a: {ROLE}}}}}", False),
+        (f"- {{rolearn: &a0 [lol]}}\n- {{rolearn: {ROLE}}}", True),
+        (f"- {{x: &a {{rolearn: {ROLE}}}}}\n- {{<<: *a, username: b}}", None),
+        ("- &a0 [lol]\n" + LAUGHS, None),
+        (NESTED, None),
+        ('- "\\UFFFFFFFF"', None),
+        ("- ? [a]\n  : b", None),
+        ("&a [*a]", None),
+        (f"- rolearn: {ROLE}\n" + "#" * 200_000, None),
+        (7, None),
+    ],
+)
+def test_whatever_yaml_is_in_aws_auth_it_is_read_at_once_or_unknown_and_never_an_error(
+    listing: object, has: bool | None
+) -> None:
+    assert maps_role(mapped_roles({"data": {"mapRoles": listing}}), ROLE) is has
+
+
+def test_laughs_by_the_billion_in_one_entry_cost_nothing() -> None:
+    laughs = ["x0: &a0 [lol]", *(f"x{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(30))]
+    listing = "- " + "\n  ".join([*laughs, "rolearn: *a30"])
+    assert mapped_roles({"data": {"mapRoles": listing}}) == frozenset()
 
 
 def test_what_is_told_of_a_role_has_the_command_that_mends_it() -> None:
