@@ -81,8 +81,7 @@ class EntryFact:
 # Read off answers
 
 
-def cluster_of(answer: Mapping[str, Any]) -> ClusterFact:
-    cluster = answer.get("cluster") or {}
+def cluster_of(cluster: Mapping[str, Any]) -> ClusterFact:
     parts = "resourcesVpcConfig", "certificateAuthority", "accessConfig", "kubernetesNetworkConfig", "identity"
     network, trust, access, addresses, identity = (cluster.get(each) or {} for each in parts)
     kinds = {"registered": "connectorConfig", "local": "outpostConfig"}
