@@ -169,7 +169,7 @@ class Selector:
         return "/".join((self.namespace, ",".join(f"{key}={value}" for key, value in self.labels))).rstrip("/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class HealthIssue:
     """What EKS says is wrong with a profile, in its own words."""
 
@@ -698,7 +698,9 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
 def _profile_of(raw: Mapping[str, Any]) -> Profile:
     selectors = (selector(each["namespace"], each.get("labels") or {}) for each in raw.get("selectors") or ())
     issues = (raw.get("health") or {}).get("issues") or ()
-    said = ((each.get("code", ""), each.get("message", ""), each.get("resourceIds") or ()) for each in issues)
+    said = [(each.get("code", ""), each.get("message", ""), each.get("resourceIds") or ()) for each in issues]
+    # In one order, whatever EKS's is: they are compared.
+    health = sorted(HealthIssue(code, message, tuple(sorted(resources))) for code, message, resources in said)
     return Profile(
         name=raw["fargateProfileName"],
         arn=raw["fargateProfileArn"],
@@ -708,7 +710,7 @@ def _profile_of(raw: Mapping[str, Any]) -> Profile:
         selectors=frozenset(selectors),
         subnets=frozenset(raw.get("subnets") or ()),
         tags=dict(raw.get("tags") or {}),
-        health=tuple(HealthIssue(code, message, tuple(resources)) for code, message, resources in said),
+        health=tuple(health),
     )
 
 

@@ -239,9 +239,15 @@ def test_what_eks_leaves_out_is_empty() -> None:
 def test_the_health_of_a_profile_is_what_eks_says() -> None:
     issues = [{"code": "AccessDenied", "message": "No access entry.", "resourceIds": ["web"]}, {}]
     assert seen(health={"issues": issues}).health == (
-        HealthIssue("AccessDenied", "No access entry.", ("web",)),
         HealthIssue("", "", ()),
+        HealthIssue("AccessDenied", "No access entry.", ("web",)),
     )
+
+
+def test_issues_in_whatever_order_are_the_same_health() -> None:
+    issues = [{"code": code, "message": "no", "resourceIds": ["b", "a", code]} for code in ("B", "A")]
+    other = [{**each, "resourceIds": [*reversed(each["resourceIds"])]} for each in reversed(issues)]
+    assert seen(health={"issues": issues}) == seen(health={"issues": other})
 
 
 @pytest.mark.parametrize(
