@@ -31,6 +31,7 @@ from status import ownerless, stray
 from surroundings import (
     ELSEWHERE,
     ENTRY_MODES,
+    FARGATE_ENTRY,
     MENDS,
     Facts,
     Home,
@@ -412,16 +413,20 @@ def access_of(seen: Seen, profile: Profile) -> Iterator[Line]:
         return
     entry = seen.entries()[role]()
     mapped = maps_role(seen.mapped, role) if mode != "API" and not entry.found else None
-    standing = standing_of(seen.fact(), entry, seen.facts()[profile.name]().role, mapped)
+    made = seen.facts()[profile.name]().role if entry.found else None
+    standing = standing_of(seen.fact(), role, entry, made, mapped)
     if told := unknown_role(seen.home(), role, standing, mode):
         what, _, mend = told.partition(" To mend it: ")
         yield Line("fail", what, mend)
     elif standing is Standing.UNKNOWN:
-        why = f"its access entry is of type {entry.kind}" if entry.found else UNREADABLE
+        why = UNREADABLE if not entry.found else UNDATED
+        if entry.found and entry.kind != FARGATE_ENTRY:
+            why = f"its access entry is of type {entry.kind}"
         yield Line("unknown", f"Whether the cluster knows the role {role} can't be said: {why}.")
 
 
-UNREADABLE = "mapRoles of aws-auth is no list in YAML"
+UNREADABLE = "mapRoles of aws-auth is no list in YAML that can be read here"
+UNDATED = "it has an access entry, and when that role was made AWS does not say (iam:GetRole)"
 MAPPED = "username system:node:{{SessionName}}, groups system:bootstrappers, system:nodes and system:node-proxier"
 
 

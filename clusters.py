@@ -682,11 +682,11 @@ class Roles:
         entry = or_unknown(lambda: self._aws.access_entry(cluster, role))
         if entry is None or entry.found:
             made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
-            return standing_of(fact, entry, made, None)
+            return standing_of(fact, role, entry, made, None)
         ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified, token=self._kube.token)
         asked = ours and fact.mode != "API"
         mapped = self._kept("aws-auth", cluster, lambda: mapped_roles(aws_auth(self._kube))) if asked else None
-        return standing_of(fact, entry, None, maps_role(mapped, role))
+        return standing_of(fact, role, entry, None, maps_role(mapped, role))
 
     def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
         """Return what was read no longer ago than `life`, None where that failed."""

@@ -221,7 +221,9 @@ class Standing(Enum):
     UNKNOWN = "unknown"
 
 
-def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | None, mapped: bool | None) -> Standing:
+def standing_of(
+    cluster: ClusterFact, arn: str, entry: EntryFact | None, role: RoleFact | None, mapped: bool | None
+) -> Standing:
     """Say whether a cluster knows a role. `mapped`: aws-auth has it; None = that was not read, as with the others."""
     if entry is None or cluster.mode not in ENTRY_MODES:
         return Standing.UNKNOWN
@@ -230,8 +232,11 @@ def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | 
         return {True: Standing.KNOWN, False: Standing.ABSENT, None: Standing.UNKNOWN}[mapped]
     if entry.kind != FARGATE_ENTRY:
         return Standing.UNKNOWN
-    made, entered = role.created_at if role and role.found else None, entry.created_at
-    return Standing.DEAD if made and entered and entered < made else Standing.KNOWN
+    asked = role and role.arn == arn  # it is asked for by its name, and another path makes it another role
+    made, entered = role.created_at if role and asked else None, entry.created_at
+    if not (made and entered):
+        return Standing.UNKNOWN
+    return Standing.DEAD if entered < made else Standing.KNOWN
 
 
 ENTRY_MODES = {"API", "API_AND_CONFIG_MAP"}

@@ -886,7 +886,7 @@ MUTANTS = (
     Mutant("roles: an entry of whatever type will do", "surroundings.py", "    if entry.kind != FARGATE_ENTRY:\n",
            "    if False:\n", "tests/unit/test_surroundings.py"),
     Mutant("roles: an entry of the role before is as good", "surroundings.py",
-           "return Standing.DEAD if made and entered and entered < made else", "return",
+           "return Standing.DEAD if entered < made else", "return",
            "tests/unit/test_surroundings.py"),
     Mutant("a blackhole is taken for a way out", "surroundings.py",
            '    if route.state == "blackhole":\n        return False\n',

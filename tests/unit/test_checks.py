@@ -41,7 +41,12 @@ TRUST = {
         {"Effect": "Allow", "Principal": {"Service": "eks-fargate-pods.amazonaws.com"}, "Action": "sts:AssumeRole"}
     ]
 }  # fmt: skip
-GOOD_ROLE = RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}))
+GOOD_ROLE = RoleFact(
+    arn=ROLE,
+    trust=TRUST,
+    policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}),
+    created_at=NOW - timedelta(days=1),
+)
 GOOD_SUBNET = SubnetFact(vpc="vpc-1", zone="eu-west-1a", routes=(Route("0.0.0.0/0", "nat-1"),), free=100)
 PUBLIC_SUBNET = replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "igw-1"),))
 CLUSTER = ClusterFact(status="ACTIVE", vpc="vpc-1", version="1.33", mode="API_AND_CONFIG_MAP")
@@ -462,6 +467,21 @@ def test_the_cluster_has_to_know_the_role_of_each_profile(
     )
     assert (found.verdict, what in found.what) == (verdict, True), found
     assert (found.mend[:27] == "aws eks create-access-entry") == (verdict == "fail" and entry is GONE)
+
+
+def test_an_entry_that_is_certainly_not_there_is_a_failure_whatever_else_can_not_be_read() -> None:
+    blind = {"web": lacking("facts")}
+    (found,) = lines(
+        "access", seen(fact=replace(CLUSTER, mode="API"), entries=said({ROLE: said(GONE)}), facts=said(blind))
+    )
+    assert (found.verdict, "no access entry" in found.what) == ("fail", True)
+
+
+def test_an_entry_of_a_role_of_which_nobody_says_when_it_was_made_is_unknown() -> None:
+    elsewhere = replace(GOOD_ROLE, arn=ROLE.replace(":role/", ":role/a/"))
+    for role in (None, elsewhere, replace(GOOD_ROLE, created_at=None)):
+        (found,) = lines("access", seen(facts=facts(role=role)))
+        assert (found.verdict, "iam:GetRole" in found.what) == ("unknown", True)
 
 
 def test_what_is_wrong_with_many_profiles_is_said_once() -> None:

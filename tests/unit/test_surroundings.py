@@ -265,9 +265,11 @@ ENTRY, NO_ENTRY = EntryFact(kind="FARGATE_LINUX", created_at=MAY), EntryFact(fou
     [
         ("API", ENTRY, OLD_ROLE, None, Standing.KNOWN),
         ("API_AND_CONFIG_MAP", ENTRY, OLD_ROLE, False, Standing.KNOWN),
-        ("API", ENTRY, None, None, Standing.KNOWN),
-        ("API", ENTRY, RoleFact(found=False), None, Standing.KNOWN),
-        ("API", replace(ENTRY, created_at=None), NEW_ROLE, None, Standing.KNOWN),
+        ("API", ENTRY, None, None, Standing.UNKNOWN),
+        ("API", ENTRY, RoleFact(found=False), None, Standing.UNKNOWN),
+        ("API", ENTRY, replace(OLD_ROLE, created_at=None), None, Standing.UNKNOWN),
+        ("API", ENTRY, replace(NEW_ROLE, arn=ROLE.replace(":role/", ":role/a/")), None, Standing.UNKNOWN),
+        ("API", replace(ENTRY, created_at=None), NEW_ROLE, None, Standing.UNKNOWN),
         ("API", ENTRY, NEW_ROLE, None, Standing.DEAD),
         ("API_AND_CONFIG_MAP", ENTRY, NEW_ROLE, True, Standing.DEAD),
         ("API", NO_ENTRY, None, None, Standing.ABSENT),
@@ -284,7 +286,7 @@ ENTRY, NO_ENTRY = EntryFact(kind="FARGATE_LINUX", created_at=MAY), EntryFact(fou
 def test_how_a_role_stands_with_a_cluster(
     mode: str, entry: EntryFact | None, has: RoleFact | None, mapped: bool | None, standing: Standing
 ) -> None:
-    assert standing_of(ClusterFact(mode=mode), entry, has, mapped) is standing
+    assert standing_of(ClusterFact(mode=mode), ROLE, entry, has, mapped) is standing
 
 
 def of_roles(*arns: str, **more: Any) -> dict[str, Any]:
