@@ -273,18 +273,42 @@ def _as_mapped(arn: str) -> str:
     return f"{head}:role/{rest.rpartition('/')[2]}".lower()
 
 
+def left_open(cluster: ClusterFact | None, entry: EntryFact | None) -> frozenset[Standing]:
+    """Return which alarms may still be right after a look that has not shown how a role stands."""
+    if not cluster or (entry is None and cluster.mode in ENTRY_MODES):
+        return frozenset(ALARMS)
+    if entry is None or cluster.mode not in ENTRY_MODES:
+        return frozenset()
+    if not entry.found:
+        return frozenset({Standing.ABSENT})
+    return frozenset({Standing.DEAD} if entry.kind == FARGATE_ENTRY else ())
+
+
+ALARMS = {
+    Standing.ABSENT: "no access entry",
+    Standing.DEAD: "the access entry is older than the role, thus of one that is gone",
+}
+
+
 def unknown_role(home: Home, role: str, standing: Standing, mode: str) -> str:
     """Say that a cluster does not know a role, with the command that mends it; "" where nothing says so."""
+    if standing not in ALARMS:
+        return ""
     which = f"--region {home.region} --cluster-name {home.cluster} --principal-arn {role}"
     mend = f"aws eks create-access-entry {which} --type {FARGATE_ENTRY}"
-    if standing is Standing.ABSENT:
-        what = "no access entry" if mode == "API" else "no access entry, nor a place in aws-auth"
-    elif standing is Standing.DEAD:
-        what = "the access entry is older than the role, thus of one that is gone"
+    if standing is Standing.DEAD:
         mend = f"aws eks delete-access-entry {which} && {mend}"
-    else:
-        return ""
-    return f"Cluster {home.cluster} does not know the role {role} ({what}), so no pod can start. To mend it: {mend}"
+    neither = ", nor a place in aws-auth" if standing is Standing.ABSENT and mode != "API" else ""
+    return f"{_said_of(home, role, standing)}{neither}), so no pod can start. To mend it: {mend}"
+
+
+def told_of(home: Home, role: str, note: str) -> Standing | None:
+    """Return what `unknown_role` has told of this very role in a note."""
+    return next((each for each in ALARMS if note.startswith(_said_of(home, role, each))), None)
+
+
+def _said_of(home: Home, role: str, standing: Standing) -> str:
+    return f"Cluster {home.cluster} does not know the role {role} ({ALARMS[standing]}"
 
 
 # What EKS finds wrong with a profile that is ACTIVE all the same, by its codes.
