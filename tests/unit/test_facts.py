@@ -79,8 +79,8 @@ def test_a_fact_is_believed_for_a_minute_or_as_long_as_is_asked_for(account: Acc
 def test_a_role_that_grows_old_while_it_is_asked_for_keeps_its_policies(account: Account) -> None:
     spec = account.spec()
     account.known.facts("demo", spec)
-    times = iter([59.9])
-    account.known._monotonic = lambda: next(times, 60.1)
+    times = iter([1059.9])
+    account.known._monotonic = lambda: next(times, 1060.1)
     account.known.role(spec.role, FACTS_SECONDS)
     role = account.known.facts("demo", spec, 2 * FACTS_SECONDS).role
     assert role
