@@ -176,7 +176,6 @@ SUBNETS = {
     "WayOutDead": "the default route of {} leads to something that is gone (a blackhole): pods can pull no image "
     "there. Route to a NAT gateway that exists",
 }
-DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 
 
 def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
@@ -184,7 +183,8 @@ def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
     leads_out, routes = has_way_out(subnet, cluster), subnet.routes or ()
     if leads_out:
         return ""
-    if any(each.state == "blackhole" and each.to in DEFAULT_ROUTES for each in routes):
+    defaults = {"0.0.0.0/0", "::/0"} if cluster and cluster.ipv6 else {"0.0.0.0/0"}
+    if any(each.state == "blackhole" and each.to in defaults for each in routes):
         return "WayOutDead"
     return "SubnetWithoutWayOut" if leads_out is False else ""
 

@@ -231,6 +231,12 @@ def test_an_egress_only_gateway_is_a_way_out_in_an_ipv6_cluster_alone_and_unknow
     assert warned(replace(facts, cluster=IPV6)) == warned(replace(facts, cluster=None)) == []
 
 
+def test_a_dead_default_route_of_ipv6_is_told_of_in_an_ipv6_cluster_alone() -> None:
+    dead = subnet(routes=(LOCAL, Route("::/0", "eigw-1", "blackhole")))
+    assert warned(replace(dead, cluster=IPV6)) == ["WayOutDead"]
+    assert warned(replace(dead, cluster=IPV4)) == ["SubnetWithoutWayOut"]
+
+
 def test_a_subnet_is_full_that_has_no_free_address_and_only_if_it_has_ipv4_addresses_at_all() -> None:
     assert warned(subnet(free=0)) == ["SubnetFull"]
     assert warned(subnet(free=1)) == warned(subnet(free=None)) == []
