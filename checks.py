@@ -18,9 +18,9 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import pods
-from aws import Profile, ProfileSpec, Read, Selector
+from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec, Read, Selector
 from clusters import View
-from facts import ClusterFact, EntryFact
+from facts import ClusterFact, EntryFact, SubnetFact
 from fluentbit import actions_for, against_rules
 from kube import Key, Object
 from overlaps import share_pods
@@ -37,6 +37,7 @@ from surroundings import (
     Home,
     Standing,
     has_way_out,
+    judge_trust,
     mapped_roles,
     maps_role,
     permits,
@@ -314,7 +315,7 @@ def mend_coredns(seen: Seen) -> str:
         pod = {"metadata": {**part(template, "metadata"), "namespace": COREDNS[0]}, "spec": part(template, "spec")}
         if pods.chosen(pod, seen.profiles, seen.view().hidden).taken == "no":
             return f"Make a profile that selects namespace kube-system, label k8s-app: kube-dns; then: {RESTART}"
-    except Unread:
+    except (Unread, Odd):
         return look
     return f"{look} What was made before its profile was ACTIVE stays Pending: {RESTART}"
 
@@ -380,11 +381,22 @@ def network_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     for _, message in poor_subnets(facts):
         yield Line("warn", message.removeprefix("spec.subnets: "))
     for name, subnet in facts.subnets.items():
-        if subnet and subnet.routes and has_way_out(subnet, facts.cluster) is None:
-            what = f"{name} leads out by peering or to gateway endpoints alone."
-            yield Line("unknown", what, "See that pods there reach AWS by interface endpoints or a proxy.")
+        if subnet and subnet.found:
+            yield from unsure_of(name, subnet, facts.cluster)
+    if facts.cluster is None:
+        raise refused("fact")
     if any(each is None or (each.found and each.routes is None) for each in facts.subnets.values()):
         raise refused("subnets")
+
+
+def unsure_of(name: str, subnet: SubnetFact, cluster: ClusterFact | None) -> Iterator[Line]:
+    if subnet.routes and cluster and has_way_out(subnet, cluster) is None:
+        what = f"{name} leads out by peering or to gateway endpoints alone."
+        yield Line("unknown", what, "See that pods there reach AWS by interface endpoints or a proxy.")
+    if subnet.routes == ():
+        yield Line("unknown", f"{name} has no route that AWS shows: whether pods there reach AWS can't be said.")
+    if subnet.free is None and not subnet.ipv6_only:
+        yield Line("unknown", f"How many addresses are free in {name} AWS does not say.")
 
 
 def roles(seen: Seen) -> Iterator[Line]:
@@ -397,6 +409,10 @@ def role_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     for event, message in warnings(spec_of(profile), facts):
         if event == "RolePolicyMissing":
             yield Line("warn", message)
+    known = facts.role if facts.role and facts.role.arn == profile.role else None
+    if known and judge_trust(known.trust, seen.home().caller(profile.name)).allows is None:
+        what = f"Whether Fargate may assume the role {profile.role} can't be said: its trust policy has what is not"
+        yield Line("unknown", f"{what} judged here.", f"See that it lets {FARGATE_PRINCIPAL} do sts:AssumeRole.")
     if facts.role is None or (facts.role.found and facts.role.policies is None):
         raise refused("role")
 
