@@ -169,7 +169,7 @@ class Selector:
         return "/".join((self.namespace, ",".join(f"{key}={value}" for key, value in self.labels))).rstrip("/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, order=True)
 class HealthIssue:
     """What EKS says is wrong with a profile, in its own words."""
 
@@ -333,7 +333,7 @@ class Aws:
 
     def account(self) -> tuple[str, str]:
         """Return (partition, account) of the credentials in use."""
-        arn = _call(self._sts.get_caller_identity)["Arn"].split(":")
+        arn = _part(_call(self._sts.get_caller_identity), "Arn").split(":")
         return arn[1], arn[4]
 
     def ask(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
@@ -382,19 +382,21 @@ class Aws:
         _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
     def cluster(self, name: str) -> ClusterFact | None:
-        return _fact(lambda: cluster_of(_call(self._eks.describe_cluster, name=name)), ClusterFact(found=False))
+        read = partial(_call, self._eks.describe_cluster, name=name)
+        return _fact(lambda: cluster_of(_part(read(), "cluster", "status")), ClusterFact(found=False))
 
     def access_entry(self, cluster: str, role: str) -> EntryFact | None:
         read = partial(self._eks.describe_access_entry, clusterName=cluster, principalArn=role)
-        return _fact(lambda: entry_of(_call(lambda: read()["accessEntry"])), EntryFact(found=False))
+        return _fact(lambda: entry_of(_part(_call(read), "accessEntry")), EntryFact(found=False))
 
     def role(self, arn: str) -> RoleFact | None:
         """Return a role without its policies."""
-        return _fact(lambda: role_of(_call(self._iam.get_role, RoleName=_name(arn))["Role"]), RoleFact(found=False))
+        read = partial(_call, self._iam.get_role, RoleName=_name(arn))
+        return _fact(lambda: role_of(_part(read(), "Role", "Arn")), RoleFact(found=False))
 
     def attached_policies(self, role: str) -> list[str] | None:
         read = partial(_all, self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=_name(role))
-        return _fact(lambda: [policy["PolicyName"] for policy in read()])
+        return _fact(lambda: [policy["PolicyName"] for policy in _complete(read(), "PolicyName")])
 
     def inline_policies(self, role: str) -> list[str] | None:
         return _fact(partial(_all, self._iam, "list_role_policies", "PolicyNames", RoleName=_name(role)))
@@ -407,6 +409,7 @@ class Aws:
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
+        _complete(subnets, "SubnetId", "VpcId", "AvailabilityZone")
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
         read = partial(_all, self._ec2, "describe_route_tables", "RouteTables")
         tables = _fact(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
@@ -617,9 +620,28 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
 
 def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
     pages = _call(lambda: {"pages": [*client.get_paginator(operation).paginate(**request)]})["pages"]
-    if any(page.get(key) is None for page in pages):  # botocore makes a success of a truncated body
-        raise Retryable("AwsUnavailable", f"AWS answered without {key}. It is tried again by itself.")
+    if any(page.get(key) is None for page in pages):
+        raise _without(key)
     return [item for page in pages for item in page[key]]
+
+
+def _complete(parts: list[Any], *keys: str) -> list[Any]:
+    """Return parts of an answer, each of which has to have something at these keys."""
+    for key in keys:
+        if not all(each.get(key) for each in parts):
+            raise _without(key)
+    return parts
+
+
+def _part(answer: Mapping[str, Any], key: str, *keys: str) -> Any:
+    (part,) = (each[key] for each in _complete([answer], key))
+    _complete([part], *keys)
+    return part
+
+
+def _without(key: str) -> Retryable:
+    """Return what an answer without something means: botocore makes a success of a truncated body."""
+    return Retryable("AwsUnavailable", f"AWS answered without {key}. It is tried again by itself.")
 
 
 def _translated(error: ClientError) -> Exception:
@@ -666,12 +688,19 @@ def _name(arn: str) -> str:
 
 
 def _profile(answer: Mapping[str, Any]) -> Profile:
-    raw = answer.get("fargateProfile")
-    if not raw:  # botocore makes a success of a truncated body
-        raise Retryable("AwsUnavailable", "EKS answered without a profile. It is tried again by itself.", unclear=True)
+    try:
+        return _profile_of(answer.get("fargateProfile") or {})
+    except KeyError as error:  # botocore makes a success of a truncated body
+        text = "EKS answered without a profile. It is tried again by itself."
+        raise Retryable("AwsUnavailable", text, unclear=True) from error
+
+
+def _profile_of(raw: Mapping[str, Any]) -> Profile:
     selectors = (selector(each["namespace"], each.get("labels") or {}) for each in raw.get("selectors") or ())
     issues = (raw.get("health") or {}).get("issues") or ()
-    said = ((each.get("code", ""), each.get("message", ""), each.get("resourceIds") or ()) for each in issues)
+    said = [(each.get("code", ""), each.get("message", ""), each.get("resourceIds") or ()) for each in issues]
+    # In one order, whatever EKS's is: they are compared.
+    health = sorted(HealthIssue(code, message, tuple(sorted(resources))) for code, message, resources in said)
     return Profile(
         name=raw["fargateProfileName"],
         arn=raw["fargateProfileArn"],
@@ -681,7 +710,7 @@ def _profile(answer: Mapping[str, Any]) -> Profile:
         selectors=frozenset(selectors),
         subnets=frozenset(raw.get("subnets") or ()),
         tags=dict(raw.get("tags") or {}),
-        health=tuple(HealthIssue(code, message, tuple(resources)) for code, message, resources in said),
+        health=tuple(health),
     )
 
 

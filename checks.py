@@ -13,13 +13,14 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import pods
-from aws import Profile, ProfileSpec, Read, Selector
+from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec, Read, Selector
 from clusters import View
-from facts import ClusterFact, EntryFact
+from facts import ClusterFact, EntryFact, SubnetFact
 from fluentbit import actions_for, against_rules
 from kube import Key, Object
 from overlaps import share_pods
@@ -30,11 +31,14 @@ from status import ownerless, stray
 from surroundings import (
     ELSEWHERE,
     ENTRY_MODES,
+    FARGATE_ENTRY,
     MENDS,
     Facts,
     Home,
     Standing,
     has_way_out,
+    judge_trust,
+    mapped_roles,
     maps_role,
     permits,
     poor_subnets,
@@ -138,6 +142,11 @@ class Seen:
         return all(
             part(each, "metadata", "labels").get(pods.COMPUTE_TYPE) == "fargate" for each in self.nodes().values()
         )
+
+    @cached_property
+    def mapped(self) -> frozenset[str] | None:
+        """The roles of aws-auth, None where that can't be read as a list of them."""
+        return mapped_roles(self.aws_auth())
 
     def identity(self, obj: Object) -> Identity:
         return Identity.parse(obj, Memory.parse(obj), self.cluster)
@@ -306,7 +315,7 @@ def mend_coredns(seen: Seen) -> str:
         pod = {"metadata": {**part(template, "metadata"), "namespace": COREDNS[0]}, "spec": part(template, "spec")}
         if pods.chosen(pod, seen.profiles, seen.view().hidden).taken == "no":
             return f"Make a profile that selects namespace kube-system, label k8s-app: kube-dns; then: {RESTART}"
-    except Unread:
+    except (Unread, Odd):
         return look
     return f"{look} What was made before its profile was ACTIVE stays Pending: {RESTART}"
 
@@ -372,11 +381,22 @@ def network_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     for _, message in poor_subnets(facts):
         yield Line("warn", message.removeprefix("spec.subnets: "))
     for name, subnet in facts.subnets.items():
-        if subnet and subnet.routes and has_way_out(subnet, facts.cluster) is None:
-            what = f"{name} leads out by peering or to gateway endpoints alone."
-            yield Line("unknown", what, "See that pods there reach AWS by interface endpoints or a proxy.")
+        if subnet and subnet.found:
+            yield from unsure_of(name, subnet, facts.cluster)
+    if facts.cluster is None:
+        raise refused("fact")
     if any(each is None or (each.found and each.routes is None) for each in facts.subnets.values()):
         raise refused("subnets")
+
+
+def unsure_of(name: str, subnet: SubnetFact, cluster: ClusterFact | None) -> Iterator[Line]:
+    if subnet.routes and cluster and has_way_out(subnet, cluster) is None:
+        what = f"{name} leads out by peering or to gateway endpoints alone."
+        yield Line("unknown", what, "See that pods there reach AWS by interface endpoints or a proxy.")
+    if subnet.routes == ():
+        yield Line("unknown", f"{name} has no route that AWS shows: whether pods there reach AWS can't be said.")
+    if subnet.free is None and not subnet.ipv6_only:
+        yield Line("unknown", f"How many addresses are free in {name} AWS does not say.")
 
 
 def roles(seen: Seen) -> Iterator[Line]:
@@ -389,6 +409,10 @@ def role_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     for event, message in warnings(spec_of(profile), facts):
         if event == "RolePolicyMissing":
             yield Line("warn", message)
+    known = facts.role if facts.role and facts.role.arn == profile.role else None
+    if known and judge_trust(known.trust, seen.home().caller(profile.name)).allows is None:
+        what = f"Whether Fargate may assume the role {profile.role} can't be said: its trust policy has what is not"
+        yield Line("unknown", f"{what} judged here.", f"See that it lets {FARGATE_PRINCIPAL} do sts:AssumeRole.")
     if facts.role is None or (facts.role.found and facts.role.policies is None):
         raise refused("role")
 
@@ -401,20 +425,24 @@ def access_of(seen: Seen, profile: Profile) -> Iterator[Line]:
     """Say whether the cluster knows a profile's role: else none of its pods starts, and EKS says nothing."""
     mode, role = seen.fact().mode, profile.role
     if mode not in ENTRY_MODES:
-        yield from without_entries(maps_role(seen.aws_auth(), role), role)
+        yield from without_entries(maps_role(seen.mapped, role), role)
         return
     entry = seen.entries()[role]()
-    mapped = maps_role(seen.aws_auth(), role) if mode != "API" and not entry.found else None
-    standing = standing_of(seen.fact(), entry, seen.facts()[profile.name]().role, mapped)
+    mapped = maps_role(seen.mapped, role) if mode != "API" and not entry.found else None
+    made = seen.facts()[profile.name]().role if entry.found else None
+    standing = standing_of(seen.fact(), role, entry, made, mapped)
     if told := unknown_role(seen.home(), role, standing, mode):
         what, _, mend = told.partition(" To mend it: ")
         yield Line("fail", what, mend)
     elif standing is Standing.UNKNOWN:
-        why = f"its access entry is of type {entry.kind}" if entry.found else UNREADABLE
+        why = UNREADABLE if not entry.found else UNDATED
+        if entry.found and entry.kind != FARGATE_ENTRY:
+            why = f"its access entry is of type {entry.kind}"
         yield Line("unknown", f"Whether the cluster knows the role {role} can't be said: {why}.")
 
 
-UNREADABLE = "mapRoles of aws-auth is no list in YAML"
+UNREADABLE = "mapRoles of aws-auth is no list in YAML that can be read here"
+UNDATED = "it has an access entry, and when that role was made AWS does not say (iam:GetRole)"
 MAPPED = "username system:node:{{SessionName}}, groups system:bootstrappers, system:nodes and system:node-proxier"
 
 

@@ -19,19 +19,24 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
-from aws import (
-    Aws,
-    AwsError,
-    Profile,
-    ProfileSpec,
-    Read,
-    Refused,
-    Selector,
-)
-from facts import ClusterFact, RoleFact, SubnetFact
+from aws import Aws, AwsError, Profile, ProfileSpec, Read, Refused, Selector
+from facts import ClusterFact, EntryFact, RoleFact, SubnetFact
 from kube import Key, KubeError, Object, Objects
 from patterns import readable
-from surroundings import ENTRY_MODES, Facts, Home, Standing, maps_role, standing_of, unknown_role, unproven
+from surroundings import (
+    ALARMS,
+    ENTRY_MODES,
+    Facts,
+    Home,
+    Standing,
+    left_open,
+    mapped_roles,
+    maps_role,
+    standing_of,
+    told_of,
+    unknown_role,
+    unproven,
+)
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -50,8 +55,6 @@ TURN_SECONDS = 3600.0  # for which it is remembered that a namespace had its tur
 PLACE_SECONDS = 30.0  # a place in line lapses when its object does not come for it
 HOLD_SECONDS = (15.0, 60.0)  # between two tries while EKS is busy with what can't be seen
 HIDDEN_SECONDS = 60.0  # to the next look at a profile that could not be described
-LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
-LONG_DELETING = timedelta(minutes=45)
 # The world outside may have been mended: what is stalled is looked at again, less and less often,
 # and a profile in a failed state is tried again as seldom.
 STALLED_SECONDS = FAILED_SECONDS = (15.0, 600.0)
@@ -188,15 +191,6 @@ def backoff(failures: int) -> timedelta:
     return timedelta(seconds=min(most, least * 2.0 ** min(max(failures, 1) - 1, 16)))
 
 
-def unusually_long(status: str, lasts: timedelta) -> str:
-    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
-    if status == "CREATING" and lasts > LONG_CREATING:
-        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
-    if status == "DELETING" and lasts > LONG_DELETING:
-        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
-    return ""
-
-
 class InFlight(NamedTuple):
     """What EKS is at with a profile, whosever it is, and since when by the clock on the wall."""
 
@@ -224,6 +218,7 @@ class Look:
     standing: Standing = Standing.UNKNOWN
     mode: str = ""
     alarms: int = 0
+    left_open: frozenset[Standing] = frozenset()  # of what may have been told, where it has shown nothing
 
 
 @dataclass
@@ -386,8 +381,7 @@ class Cluster:
         namespace = next(iter(self.outside), None)
         if namespace is None:
             return None
-        keys = self.outside.pop(namespace)
-        self.outside[namespace] = keys  # the last in turn then
+        keys = self.outside[namespace] = self.outside.pop(namespace)  # the last in turn then
         return next(iter(keys))
 
     def stand_outside_no_more(self, key: Key) -> None:
@@ -551,8 +545,9 @@ class Known:
 
     def role(self, arn: str, age: float) -> RoleFact | None:
         """Return what is known of a role, its policies aside, as `facts` does."""
-        kind = "role" if not self._old(self._said, "role", [arn], age) else "made"
-        return self._believed(kind, arn, age, lambda: self._aws.role(arn))
+        at, fact = self._said.get(("role", arn), (float("-inf"), None))
+        fresh = self._monotonic() - at < age
+        return fact if fresh else self._believed("made", arn, age, lambda: self._aws.role(arn))
 
     def unproven(self, cluster: str, authority: str, api: Kubernetes, age: float = FACTS_SECONDS) -> str:
         """Say why it is not known whether that is the cluster of an API server, "" where it is proven (`unproven`)."""
@@ -625,8 +620,7 @@ class Kubernetes(Protocol):
 
 def running_pods(api: Kubernetes, profile: str) -> int | None:
     """Return how many pods run on a Fargate profile; None where that may not be read, or is not answered."""
-    on_it = f"eks.amazonaws.com/fargate-profile={profile}"
-    query = {"labelSelector": on_it, "fieldSelector": "status.phase=Running"}
+    query = {"labelSelector": f"eks.amazonaws.com/fargate-profile={profile}", "fieldSelector": "status.phase=Running"}
     try:
         if not api.may_list_pods():
             return None
@@ -668,33 +662,39 @@ class Roles:
         self._life, self._monotonic = life, monotonic
         self._said: Said = {}
 
-    def note(self, home: Home, looks: dict[str, Look], role: str) -> str | None:
-        """Say that a cluster does not know a role, once two looks have shown it; "" if it does, None for: as before."""
+    def note(self, home: Home, looks: dict[str, Look], role: str, before: str) -> str:
+        """Say that a cluster does not know a role, once two looks have shown it; `before` is what was told last.
+
+        That stands while it may be right: it is of this role, and a look was not answered, or has shown it anew.
+        """
         look = looks.setdefault(role, Look())
         if self._monotonic() - look.at >= self._life:
             self._look_anew(look, home.cluster, role)
-        if look.standing is Standing.KNOWN:
-            return ""
-        told = unknown_role(home, role, look.standing, look.mode)
-        return told if told and look.alarms >= LOOKS_TO_ALARM else None
+        stood, told = told_of(home, role, before), unknown_role(home, role, look.standing, look.mode)
+        if told:
+            return told if stood or look.alarms >= LOOKS_TO_ALARM else ""
+        return before if stood in look.left_open else ""
 
     def _look_anew(self, look: Look, cluster: str, role: str) -> None:
         fact = self._kept("cluster", cluster, lambda: self._known.cluster(cluster, self._life))
-        look.standing = self._standing(fact, cluster, role) if fact else Standing.UNKNOWN
+        asks = fact and fact.mode in ENTRY_MODES
+        entry = or_unknown(lambda: self._aws.access_entry(cluster, role)) if asks else None
+        look.standing = self._standing(fact, entry, cluster, role) if fact and entry else Standing.UNKNOWN
         look.at, look.mode = self._monotonic(), fact.mode if fact else ""
-        if look.standing is not Standing.UNKNOWN:
-            look.alarms = 0 if look.standing is Standing.KNOWN else look.alarms + 1
+        look.left_open = left_open(fact, entry) if look.standing is Standing.UNKNOWN else frozenset()
+        if look.standing in ALARMS:
+            look.alarms += 1
+        elif not look.left_open:  # else it has shown nothing
+            look.alarms = 0
 
-    def _standing(self, fact: ClusterFact, cluster: str, role: str) -> Standing:
-        if fact.mode not in ENTRY_MODES:
-            return Standing.UNKNOWN
-        entry = or_unknown(lambda: self._aws.access_entry(cluster, role))
-        if entry is None or entry.found:
-            made = self._kept("role", role, lambda: self._known.role(role, self._life)) if entry else None
-            return standing_of(fact, entry, made, None)
+    def _standing(self, fact: ClusterFact, entry: EntryFact, cluster: str, role: str) -> Standing:
+        if entry.found:
+            made = self._kept("role", role, lambda: self._known.role(role, self._life))
+            return standing_of(fact, role, entry, made, None)
         ours = not unproven(self._authority_of(cluster), fact, verified=self._kube.verified, token=self._kube.token)
-        there = aws_auth(self._kube) if ours and fact.mode != "API" else None
-        return standing_of(fact, entry, None, maps_role(there, role))
+        asked = ours and fact.mode != "API"
+        mapped = self._kept("aws-auth", cluster, lambda: mapped_roles(aws_auth(self._kube))) if asked else None
+        return standing_of(fact, role, entry, None, maps_role(mapped, role))
 
     def _kept(self, kind: str, name: str, read: Callable[[], T | None]) -> T | None:
         """Return what was read no longer ago than `life`, None where that failed."""

@@ -239,23 +239,24 @@ class Looks:
         return sorted({each.role for each in self.view().profiles.values()})
 
     def _dns(self) -> dict[str, bool]:
-        found, vpc = {}, self.fact().vpc
+        found, vpc = dict[str, bool](), self.fact().vpc
+        if not vpc:
+            raise Unread(f"EKS names no VPC of cluster {self._cluster}: whether its DNS attributes are on is unknown.")
         for name in ("enableDnsSupport", "enableDnsHostnames"):
             told = self._said(name[0].upper() + name[1:], "ec2", "describe_vpc_attribute", VpcId=vpc, Attribute=name)
-            found[name] = bool((told or {}).get("Value"))
+            found[name] = bool(held(told or {}, "Value"))
         return found
 
     def _said(self, key: str, service: str, operation: str, **request: str) -> Any:
         """Return a part of an answer, which has to be there; None where there is no such thing."""
         answer = self._edge.ask(service, operation, **request)
-        if answer is not None and key not in answer:  # botocore makes a success of a truncated body
-            raise AwsError("AwsUnavailable", f"AWS answered without {key}.")
-        return None if answer is None else answer[key]
+        return None if answer is None else held(answer, key)
 
     def _quota(self, row: Quota) -> float | None:
         for operation in ("get_service_quota", "get_aws_default_service_quota"):
-            if told := self._said("Quota", QUOTAS, operation, ServiceCode=row.service, QuotaCode=row.code):
-                return float(told["Value"])
+            told = self._said("Quota", QUOTAS, operation, ServiceCode=row.service, QuotaCode=row.code)
+            if told is not None:
+                return float(held(told, "Value"))
         raise Unread(f"AWS knows no quota {row.code} here ({row.what}).")
 
     def _each_role(self) -> dict[str, Read[list[Any]]]:
@@ -265,17 +266,36 @@ class Looks:
         return {each: self._aws("policies", partial(self._policies, each.rpartition("/")[2])) for each in self._roles}
 
     def _policies(self, role: str) -> list[Any]:
-        inline = self._said("PolicyNames", "iam", "list_role_policies", RoleName=role) or ()
-        attached = self._said("AttachedPolicies", "iam", "list_attached_role_policies", RoleName=role) or ()
+        inline = self._whole("PolicyNames", "list_role_policies", role)
+        attached = self._whole("AttachedPolicies", "list_attached_role_policies", role)
         named = [{"RoleName": role, "PolicyName": each} for each in inline]
         found = [self._said("PolicyDocument", "iam", "get_role_policy", **each) for each in named]
-        return found + [self._document(each["PolicyArn"]) for each in attached]
+        return found + [self._document(held(each, "PolicyArn")) for each in attached]
+
+    def _whole(self, key: str, operation: str, role: str) -> list[Any]:
+        """Return all of a list of IAM's about a role, read page by page as long as there is time."""
+        found, request = list[Any](), {"RoleName": role}
+        while (page := self._edge.ask("iam", operation, **request)) is not None:
+            found += held(page, key)
+            if not page.get("IsTruncated"):
+                break
+            request["Marker"] = held(page, "Marker")
+            self._in_time("policies")
+        return found
 
     def _document(self, arn: str) -> Any:
-        policy = self._said("Policy", "iam", "get_policy", PolicyArn=arn) or {}
-        named = {"PolicyArn": arn, "VersionId": policy.get("DefaultVersionId", "v1")}
+        if (policy := self._said("Policy", "iam", "get_policy", PolicyArn=arn)) is None:
+            return None
+        named = {"PolicyArn": arn, "VersionId": held(policy, "DefaultVersionId")}
         version = self._said("PolicyVersion", "iam", "get_policy_version", **named) or {}
         return version.get("Document")
+
+
+def held(answer: dict[str, Any], key: str) -> Any:
+    """Return a part of an answer, which has to be there: botocore makes a success of a truncated body."""
+    if answer.get(key) is None:
+        raise AwsError("AwsUnavailable", f"AWS answered without {key}.")
+    return answer[key]
 
 
 def by_name(found: Iterable[Object]) -> dict[str, Object]:

@@ -43,7 +43,7 @@ class Route(NamedTuple):
 
 @dataclass(frozen=True)
 class SubnetFact:
-    """`routes`: None = the route tables may not be read; `free`: IPv4 addresses, None where it has none at all."""
+    """`routes`: None = the route tables may not be read; `free`: IPv4 addresses, None = unknown, or it has none."""
 
     found: bool = True
     vpc: str = ""
@@ -51,6 +51,7 @@ class SubnetFact:
     outpost: str = ""
     routes: tuple[Route, ...] | None = None
     free: int | None = None
+    ipv6_only: bool = False
 
     @property
     def public(self) -> bool | None:
@@ -81,8 +82,7 @@ class EntryFact:
 # Read off answers
 
 
-def cluster_of(answer: Mapping[str, Any]) -> ClusterFact:
-    cluster = answer.get("cluster") or {}
+def cluster_of(cluster: Mapping[str, Any]) -> ClusterFact:
     parts = "resourcesVpcConfig", "certificateAuthority", "accessConfig", "kubernetesNetworkConfig", "identity"
     network, trust, access, addresses, identity = (cluster.get(each) or {} for each in parts)
     kinds = {"registered": "connectorConfig", "local": "outpostConfig"}
@@ -109,8 +109,9 @@ def role_of(role: Mapping[str, Any]) -> RoleFact:
 
 def subnet_of(subnet: Mapping[str, Any], tables: list[dict[str, Any]] | None) -> SubnetFact:
     where = {"vpc": subnet["VpcId"], "zone": subnet["AvailabilityZone"], "outpost": subnet.get("OutpostArn") or ""}
-    free = None if subnet.get("Ipv6Native") else subnet.get("AvailableIpAddressCount")
-    return SubnetFact(**where, free=free, routes=None if tables is None else _routes(subnet, tables))
+    only = bool(subnet.get("Ipv6Native"))
+    free = None if only else subnet.get("AvailableIpAddressCount")
+    return SubnetFact(**where, free=free, ipv6_only=only, routes=None if tables is None else _routes(subnet, tables))
 
 
 def _routes(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> tuple[Route, ...]:

@@ -103,9 +103,13 @@ TRUE = {"true", "on", "yes", "1"}
 
 
 def actions_for(data: Mapping[str, str]) -> list[str]:
-    """Return what a role must be allowed for the outputs; of `es` nothing, as that hangs on its domain, too."""
+    """Return what a pod's role must be allowed for the outputs; nothing for one that writes by a role of its own, and
+    none of `es`, as that hangs on its domain, too.
+    """
     found: list[str] = []
     for each in sections(data.get("output.conf", "")):
+        if each.value("role_arn"):
+            continue
         actions = ACTIONS.get(each.value("name").lower(), ())
         found += actions
         if actions == TO_CLOUDWATCH:

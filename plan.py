@@ -17,7 +17,7 @@ from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from aws import AwsError, Profile, ProfileSpec
-from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff, unusually_long
+from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff
 from kube import Object
 from patterns import LONGEST_LIST, brief, listed, without_profiles
 from spec import (
@@ -61,7 +61,7 @@ from spec import (
     tagged,
     wait_to_see,
 )
-from surroundings import OBJECTIONS, Facts, Home, elsewhere, warnings
+from surroundings import OBJECTIONS, Facts, Home, elsewhere, unusually_long, warnings
 
 T = TypeVar("T")
 

@@ -355,9 +355,9 @@ class Reconciler:
             return
         p.note("ProfileUnhealthy", "HealthIssues", unhealthy(case.serving))
         serves = case.serving if case.serving and case.serving.active and not p.who.deleting else None
-        told = self._roles.note(case.home, p.cluster.roles, serves.role) if serves else ""
-        if told is not None:
-            p.note("RoleUnknownToCluster", "AccessLost", told)
+        before = p.noted["RoleUnknownToCluster"].message if "RoleUnknownToCluster" in p.noted else ""
+        told = self._roles.note(case.home, p.cluster.roles, serves.role, before) if serves else ""
+        p.note("RoleUnknownToCluster", "AccessLost", told)
 
     def _is_again(self, p: Pass, action: Report | Change) -> bool:
         """Say whether the pass right before has made this very change: then it did not take.

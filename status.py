@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
 from aws import AwsError, Busy, Profile, Refused
-from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight, unusually_long
+from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight
 from kube import Key, Object, TooLarge, WriteRefused
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, timestamp, visible, without_profiles
 from plan import Case, may_tell
@@ -39,6 +39,7 @@ from spec import (
     mapping,
     refuse,
 )
+from surroundings import unusually_long
 
 Said = TypeVar("Said", bound=Action)
 TRUST_PROPAGATION = timedelta(minutes=2)  # IAM's, as Terraform's provider allows for it

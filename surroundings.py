@@ -14,6 +14,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -175,7 +176,6 @@ SUBNETS = {
     "WayOutDead": "the default route of {} leads to something that is gone (a blackhole): pods can pull no image "
     "there. Route to a NAT gateway that exists",
 }
-DEFAULT_ROUTES = {"0.0.0.0/0", "::/0"}
 
 
 def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
@@ -183,7 +183,8 @@ def wrong_way_out(subnet: SubnetFact, cluster: ClusterFact | None) -> str:
     leads_out, routes = has_way_out(subnet, cluster), subnet.routes or ()
     if leads_out:
         return ""
-    if any(each.state == "blackhole" and each.to in DEFAULT_ROUTES for each in routes):
+    defaults = {"0.0.0.0/0", "::/0"} if cluster and cluster.ipv6 else {"0.0.0.0/0"}
+    if any(each.state == "blackhole" and each.to in defaults for each in routes):
         return "WayOutDead"
     return "SubnetWithoutWayOut" if leads_out is False else ""
 
@@ -220,7 +221,9 @@ class Standing(Enum):
     UNKNOWN = "unknown"
 
 
-def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | None, mapped: bool | None) -> Standing:
+def standing_of(
+    cluster: ClusterFact, arn: str, entry: EntryFact | None, role: RoleFact | None, mapped: bool | None
+) -> Standing:
     """Say whether a cluster knows a role. `mapped`: aws-auth has it; None = that was not read, as with the others."""
     if entry is None or cluster.mode not in ENTRY_MODES:
         return Standing.UNKNOWN
@@ -229,43 +232,83 @@ def standing_of(cluster: ClusterFact, entry: EntryFact | None, role: RoleFact | 
         return {True: Standing.KNOWN, False: Standing.ABSENT, None: Standing.UNKNOWN}[mapped]
     if entry.kind != FARGATE_ENTRY:
         return Standing.UNKNOWN
-    made, entered = role.created_at if role and role.found else None, entry.created_at
-    return Standing.DEAD if made and entered and entered < made else Standing.KNOWN
+    asked = role and role.arn == arn  # it is asked for by its name, and another path makes it another role
+    made, entered = role.created_at if role and asked else None, entry.created_at
+    if not (made and entered):
+        return Standing.UNKNOWN
+    return Standing.DEAD if entered < made else Standing.KNOWN
 
 
 ENTRY_MODES = {"API", "API_AND_CONFIG_MAP"}
 
 
-def maps_role(aws_auth: Mapping[str, Any] | None, role: str) -> bool | None:
-    """Say whether the ConfigMap aws-auth has a role, which it knows without its path; None where that can't be read."""
+MOST_OF_AWS_AUTH = 200_000  # characters that are read
+
+
+def mapped_roles(aws_auth: Mapping[str, Any] | None) -> frozenset[str] | None:
+    """Return the roles that the ConfigMap aws-auth has, for `maps_role`; None where that can't be read.
+
+    Whoever may write it may write anything: nothing is made of its YAML but texts, lists and mappings.
+    """
     if aws_auth is None:
         return None
     try:
-        listing = yaml.safe_load((aws_auth.get("data") or {}).get("mapRoles") or "[]")
-    except (yaml.YAMLError, AttributeError):
+        text = (aws_auth.get("data") or {}).get("mapRoles") or "[]"
+        listing = yaml.load(text, yaml.BaseLoader) if len(text) <= MOST_OF_AWS_AUTH else None  # noqa: S506
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, OverflowError, RecursionError):
         return None
-    if not isinstance(listing, list) or not all(isinstance(each, dict) for each in listing):
-        return None
-    return _without_path(role) in {_without_path(str(each.get("rolearn", ""))) for each in listing}
+    if not isinstance(listing, list) or not all(isinstance(each, dict) and "<<" not in each for each in listing):
+        return None  # what is merged by << the loader does not say
+    arns = (each.get("rolearn") for each in listing)
+    return frozenset(_as_mapped(each) for each in arns if isinstance(each, str))
 
 
-def _without_path(arn: str) -> str:
+def maps_role(mapped: frozenset[str] | None, role: str) -> bool | None:
+    """Say whether a role is among those of aws-auth, which knows it without its path and in whatever letters."""
+    return None if mapped is None else _as_mapped(role) in mapped
+
+
+def _as_mapped(arn: str) -> str:
     head, _, rest = arn.partition(":role/")
-    return f"{head}:role/{rest.rpartition('/')[2]}"
+    return f"{head}:role/{rest.rpartition('/')[2]}".lower()
+
+
+def left_open(cluster: ClusterFact | None, entry: EntryFact | None) -> frozenset[Standing]:
+    """Return which alarms may still be right after a look that has not shown how a role stands."""
+    if not cluster or (entry is None and cluster.mode in ENTRY_MODES):
+        return frozenset(ALARMS)
+    if entry is None or cluster.mode not in ENTRY_MODES:
+        return frozenset()
+    if not entry.found:
+        return frozenset({Standing.ABSENT})
+    return frozenset({Standing.DEAD} if entry.kind == FARGATE_ENTRY else ())
+
+
+ALARMS = {
+    Standing.ABSENT: "no access entry",
+    Standing.DEAD: "the access entry is older than the role, thus of one that is gone",
+}
 
 
 def unknown_role(home: Home, role: str, standing: Standing, mode: str) -> str:
     """Say that a cluster does not know a role, with the command that mends it; "" where nothing says so."""
+    if standing not in ALARMS:
+        return ""
     which = f"--region {home.region} --cluster-name {home.cluster} --principal-arn {role}"
     mend = f"aws eks create-access-entry {which} --type {FARGATE_ENTRY}"
-    if standing is Standing.ABSENT:
-        what = "no access entry" if mode == "API" else "no access entry, nor a place in aws-auth"
-    elif standing is Standing.DEAD:
-        what = "the access entry is older than the role, thus of one that is gone"
+    if standing is Standing.DEAD:
         mend = f"aws eks delete-access-entry {which} && {mend}"
-    else:
-        return ""
-    return f"Cluster {home.cluster} does not know the role {role} ({what}), so no pod can start. To mend it: {mend}"
+    neither = ", nor a place in aws-auth" if standing is Standing.ABSENT and mode != "API" else ""
+    return f"{_said_of(home, role, standing)}{neither}), so no pod can start. To mend it: {mend}"
+
+
+def told_of(home: Home, role: str, note: str) -> Standing | None:
+    """Return what `unknown_role` has told of this very role in a note."""
+    return next((each for each in ALARMS if note.startswith(_said_of(home, role, each))), None)
+
+
+def _said_of(home: Home, role: str, standing: Standing) -> str:
+    return f"Cluster {home.cluster} does not know the role {role} ({ALARMS[standing]}"
 
 
 # What EKS finds wrong with a profile that is ACTIVE all the same, by its codes.
@@ -286,6 +329,19 @@ def unhealthy(profile: Profile | None) -> str:
     mends = (f" (to mend it, {MENDS[each.code]})" if each.code in MENDS else "" for each in profile.health)
     issues = [f"{what}{mend}." for what, mend in zip(told, mends, strict=True)]
     return f"EKS finds profile {profile.name} unhealthy: {listed(issues, ' ')}" if issues else ""
+
+
+LONG_CREATING = timedelta(minutes=15)  # containers-roadmap#1211, as the next
+LONG_DELETING = timedelta(minutes=45)
+
+
+def unusually_long(status: str, lasts: timedelta) -> str:
+    """Say where to look if EKS is at it for longer than it usually takes, "" otherwise."""
+    if status == "CREATING" and lasts > LONG_CREATING:
+        return " That takes unusually long (over 15 min): look at the cluster's health in EKS."
+    if status == "DELETING" and lasts > LONG_DELETING:
+        return " That takes unusually long (over 45 min): look for pods on Fargate that do not end."
+    return ""
 
 
 # Whether the EKS cluster is the Kubernetes cluster that we talk to

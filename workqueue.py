@@ -77,17 +77,23 @@ class Requeue(NamedTuple):
 
 
 class Waiting:
-    """Keys of one namespace that are due. Those that go ahead go first, and others get at least one look in four."""
+    """Keys of one namespace that are due. Those that go ahead go first, and others get at least one look in four.
+
+    Before all goes what was put to the front, which counts as one that went ahead: it takes no look from the others.
+    """
 
     def __init__(self) -> None:
+        self.front: OrderedDict[Key, None] = OrderedDict()
         self.ahead: OrderedDict[Key, None] = OrderedDict()
         self.others: OrderedDict[Key, None] = OrderedDict()
         self.in_a_row = 0  # that went ahead since the last of the others
 
     def __bool__(self) -> bool:
-        return bool(self.ahead or self.others)
+        return bool(self.front or self.ahead or self.others)
 
     def add(self, key: Key, ahead: bool) -> None:
+        if key in self.front:
+            return
         if ahead:
             self.others.pop(key, None)
             self.ahead.setdefault(key)
@@ -99,16 +105,21 @@ class Waiting:
             self.add(key, ahead=True)
 
     def put_first(self, key: Key) -> None:
-        self.ahead[key], self.in_a_row = None, 0
-        self.ahead.move_to_end(key, last=False)
+        self.drop(key)
+        self.front[key] = None
+        self.front.move_to_end(key, last=False)
 
     def first(self) -> Key:
         others_turn = self.others and self.in_a_row >= IN_A_ROW
-        return next(iter(self.ahead if self.ahead and not others_turn else self.others))
+        return next(iter(self.front or (self.ahead if self.ahead and not others_turn else self.others)))
+
+    def took(self, key: Key) -> None:
+        self.in_a_row = 0 if key in self.others else self.in_a_row + 1
+        self.drop(key)
 
     def drop(self, key: Key) -> None:
-        self.ahead.pop(key, None)
-        self.others.pop(key, None)
+        for keys in (self.front, self.ahead, self.others):
+            keys.pop(key, None)
 
 
 class Line:
@@ -154,7 +165,7 @@ class Line:
     def take(self, key: Key) -> None:
         """Drop the key that got its look, and let the other namespaces go before its own."""
         if waiting := self._now.get(key[0]):
-            waiting.in_a_row = waiting.in_a_row + 1 if key in waiting.ahead else 0
+            waiting.took(key)
             self._now.move_to_end(key[0])
         self.drop(key)
 

@@ -239,9 +239,15 @@ def test_what_eks_leaves_out_is_empty() -> None:
 def test_the_health_of_a_profile_is_what_eks_says() -> None:
     issues = [{"code": "AccessDenied", "message": "No access entry.", "resourceIds": ["web"]}, {}]
     assert seen(health={"issues": issues}).health == (
-        HealthIssue("AccessDenied", "No access entry.", ("web",)),
         HealthIssue("", "", ()),
+        HealthIssue("AccessDenied", "No access entry.", ("web",)),
     )
+
+
+def test_issues_in_whatever_order_are_the_same_health() -> None:
+    issues = [{"code": code, "message": "no", "resourceIds": ["b", "a", code]} for code in ("B", "A")]
+    other = [{**each, "resourceIds": [*reversed(each["resourceIds"])]} for each in reversed(issues)]
+    assert seen(health={"issues": issues}) == seen(health={"issues": other})
 
 
 @pytest.mark.parametrize(
@@ -294,6 +300,48 @@ def test_a_profile_whose_deletion_was_asked_for_is_being_deleted_whatever_the_an
     gone = Asked({"delete_fargate_profile": described(status="ACTIVE")}).edge.delete("demo", "web")
     assert gone
     assert gone.status == "DELETING"
+
+
+# Answers without their middle
+
+SUBNET = {"SubnetId": "subnet-1", "VpcId": "vpc-1", "AvailabilityZone": "us-east-1a"}
+TABLES: Answer = {"describe_route_tables": {"RouteTables": []}}
+
+
+def asked_of(**answers: Any) -> Aws:
+    return Asked(TABLES | answers).edge
+
+
+@pytest.mark.parametrize(
+    ("lacks", "asked"),
+    [
+        ("cluster", lambda: asked_of().cluster("demo")),
+        ("status", lambda: asked_of(describe_cluster={"cluster": {"name": "demo"}}).cluster("demo")),
+        ("status", lambda: asked_of(describe_cluster={"cluster": {"status": ""}}).cluster("demo")),
+        ("Role", lambda: asked_of().role(ROLE)),
+        ("Arn", lambda: asked_of(get_role={"Role": {"RoleName": "pods"}}).role(ROLE)),
+        ("Arn", lambda: asked_of().account()),
+        ("PolicyName", lambda: asked_of(list_attached_role_policies={"AttachedPolicies": [{}]}).attached_policies("a")),
+        ("accessEntry", lambda: asked_of(describe_access_entry={"accessEntry": None}).access_entry("demo", ROLE)),
+        *(
+            (
+                r"a profile\.",
+                lambda key=key: asked_of(describe_fargate_profile=described(**{key: None})).describe("a", "b"),
+            )
+            for key in ("fargateProfileName", "fargateProfileArn", "status", "createdAt", "podExecutionRoleArn")
+        ),
+        *(
+            (key, lambda key=key: asked_of(describe_subnets={"Subnets": [SUBNET | {key: None}]}).subnets(["subnet-1"]))
+            for key in SUBNET
+        ),
+    ],
+)
+def test_an_answer_without_its_middle_is_asked_for_again_and_is_no_fact(
+    lacks: str, asked: Callable[[], object]
+) -> None:
+    with pytest.raises(Retryable, match=f"without {lacks}") as raised:
+        asked()
+    assert raised.value.reason == "AwsUnavailable"
 
 
 # Route tables

@@ -41,7 +41,12 @@ TRUST = {
         {"Effect": "Allow", "Principal": {"Service": "eks-fargate-pods.amazonaws.com"}, "Action": "sts:AssumeRole"}
     ]
 }  # fmt: skip
-GOOD_ROLE = RoleFact(arn=ROLE, trust=TRUST, policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}))
+GOOD_ROLE = RoleFact(
+    arn=ROLE,
+    trust=TRUST,
+    policies=frozenset({"AmazonEKSFargatePodExecutionRolePolicy"}),
+    created_at=NOW - timedelta(days=1),
+)
 GOOD_SUBNET = SubnetFact(vpc="vpc-1", zone="eu-west-1a", routes=(Route("0.0.0.0/0", "nat-1"),), free=100)
 PUBLIC_SUBNET = replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "igw-1"),))
 CLUSTER = ClusterFact(status="ACTIVE", vpc="vpc-1", version="1.33", mode="API_AND_CONFIG_MAP")
@@ -379,6 +384,12 @@ def test_a_role_that_may_not_write_the_logs_is_a_failure_and_one_of_conditions_i
 # Network, roles
 
 
+def test_coredns_that_is_down_is_a_failure_even_if_a_node_can_not_be_read() -> None:
+    odd = {"fargate-1": {"metadata": {"name": "fargate-1", "labels": "nonsense"}}}
+    (found,) = lines("coredns", seen(coredns=deployment(0), nodes=odd))
+    assert (found.verdict, "kubectl describe pods" in found.mend) == ("fail", True)
+
+
 def test_a_vpc_without_dns_is_a_failure_with_the_command_that_mends_it() -> None:
     (found,) = lines("dns", seen(dns={"enableDnsSupport": True, "enableDnsHostnames": False}))
     assert found.verdict == "fail"
@@ -397,7 +408,9 @@ def facts(subnet: SubnetFact | None = GOOD_SUBNET, role: RoleFact | None = GOOD_
         (SubnetFact(found=False), "fail", "does not exist"),
         (None, "unknown", "ec2:DescribeSubnets"),
         (replace(GOOD_SUBNET, free=0), "warn", "no free address in subnet-1"),
-        (replace(GOOD_SUBNET, free=None), "ok", "fit for Fargate"),
+        (replace(GOOD_SUBNET, free=None), "unknown", "How many addresses are free in subnet-1"),
+        (replace(GOOD_SUBNET, free=None, ipv6_only=True), "ok", "fit for Fargate"),
+        (replace(GOOD_SUBNET, routes=()), "unknown", "no route that AWS shows"),
         (replace(GOOD_SUBNET, routes=(Route("10.0.0.0/16", "local"),)), "warn", "no route leads out of the VPC from"),
         (replace(GOOD_SUBNET, routes=(Route("0.0.0.0/0", "nat-1", "blackhole"),)), "warn", "a blackhole"),
         (
@@ -415,9 +428,16 @@ def test_subnets_are_judged_as_before_a_create(subnet: SubnetFact | None, verdic
     assert what in found[0].what
 
 
+def test_where_the_cluster_can_not_be_read_its_network_is_unknown() -> None:
+    (found,) = lines("network", seen(facts={"web": said(Facts(None, {"subnet-1": GOOD_SUBNET}, GOOD_ROLE))}))
+    assert (found.verdict, "eks:DescribeCluster" in found.what) == ("unknown", True)
+
+
 @pytest.mark.parametrize(
     ("role", "verdict", "what"),
     [
+        (replace(GOOD_ROLE, trust=None), "unknown", "may assume"),
+        (replace(GOOD_ROLE, trust={"Statement": [{"Effect": "Allow", "Principal": "*"}]}), "unknown", "may assume"),
         (RoleFact(found=False), "fail", "does not exist"),
         (replace(GOOD_ROLE, trust={"Statement": []}), "fail", "can't be assumed by Fargate"),
         (replace(GOOD_ROLE, policies=frozenset()), "fail", "no policy at all"),
@@ -462,6 +482,21 @@ def test_the_cluster_has_to_know_the_role_of_each_profile(
     )
     assert (found.verdict, what in found.what) == (verdict, True), found
     assert (found.mend[:27] == "aws eks create-access-entry") == (verdict == "fail" and entry is GONE)
+
+
+def test_an_entry_that_is_certainly_not_there_is_a_failure_whatever_else_can_not_be_read() -> None:
+    blind = {"web": lacking("facts")}
+    (found,) = lines(
+        "access", seen(fact=replace(CLUSTER, mode="API"), entries=said({ROLE: said(GONE)}), facts=said(blind))
+    )
+    assert (found.verdict, "no access entry" in found.what) == ("fail", True)
+
+
+def test_an_entry_of_a_role_of_which_nobody_says_when_it_was_made_is_unknown() -> None:
+    elsewhere = replace(GOOD_ROLE, arn=ROLE.replace(":role/", ":role/a/"))
+    for role in (None, elsewhere, replace(GOOD_ROLE, created_at=None)):
+        (found,) = lines("access", seen(facts=facts(role=role)))
+        assert (found.verdict, "iam:GetRole" in found.what) == ("unknown", True)
 
 
 def test_what_is_wrong_with_many_profiles_is_said_once() -> None:

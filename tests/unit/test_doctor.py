@@ -205,6 +205,64 @@ def test_an_answer_of_aws_without_its_middle_is_unknown_and_not_an_absence(b: Be
         assert verdicts(out)[name] == {"unknown"}, name
 
 
+@pytest.fixture
+def answered(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Callable[[Object], Object | None]], None]:
+    """Return what has one of AWS's operations answer what a function makes of the request."""
+
+    def instead(operation: str, answer: Callable[[Object], Object | None]) -> None:
+        ask = Aws.ask
+
+        def asked(edge: Aws, service: str, of: str, **request: Any) -> Object | None:
+            return answer(request) if of == operation else ask(edge, service, of, **request)
+
+        monkeypatch.setattr(Aws, "ask", asked)
+
+    return instead
+
+
+@pytest.mark.parametrize(
+    ("check", "operation", "answer"),
+    [
+        ("quotas", "get_service_quota", {"Quota": {}}),
+        ("quotas", "get_service_quota", {"Quota": {"Value": None, "QuotaCode": "L-1"}}),
+        ("dns", "describe_vpc_attribute", None),
+        ("dns", "describe_vpc_attribute", {"EnableDnsSupport": {}, "EnableDnsHostnames": {}}),
+        ("logging", "list_attached_role_policies", {"AttachedPolicies": [{}]}),
+        ("logging", "list_attached_role_policies", {"AttachedPolicies": [], "IsTruncated": True}),
+        ("logging", "list_role_policies", {}),
+        ("logging", "get_policy", {"Policy": {"PolicyName": "a"}}),
+    ],
+)
+def test_whatever_aws_leaves_out_is_unknown_and_ends_no_command(
+    b: Bench, sound: Any, answered: Any, check: str, operation: str, answer: Object | None
+) -> None:
+    for each in logs(EXAMPLES["to Firehose"]):
+        b.api.apply(each)
+    answered(operation, lambda _: answer)
+    code, out, err = sound()
+    assert (code, verdicts(out)[check], err) == (2, {"unknown"}, "")
+
+
+def test_of_a_cluster_without_a_vpc_the_dns_is_unknown_and_ec2_not_asked(b: Bench, sound: Any) -> None:
+    b.world._eks.clusters["demo"].resources_vpc_config["vpcId"] = ""
+    code, out, _ = sound()
+    assert (code, verdicts(out)["dns"], b.manners.count("DescribeVpcAttribute")) == (2, {"unknown"}, 0)
+    assert "EKS names no VPC of cluster demo" in out
+
+
+def test_the_policies_of_all_pages_count(b: Bench, sound: Any, answered: Any) -> None:
+    for each in logs(EXAMPLES["to Firehose"]):
+        b.api.apply(each)
+    other, may = (
+        {"Statement": [{"Effect": "Allow", "Action": each, "Resource": "*"}]} for each in ("s3:*", "firehose:*")
+    )
+    first, last = {"PolicyNames": ["a"], "IsTruncated": True, "Marker": "next"}, {"PolicyNames": ["logs"]}
+    answered("list_role_policies", lambda request: last if request.get("Marker") == "next" else first)
+    answered("get_role_policy", lambda request: {"PolicyDocument": may if request["PolicyName"] == "logs" else other})
+    code, out, _ = sound()
+    assert (code, verdicts(out)["logging"]) == (0, {"ok"})
+
+
 def test_ctrl_c_ends_it_at_once(b: Bench, sound: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt

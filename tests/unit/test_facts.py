@@ -76,6 +76,17 @@ def test_a_fact_is_believed_for_a_minute_or_as_long_as_is_asked_for(account: Acc
     assert account.asked(method, 1, age=10.0) == 1
 
 
+def test_a_role_that_grows_old_while_it_is_asked_for_keeps_its_policies(account: Account) -> None:
+    spec = account.spec()
+    account.known.facts("demo", spec)
+    times = iter([1059.9])
+    account.known._monotonic = lambda: next(times, 1060.1)
+    account.known.role(spec.role, FACTS_SECONDS)
+    role = account.known.facts("demo", spec, 2 * FACTS_SECONDS).role
+    assert role
+    assert role.policies
+
+
 @pytest.mark.parametrize("method", FACTS)
 def test_a_fact_that_is_asked_for_fresh_is_read_now(account: Account, method: str) -> None:
     assert account.asked(method, 0) == account.asked(method, 1, age=0.0) == 1

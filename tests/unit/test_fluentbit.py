@@ -87,4 +87,6 @@ def test_what_a_role_must_be_allowed_hangs_on_the_outputs() -> None:
     assert of["to Firehose"] == ["firehose:PutRecordBatch"]
     assert {"logs:CreateLogGroup", "logs:PutRetentionPolicy"} <= {*of["to CloudWatch, filtered and parsed"]}
     assert "logs:CreateLogGroup" in of["the router's own log too"]
+    by_another = "[OUTPUT]\n    Name kinesis\n    Match *\n    role_arn arn:aws:iam::123456789012:role/logs\n"
+    assert actions_for({"output.conf": by_another}) == [], "which that other role must be"
     assert of["several outputs, keys in any letters, comments"] == ["kinesis:PutRecords", "firehose:PutRecordBatch"]

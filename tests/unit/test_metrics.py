@@ -16,13 +16,14 @@ from prometheus_client.parser import text_string_to_metric_families
 import aws
 import kube
 import leader
-from clusters import LONG_DELETING, Reading
+from clusters import Reading
 from config import Credentials
 from controller import Census, Health, serve
 from informer import Store
 from kube import Command
 from metrics import Metrics
 from spec import CONTROLLER_KEY, OWNER_KEY, Settings
+from surroundings import LONG_DELETING
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
 from tests.harness import Bench, Clock

@@ -128,6 +128,80 @@ def test_what_can_not_be_read_any_more_is_as_it_was(lost: Bench) -> None:
     assert lost.condition(KIND) == told
 
 
+@pytest.fixture
+def told(lost: Bench) -> Bench:
+    """Let it be told that the cluster has lost the role."""
+    lost.run(3 * RESYNC)
+    assert "no access entry" in lost.condition(KIND)["message"]
+    return lost
+
+
+@pytest.mark.parametrize("after_a_restart", [True, False])
+def test_an_answer_that_disproves_what_was_told_takes_it_back(told: Bench, after_a_restart: bool) -> None:
+    told.world.put_entry("demo", told.world.roles["good"], "EC2_LINUX")
+    if after_a_restart:
+        told.start()
+    told.run(RESYNC)
+    assert not told.condition(KIND)
+
+
+def test_a_cluster_that_has_given_up_access_entries_takes_back_what_was_told(told: Bench) -> None:
+    told.world.set_mode("demo", "CONFIG_MAP")
+    told.start()
+    told.run(RESYNC)
+    assert not told.condition(KIND)
+
+
+def test_an_entry_that_is_there_again_takes_back_that_there_is_none_even_if_the_role_is_not_shown(told: Bench) -> None:
+    told.world.put_entry("demo", told.world.roles["good"])
+    told.manners.fail("GetRole", error("AccessDeniedException", 403), times=99)
+    told.start()
+    told.run(RESYNC)
+    assert not told.condition(KIND)
+
+
+def test_a_dead_entry_that_has_gone_is_not_told_of_any_more(b: Bench) -> None:
+    b.settle()
+    b.world.set_mode("demo", "API_AND_CONFIG_MAP")
+    b.api.forbid("get", "configmaps")
+    iam_backends[ACCOUNT]["aws"].get_role("fargate-pods").create_date = datetime.fromtimestamp(b.clock.time() + 60, UTC)
+    b.run(3 * RESYNC)
+    assert "delete-access-entry" in b.condition(KIND)["message"]
+    b.world.remove_entry("demo", b.world.roles["good"])
+    b.start()
+    b.run(RESYNC)
+    assert not b.condition(KIND), "and whether aws-auth has the role may not be read"
+
+
+def test_of_a_dead_entry_what_was_told_stands_while_the_role_can_not_be_read(b: Bench) -> None:
+    b.settle()
+    iam_backends[ACCOUNT]["aws"].get_role("fargate-pods").create_date = datetime.fromtimestamp(b.clock.time() + 60, UTC)
+    b.run(3 * RESYNC)
+    was = b.condition(KIND)
+    b.manners.fail("GetRole", error("AccessDeniedException", 403), times=99)
+    b.run(3 * RESYNC)
+    assert was
+    assert b.condition(KIND) == was
+
+
+def test_a_new_role_never_inherits_what_was_told_of_the_one_before(told: Bench) -> None:
+    told.manners.fail("DescribeAccessEntry", error("AccessDeniedException", 403), times=99)
+    told.edit(podExecutionRoleArn=told.world.roles["inline-policy"], updatePolicy="Replace")
+    told.run(3 * RESYNC)
+    assert told.ready()
+    assert told.get()["status"]["profileName"] != "web"
+    assert not told.condition(KIND)
+
+
+def test_a_look_that_shows_nothing_is_none_of_the_two_in_a_row(lost: Bench) -> None:
+    lost.run(RESYNC)
+    lost.manners.fail("DescribeAccessEntry", error("ThrottlingException", 400), times=1)
+    lost.run(RESYNC)
+    assert not lost.condition(KIND)
+    lost.run(RESYNC)
+    assert lost.condition(KIND)
+
+
 @pytest.mark.parametrize("mode", ["CONFIG_MAP", ""])
 def test_a_cluster_without_access_entries_is_not_asked_for_them(lost: Bench, mode: str) -> None:
     lost.world.set_mode("demo", mode)
@@ -193,6 +267,26 @@ def test_the_config_map_of_a_cluster_that_is_not_proven_to_be_ours_says_nothing(
     both.run(3 * RESYNC)
     assert not both.condition(KIND)
     assert not [each for each in both.api.log if "aws-auth" in each.path]
+
+
+def test_the_config_map_is_read_once_a_resync_and_cluster_however_many_roles_there_are(both: Bench) -> None:
+    both.settle("api", podExecutionRoleArn=both.world.roles["inline-policy"])
+    both.world.remove_entry("demo", both.world.roles["inline-policy"])
+    both.run(RESYNC)
+    both.api.clear_log()
+    both.run(3 * RESYNC)
+    reads = [each for each in both.api.log if each.method == "GET" and "aws-auth" in each.path]
+    assert len(reads) <= 4
+    assert both.condition(KIND, "api")
+
+
+def test_a_hostile_config_map_says_nothing_and_breaks_no_pass(both: Bench) -> None:
+    meta = {"name": "aws-auth", "namespace": "kube-system"}
+    for listing in ("- {rolearn: !!int foo}\n- {rolearn: 2020-13-45, x", "- rolearn: " + "[" * 5000):
+        both.api.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"mapRoles": listing}})
+        both.run(2 * RESYNC)
+        assert both.ready()
+        assert not both.condition(KIND)
 
 
 # After a deletion

@@ -27,6 +27,7 @@ from surroundings import (
     Standing,
     Trust,
     judge_trust,
+    mapped_roles,
     maps_role,
     standing_of,
     unhealthy,
@@ -230,6 +231,12 @@ def test_an_egress_only_gateway_is_a_way_out_in_an_ipv6_cluster_alone_and_unknow
     assert warned(replace(facts, cluster=IPV6)) == warned(replace(facts, cluster=None)) == []
 
 
+def test_a_dead_default_route_of_ipv6_is_told_of_in_an_ipv6_cluster_alone() -> None:
+    dead = subnet(routes=(LOCAL, Route("::/0", "eigw-1", "blackhole")))
+    assert warned(replace(dead, cluster=IPV6)) == ["WayOutDead"]
+    assert warned(replace(dead, cluster=IPV4)) == ["SubnetWithoutWayOut"]
+
+
 def test_a_subnet_is_full_that_has_no_free_address_and_only_if_it_has_ipv4_addresses_at_all() -> None:
     assert warned(subnet(free=0)) == ["SubnetFull"]
     assert warned(subnet(free=1)) == warned(subnet(free=None)) == []
@@ -264,9 +271,11 @@ ENTRY, NO_ENTRY = EntryFact(kind="FARGATE_LINUX", created_at=MAY), EntryFact(fou
     [
         ("API", ENTRY, OLD_ROLE, None, Standing.KNOWN),
         ("API_AND_CONFIG_MAP", ENTRY, OLD_ROLE, False, Standing.KNOWN),
-        ("API", ENTRY, None, None, Standing.KNOWN),
-        ("API", ENTRY, RoleFact(found=False), None, Standing.KNOWN),
-        ("API", replace(ENTRY, created_at=None), NEW_ROLE, None, Standing.KNOWN),
+        ("API", ENTRY, None, None, Standing.UNKNOWN),
+        ("API", ENTRY, RoleFact(found=False), None, Standing.UNKNOWN),
+        ("API", ENTRY, replace(OLD_ROLE, created_at=None), None, Standing.UNKNOWN),
+        ("API", ENTRY, replace(NEW_ROLE, arn=ROLE.replace(":role/", ":role/a/")), None, Standing.UNKNOWN),
+        ("API", replace(ENTRY, created_at=None), NEW_ROLE, None, Standing.UNKNOWN),
         ("API", ENTRY, NEW_ROLE, None, Standing.DEAD),
         ("API_AND_CONFIG_MAP", ENTRY, NEW_ROLE, True, Standing.DEAD),
         ("API", NO_ENTRY, None, None, Standing.ABSENT),
@@ -283,7 +292,7 @@ ENTRY, NO_ENTRY = EntryFact(kind="FARGATE_LINUX", created_at=MAY), EntryFact(fou
 def test_how_a_role_stands_with_a_cluster(
     mode: str, entry: EntryFact | None, has: RoleFact | None, mapped: bool | None, standing: Standing
 ) -> None:
-    assert standing_of(ClusterFact(mode=mode), entry, has, mapped) is standing
+    assert standing_of(ClusterFact(mode=mode), ROLE, entry, has, mapped) is standing
 
 
 def of_roles(*arns: str, **more: Any) -> dict[str, Any]:
@@ -319,7 +328,43 @@ OTHER_ROLE = "arn:aws:iam::123456789012:role/nodes"
 def test_aws_auth_has_a_role_without_its_path_and_says_nothing_where_it_can_not_be_read(
     aws_auth: dict[str, Any] | None, has: bool | None
 ) -> None:
-    assert maps_role(aws_auth, ROLE) is has
+    assert maps_role(mapped_roles(aws_auth), ROLE) is has
+
+
+NESTED = "- rolearn: " + "[" * 5000
+LAUGHS = "".join(f"- &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]\n" for n in range(30))
+
+
+@pytest.mark.parametrize(
+    ("listing", "has"),
+    [
+        (f"- {{rolearn: {ROLE}, since: 2020-13-45, id: !!int foo, up: !!bool foo, at: !!timestamp x}}", True),
+        (f"- {{rolearn: {ROLE}, username: !!python/object:os.system {{}}}}", True),
+        (f"- {{rolearn: {ROLE.upper().replace('ARN:AWS:IAM::', 'arn:aws:iam::').replace(':ROLE/', ':role/')}}}", True),
+        ("- {rolearn: 2020-13-45}", False),
+        ("- rolearn: !!int foo", False),
+        (f"- {{rolearn: [{ROLE}]}}\n- {{rolearn: {{a: {ROLE}}}}}", False),
+        (f"- {{rolearn: &a0 [lol]}}\n- {{rolearn: {ROLE}}}", True),
+        (f"- {{x: &a {{rolearn: {ROLE}}}}}\n- {{<<: *a, username: b}}", None),
+        ("- &a0 [lol]\n" + LAUGHS, None),
+        (NESTED, None),
+        ('- "\\UFFFFFFFF"', None),
+        ("- ? [a]\n  : b", None),
+        ("&a [*a]", None),
+        (f"- rolearn: {ROLE}\n" + "#" * 200_000, None),
+        (7, None),
+    ],
+)
+def test_whatever_yaml_is_in_aws_auth_it_is_read_at_once_or_unknown_and_never_an_error(
+    listing: object, has: bool | None
+) -> None:
+    assert maps_role(mapped_roles({"data": {"mapRoles": listing}}), ROLE) is has
+
+
+def test_laughs_by_the_billion_in_one_entry_cost_nothing() -> None:
+    laughs = ["x0: &a0 [lol]", *(f"x{n + 1}: &a{n + 1} [{', '.join([f'*a{n}'] * 9)}]" for n in range(30))]
+    listing = "- " + "\n  ".join([*laughs, "rolearn: *a30"])
+    assert mapped_roles({"data": {"mapRoles": listing}}) == frozenset()
 
 
 def test_what_is_told_of_a_role_has_the_command_that_mends_it() -> None:

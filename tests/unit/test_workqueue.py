@@ -347,6 +347,21 @@ def test_one_that_is_let_in_goes_first_even_where_an_edit_would_have_its_turn(qu
     assert drain(queue) == [A, B]
 
 
+def test_however_many_are_let_in_an_edit_of_their_namespace_has_every_fourth_look(queue: WorkQueue) -> None:
+    queue.add_edit(B)
+    queue.wake(("default", "woken"))
+    seen: list[Key] = []
+    for number in range(8):
+        queue.wake(("default", f"woken-{number}"))
+        if number % 2:
+            queue.add(A, 30, urgent=True)
+            assert queue.readmit(A)
+        key = queue.get() or A
+        queue.done(key)
+        seen.append(key)
+    assert B in seen[:6], "three that go ahead, one that is let in where it had its turn, and it"
+
+
 def test_a_key_of_both_kinds_is_looked_at_once_and_as_the_urgent_one(queue: WorkQueue) -> None:
     queue.add(B)
     queue.add(A)
