@@ -109,9 +109,10 @@ class Look:
     """One look at all pods, begun at `at` (monotonic seconds) beside `view`, the profiles as they were known then.
 
     `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by owner (`owned_by`), the uids of
-    its pods that EKS has taken for a profile. `beyond`: pods that wait and were not looked at, as there were too
-    many before. `doubtful`: one waits for a profile that may have been made since the view. `why`: why the look is not
-    complete, "" if it is.
+    its pods that EKS has taken for a profile, but for those that wait in vain, or may. `placed`: those of them that
+    Fargate has given a node, or is about to, which users can't easily feign. `beyond`: pods that wait and were not
+    looked at, as there were too many before. `doubtful`: one waits for a profile that may have been made since the
+    view. `why`: why the look is not complete, "" if it is.
     """
 
     at: float
@@ -119,6 +120,7 @@ class Look:
     seen: tuple[Seen, ...] = ()
     counted: Mapping[str, Counted] = field(default_factory=dict)
     taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    placed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     beyond: int = 0
     doubtful: bool = False
     why: str = ""
@@ -203,6 +205,7 @@ class Reading:
     slots: dict[str, Slot] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     taken: dict[str, set[str]] = field(default_factory=dict)
+    placed: dict[str, set[str]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
     beyond: int = 0
     doubtful: bool = False
@@ -215,20 +218,22 @@ class Reading:
         if state == "waiting":
             self._take_waiting(uid, owner, pod)
             return
-        size = provisioned(meta) or (pods.size(pod).least if state == "finished" else None)
-        self._count(uid, meta, Slot(state, holder, size))
+        given = provisioned(meta)
+        self.slots[uid] = Slot(state, holder, given or (pods.size(pod).least if state == "finished" else None))
+        self._took(uid, meta, placed=state != "finished" and given is not None)
         if state == "finished":
             self._take_finished(uid, owner, pod)
 
-    def _count(self, uid: str, meta: Object, slot: Slot) -> None:
-        self.slots[uid] = slot
+    def _took(self, uid: str, meta: Object, *, placed: bool) -> None:
         if owner := owner_of(meta):
-            self.taken.setdefault(owned_by(str(meta.get("namespace")), owner), set()).add(uid)
+            of = owned_by(str(meta.get("namespace")), owner)
+            for known in (self.taken, self.placed) if placed else (self.taken,):
+                known.setdefault(of, set()).add(uid)
 
     def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
         holder = pods.holder(pod)
         if holder:
-            self._count(uid, mapping(pod.get("metadata")), Slot("waiting", holder))
+            self.slots[uid] = Slot("waiting", holder)
         if len(self.waiting) >= MOST_WAITING:
             self.beyond += 1
             return
@@ -240,7 +245,10 @@ class Reading:
             self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=trimmed(pod))
         elif holder:
             said = unscheduled(pod)
-            blocked = self._blocked(said, moment(mapping(pod.get("metadata")).get("creationTimestamp")))
+            meta = mapping(pod.get("metadata"))
+            blocked = self._blocked(said, moment(meta.get("creationTimestamp")))
+            if found.answer == "no" and holder in self.view.profiles:
+                self._took(uid, meta, placed=bool(mapping(pod.get("status")).get("nominatedNodeName")))
             self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, found, blocked, said)
 
     def _judged(self, uid: str, holder: str, pod: Object) -> tuple[float, Stranded]:
@@ -295,8 +303,11 @@ class Reading:
         for each in self.seen.values():
             if each.blocked:
                 counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
-        taken = {owner: frozenset(uids) for owner, uids in self.taken.items()}
-        return Look(self.begun, self.view, (*self.seen.values(),), counted, taken, self.beyond, self.doubtful, why)
+        taken, placed = (
+            {owner: frozenset(uids) for owner, uids in known.items()} for known in (self.taken, self.placed)
+        )
+        seen = (*self.seen.values(),)
+        return Look(self.begun, self.view, seen, counted, taken, placed, self.beyond, self.doubtful, why)
 
 
 def count(counted: Counted, slot: Slot) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from clusters import View
 from kube import Object
-from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Reading, State, by_profile, news_of
+from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Look, Reading, State, by_profile, news_of
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from spec import REQUESTED_AT
 from tests.fakes.apiserver import token_by
@@ -393,6 +393,50 @@ def test_of_more_pods_than_are_judged_the_others_are_counted(looking: Bench, mon
     assert (counts(b)["stranded"], counts(b)["waiting"]) == (2, 1)
     assert "3 more waiting pods" in b.condition("PodsStranded")["message"]
     assert b.condition("PodsBlocked"), "those of Fargate come first"
+
+
+def look_at(*found: tuple[State, Object]) -> Look:
+    """Return what a look sees of pods beside the profile web of namespace shop."""
+    reading = Reading(0.0, START, View(True, {"web": profile("web", WEB)}, -1.0), {})
+    for state, pod in found:
+        reading.take(state, pod)
+    return reading.look()
+
+
+def of_fargate(uid: str, holder: str = "web", namespace: str = "shop", node: str = "", **meta: Any) -> Object:
+    """Return a pod of a ReplicaSet that waits for Fargate."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "api", "uid": "rs", "controller": True}
+    head: Object = {"name": uid, "namespace": namespace, "uid": uid, "resourceVersion": "1", **meta}
+    head |= {"labels": {PROFILE_LABEL: holder}, "ownerReferences": [owner]}
+    spec = {"schedulerName": FARGATE_SCHEDULER, "containers": [{"name": "c", "image": "i"}]}
+    return {"metadata": head, "spec": spec, "status": {"phase": "Pending", "nominatedNodeName": node}}
+
+
+def test_of_pods_that_wait_none_is_taken_whose_profile_is_not_there_or_that_nobody_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = of_fargate("odd")
+    odd["spec"]["schedulingGates"] = "?"
+    waits = of_fargate("waits")
+    found: list[tuple[State, Object]] = [("waiting", each) for each in (of_fargate("gone", "old"), odd, waits)]
+    assert look_at(*found).taken == {"shop/rs": {"waits"}}
+    monkeypatch.setattr("podlooks.MOST_WAITING", 2)
+    look = look_at(*found)
+    assert (look.beyond, look.taken) == (1, {})
+
+
+def test_placed_are_pods_that_fargate_gave_a_size_and_a_node_or_is_about_to() -> None:
+    look = look_at(
+        ("waiting", of_fargate("waits")),
+        ("waiting", of_fargate("nominated", node="19bf1ab524")),
+        ("waiting", of_fargate("gone", "old", node="19bf1ab525")),
+        ("starting", of_fargate("labelled")),
+        ("starting", of_fargate("starts", annotations=SIZE)),
+        ("running", of_fargate("runs", annotations=SIZE)),
+        ("finished", of_fargate("ended", annotations=SIZE)),
+    )
+    assert look.placed == {"shop/rs": {"nominated", "starts", "runs"}}
+    assert look.taken == {"shop/rs": {"waits", "nominated", "labelled", "starts", "runs", "ended"}}
 
 
 # What is not known
