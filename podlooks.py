@@ -20,11 +20,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import pods
-from aws import AwsError
+from aws import AwsError, Profile
 from clusters import View
 from informer import Store, key_of
 from kube import Key, KubeError, Object, Objects
-from patterns import capacity, listed, moment
+from patterns import capacity, listed, matches, moment
 from pods import DEFAULT_SCHEDULER, FARGATE_SCHEDULER, PROFILE_LABEL, Row, Stranded
 from spec import POD_CONDITIONS, Identity, Memory, Settings, mapping
 from status import News, Noted, noted_in, written
@@ -209,6 +209,7 @@ class Reading:
     taken: dict[str, set[str]] = field(default_factory=dict)
     placed: dict[str, set[str]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    reached: dict[str, frozenset[str]] = field(default_factory=dict)
     kept: int = 0  # bytes
     beyond: int = 0
     doubtful: bool = False
@@ -216,16 +217,27 @@ class Reading:
     def take(self, state: State, pod: Object) -> None:
         """Take a pod of a list."""
         meta = mapping(pod.get("metadata"))
-        uid, owner, holder = str(meta.get("uid")), owner_of(meta), label_of(meta)
+        uid, owner = str(meta.get("uid")), owner_of(meta)
         self.seen.pop(uid, None)
         if state == "waiting":
             self._take_waiting(uid, owner, pod)
             return
-        given = provisioned(meta)
-        self.slots[uid] = Slot(state, holder, given or (pods.size(pod).least if state == "finished" else None))
+        given, profile = provisioned(meta), self._its(meta, label_of(meta))
+        self.slots[uid] = Slot(state, profile, given or (pods.size(pod).least if state == "finished" else None))
         self._took(uid, meta, placed=state != "finished" and given is not None)
         if state == "finished":
             self._take_finished(uid, owner, pod)
+
+    def _its(self, meta: Object, name: str) -> str:
+        """Return the profile of that name if it can have a pod, else "": labels are anybody's."""
+        return name if name in self._reaching(str(meta.get("namespace"))) else ""
+
+    def _reaching(self, namespace: str) -> frozenset[str]:
+        """Return the profiles that can have pods of a namespace."""
+        if namespace not in self.reached:
+            found = (name for name, each in self.view.profiles.items() if reaches(each, namespace))
+            self.reached[namespace] = frozenset(found)
+        return self.reached[namespace]
 
     def _took(self, uid: str, meta: Object, *, placed: bool) -> None:
         if owner := owner_of(meta):
@@ -234,9 +246,12 @@ class Reading:
                 known.setdefault(of, set()).add(uid)
 
     def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
-        holder = pods.holder(pod)
+        meta, holder = mapping(pod.get("metadata")), pods.holder(pod)
+        profile = self._its(meta, holder)
         if holder:
-            self.slots[uid] = Slot("waiting", holder)
+            self.slots[uid] = Slot("waiting", profile)
+        if not self._reaching(str(meta.get("namespace"))):
+            return  # made anew it would be no profile's either
         if len(self.waiting) >= MOST_WAITING:
             self.beyond += 1
             return
@@ -252,9 +267,8 @@ class Reading:
             self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=raw)
         elif holder:
             said = unscheduled(pod)
-            meta = mapping(pod.get("metadata"))
             blocked = self._blocked(said, moment(meta.get("creationTimestamp")))
-            if found.answer == "no" and holder in self.view.profiles:
+            if found.answer == "no" and profile:
                 self._took(uid, meta, placed=bool(mapping(pod.get("status")).get("nominatedNodeName")))
             self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, UNTOLD, blocked, said)
 
@@ -299,22 +313,26 @@ class Reading:
     ) -> Seen:  # fmt: skip
         meta = mapping(pod.get("metadata"))
         key, version = (str(meta.get("namespace")), str(meta.get("name"))), str(meta.get("resourceVersion"))
-        return Seen(key, uid, version, owner, pods.holder(pod), state, since, found, blocked, said, lingers, raw)
+        holder = pods.holder(pod) if state == "stranded" else self._its(meta, pods.holder(pod))
+        return Seen(key, uid, version, owner, holder, state, since, found, blocked, said, lingers, raw)
 
     def look(self, why: str = "") -> Look:
         """Return the look: whole, or what it has come to."""
         counted = {name: Counted() for name in (*self.view.profiles, "")}
         for slot in self.slots.values():
-            name = slot.profile if slot.profile in self.view.profiles else ""  # labels are anybody's
-            count(counted[name], slot)
+            count(counted[slot.profile], slot)
         for each in self.seen.values():
             if each.blocked:
-                counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
+                counted[each.holder].blocked += 1
         taken, placed = (
             {owner: frozenset(uids) for owner, uids in known.items()} for known in (self.taken, self.placed)
         )
         seen = (*self.seen.values(),)
         return Look(self.begun, self.view, seen, counted, taken, placed, self.beyond, self.doubtful, why)
+
+
+def reaches(profile: Profile, namespace: str) -> bool:
+    return any(matches(namespace, each.namespace) for each in profile.selectors)
 
 
 def count(counted: Counted, slot: Slot) -> None:

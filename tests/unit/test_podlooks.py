@@ -361,6 +361,37 @@ def test_another_reason_is_told_anew_and_another_pod_is_not(looking: Bench) -> N
     assert "HostPort: 2 pods" in b.condition("PodsBlocked")["message"]
 
 
+def test_a_pod_that_pretends_to_be_of_a_profile_which_does_not_select_its_namespace_is_counted_for_no_object(
+    looking: Bench,
+) -> None:
+    b = looking
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    b.world.add_profile("demo", "other", b.world.roles["good"], [{"namespace": "evil"}])
+    refused(b, "a", "Pod not supported on Fargate: port contains HostIP or HostPort", namespace="evil")
+    taken(b, "b", namespace="evil")
+    taken(b, "c", "Succeeded", namespace="evil", kind="Job", containerStatuses=[ended_at(b)])
+    b.run(8 * RESYNC)
+    assert (pods_told(b), counts(b)) == ([], {})
+    shown = scrape(b.metrics.registry)
+    assert shown["fargate_pods", labels(profile="", state="running")] == 1
+    assert shown["fargate_pods", labels(profile="", state="waiting")] == 1
+
+
+def test_pods_of_namespaces_that_no_profile_selects_keep_no_others_from_being_judged(
+    looking: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = looking
+    monkeypatch.setattr("podlooks.MOST_WAITING", 1)
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    for number in range(3):
+        missed(b, f"a-{number}", namespace="evil")
+        refused(b, f"b-{number}", "", profile="nowhere", namespace="evil")
+    missed(b, "web-1")
+    b.run(1.2 * RESYNC)
+    assert counts(b)["stranded"] == 1
+    assert "not looked at" not in b.condition("PodsStranded")["message"]
+
+
 # Finished pods
 
 
