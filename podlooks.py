@@ -40,7 +40,7 @@ MOST_WAITING = 5000  # pods that are judged; the others are counted
 MOST_RAW = 16 << 20  # bytes of pods that are kept
 LONGEST_SAID, LONGEST_OWNER = 1000, 1000  # characters that are kept of what anybody may have written
 MOST_IN_A_ROW = 20  # looks that the one before has wanted; from then on there is one a resync
-MOST_UNSURE = 3  # looks of a new process that tell nothing, as it may be gone what pods wait for
+MOST_UNSURE = 3  # looks of a new process that tell nothing, since pods wait for profiles that may be there
 MOST_MISSING = 5  # profiles for which the view is renewed between two resyncs
 MOST_NAMES, MOST_CAUSES = 5, 3  # in a message
 SLOW = timedelta(minutes=5)  # for Fargate to place a pod; under pressure it has taken 7, and most take one
@@ -253,7 +253,8 @@ class Reading:
             blocked = self._blocked(said, moment(meta.get("creationTimestamp")))
             if found.answer == "no" and profile:
                 self._took(uid, meta, placed=bool(mapping(pod.get("status")).get("nominatedNodeName")))
-            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, UNTOLD, blocked, said)
+            plain = Stranded(found.answer, "")  # why may be long, and nobody asks
+            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, plain, blocked, said)
 
     def _judged(self, uid: str, holder: str, pod: Object) -> tuple[float, Stranded]:
         """Return since when a pod waits, and whether it is stranded, with no clocks compared."""
@@ -287,7 +288,7 @@ class Reading:
         nobody_s = owner is None or owner.kind == "Job"
         lingers = nobody_s and self.now - ended(pod, self.now) >= LONG_ENDED
         if (blocked or lingers) and len(self.seen) < 2 * MOST_WAITING:
-            found = self._seen(uid, owner, pod, "finished", self.begun, UNTOLD, blocked, said, lingers=lingers)
+            found = self._seen(uid, owner, pod, "finished", self.begun, NOT_STRANDED, blocked, said, lingers=lingers)
             self.seen[uid] = found
 
     def _seen(
@@ -333,7 +334,7 @@ def count(counted: Counted, slot: Slot) -> None:
 # What is read of a pod
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-UNTOLD = Stranded("no", "")  # of a pod that is not stranded nobody asks why
+NOT_STRANDED = Stranded("no", "it has ended")
 
 
 def owner_of(meta: Object) -> Owner | None:

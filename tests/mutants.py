@@ -872,7 +872,7 @@ MUTANTS = (
            'return named if sum(map(len, named)) <= LONGEST_OWNER else None', 'return named',
            "tests/unit/test_podlooks.py"),
     Mutant("podlooks: why a pod is not known to be stranded is kept", "podlooks.py",
-           '"waiting", since, UNTOLD, blocked, said)', '"waiting", since, found, blocked, said)',
+           '"waiting", since, plain, blocked, said)', '"waiting", since, found, blocked, said)',
            "tests/unit/test_podlooks.py"),
     Mutant("podlooks: a label speaks for pods of any namespace", "podlooks.py",
            'return name if name in self._reaching(str(meta.get("namespace"))) else ""',
