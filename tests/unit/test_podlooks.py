@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from clusters import View
 from kube import Object
-from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Reading, State, by_profile, news_of
+from podlooks import (
+    LEAST_SECONDS,
+    MOST_RAW,
+    PODS,
+    STATES,
+    STEP_SECONDS,
+    WORDS,
+    Look,
+    Reading,
+    State,
+    by_profile,
+    news_of,
+)
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from spec import REQUESTED_AT
 from tests.fakes.apiserver import token_by
@@ -175,6 +187,32 @@ def test_a_lease_that_is_lost_in_mid_look_ends_it_and_nothing_is_told(looking: B
     b.run(2 * LEAST_SECONDS)
     assert len(lists(b)) == 1
     assert not pods_told(b)
+
+
+def test_of_looks_that_are_wanted_for_ever_there_are_twenty_in_a_row_and_then_one_a_resync(looking: Bench) -> None:
+    b = looking
+    b.looks._after = lambda _look: (True, {})
+    b.run(30 * LEAST_SECONDS)
+    assert 20 * 5 <= len(lists(b)) <= 24 * 5
+    b.api.clear_log()
+    b.run(6 * RESYNC)
+    assert len(lists(b)) == 6 * 5
+
+
+def test_a_tenant_that_names_new_profiles_again_and_again_has_the_cluster_read_a_few_times_a_resync(
+    looking: Bench,
+) -> None:
+    b = looking
+    b.run(2 * RESYNC)
+    renewed = []
+    b.looks._renew = lambda: renewed.append(b.clock.elapsed)
+    b.api.clear_log()
+    for number in range(40):
+        refused(b, f"a-{number}", "", profile=f"nowhere-{number % 4}" if number < 20 else f"nowhere-{number}")
+        ask_for_a_look(b)
+        b.run(LEAST_SECONDS)
+    assert 3 <= len(renewed) <= 5 * (40 * LEAST_SECONDS / RESYNC + 1)
+    assert len([at for at in renewed if at < renewed[0] + RESYNC / 2]) <= 5
 
 
 # Stranded pods
@@ -349,6 +387,37 @@ def test_another_reason_is_told_anew_and_another_pod_is_not(looking: Bench) -> N
     assert "HostPort: 2 pods" in b.condition("PodsBlocked")["message"]
 
 
+def test_a_pod_that_pretends_to_be_of_a_profile_which_does_not_select_its_namespace_is_counted_for_no_object(
+    looking: Bench,
+) -> None:
+    b = looking
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    b.world.add_profile("demo", "other", b.world.roles["good"], [{"namespace": "evil"}])
+    refused(b, "a", "Pod not supported on Fargate: port contains HostIP or HostPort", namespace="evil")
+    taken(b, "b", namespace="evil")
+    taken(b, "c", "Succeeded", namespace="evil", kind="Job", containerStatuses=[ended_at(b)])
+    b.run(8 * RESYNC)
+    assert (pods_told(b), counts(b)) == ([], {})
+    shown = scrape(b.metrics.registry)
+    assert shown["fargate_pods", labels(profile="", state="running")] == 1
+    assert shown["fargate_pods", labels(profile="", state="waiting")] == 1
+
+
+def test_pods_of_namespaces_that_no_profile_selects_keep_no_others_from_being_judged(
+    looking: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = looking
+    monkeypatch.setattr("podlooks.MOST_WAITING", 1)
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    for number in range(3):
+        missed(b, f"a-{number}", namespace="evil")
+        refused(b, f"b-{number}", "", profile="nowhere", namespace="evil")
+    missed(b, "web-1")
+    b.run(1.2 * RESYNC)
+    assert counts(b)["stranded"] == 1
+    assert "not looked at" not in b.condition("PodsStranded")["message"]
+
+
 # Finished pods
 
 
@@ -393,6 +462,82 @@ def test_of_more_pods_than_are_judged_the_others_are_counted(looking: Bench, mon
     assert (counts(b)["stranded"], counts(b)["waiting"]) == (2, 1)
     assert "3 more waiting pods" in b.condition("PodsStranded")["message"]
     assert b.condition("PodsBlocked"), "those of Fargate come first"
+
+
+def look_at(*found: tuple[State, Object], view_at: float = -1) -> Look:
+    """Return what a look at 0 sees of pods beside the profile web of namespace shop."""
+    reading = Reading(0.0, START, View(True, {"web": profile("web", WEB)}, view_at), {})
+    for state, pod in found:
+        reading.take(state, pod)
+    return reading.look()
+
+
+def of_fargate(uid: str, holder: str = "web", namespace: str = "shop", node: str = "", **meta: Any) -> Object:
+    """Return a pod of a ReplicaSet that waits for Fargate."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "api", "uid": "rs", "controller": True}
+    head: Object = {"name": uid, "namespace": namespace, "uid": uid, "resourceVersion": "1", **meta}
+    head |= {"labels": {PROFILE_LABEL: holder, "tier": "web"}, "ownerReferences": [owner]}
+    spec = {"schedulerName": FARGATE_SCHEDULER, "containers": [{"name": "c", "image": "i"}]}
+    return {"metadata": head, "spec": spec, "status": {"phase": "Pending", "nominatedNodeName": node}}
+
+
+def test_of_pods_that_wait_none_is_taken_whose_profile_is_not_there_or_that_nobody_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = of_fargate("odd")
+    odd["spec"]["schedulingGates"] = "?"
+    waits = of_fargate("waits")
+    found: list[tuple[State, Object]] = [("waiting", each) for each in (of_fargate("gone", "old"), odd, waits)]
+    assert look_at(*found).taken == {"shop/rs": {"waits"}}
+    monkeypatch.setattr("podlooks.MOST_WAITING", 2)
+    look = look_at(*found)
+    assert (look.beyond, look.taken) == (1, {})
+
+
+def test_placed_are_pods_that_fargate_gave_a_size_and_a_node_or_is_about_to() -> None:
+    look = look_at(
+        ("waiting", of_fargate("waits")),
+        ("waiting", of_fargate("nominated", node="19bf1ab524")),
+        ("waiting", of_fargate("gone", "old", node="19bf1ab525")),
+        ("starting", of_fargate("labelled")),
+        ("starting", of_fargate("starts", annotations=SIZE)),
+        ("running", of_fargate("runs", annotations=SIZE)),
+        ("finished", of_fargate("ended", annotations=SIZE)),
+    )
+    assert look.placed == {"shop/rs": {"nominated", "starts", "runs"}}
+    assert look.taken == {"shop/rs": {"waits", "nominated", "labelled", "starts", "runs", "ended"}}
+
+
+def stranded(uid: str, size: int = 0) -> Object:
+    pod = of_fargate(uid, annotations={"a": "x" * size})
+    pod["spec"]["schedulerName"] = "default-scheduler"
+    return pod
+
+
+def test_pods_of_a_tenant_that_makes_them_huge_fill_no_memory_and_are_told_as_not_looked_at(
+    looking: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = look_at(*[("waiting", stranded(f"big-{number}", 250_000)) for number in range(100)])
+    assert sum(len(each.raw) for each in look.seen) <= MOST_RAW
+    assert len(look.seen) > 60 and len(look.seen) + look.beyond == 100
+    b = looking
+    monkeypatch.setattr("podlooks.MOST_RAW", 5000)
+    missed(b, "a", annotations={"a": "x" * 4000})
+    missed(b, "b", annotations={"a": "x" * 4000})
+    b.run(1.2 * RESYNC)
+    assert counts(b)["stranded"] == 1
+    assert "1 more waiting pods" in b.condition("PodsStranded")["message"]
+
+
+def test_of_what_anybody_may_write_into_a_pod_little_is_kept() -> None:
+    longest = "x" * 300_000
+    waits = of_fargate("waits")
+    waits["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": longest}]
+    gone = of_fargate("gone", "old", annotations={"eks.amazonaws.com/compute-type": longest})
+    runs = of_fargate("runs", annotations=SIZE)
+    runs["metadata"]["ownerReferences"][0]["uid"] = longest
+    look = look_at(("waiting", waits), ("waiting", gone), ("running", runs), view_at=1)
+    assert len(repr(look)) < 10_000
 
 
 # What is not known
@@ -501,6 +646,51 @@ def test_what_was_told_stays_as_it_is_until_a_new_process_has_looked(looking: Be
     b.run(2 * LEAST_SECONDS)
     assert b.get() == before
     assert b.events("Warning") == ["PodsStranded"]
+
+
+def test_what_was_told_of_pods_whose_profile_is_gone_does_not_flap_as_a_process_starts(looking: Bench) -> None:
+    b = looking
+    refused(b, "a", "", profile="old")
+    b.run_until("the pod is told", lambda: b.condition("PodsStranded"), 2 * RESYNC)
+    b.start()
+    before = b.condition("PodsStranded")
+    for _ in range(40):
+        b.run(LEAST_SECONDS / 4)
+        assert b.condition("PodsStranded") == before
+    assert counts(b)["stranded"] == 1
+    assert b.events("Warning") == ["PodsStranded"]
+
+
+def test_a_tenant_that_names_new_profiles_again_and_again_keeps_no_new_process_from_telling(looking: Bench) -> None:
+    b = looking
+    missed(b, "a")
+    b.start()
+    for number in range(5):
+        refused(b, f"b-{number}", "", profile=f"nowhere-{number}")
+        b.run(LEAST_SECONDS)
+    assert pods_told(b) == ["PodsStranded"]
+
+
+@pytest.mark.parametrize("where", ["_read", "_after"])
+def test_where_a_look_fails_as_nobody_has_thought_of_all_is_taken_away_that_was_told(
+    looking: Bench, where: str
+) -> None:
+    b = looking
+    strand_and_see(b)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    there = getattr(b.looks, where)
+    setattr(b.looks, where, fail)
+    b.looks.ask()
+    with pytest.raises(ZeroDivisionError):
+        b.run(2 * LEAST_SECONDS)
+    setattr(b.looks, where, there)
+    b.run(LEAST_SECONDS)
+    assert_unknown(b)
+    b.run(1.2 * RESYNC)
+    assert pods_told(b) == ["PodsStranded"]
 
 
 @pytest.mark.parametrize("odd", ["lots", "0.3vCPU 0.5GB", "-1vCPU 1GB", "1vCPU 1e9GB", "٣vCPU ٣GB", ""])
