@@ -22,6 +22,7 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol
 
 from aws import AwsError, Profile
+from checks import WEBHOOK, narrowed
 from clusters import View
 from informer import Store, key_of
 from kube import NAME, Conflict, Key, KubeError, NotFound, Object
@@ -62,7 +63,6 @@ SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its p
 AGAIN = 0.8  # of a resync: the next one comes with jitter
 FORBIDDEN, TOO_MANY = 403, 429
 
-WEBHOOK = "0500-amazon-eks-fargate-mutation.amazonaws.com"  # of EKS; it gives new pods to Fargate
 WEBHOOK_PATH = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}"
 MAKERS = {
     ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
@@ -324,6 +324,7 @@ class Evictor:
         self._open: dict[str, Tried] = {}  # by owner, what the objects' status remembers
         self._opened: dict[str, Opened] = {}  # by owner
         self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
+        self._unsure: set[str] = set()  # owners of which that can't be counted in this look
         self._turns: dict[str, float] = {}  # by owner, the latest that it had
         self._rests: dict[str, float] = {}  # by owner, until
         self._off: dict[str, float] = {}  # by namespace, until
@@ -388,8 +389,11 @@ class Evictor:
         self._taken = {owner: len(uids - waiting) for owner, uids in now.look.taken.items()}
         books = {key_of(obj): book for obj in self._store.objects() if (book := book_or_none(obj))}
         self._open = {each.owner: each for book in books.values() for each in book.values()}
+        if self._open.keys() - self._opened.keys():  # evicted before a restart, or by another replica: lately for sure
+            self._canary_at = now.look.at
         self._opened = {owner: self._opened.get(owner) or Opened(now.look.at) for owner in self._open}
-        done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken}
+        self._unsure = unsure_of(now.look)
+        done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken} - self._unsure
         for owner in done:
             del self._open[owner], self._opened[owner]
         self._forgiven.intersection_update(self._open.values())
@@ -451,7 +455,9 @@ class Evictor:
                 now.waits |= each.of
             elif why := self._holds_back(each):
                 now.leave(each.of, why)
-            elif self._is_early(now, each):
+            elif each.owner in self._unsure and not now.look.doubtful:
+                now.leave(each.of, "it is not known whether EKS has taken others of their owner's pods")
+            elif each.owner in self._unsure or self._is_early(now, each):
                 now.waits |= each.of
             else:
                 owners.add(each.owner)
@@ -501,7 +507,7 @@ class Evictor:
             raise
         if not found:
             return f"EKS looks at new pods by webhook {WEBHOOK}, and the cluster does not have it: ask AWS support"
-        if any(sees_every_pod(each) for each in found.get("webhooks") or []):
+        if sees_every_pod(found):
             return ""
         return f"EKS looks at new pods by webhook {WEBHOOK}, which has been changed so that it misses some"
 
@@ -684,6 +690,14 @@ def told_of(key: Key, error: object = "") -> dict[str, str]:
     return {"object": "/".join(key), "message": str(error)}
 
 
+def unsure_of(look: Look) -> set[str]:
+    """Return the owners with a pod of which it is not known whether EKS has taken it for a profile that is there."""
+    waiting = [each for each in look.seen if each.state == "waiting" and each.holder]
+    found = [each for each in waiting if each.stranded.answer != "yes"]
+    found = [each for each in found if each.stranded.answer == "unknown" or each.holder not in look.view.profiles]
+    return {owned_by(each.key[0], each.owner) for each in found if each.owner}
+
+
 def asks(obj: Object | None) -> bool:
     """Say whether an object asks for evictions, valid or not; of a big one no more is kept than that."""
     return obj is not None and mapping(obj.get("spec")).get("strandedPods") == "Evict"
@@ -696,15 +710,10 @@ def book_or_none(obj: Object) -> dict[str, Tried] | None:
         return None
 
 
-def sees_every_pod(webhook: object) -> bool:
-    """Say whether a webhook is called for each pod that is made."""
-    hook = mapping(webhook)
-    if hook.get("name") != WEBHOOK or mapping(hook.get("namespaceSelector")) or mapping(hook.get("objectSelector")):
+def sees_every_pod(found: Object) -> bool:
+    """Say whether a configuration has EKS's webhook, called for each pod that is made."""
+    try:
+        ours = [each for _, each in several(found, "webhooks") if each.get("name") == WEBHOOK]
+        return any(not [*narrowed(each)] for each in ours)
+    except Odd:
         return False
-    rules = [mapping(each) for each in hook.get("rules") or []]
-    return any(
-        {*each.get("operations", ())} & {"CREATE", "*"}
-        and {*each.get("resources", ())} & {"pods", "*", "*/*"}
-        and {*each.get("apiGroups", ())} & {"", "*"}
-        for each in rules
-    )

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 import pods
-from evictions import MOST_A_LOOK, MOST_OWNERS, WEBHOOK, Evictor, Tried, asks, book_of, sees_every_pod, untouchable
+from checks import WEBHOOK
+from evictions import MOST_A_LOOK, MOST_OWNERS, Evictor, Tried, asks, book_of, sees_every_pod, untouchable
 from kube import KubeError, Object
 from podlooks import Look, Owner, Seen, owned_by
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
@@ -157,9 +158,9 @@ class World:
             meta = pod["metadata"]
             owners = [each for each in meta.get("ownerReferences", []) if each.get("controller")]
             owner = Owner(*(owners[0][name] for name in ("apiVersion", "kind", "name", "uid"))) if owners else None
-            if owner and pods.holder(pod):
-                taken.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
             stranded = pods.stranded(pod, view.profiles.values(), view.hidden)
+            if owner and pods.holder(pod) in view.profiles and stranded.answer == "no":
+                taken.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
             key = meta["namespace"], meta["name"]
             seen.append(
                 Seen(
@@ -723,6 +724,33 @@ def test_where_eks_takes_none_an_owner_loses_three_pods_in_all_whatever_restarts
     assert "EKS took none of 3 pods" in told
 
 
+def test_a_restart_neither_forgets_what_was_tried_nor_takes_a_pod_of_a_profile_that_is_gone_for_taken(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=12)
+    for each in w.pods():
+        change = {"metadata": {"labels": {PROFILE_LABEL: "gone"}}, "spec": {"schedulerName": FARGATE_SCHEDULER}}
+        w.b.api.edit("pods", "shop", each["metadata"]["name"], change)
+    w.b.api.may_list_pods, w.b.looking = True, True
+    for _ in range(3):
+        for _ in range(900):
+            w.b.run(1)
+            w.remake()
+        w.b.start()
+    assert w.evictions() == 3
+
+
+def test_the_single_pod_that_is_tried_without_the_webhook_is_no_more_after_a_restart(w: World) -> None:
+    w.b.api.forbid("get", "mutatingwebhookconfigurations")
+    w.takes = False
+    for number in range(4):
+        w.owner(f"app-{number}")
+    for _ in range(3):
+        w.looks(3)
+        w.restart()
+    assert w.evictions() == 1
+
+
 def test_a_pass_over_the_object_keeps_the_count(w: World) -> None:
     w.takes = False
     w.looks()
@@ -820,6 +848,8 @@ def test_without_the_webhook_nothing_goes(w: World) -> None:
     [
         {"namespaceSelector": {"matchLabels": {"a": "b"}}},
         {"objectSelector": {"matchLabels": {"a": "b"}}},
+        {"matchConditions": [{"name": "a", "expression": "false"}]},
+        {"namespaceSelector": "odd"},
         {"rules": []},
         {"rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
         {"rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]},
@@ -829,7 +859,7 @@ def test_without_the_webhook_nothing_goes(w: World) -> None:
 )
 def test_with_a_webhook_that_misses_pods_nothing_goes(w: World, change: Object) -> None:
     w.hook(**change)
-    assert not sees_every_pod(HOOK | change)
+    assert not sees_every_pod({"webhooks": [HOOK | change]})
     assert "misses some" in w.looks(3)[1]
     assert w.evictions() == 0
 
