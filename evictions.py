@@ -25,7 +25,6 @@ from evictable import MAKERS, Sight, doubts, doubts_of_next, next_of, refusal, t
 from informer import Store, key_of
 from kube import Conflict, Key, KubeError, NotFound, Object
 from memory import SEND_WITHIN_SECONDS
-from patterns import readable
 from podlooks import Look, Owner, Seen, owned_by
 from pods import (
     Odd,
@@ -51,6 +50,7 @@ READ_TRIES, READ_AGAIN_SECONDS = 10, 1.0  # while a pass is in the cluster
 SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its pods is tried in its place
 AGAIN = 0.8  # of a resync: the next one comes with jitter
 FORBIDDEN, TOO_MANY = 403, 429
+BUSY = "the API server wants to be asked for it later"
 
 WEBHOOK_PATH = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}"
 
@@ -137,12 +137,21 @@ class Round:
     waits: set[Key] = field(default_factory=set)  # those of which something may still be evicted
     stopped: str = ""
     sent: int = 0
+    behind: dict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))  # by owner: not its turn
     objects: dict[Key, Object | None] = field(default_factory=dict)  # as they were read in this round
     owners: dict[str, Object] = field(default_factory=dict)
 
     def leave(self, of: Collection[Key], why: str) -> None:
         for key in of:
             self.left[key][why] += 1
+
+    def settle(self, first: Candidate, why: str) -> None:
+        """Take what came of an owner's turn for all of its pods: they are left over `why`, "" for nothing."""
+        for each in (first, *self.behind[first.owner]):
+            if why:
+                self.leave(each.of, why)
+            if why in {"", BUSY}:
+                self.waits |= each.of
 
     def words(self) -> dict[Key, str]:
         words = {key: " ".join(self._sentences(key)) for key in self.of}
@@ -185,6 +194,7 @@ class Evictor:
         self._unsure: set[str] = set()  # owners of which that can't be counted in this look
         self._turns: dict[str, float] = {}  # by owner, the latest that it had
         self._rests: dict[str, float] = {}  # by owner, until
+        self._later: dict[str, float] = {}  # by owner, until: so it was answered
         self._off: dict[str, float] = {}  # by namespace, until
         self._forgiven: set[Tried] = set()  # failed before another's pod was taken
         self._present: tuple[set[str], set[str]] = (set(), set())  # owners with pods in this look and the one before
@@ -210,9 +220,9 @@ class Evictor:
         except Stop as stop:
             now.stopped = str(stop)
         except (AwsError, KubeError) as error:
-            now.stopped = f"it can't be made sure that it helps ({readable(str(error)).rstrip('.')})"
+            now.stopped = f"it can't be made sure that it helps: {kind_of(error)}"
             log.warning('no evictions message="%(message)s"', {"message": str(error)})
-        return bool(now.waits), now.words()
+        return bool(now.waits) and not now.stopped, now.words()
 
     # What is known from look to look
 
@@ -221,6 +231,7 @@ class Evictor:
         self._active = {arn: self._active.get(arn, look.at) for arn in active}
         self._waiting = {each.uid: self._waiting.get(each.uid, look.at) for each in look.seen}
         self._rests = {owner: until for owner, until in self._rests.items() if until > look.at}
+        self._later = {owner: until for owner, until in self._later.items() if until > look.at}
         self._off = {namespace: until for namespace, until in self._off.items() if until > look.at}
 
     def _asking(self, said: Stranded, view: View) -> set[Key]:
@@ -281,12 +292,8 @@ class Evictor:
         if sight:
             self._stop_where_none_is_taken(now, candidates, sight)
         for number, each in enumerate(in_turn(ripe)):
-            if sight is None or now.sent >= most or number >= MOST_TRIED_A_LOOK:
-                now.waits |= each.of
-            elif why := self._try(now, each, sight):
-                now.leave(each.of, why)
-            else:
-                now.waits |= each.of
+            waits = sight is None or now.sent >= most or number >= MOST_TRIED_A_LOOK
+            now.settle(each, "" if waits or sight is None else self._try(now, each, sight))
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
@@ -298,7 +305,8 @@ class Evictor:
         except KubeError as error:
             if not error.status:  # nobody answers any more
                 raise
-            return f"the API server refuses what it takes ({readable(str(error)).rstrip('.')})"
+            log.warning('not evicted object=%(object)s message="%(message)s"', told_of(each.seen.key, error))
+            return kind_of(error)
         return ""
 
     def _ripe(self, now: Round, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -310,9 +318,9 @@ class Evictor:
         owners: set[str] = set()
         for each in sorted(candidates, key=rank):
             if each.owner in owners:
-                now.waits |= each.of
+                now.behind[each.owner].append(each)
             elif why := self._holds_back(each):
-                now.leave(each.of, why)
+                now.settle(each, why)
             elif each.owner in self._unsure and not now.look.doubtful:
                 now.leave(each.of, "it is not known whether EKS has taken others of their owner's pods")
             elif each.owner in self._unsure or self._is_early(now, each):
@@ -327,6 +335,8 @@ class Evictor:
             return "--allow-eviction-in does not list both their namespace and the object's"
         if namespace in self._off:
             return "the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
+        if each.owner in self._later:
+            return BUSY
         if each.owner in self._rests:
             return "an eviction was answered otherwise than by yes or no (the log says how); it is tried again later"
         return ""
@@ -415,8 +425,7 @@ class Evictor:
         kept = book if each.owner in book or len(book) < MOST_OWNERS else self._present_in(book)
         if len(kept) >= MOST_OWNERS and each.owner not in kept:
             return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
-        self._mark(now, keys, kept | {each.owner: try_now}, book)
-        return self._send(now, each, pod, keys[0], book)
+        return self._mark(now, keys, kept | {each.owner: try_now}, book) or self._send(now, each, pod, keys[0], book)
 
     def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
         if why := doubts(pod, sight, now.look.view):
@@ -457,8 +466,10 @@ class Evictor:
 
     # Count, evict, and what came of it
 
-    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> None:
-        """Write down that a pod is about to be evicted; raises `Conflict` where that went too slowly to do it.
+    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> str:
+        """Write down that a pod is about to be evicted; say why that can't be, "" where it is written.
+
+        Raises `Conflict` where that went too slowly to do it.
 
         It is the live check too that each object is as it was judged: an edit since is a `Conflict`.
         """
@@ -466,10 +477,11 @@ class Evictor:
         for obj in others:
             self._kube.patch_status(obj, mapping(obj.get("status")))
         if book_or_none(self._write(now, keys[0], first, book)) != book:
-            raise KubeError("what is written into the object's status is not in its answer", FORBIDDEN)
+            return "what is written into the object's status is not in its answer"
         if self._monotonic() - started > SEND_WITHIN_SECONDS:
             self._take_back(now, keys[0], before)
             raise Conflict("an eviction took too long to be written down")
+        return ""
 
     def _write(self, now: Round, key: Key, obj: Object, book: Book) -> Object:
         told = with_book(obj, book)
@@ -499,7 +511,7 @@ class Evictor:
         if is_right:
             self._off[each.seen.key[0]] = now.look.at + AGAIN * self._settings.resync_seconds
         elif error.status == TOO_MANY:
-            self._rests[each.owner] = now.look.at + error.again_in
+            self._later[each.owner] = now.look.at + error.again_in
         elif not isinstance(error, NotFound | Conflict):
             self._rests[each.owner] = now.look.at + LEFT_ALONE_SECONDS
             return self._holds_back(each)
@@ -518,7 +530,8 @@ class Evictor:
         try:
             self._check()
         except KubeError as error:
-            raise Stop(str(error)) from error
+            log.warning('no evictions message="%(message)s"', {"message": str(error)})
+            raise Stop("the Lease is not held (the log says how)") from error
 
 
 # The order, the request, and what of others' objects is read
@@ -542,6 +555,15 @@ def eviction_of(pod: Object) -> tuple[str, Object]:
     body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": named}
     path = f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction"
     return path, body | {"deleteOptions": {"preconditions": pinned}}
+
+
+def kind_of(error: AwsError | KubeError) -> str:
+    """Say of an error what anybody may read, and what stays the same: its text may name what is others'."""
+    if isinstance(error, AwsError):
+        return f"AWS does not answer what is asked, {error.reason} (the log says how)"
+    if not error.status:
+        return "the API server does not answer (the log says how)"
+    return f"the API server answers by {error.status} (the log says how)"
 
 
 def told_of(key: Key, error: object = "") -> dict[str, str]:

@@ -296,6 +296,37 @@ def test_of_each_owner_the_next_pod_goes_only_after_the_successor_of_the_last_wa
     assert stuck == 3, "one more of big, after its first was taken; the third not while the second's successor waits"
 
 
+def test_no_more_looks_are_wanted_where_none_may_go_and_each_pod_is_told_of(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=3)
+    w.b.api.edit("replicasets", "shop", "big", {"spec": {"template": {"spec": {"hostIPC": True}}}})
+    wanted, told = w.looks()
+    assert not wanted
+    assert "3 left as they are: Fargate can't run them" in told
+    assert "They are evicted" not in told
+
+
+def test_no_more_looks_are_wanted_once_an_owner_has_lost_three_pods(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=5)
+    wanted, told = w.looks(20)
+    assert (wanted, w.evictions()) == (False, 3)
+    assert "5 left as they are: EKS took none of 3 pods" in told
+
+
+def test_no_more_looks_are_wanted_where_all_is_stopped(w: World) -> None:
+    w.look()
+    w.b.api.delete("mutatingwebhookconfigurations", "", WEBHOOK)
+    w.takes = False
+    w.owner("late")  # it has yet to be seen to wait
+    w.b.run(MINUTE)
+    wanted, told = w.look()
+    assert not wanted
+    assert "None is evicted now" in told
+
+
 def test_no_more_than_ten_go_in_a_look(w: World) -> None:
     for number in range(14):
         w.takes = False
@@ -873,6 +904,18 @@ def test_never_two_calls_go_for_one_pod_in_one_look(w: World) -> None:
     assert w.evictions(429) == 1
 
 
+def test_too_many_requests_without_a_time_are_waited_for_until_the_next_look(w: World) -> None:
+    w.look()
+    w.b.run(MINUTE)
+    w.b.api.fail("POST", "/eviction", 429, times=1)
+    wanted, told = w.look()
+    assert wanted
+    assert "1 left as it is: the API server wants to be asked for it later." in told
+    w.b.run(MINUTE)
+    w.look()
+    assert w.evictions() == 1
+
+
 def test_too_many_requests_are_waited_for_as_long_as_they_say(w: World) -> None:
     w.look()
     w.b.run(MINUTE)
@@ -967,6 +1010,40 @@ def test_no_pod_or_object_of_another_namespace_is_named(w: World) -> None:
     assert told
     for word in ("hidden-one", "secret", "api-"):
         assert word not in told
+
+
+@pytest.mark.parametrize("outcome", [500, 403, "drop"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "replicasets/hidden-one"),
+        ("GET", "fargateprofiles/web"),
+        ("PATCH", "fargateprofiles/web/status"),
+        ("POST", "eviction"),
+    ],
+)
+def test_no_text_of_the_api_server_is_told(w: World, outcome: Any, method: str, path: str) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("hidden-one", namespace="shop")
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.api.fail(method, path, outcome, times=9)
+    told = w.evictor.after(look)[1]["default", "web"]
+    assert "(the log says how)" in told or "let the operator" in told or "may not be read" in told
+    for word in ("hidden-one", "/", "apis", "GET", "PATCH", "POST", "http"):
+        assert word not in told.replace("pods/eviction", "")
+
+
+def test_no_text_of_aws_is_told(w: World) -> None:
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.manners.fail("ListFargateProfiles", error("AccessDeniedException", 403, "arn:aws:iam::1:role/secret"), times=9)
+    told = w.evictor.after(look)[1]["default", "web"]
+    assert "AWS does not answer what is asked, AccessDenied (the log says how)" in told
+    assert "secret" not in told
 
 
 def test_the_log_names_each_eviction(w: World, caplog: pytest.LogCaptureFixture) -> None:
