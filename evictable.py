@@ -40,7 +40,6 @@ MAKERS = {
     ("v1", "ReplicationController"): "/api/v1/namespaces/{}/replicationcontrollers/{}",
 }
 HANDS_OFF = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
-HASHES = ("pod-template-hash", "controller-revision-hash")
 # Labels that a StatefulSet gives its pods beside those of its template.
 ADDED = ("controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
 
@@ -64,10 +63,19 @@ def untouchable(owner: Owner | None, pod: Object) -> str:
     return "" if runs == "no" else "it is not known whether Fargate can run them (explain pod says why)"
 
 
-def template_of(pod: Object) -> str:
-    """Return the hash of the template that a pod was made from, "" for none."""
-    labels = labels_of(pod) or {}
-    return next((value for name in HASHES if (value := labels.get(name))), "")
+def template_of(owner: Object) -> str:
+    """Return the hash of the template of which an owner makes its next pod, "" for none.
+
+    Of its pods each may have another: what was made of an older one, and what somebody has written into labels.
+    """
+    revision = mapping(owner.get("status")).get("updateRevision")
+    return str(revision or (labels_of(owner) or {}).get("pod-template-hash") or "")
+
+
+def is_between(owner: Object) -> bool:
+    """Say whether a StatefulSet makes some pods of one template, and some of another."""
+    status = mapping(owner.get("status"))
+    return status.get("currentRevision", status.get("updateRevision")) != status.get("updateRevision")
 
 
 def next_of(owner: Object, by: Owner, pod: Object) -> Object | None:
@@ -103,8 +111,11 @@ class Sight:
         """Return the profiles that may take a pod once it is made anew, those that are not seen included."""
         return chosen(anew(pod), self.view.profiles.values(), self.view.hidden).could
 
-    def digest(self, pod: Object) -> str:
-        arns = sorted(each.arn for each in self.could_take(pod))
+    def digest(self, namespace: str) -> str:
+        """Return what changes when the profiles do that pods of a namespace may go to, whatever their labels are."""
+        arns = sorted(
+            each.arn for each in self.view.profiles.values() if fitting(each, namespace, None)[0] is not False
+        )
         return hashlib.sha256("\n".join(arns).encode()).hexdigest()[:16]
 
 
@@ -126,11 +137,13 @@ def doubts(pod: Object, sight: Sight, known: View) -> str:
     return ""
 
 
-def doubts_of_next(owner: Owner, pod: Object, following: Object | None, sight: Sight) -> str:
+def doubts_of_next(by: Owner, owner: Object, pod: Object, sight: Sight) -> str:
     """Say why it is not sure that a profile takes the pod that the owner makes next, "" if it is."""
-    if following is None:
+    if (following := next_of(owner, by, pod)) is None:
         return "their owner makes none anew"
-    if why := untouchable(owner, following):
+    if is_between(owner):
+        return "their owner is in a rollout, and it is not sure of which template it makes them anew"
+    if why := untouchable(by, following):
         return why
     choice = chosen(following, sight.view.profiles.values(), sight.view.hidden)
     if choice.taken != "yes":

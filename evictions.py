@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 from aws import AwsError
 from checks import WEBHOOK, narrowed
 from clusters import View
-from evictable import MAKERS, Sight, doubts, doubts_of_next, next_of, refusal, template_of, untouchable
+from evictable import MAKERS, Sight, doubts, doubts_of_next, refusal, template_of, untouchable
 from informer import Store, key_of
 from kube import Conflict, Key, KubeError, NotFound, Object
 from memory import SEND_WITHIN_SECONDS
@@ -93,6 +93,12 @@ def book_of(obj: Object) -> dict[str, Tried]:
     return found
 
 
+def tries_in(book: Book, like: Tried) -> int:
+    """Return how many pods of an owner were evicted for the same template and profiles."""
+    tried = book.get(like.owner)
+    return tried.tries if tried and tried[:3] == like[:3] else 0
+
+
 def with_book(obj: Object, book: Book) -> Object:
     """Return an object's status with that remembered."""
     status = {**mapping(obj.get("status"))}
@@ -114,7 +120,6 @@ class Candidate(NamedTuple):
 
     seen: Seen
     by: Owner
-    template: str
     of: frozenset[Key]
 
     @property
@@ -188,7 +193,8 @@ class Evictor:
         self._read_anew, self._home, self._monotonic, self._pause = read_anew, home, monotonic, pause
         self._waiting: dict[str, float] = {}  # by uid of a pod: since which look
         self._active: dict[str, float] = {}  # by ARN of a profile: since which look
-        self._open: dict[str, Tried] = {}  # by owner, what the objects' status remembers
+        self._books: Mapping[Key, Book] = {}  # what the objects' status remembers
+        self._open: dict[str, Tried] = {}  # by owner, of that the latest
         self._opened: dict[str, Opened] = {}  # by owner
         self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
         self._unsure: set[str] = set()  # owners of which that can't be counted in this look
@@ -250,14 +256,16 @@ class Evictor:
             if why := untouchable(each.owner, pod):
                 now.leave(of, why)
             elif each.owner:
-                yield Candidate(each, each.owner, template_of(pod), frozenset(of))
+                yield Candidate(each, each.owner, frozenset(of))
 
     def _settle(self, now: Round, found: Iterable[Seen]) -> None:
         """Forget the evictions after which EKS has taken a pod; whoever failed before is forgiven for it."""
         waiting = {each.uid for each in found}
         self._taken = {owner: len(uids - waiting) for owner, uids in now.look.taken.items()}
         books = {key_of(obj): book for obj in self._store.objects() if (book := book_or_none(obj))}
-        self._open = {each.owner: each for book in books.values() for each in book.values()}
+        self._books = books
+        tried = sorted((each for book in books.values() for each in book.values()), key=lambda each: each.taken)
+        self._open = {each.owner: each for each in tried}
         if self._open.keys() - self._opened.keys():  # evicted before a restart, or by another replica: lately for sure
             self._canary_at = now.look.at
         self._opened = {owner: self._opened.get(owner) or Opened(now.look.at) for owner in self._open}
@@ -393,11 +401,11 @@ class Evictor:
     def _stop_where_none_is_taken(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> None:
         """Raise `Stop` where several owners in a row have had pods made anew, and EKS has taken none."""
         failing = set()
-        for each in candidates:
+        for each in {each.owner: each for each in candidates}.values():
             tried = self._open.get(each.owner)
             if not tried or tried in self._forgiven or not self._has_failed(each.owner, now.look):
                 continue
-            if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
+            if tried.profiles == sight.digest(each.seen.key[0]) and tried.template == self._template(now, each, tried):
                 failing.add(each.owner)
         if len(failing) >= MOST_FAILING:
             raise Stop(
@@ -414,10 +422,12 @@ class Evictor:
         book = book_or_none(now.objects[keys[0]] or {})
         if book is None:
             return "what was tried before can't be read (status.bookkeeping.evictions)"
-        try_now = Tried(each.owner, each.template, sight.digest(pod), 1, self._taken.get(each.owner, 0))
-        if (tried := book.get(each.owner)) and tried[:3] == try_now[:3]:
-            try_now = try_now._replace(tries=tried.tries + 1)
-        if try_now.tries > MOST_TRIES:
+        template, profiles = template_of(self._owner(now, each)), sight.digest(each.seen.key[0])
+        try_now = Tried(each.owner, template, profiles, 0, self._taken.get(each.owner, 0))
+        try_now = try_now._replace(tries=tries_in(book, try_now) + 1)
+        # Pods of one owner may go to profiles of several objects, of which each counts what it began.
+        others = sum(tries_in(known, try_now) for key, known in self._books.items() if key != keys[0])
+        if try_now.tries + others > MOST_TRIES:
             return (
                 f"EKS took none of {MOST_TRIES} pods that their owner made anew: explain pod says what it misses; "
                 "kubectl rollout restart of the owner tries again"
@@ -436,7 +446,7 @@ class Evictor:
             if error.status != FORBIDDEN:
                 raise
             return "their owner may not be read (rbac.yaml has the right to get it)"
-        if why := doubts_of_next(each.by, pod, next_of(owner, each.by, pod), sight):
+        if why := doubts_of_next(each.by, owner, pod, sight):
             return why
         for profile in sight.could_take(pod):
             key = owner_of(profile)
@@ -452,6 +462,15 @@ class Evictor:
             path = MAKERS[each.by.api_version, each.by.kind].format(each.seen.key[0], each.by.name)
             now.owners[each.owner] = self._kube.get_at(path)
         return now.owners[each.owner]
+
+    def _template(self, now: Round, each: Candidate, tried: Tried) -> str:
+        """Return the hash of an owner's template, where it can't be read that of what was tried."""
+        try:
+            return template_of(self._owner(now, each))
+        except KubeError as error:
+            if not error.status:
+                raise
+            return tried.template
 
     def _object(self, now: Round, key: Key) -> Object | None:
         """Return an object as it was read in this round, or written since; None for one that others serve, too."""

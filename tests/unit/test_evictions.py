@@ -730,6 +730,60 @@ def test_a_restart_neither_forgets_what_was_tried_nor_takes_a_pod_of_a_profile_t
     assert w.evictions() == 3
 
 
+def test_an_owner_whose_pods_differ_loses_three_all_the_same(w: World) -> None:
+    """As the pods of a StatefulSet do, of which each has labels of its own, and some are of an older template."""
+    w.takes = False
+    w.end("api")
+    labels = {"apps.kubernetes.io/pod-index": "0"}
+    w.b.settle("first", selectors=[{"namespace": "shop", "labels": labels}], strandedPods="Evict")
+    w.owner("db", replicas=2, kind="StatefulSet")
+    for _ in range(30):
+        for number, each in enumerate(w.pods()):
+            own = {"apps.kubernetes.io/pod-index": str(number), "controller-revision-hash": each["metadata"]["name"]}
+            w.b.api.edit("pods", "shop", each["metadata"]["name"], {"metadata": {"labels": own}})
+        w.look()
+        w.b.run(MINUTE)
+    assert w.evictions() == 3
+
+
+def test_three_owners_whose_pods_differ_stop_the_cluster_too(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    for number in range(3):
+        w.owner(f"db-{number}", kind="StatefulSet")
+    for _ in range(5):
+        for each in w.pods():
+            own = {"controller-revision-hash": each["metadata"]["name"]}
+            w.b.api.edit("pods", "shop", each["metadata"]["name"], {"metadata": {"labels": own}})
+        told = w.look()[1]
+        w.b.run(MINUTE)
+    assert w.evictions() == 3
+    assert "EKS has not taken what 3 owners made anew" in told
+
+
+@pytest.mark.parametrize("kind", ["ReplicaSet", "StatefulSet"])
+def test_a_new_template_lets_an_owner_be_tried_anew(w: World, kind: str) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("it", kind=kind)
+    w.looks(15)
+    assert w.evictions() == 3
+    plural = f"{kind.lower()}s"
+    w.b.api.edit(plural, "shop", "it", {"metadata": {"labels": {"pod-template-hash": "h2"}}})
+    w.b.api.edit(plural, "shop", "it", {"status": {"currentRevision": "r2", "updateRevision": "r2"}})
+    w.looks(15)
+    assert w.evictions() == 6
+
+
+def test_a_stateful_set_in_a_rollout_keeps_its_pods(w: World) -> None:
+    w.takes = False
+    w.owner("db", kind="StatefulSet")
+    w.b.api.edit("statefulsets", "shop", "db", {"status": {"currentRevision": "r1", "updateRevision": "r2"}})
+    w.end("api")
+    assert "their owner is in a rollout" in w.looks(3)[1]
+    assert w.evictions() == 0
+
+
 def test_the_single_pod_that_is_tried_without_the_webhook_is_no_more_after_a_restart(w: World) -> None:
     w.b.api.forbid("get", "mutatingwebhookconfigurations")
     w.takes = False
