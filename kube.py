@@ -1,12 +1,12 @@
 """The Kubernetes edge: the few calls that the controller makes, each with a timeout, errors in our words.
 
-What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), cut to what is
-read here; events, pods page by page, what the API server lets whom do, and how to reach it. What it is not: a
-cache, a retry, a decision. The only importer of the kubernetes client.
+What it is: FargateProfile objects as raw dictionaries (list, watch, get, two patches), cut to what is read here;
+events, pods page by page, what the API server lets whom do, and how to reach it. What it is not: a cache, a retry, a
+decision. The only importer of the kubernetes client.
 
-The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old
-picture ends in `Conflict` and never in a lost update. The API server ignores a uid in a status
-patch; the version is the only precondition that works there.
+The rule of the file: every write carries the resourceVersion that we saw, so that acting on an old picture ends in
+`Conflict` and never in a lost update. The API server ignores a uid in a status patch; the version is the only
+precondition that works there.
 """
 
 from __future__ import annotations
@@ -57,7 +57,8 @@ LABEL_KEY = rf"((?=[^/]{{1,253}}/){SUBDOMAIN}/)?{LABEL}"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 FIRST_PAGE, PAGE_SIZE = 20, 500  # objects of a list's first page, and of any: client-go's own
-PAGE_BYTES = 4 << 20  # that a page may have, so that a list of big objects does not fill the memory
+PAGE_BYTES = 2 << 20  # that a page may have, so that a list of big objects does not fill the memory
+MOST_BYTES = 4 << 20  # that are read of a page of several objects: parsed they may take fifteen times as much
 CALL_TIMEOUT = (3.0, 10.0)  # connect, read; seconds
 WRITE_WITHIN = {"timeout": "8s"}  # or the API server says what it waits for: a webhook may take 30 s
 WATCH_SECONDS = (300, 600)  # a session's length, spread as client-go's reflector spreads it
@@ -130,10 +131,9 @@ BY_STATUS: dict[int, type[KubeError]] = {404: NotFound, 409: Conflict, 410: Gone
 class Kube:
     """FargateProfile objects and events through one API client; safe to share between threads.
 
-    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told
-    of each request: its method and the HTTP code of the answer, "<error>" for none. `list` and
-    `watch` see one namespace, "" for all, and the objects with the labels of a selector, "" for
-    all; `keep` says what of each.
+    Raises only `KubeError`. `rand` gives [0, 1) and spreads the ends of watches. `observe` is told of each request: its
+    method and the HTTP code of the answer, "<error>" for none. `list` and `watch` see one namespace, "" for all, and
+    the objects with the labels of a selector, "" for all; `keep` says what of each.
     """
 
     def __init__(
@@ -159,8 +159,7 @@ class Kube:
         self._taken: Mapping[str, str] = {}  # the headers of the last request that was granted
 
     def list(self) -> tuple[Objects, str]:
-        """Return what is to be kept of every object, and the version to watch from: a quorum read,
-        page by page.
+        """Return what is to be kept of every object, and the version to watch from: a quorum read, page by page.
 
         Never resourceVersion=0, which any stale cache may answer: a restarted controller must not
         travel back in time.
@@ -171,11 +170,10 @@ class Kube:
             raise NotServed(NOT_SERVED, error.status) from error
 
     def watch(self, version: str) -> Iterator[tuple[str, Object]]:
-        """Yield (type, what is to be kept of the object) after `version` until the server ends the
-        session; bookmarks included.
+        """Yield (type, what is to be kept of the object) after `version` until the session ends; bookmarks included.
 
-        Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays
-        silent for longer than bookmarks allow.
+        Raises `Gone` when the version is too old, `KubeError` when the connection breaks or stays silent for longer
+        than bookmarks allow.
         """
         shortest, longest = WATCH_SECONDS
         query = {
@@ -228,8 +226,8 @@ class Kube:
     def patch_status(self, obj: Object, status: Object) -> Object:
         """Make `status` the whole status of this very version of the object; return it as stored.
 
-        Where that is its status already nothing is written, and another version is a `Conflict` all
-        the same. Raises `TooLarge` where there is no room for it.
+        Where that is its status already nothing is written, and another version is a `Conflict` all the same. Raises
+        `TooLarge` where there is no room for it.
         """
         change = _difference(obj.get("status") or {}, status)
         return self._patch(obj, {}, {"status": change} if change or "status" not in obj else {}, "/status")
@@ -313,20 +311,23 @@ class Kube:
     ) -> Iterator[tuple[Objects, str]]:
         """Yield the objects of a list page by page, each with the list's version; none is read before it is wanted.
 
-        `metadata_only`: nothing else of the objects is sent. `seconds`: for each page.
+        `metadata_only`: nothing else of them is sent. `seconds`: for a page. One too big is asked for in smaller ones.
         """
         limit, query = min(FIRST_PAGE, PAGE_SIZE), {**query}
-        cut = self._lighten if path == self._scope else None
         while True:
-            query["limit"] = str(limit)
+            query["limit"] = str(limit := max(1, limit))
             ask = {"query": query, "timeout": (CALL_TIMEOUT[0], seconds)}
-            text = self._read("GET", path, **ask, accept=METADATA_ONLY if metadata_only else JSON)
-            page = _parsed("GET", path, text, cut)
-            yield page.get("items") or [], page["metadata"]["resourceVersion"]
+            most = MOST_BYTES if limit > 1 else None
+            text = self._read("GET", path, most, **ask, accept=METADATA_ONLY if metadata_only else JSON)
+            if most and len(text) > most:
+                limit //= 4
+                continue
+            page = _parsed("GET", path, text, self._lighten if path == self._scope else None)
+            yield page.pop("items", None) or [], page["metadata"]["resourceVersion"]
             if not (more := page["metadata"].get("continue")):
                 return
             query["continue"] = more
-            limit = max(1, min(limit * PAGE_BYTES // len(text), 2 * limit, PAGE_SIZE))
+            limit = min(limit * PAGE_BYTES // len(text), 2 * limit, PAGE_SIZE)
 
     def _pages(self, path: str, query: Mapping[str, str], most: int = 0) -> tuple[Objects, str]:
         items: Objects = []
@@ -359,9 +360,11 @@ class Kube:
     def _call(self, method: str, path: str, **request: Any) -> Object:
         return _parsed(method, path, self._read(method, path, **request))
 
-    def _read(self, method: str, path: str, **request: Any) -> bytes:
+    def _read(self, method: str, path: str, most: int | None = None, **request: Any) -> bytes:
+        """Return the body of an answer; of one that has more than `most` bytes one more than that, and no more."""
         try:
-            return bytes(self._open(method, path, **request).read())
+            with self._open(method, path, **request).response as body:
+                return bytes(body.read(most and most + 1))
         except (HTTPError, OSError) as error:
             raise KubeError(f"{method} {path}: {BROKE_OFF}: {error}") from error
 
@@ -396,11 +399,10 @@ class Kube:
 
 
 def connect(connections: int, service_account: Path = SERVICE_ACCOUNT) -> ApiClient:
-    """Return a client for the API server, chosen as controller-runtime does it: KUBECONFIG, the
-    pod, ~/.kube/config.
+    """Return a client for the API server, chosen as controller-runtime does it: KUBECONFIG, the pod, ~/.kube/config.
 
-    `connections` may be open at once. The client's own retries are off: they sleep in the caller's
-    thread. Raises `KubeError` where there is nothing to connect to.
+    `connections` may be open at once. The client's own retries are off: they sleep in the caller's thread. Raises
+    `KubeError` where there is nothing to connect to.
     """
     config = Configuration()
     try:
@@ -529,8 +531,8 @@ class Named(NamedTuple):
 def eks_cluster() -> Named:
     """Return what the kubeconfig's current context names.
 
-    Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws
-    eks get-token`) and the arguments of aws-iam-authenticator.
+    Understood is what `aws eks update-kubeconfig` writes (the cluster's ARN, the arguments of `aws eks get-token`) and
+    the arguments of aws-iam-authenticator.
     """
     if _in_cluster(SERVICE_ACCOUNT):
         return Named()

@@ -37,6 +37,8 @@ SETTLING_SECONDS = 60.0  # from a profile's being ACTIVE to the look at what it 
 LOOK_SECONDS, PAGE_SECONDS = 60.0, 30.0  # that a look and a page of it may take
 OLD_VIEW = 2.0  # resyncs: what was seen longer ago says nothing
 MOST_WAITING = 5000  # pods that are judged; the others are counted
+MOST_RAW = 16 << 20  # bytes of pods that are kept
+LONGEST_SAID, LONGEST_OWNER = 1000, 1000  # characters that are kept of what anybody may have written
 MOST_IN_A_ROW = 20  # looks that are wanted for evictions, one after the other
 MOST_NAMES, MOST_CAUSES = 5, 3  # in a message
 SLOW = timedelta(minutes=5)  # for Fargate to place a pod; under pressure it has taken 7, and most take one
@@ -109,9 +111,10 @@ class Look:
     """One look at all pods, begun at `at` (monotonic seconds) beside `view`, the profiles as they were known then.
 
     `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by owner (`owned_by`), the uids of
-    its pods that EKS has taken for a profile. `beyond`: pods that wait and were not looked at, as there were too
-    many before. `doubtful`: one waits for a profile that may have been made since the view. `why`: why the look is not
-    complete, "" if it is.
+    its pods that EKS has taken for a profile, but for those that wait in vain, or may. `placed`: those of them that
+    Fargate has given a node, or is about to, which users can't easily feign. `beyond`: pods that wait and were not
+    looked at, as there were too many before. `doubtful`: one waits for a profile that may have been made since the
+    view. `why`: why the look is not complete, "" if it is.
     """
 
     at: float
@@ -119,6 +122,7 @@ class Look:
     seen: tuple[Seen, ...] = ()
     counted: Mapping[str, Counted] = field(default_factory=dict)
     taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    placed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     beyond: int = 0
     doubtful: bool = False
     why: str = ""
@@ -203,7 +207,9 @@ class Reading:
     slots: dict[str, Slot] = field(default_factory=dict)
     seen: dict[str, Seen] = field(default_factory=dict)
     taken: dict[str, set[str]] = field(default_factory=dict)
+    placed: dict[str, set[str]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    kept: int = 0  # bytes
     beyond: int = 0
     doubtful: bool = False
 
@@ -215,33 +221,42 @@ class Reading:
         if state == "waiting":
             self._take_waiting(uid, owner, pod)
             return
-        size = provisioned(meta) or (pods.size(pod).least if state == "finished" else None)
-        self._count(uid, meta, Slot(state, holder, size))
+        given = provisioned(meta)
+        self.slots[uid] = Slot(state, holder, given or (pods.size(pod).least if state == "finished" else None))
+        self._took(uid, meta, placed=state != "finished" and given is not None)
         if state == "finished":
             self._take_finished(uid, owner, pod)
 
-    def _count(self, uid: str, meta: Object, slot: Slot) -> None:
-        self.slots[uid] = slot
+    def _took(self, uid: str, meta: Object, *, placed: bool) -> None:
         if owner := owner_of(meta):
-            self.taken.setdefault(owned_by(str(meta.get("namespace")), owner), set()).add(uid)
+            of = owned_by(str(meta.get("namespace")), owner)
+            for known in (self.taken, self.placed) if placed else (self.taken,):
+                known.setdefault(of, set()).add(uid)
 
     def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
         holder = pods.holder(pod)
         if holder:
-            self._count(uid, mapping(pod.get("metadata")), Slot("waiting", holder))
+            self.slots[uid] = Slot("waiting", holder)
         if len(self.waiting) >= MOST_WAITING:
             self.beyond += 1
             return
         self.waiting.add(uid)
         since, found = self._judged(uid, holder, pod)
-        if found.answer == "yes":
+        raw = trimmed(pod) if found.answer == "yes" else b""
+        if self.kept + len(raw) > MOST_RAW:
+            self.beyond += 1
+        elif raw:
+            self.kept += len(raw)
             name = found.choice.profile.name if found.choice and found.choice.profile else ""
             self.slots[uid] = Slot("stranded", name)
-            self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=trimmed(pod))
+            self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=raw)
         elif holder:
             said = unscheduled(pod)
-            blocked = self._blocked(said, moment(mapping(pod.get("metadata")).get("creationTimestamp")))
-            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, found, blocked, said)
+            meta = mapping(pod.get("metadata"))
+            blocked = self._blocked(said, moment(meta.get("creationTimestamp")))
+            if found.answer == "no" and holder in self.view.profiles:
+                self._took(uid, meta, placed=bool(mapping(pod.get("status")).get("nominatedNodeName")))
+            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, UNTOLD, blocked, said)
 
     def _judged(self, uid: str, holder: str, pod: Object) -> tuple[float, Stranded]:
         """Return since when a pod waits, and whether it is stranded, with no clocks compared."""
@@ -269,13 +284,13 @@ class Reading:
 
     def _take_finished(self, uid: str, owner: Owner | None, pod: Object) -> None:
         status = mapping(pod.get("status"))
-        said = str(status.get("message") or "") if status.get("reason") == "UnsupportedPodSpec" else ""
+        said = str(status.get("message") or "")[:LONGEST_SAID] if status.get("reason") == "UnsupportedPodSpec" else ""
         means = pods.translated(said)
         blocked = means[0].reason if means else UNKNOWN_TEXT if said else ""
         nobody_s = owner is None or owner.kind == "Job"
         lingers = nobody_s and self.now - ended(pod, self.now) >= LONG_ENDED
         if (blocked or lingers) and len(self.seen) < 2 * MOST_WAITING:
-            found = self._seen(uid, owner, pod, "finished", self.begun, NOT_STRANDED, blocked, said, lingers=lingers)
+            found = self._seen(uid, owner, pod, "finished", self.begun, UNTOLD, blocked, said, lingers=lingers)
             self.seen[uid] = found
 
     def _seen(
@@ -295,8 +310,11 @@ class Reading:
         for each in self.seen.values():
             if each.blocked:
                 counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
-        taken = {owner: frozenset(uids) for owner, uids in self.taken.items()}
-        return Look(self.begun, self.view, (*self.seen.values(),), counted, taken, self.beyond, self.doubtful, why)
+        taken, placed = (
+            {owner: frozenset(uids) for owner, uids in known.items()} for known in (self.taken, self.placed)
+        )
+        seen = (*self.seen.values(),)
+        return Look(self.begun, self.view, seen, counted, taken, placed, self.beyond, self.doubtful, why)
 
 
 def count(counted: Counted, slot: Slot) -> None:
@@ -313,14 +331,15 @@ def count(counted: Counted, slot: Slot) -> None:
 # What is read of a pod
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-NOT_STRANDED = Stranded("no", "it has ended")
+UNTOLD = Stranded("no", "")  # of a pod that is not stranded nobody asks why
 
 
 def owner_of(meta: Object) -> Owner | None:
     listed = meta.get("ownerReferences")
     for each in listed if isinstance(listed, list) else ():
         if mapping(each).get("controller") is True:
-            return Owner(*(str(each.get(name) or "") for name in ("apiVersion", "kind", "name", "uid")))
+            named = Owner(*(str(each.get(name) or "") for name in ("apiVersion", "kind", "name", "uid")))
+            return named if sum(map(len, named)) <= LONGEST_OWNER else None  # else no controller has written it
     return None
 
 
@@ -339,7 +358,7 @@ def unscheduled(pod: Object) -> str:
     listed = mapping(pod.get("status")).get("conditions")
     for each in map(mapping, listed if isinstance(listed, list) else ()):
         if (each.get("type"), each.get("status")) == ("PodScheduled", "False"):
-            return str(each.get("message") or "")
+            return str(each.get("message") or "")[:LONGEST_SAID]
     return ""
 
 
@@ -597,8 +616,8 @@ class PodLooks:
         for each in LISTS:
             pages = self._edge.pages(PODS, each.query, metadata_only=not each.whole, seconds=PAGE_SECONDS)
             for page, _ in pages:
-                for pod in page:
-                    reading.take(each.state, mapping(pod))
+                while page:  # none of them is to be in the memory beside the next page
+                    reading.take(each.state, mapping(page.pop(0)))
                 if not self._held():
                     return reading.look("the Lease was lost meanwhile")
                 if self._monotonic() - now > LOOK_SECONDS:

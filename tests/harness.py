@@ -8,6 +8,7 @@ Nothing is mocked between the API server's and EKS's doors; `Bench.run(seconds)`
 from __future__ import annotations
 
 import copy
+import io
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -69,6 +70,10 @@ class _Answer:
 
     def read(self) -> bytes:
         return self.body
+
+    @property
+    def response(self) -> io.BytesIO:
+        return io.BytesIO(self.body)
 
 
 @dataclass

@@ -307,8 +307,29 @@ def test_a_list_of_big_objects_is_read_in_small_pages_and_one_of_small_objects_i
     objects, _ = edge.list()
     limits = [int(request.query["limit"]) for request in api.log]
     assert len({obj["metadata"]["name"] for obj in objects}) == len(objects) == 200
-    assert limits[0] == 20 and max(limits[1:4]) <= 7, limits  # 4 MiB hold 6 of the big ones
+    assert limits[:4] == [20, 5, 3, 3]  # 4 MiB hold 6 of the big ones, and are not to be reached
     assert limits[-1] > 20, "once the big ones have been read the pages grow again"
+
+
+def test_of_a_page_that_is_too_big_no_more_is_read_and_it_comes_in_smaller_ones_with_no_object_left_out(
+    api: ApiServer, edge: Kube, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kube, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(kube, "PAGE_BYTES", 50_000)
+    for number in range(40):
+        apply(api, f"p{number:03}", annotations={"a": "x" * (200_000 if number == 30 else 8_000)})
+    lengths: list[int] = []
+    parsed = kube._parsed
+
+    def measured(method: str, path: str, text: bytes, *hook: Any) -> Any:
+        lengths.append(len(text))
+        return parsed(method, path, text, *hook)
+
+    monkeypatch.setattr(kube, "_parsed", measured)
+    assert [obj["metadata"]["name"] for obj in edge.list()[0]] == [f"p{number:03}" for number in range(40)]
+    assert sorted(lengths)[-2] <= 100_000
+    assert [request.query["limit"] for request in api.log][:2] == ["20", "5"]
+    assert "1" in [request.query["limit"] for request in api.log], "an object that is larger alone is read alone"
 
 
 # watch

@@ -13,7 +13,19 @@ from hypothesis import strategies as st
 
 from clusters import View
 from kube import Object
-from podlooks import LEAST_SECONDS, PODS, STATES, STEP_SECONDS, WORDS, Reading, State, by_profile, news_of
+from podlooks import (
+    LEAST_SECONDS,
+    MOST_RAW,
+    PODS,
+    STATES,
+    STEP_SECONDS,
+    WORDS,
+    Look,
+    Reading,
+    State,
+    by_profile,
+    news_of,
+)
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from spec import REQUESTED_AT
 from tests.fakes.apiserver import token_by
@@ -393,6 +405,82 @@ def test_of_more_pods_than_are_judged_the_others_are_counted(looking: Bench, mon
     assert (counts(b)["stranded"], counts(b)["waiting"]) == (2, 1)
     assert "3 more waiting pods" in b.condition("PodsStranded")["message"]
     assert b.condition("PodsBlocked"), "those of Fargate come first"
+
+
+def look_at(*found: tuple[State, Object], view_at: float = -1) -> Look:
+    """Return what a look at 0 sees of pods beside the profile web of namespace shop."""
+    reading = Reading(0.0, START, View(True, {"web": profile("web", WEB)}, view_at), {})
+    for state, pod in found:
+        reading.take(state, pod)
+    return reading.look()
+
+
+def of_fargate(uid: str, holder: str = "web", namespace: str = "shop", node: str = "", **meta: Any) -> Object:
+    """Return a pod of a ReplicaSet that waits for Fargate."""
+    owner = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "api", "uid": "rs", "controller": True}
+    head: Object = {"name": uid, "namespace": namespace, "uid": uid, "resourceVersion": "1", **meta}
+    head |= {"labels": {PROFILE_LABEL: holder, "tier": "web"}, "ownerReferences": [owner]}
+    spec = {"schedulerName": FARGATE_SCHEDULER, "containers": [{"name": "c", "image": "i"}]}
+    return {"metadata": head, "spec": spec, "status": {"phase": "Pending", "nominatedNodeName": node}}
+
+
+def test_of_pods_that_wait_none_is_taken_whose_profile_is_not_there_or_that_nobody_judged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    odd = of_fargate("odd")
+    odd["spec"]["schedulingGates"] = "?"
+    waits = of_fargate("waits")
+    found: list[tuple[State, Object]] = [("waiting", each) for each in (of_fargate("gone", "old"), odd, waits)]
+    assert look_at(*found).taken == {"shop/rs": {"waits"}}
+    monkeypatch.setattr("podlooks.MOST_WAITING", 2)
+    look = look_at(*found)
+    assert (look.beyond, look.taken) == (1, {})
+
+
+def test_placed_are_pods_that_fargate_gave_a_size_and_a_node_or_is_about_to() -> None:
+    look = look_at(
+        ("waiting", of_fargate("waits")),
+        ("waiting", of_fargate("nominated", node="19bf1ab524")),
+        ("waiting", of_fargate("gone", "old", node="19bf1ab525")),
+        ("starting", of_fargate("labelled")),
+        ("starting", of_fargate("starts", annotations=SIZE)),
+        ("running", of_fargate("runs", annotations=SIZE)),
+        ("finished", of_fargate("ended", annotations=SIZE)),
+    )
+    assert look.placed == {"shop/rs": {"nominated", "starts", "runs"}}
+    assert look.taken == {"shop/rs": {"waits", "nominated", "labelled", "starts", "runs", "ended"}}
+
+
+def stranded(uid: str, size: int = 0) -> Object:
+    pod = of_fargate(uid, annotations={"a": "x" * size})
+    pod["spec"]["schedulerName"] = "default-scheduler"
+    return pod
+
+
+def test_pods_of_a_tenant_that_makes_them_huge_fill_no_memory_and_are_told_as_not_looked_at(
+    looking: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = look_at(*[("waiting", stranded(f"big-{number}", 250_000)) for number in range(100)])
+    assert sum(len(each.raw) for each in look.seen) <= MOST_RAW
+    assert len(look.seen) > 60 and len(look.seen) + look.beyond == 100
+    b = looking
+    monkeypatch.setattr("podlooks.MOST_RAW", 5000)
+    missed(b, "a", annotations={"a": "x" * 4000})
+    missed(b, "b", annotations={"a": "x" * 4000})
+    b.run(1.2 * RESYNC)
+    assert counts(b)["stranded"] == 1
+    assert "1 more waiting pods" in b.condition("PodsStranded")["message"]
+
+
+def test_of_what_anybody_may_write_into_a_pod_little_is_kept() -> None:
+    longest = "x" * 300_000
+    waits = of_fargate("waits")
+    waits["status"]["conditions"] = [{"type": "PodScheduled", "status": "False", "message": longest}]
+    gone = of_fargate("gone", "old", annotations={"eks.amazonaws.com/compute-type": longest})
+    runs = of_fargate("runs", annotations=SIZE)
+    runs["metadata"]["ownerReferences"][0]["uid"] = longest
+    look = look_at(("waiting", waits), ("waiting", gone), ("running", runs), view_at=1)
+    assert len(repr(look)) < 10_000
 
 
 # What is not known
