@@ -42,6 +42,7 @@ log = logging.getLogger("fargate.pods")
 WAITS_SECONDS = 60.0  # for which a pod was seen to wait, and its profiles to be ACTIVE: EKS may need that long
 MOST_A_LOOK = 10
 MOST_TRIED_A_LOOK = 50  # owners, each of which has to be read
+SIGHT_SECONDS = 60.0  # for which the profiles count as read anew
 MOST_TRIES = 3  # of an owner whose pods EKS does not take
 MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
 MOST_OWNERS = 20  # that an object remembers
@@ -61,6 +62,7 @@ class Kube(Protocol):
     def get(self, namespace: str, name: str) -> Object | None: ...
     def get_at(self, path: str) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
+    def review(self, api: str, kind: str, ask: Object) -> Object: ...
     def send_at(self, method: str, path: str, body: Object) -> Object: ...
 
 
@@ -145,6 +147,7 @@ class Round:
     behind: dict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))  # by owner: not its turn
     objects: dict[Key, Object | None] = field(default_factory=dict)  # as they were read in this round
     owners: dict[str, Object] = field(default_factory=dict)
+    allowed: set[str] = field(default_factory=set)  # namespaces in which the API server lets us evict
 
     def leave(self, of: Collection[Key], why: str) -> None:
         for key in of:
@@ -300,11 +303,14 @@ class Evictor:
         if sight:
             self._stop_where_none_is_taken(now, candidates, sight)
         for number, each in enumerate(in_turn(ripe)):
-            waits = sight is None or now.sent >= most or number >= MOST_TRIED_A_LOOK
+            full = now.sent >= most or number >= MOST_TRIED_A_LOOK
+            waits = sight is None or full or self._monotonic() - sight.view.at > SIGHT_SECONDS
             now.settle(each, "" if waits or sight is None else self._try(now, each, sight))
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
+        if why := self._holds_back(each):  # an answer of this round
+            return why
         self._turns[each.owner] = now.look.at
         try:
             return self._evict(now, each, sight)
@@ -435,6 +441,8 @@ class Evictor:
         kept = book if each.owner in book or len(book) < MOST_OWNERS else self._present_in(book)
         if len(kept) >= MOST_OWNERS and each.owner not in kept:
             return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
+        if why := self._asked(now, each):
+            return why
         return self._mark(now, keys, kept | {each.owner: try_now}, book) or self._send(now, each, pod, keys[0], book)
 
     def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
@@ -482,6 +490,18 @@ class Evictor:
         """Return what is remembered of owners that have pods: the others go where there is no room."""
         here = self._present[0] | self._present[1]
         return {owner: tried for owner, tried in book.items() if owner in here}
+
+    def _asked(self, now: Round, each: Candidate) -> str:
+        """Ask whether we may evict in a namespace, before anything is written for it; say why not."""
+        namespace = each.seen.key[0]
+        if namespace not in now.allowed:
+            what = {"verb": "create", "resource": "pods", "subresource": "eviction", "namespace": namespace}
+            said = self._kube.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", {"resourceAttributes": what})
+            if said.get("allowed") is not True:
+                self._off[namespace] = now.look.at + AGAIN * self._settings.resync_seconds
+                return self._holds_back(each)
+            now.allowed.add(namespace)
+        return ""
 
     # Count, evict, and what came of it
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -984,15 +985,27 @@ def test_too_many_requests_are_waited_for_as_long_as_they_say(w: World) -> None:
     assert w.evictions() == 1
 
 
-def test_who_may_not_evict_asks_again_at_a_resync(w: World) -> None:
+def test_who_may_not_evict_writes_nothing_and_asks_again_at_a_resync(w: World) -> None:
+    w.takes = False
+    for number in range(3):
+        w.owner(f"app-{number}")
+    w.takes = True
     w.b.api.forbid("create", "pods/eviction")
-    told = w.looks(4)[1]
-    assert "let the operator create pods/eviction (rbac.yaml)" in told
-    assert w.evictions(403) == 1
-    assert w.book() == {}
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.api.clear_log()
+    wanted, words = w.evictor.after(look)
+    assert (
+        "4 left as they are: the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
+        in (words["default", "web"])
+    )
+    assert not wanted
+    assert not [each for each in w.b.api.log if each.method == "PATCH" or each.path.endswith("/eviction")]
+    assert len([each for each in w.b.api.log if each.path.endswith("reviews")]) == 1
     w.b.api.permit("create", "pods/eviction")
-    w.looks(10)
-    assert w.evictions() == 1
+    w.looks(12)
+    assert w.evictions() == 4
 
 
 def test_who_may_evict_in_one_namespace_does_it_there(w: World) -> None:
@@ -1003,7 +1016,38 @@ def test_who_may_evict_in_one_namespace_does_it_there(w: World) -> None:
     w.takes = True
     w.b.api.forbid("create", "pods/eviction", but_in=("depot",))
     w.looks()
-    assert (w.evictions(403), w.evictions()) == (1, 1)
+    assert (w.evictions(403), w.evictions()) == (0, 1)
+
+
+def test_a_right_that_goes_between_the_question_and_the_eviction_takes_the_count_back(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.takes = False
+    w.owner("other")
+    monkeypatch.setattr(w.b.kube, "review", lambda *_: {"allowed": True})
+    w.b.api.forbid("create", "pods/eviction")
+    told = w.looks()[1]
+    assert "2 left as they are: the API server refuses it: let the operator create pods/eviction" in told
+    assert w.evictions(403) == 1, "no second in the same look"
+    assert w.book() == {}
+
+
+def test_profiles_that_were_read_a_minute_ago_count_no_more(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    w.takes = False
+    for number in range(9):
+        w.owner(f"app-{number}")
+    w.look()
+    w.b.run(MINUTE)
+    look, get, began = w.seen(), w.b.kube.get_at, w.b.clock.elapsed
+
+    def slowly(path: str) -> Object:
+        w.b.clock.elapsed += 9
+        return get(path)
+
+    monkeypatch.setattr(w.b.kube, "get_at", slowly)
+    assert w.evictor.after(look)[0]
+    assert 0 < w.evictions() < MOST_A_LOOK
+    assert w.b.clock.elapsed - began < 2 * MINUTE
 
 
 @pytest.mark.parametrize("outcome", [500, 503, 400, 403, "drop", "lost"])
@@ -1164,5 +1208,5 @@ def test_the_optional_permissions_are_what_evictions_ask_for(w: World) -> None:
         for name in rule.get("resourceNames", [""])
         for verb in rule["verbs"]
     }
-    ours = {each for each in asked(w.b.api) if "fargateprofiles" not in each[1] and "events" not in each[1]}
+    ours = {each for each in asked(w.b.api) if not re.search("fargateprofiles|events|reviews", each[1])}
     assert ours == granted
