@@ -199,6 +199,7 @@ class Evictor:
         self._books: Mapping[Key, Book] = {}  # what the objects' status remembers
         self._open: dict[str, Tried] = {}  # by owner, of that the latest
         self._opened: dict[str, Opened] = {}  # by owner
+        self._failed: set[str] = set()  # owners: EKS has not taken what came in the place of a pod that was evicted
         self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
         self._unsure: set[str] = set()  # owners of which that can't be counted in this look
         self._turns: dict[str, float] = {}  # by owner, the latest that it had
@@ -208,7 +209,8 @@ class Evictor:
         self._forgiven: set[Tried] = set()  # failed before another's pod was taken
         self._present: tuple[set[str], set[str]] = (set(), set())  # owners with pods in this look and the one before
         self._canary_at = float("-inf")
-        self._proven = False  # a pod was taken in the place of one that was evicted
+        self._before: dict[str, frozenset[str]] = {}  # by owner, pods that EKS had taken when one was evicted
+        self._proven = False  # Fargate has placed a pod in the place of one that was evicted: nobody else writes that
 
     def after(self, look: Look) -> tuple[bool, Mapping[Key, str]]:
         """Evict what may be evicted by what a look has shown; say whether one more is wanted, and what of each object.
@@ -276,10 +278,11 @@ class Evictor:
         done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken} - self._unsure
         for owner in done:
             del self._open[owner], self._opened[owner]
+        self._failed = {owner for owner in self._successors(found) if self._had_its_time(owner, now.look)}
         self._forgiven.intersection_update(self._open.values())
-        if done:
+        if self._is_shown(now.look):
             self._proven = True
-            self._forgiven |= {each for owner, each in self._open.items() if self._has_failed(owner, now.look)}
+            self._forgiven |= {self._open[owner] for owner in self._failed}
         for key in (key for key, book in books.items() if not done.isdisjoint(book)):
             try:
                 if (obj := self._object(now, key)) and (book := book_or_none(obj)):
@@ -287,25 +290,42 @@ class Evictor:
             except KubeError as error:  # it is tried again after the next look
                 log.warning('not settled object=%(object)s message="%(message)s"', told_of(key, error))
 
-    def _has_failed(self, owner: str, look: Look) -> bool:
+    def _successors(self, found: Iterable[Seen]) -> set[str]:
+        """Return the owners of whom a stranded pod waits that came in the place of one that was evicted."""
+        owners = {each.uid: owned_by(each.key[0], each.owner) for each in found if each.owner}
+        return {owner for uid, owner in owners.items() if owner in self._open and uid not in self._opened[owner].beside}
+
+    def _had_its_time(self, owner: str, look: Look) -> bool:
         """Say whether EKS has had its time to take what came in the place of a pod that was evicted."""
         return look.at - self._opened[owner].at >= WAITS_SECONDS
+
+    def _is_shown(self, look: Look) -> bool:
+        """Say whether this look shows that EKS takes what is made anew, by what no user can write."""
+        shown = {owner for owner, before in self._before.items() if look.placed.get(owner, frozenset()) - before}
+        here = self._present[0] | self._present[1]
+        self._before = {owner: uids for owner, uids in self._before.items() if owner in here - shown}
+        return bool(shown)
 
     # One look's evictions
 
     def _go_on(self, now: Round, candidates: list[Candidate]) -> None:
         """Evict one pod of each owner that may be; what is looked at anew for it is looked at once."""
         ripe = [*self._ripe(now, candidates)]
-        if not ripe:
+        if not ripe and len(self._failed) < MOST_FAILING:
             return
         most = 1 if self._is_canary(now) else MOST_A_LOOK
         sight = self._sight()
-        if sight:
-            self._stop_where_none_is_taken(now, candidates, sight)
+        why, failing = self._stops(now, candidates, sight) if sight else ("", set())
+        if why:  # one that has not failed shows it, in case that this ends
+            ripe, most = [each for each in ripe if each.owner not in failing], 1
+        if why and now.look.at - self._canary_at < self._settings.resync_seconds:
+            raise Stop(why)
         for number, each in enumerate(in_turn(ripe)):
             full = now.sent >= most or number >= MOST_TRIED_A_LOOK
             waits = sight is None or full or self._monotonic() - sight.view.at > SIGHT_SECONDS
             now.settle(each, "" if waits or sight is None else self._try(now, each, sight))
+        if why:
+            raise Stop(why)
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
@@ -365,7 +385,7 @@ class Evictor:
         if (opened := self._opened.get(each.owner)) is None:
             return False
         for_its_successor = each.seen.uid in opened.beside and now.look.at - opened.at < SUCCESSOR_SECONDS
-        return for_its_successor or not self._has_failed(each.owner, now.look)
+        return for_its_successor or not self._had_its_time(each.owner, now.look)
 
     def _is_canary(self, now: Round) -> bool:
         """Say whether only one pod may be tried, as it can't be seen whether EKS looks at new pods at all."""
@@ -404,20 +424,22 @@ class Evictor:
                 return Sight(view, home)
         return None
 
-    def _stop_where_none_is_taken(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> None:
-        """Raise `Stop` where several owners in a row have had pods made anew, and EKS has taken none."""
+    def _stops(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> tuple[str, set[str]]:
+        """Say why all is stopped where EKS has taken none of several owners' pods, "" for less; and who these are."""
         failing = set()
-        for each in {each.owner: each for each in candidates}.values():
-            tried = self._open.get(each.owner)
-            if not tried or tried in self._forgiven or not self._has_failed(each.owner, now.look):
+        for each in {each.owner: each for each in candidates if each.owner in self._failed}.values():
+            tried = self._open[each.owner]
+            if tried in self._forgiven or tried.profiles != sight.digest(each.seen.key[0]):
                 continue
-            if tried.profiles == sight.digest(each.seen.key[0]) and tried.template == self._template(now, each, tried):
+            if tried.template == self._template(now, each, tried):
                 failing.add(each.owner)
-        if len(failing) >= MOST_FAILING:
-            raise Stop(
-                f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
-                "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again"
-            )
+        if len(failing) < MOST_FAILING:
+            return "", failing
+        return (
+            f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
+            "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again, and so "
+            "does one pod a resync of an owner that has not failed"
+        ), failing
 
     def _evict(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing."""
@@ -535,6 +557,7 @@ class Evictor:
         now.sent += 1
         self._canary_at = now.look.at
         self._opened[each.owner] = Opened(now.look.at, now.beside)
+        self._before.setdefault(each.owner, now.look.taken.get(each.owner, frozenset()))
         fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
         try:
             self._kube.send_at("POST", *eviction_of(pod))

@@ -15,11 +15,12 @@ import pods
 from checks import WEBHOOK
 from evictions import MOST_A_LOOK, MOST_OWNERS, Evictor, Tried, asks, book_of, sees_every_pod
 from kube import KubeError, Object
-from podlooks import Look, Owner, Seen, owned_by
+from podlooks import Look, Owner, Seen, gist, owned_by
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from tests.fakes.apiserver import Target
 from tests.fakes.aws import DROP, error
 from tests.harness import Bench, bench
+from tests.unit.test_evictable import pod as made
 from tests.unit.test_manifests import asked, optional
 
 HOOK = {
@@ -134,6 +135,7 @@ class World:
         if found:
             labels[PROFILE_LABEL] = found.name
             pod["spec"]["schedulerName"] = FARGATE_SCHEDULER
+            pod["status"] = {"phase": "Pending", "nominatedNodeName": "fargate-1"}
         self.b.api.apply(pod)
 
     def pods_of(self, owner: Object) -> list[Object]:
@@ -154,7 +156,7 @@ class World:
         """Look at all pods."""
         view = self.b.reconciler.read_anew("demo")
         assert view
-        seen, taken = [], dict[str, set[str]]()
+        seen, taken, placed = [], dict[str, set[str]](), dict[str, set[str]]()
         for pod in self.pods():
             meta = pod["metadata"]
             owners = [each for each in meta.get("ownerReferences", []) if each.get("controller")]
@@ -162,6 +164,8 @@ class World:
             stranded = pods.stranded(pod, view.profiles.values(), view.hidden)
             if owner and pods.holder(pod) in view.profiles and stranded.answer == "no":
                 taken.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
+                if pod["status"].get("nominatedNodeName"):
+                    placed.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
             key = meta["namespace"], meta["name"]
             seen.append(
                 Seen(
@@ -176,8 +180,8 @@ class World:
                     raw=json.dumps(pod).encode(),
                 )
             )
-        found = {uid: frozenset(uids) for uid, uids in taken.items()}
-        return look(Look(at=self.b.clock.monotonic(), view=view, seen=tuple(seen), taken=found))
+        took, places = ({owner: frozenset(uids) for owner, uids in each.items()} for each in (taken, placed))
+        return look(Look(at=self.b.clock.monotonic(), view=view, seen=tuple(seen), taken=took, placed=places))
 
     def look(self) -> tuple[bool, str]:
         """Look, evict, and let owners make pods anew; return whether another look is wanted, and what web is told."""
@@ -832,6 +836,67 @@ def test_three_owners_in_a_row_stop_the_cluster(w: World) -> None:
     w.restart()
     w.looks(5)
     assert w.evictions() == before, "nor after a restart"
+
+
+def test_owners_whose_next_pod_is_never_made_stop_nobody(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a team's quota is full."""
+    w.takes = False
+    w.end("api")
+    for number in range(4):
+        w.owner(f"app-{number}", replicas=2)
+    w.look()
+    monkeypatch.setattr(w, "remake", lambda: None)
+    w.b.run(MINUTE)
+    w.look()
+    assert (w.evictions(), len(w.pods())) == (4, 4)
+    w._make(w.owner("other"))
+    w.looks(3)
+    assert not [each for each in w.pods() if "other" in each["metadata"]["name"]]
+
+
+def test_while_all_is_stopped_one_owner_a_resync_is_tried_that_has_not_failed(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    for number in range(3):
+        w.owner(f"app-{number}")
+    w.looks(3)
+    stopped = w.look()
+    assert w.evictions() == 3
+    for number in range(2):
+        w.owner(f"late-{number}")
+    assert w.looks(5) == stopped
+    assert w.evictions() == 3
+    wanted, told = w.looks(8)
+    assert w.evictions() == 4
+    assert (wanted, gist(told)) == (False, gist(stopped[1])), "nor do the words change, but for the number"
+    w.takes = True
+    w.looks(12)
+    assert w.evictions() > 5, "once that was taken it goes on"
+
+
+def test_a_pod_that_anybody_could_write_proves_nothing(w: World) -> None:
+    """That an owner's own pods are taken counts for that owner only."""
+    w.b.api.forbid("get", "mutatingwebhookconfigurations")
+    w.takes = False
+    owner = w.owner("other", replicas=2)
+    w.looks(2)
+    (tried,) = w.book().values()
+    for each in (owner, w.b.api.get("replicasets", "shop", "api")):
+        assert each
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": True}
+        reference |= {name: each["metadata"][name] for name in ("name", "uid")}
+        w.b.api.apply(
+            {
+                **made(labels={PROFILE_LABEL: "web"}, ownerReferences=[reference], name=f"forged-{reference['name']}"),
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "spec": {"containers": CONTAINERS, "schedulerName": FARGATE_SCHEDULER},
+            }
+        )
+    told = w.looks(4)[1]
+    assert tried.owner not in w.book()
+    assert w.evictions() == 1
+    assert "one pod a resync is tried until EKS has taken one" in told
 
 
 def test_owners_that_fail_beside_others_that_do_not_stop_nobody(w: World) -> None:
