@@ -91,6 +91,8 @@ def book_of(obj: Object) -> dict[str, Tried]:
     for where, each in several(book, "evictions", "status.bookkeeping."):
         owner, template, profiles = (text(each, name, f"{where}.") for name in ("owner", "template", "profiles"))
         tries, taken = (read(each, name, int, f"{where}.") for name in ("tries", "taken"))
+        if tries < 0 or taken < 0:
+            raise Odd(f"{where}.{'tries' if tries < 0 else 'taken'}")
         found[owner] = Tried(owner, template, profiles, tries, taken)
     return found
 

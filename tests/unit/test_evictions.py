@@ -934,11 +934,12 @@ def test_an_object_remembers_twenty_owners_and_no_more_are_begun(w: World, monke
     assert len(w.book()) == MOST_OWNERS
 
 
-def test_a_count_that_can_not_be_read_is_not_taken_for_none(w: World) -> None:
+@pytest.mark.parametrize("count", [{"tries": "x"}, {"tries": -99}, {"taken": -1}])
+def test_a_count_that_can_not_be_read_is_not_taken_for_none(w: World, count: Object) -> None:
     with pytest.raises(pods.Odd):
         book_of({"status": {"bookkeeping": {"evictions": [{"owner": 5}]}}})
     w.look()
-    w.b.api.edit("fargateprofiles", "default", "web", {"status": {"bookkeeping": {"evictions": [{"tries": "x"}]}}})
+    w.b.api.edit("fargateprofiles", "default", "web", {"status": {"bookkeeping": {"evictions": [count]}}})
     w.b.run(MINUTE)
     w.look()
     assert w.evictions() == 0
