@@ -48,10 +48,10 @@ from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
-from podlooks import STATES, Counted, PodLooks
+from podlooks import STATES, PodLooks
 from reconcile import Reconciler
 from spec import INFORMATIVE, Identity, Memory, Phase, Settings
-from status import EVENTS, noted_of, phase_of, settled_in
+from status import EVENTS, Counted, noted_of, phase_of, settled_in
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
 log = logging.getLogger("fargate.controller")

@@ -20,14 +20,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import pods
-from aws import AwsError
+from aws import AwsError, Profile
 from clusters import View
 from informer import Store, key_of
 from kube import Key, KubeError, Object, Objects
-from patterns import capacity, listed, moment
+from patterns import capacity, listed, matches, moment
 from pods import DEFAULT_SCHEDULER, FARGATE_SCHEDULER, PROFILE_LABEL, Row, Stranded
 from spec import POD_CONDITIONS, Identity, Memory, Settings, mapping
-from status import News, Noted, noted_in, written
+from status import Counted, News, Noted, in_short, noted_in, written
 
 log = logging.getLogger("fargate.pods")
 
@@ -39,7 +39,9 @@ OLD_VIEW = 2.0  # resyncs: what was seen longer ago says nothing
 MOST_WAITING = 5000  # pods that are judged; the others are counted
 MOST_RAW = 16 << 20  # bytes of pods that are kept
 LONGEST_SAID, LONGEST_OWNER = 1000, 1000  # characters that are kept of what anybody may have written
-MOST_IN_A_ROW = 20  # looks that are wanted for evictions, one after the other
+MOST_IN_A_ROW = 20  # looks that the one before has wanted; from then on there is one a resync
+MOST_UNSURE = 3  # looks of a new process that tell nothing, since pods wait for profiles that may be there
+MOST_MISSING = 5  # profiles for which the view is renewed between two resyncs
 MOST_NAMES, MOST_CAUSES = 5, 3  # in a message
 SLOW = timedelta(minutes=5)  # for Fargate to place a pod; under pressure it has taken 7, and most take one
 LONG_ENDED = timedelta(hours=1)
@@ -87,25 +89,6 @@ class Seen:
         return found
 
 
-@dataclass
-class Counted:
-    """How many pods a profile has in each state, and what Fargate bills for those that have a node.
-
-    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB. `blocked` are among the
-    waiting and the finished ones.
-    """
-
-    running: int = 0
-    starting: int = 0
-    waiting: int = 0
-    finished: int = 0
-    stranded: int = 0
-    blocked: int = 0
-    vcpu: float = 0.0
-    gib: float = 0.0
-    unsized: int = 0
-
-
 @dataclass(frozen=True)
 class Look:
     """One look at all pods, begun at `at` (monotonic seconds) beside `view`, the profiles as they were known then.
@@ -113,8 +96,8 @@ class Look:
     `counted` is by profile of the view, "" for all other Fargate pods. `taken`: by owner (`owned_by`), the uids of
     its pods that EKS has taken for a profile, but for those that wait in vain, or may. `placed`: those of them that
     Fargate has given a node, or is about to, which users can't easily feign. `beyond`: pods that wait and were not
-    looked at, as there were too many before. `doubtful`: one waits for a profile that may have been made since the
-    view. `why`: why the look is not complete, "" if it is.
+    looked at, as there were too many before. `missing`: profiles for which pods wait, and that may have been made since
+    the view. `why`: why the look is not complete, "" if it is.
     """
 
     at: float
@@ -124,7 +107,7 @@ class Look:
     taken: Mapping[str, frozenset[str]] = field(default_factory=dict)
     placed: Mapping[str, frozenset[str]] = field(default_factory=dict)
     beyond: int = 0
-    doubtful: bool = False
+    missing: frozenset[str] = frozenset()
     why: str = ""
 
     @property
@@ -209,23 +192,35 @@ class Reading:
     taken: dict[str, set[str]] = field(default_factory=dict)
     placed: dict[str, set[str]] = field(default_factory=dict)
     waiting: set[str] = field(default_factory=set)
+    reached: dict[str, frozenset[str]] = field(default_factory=dict)
     kept: int = 0  # bytes
     beyond: int = 0
-    doubtful: bool = False
+    missing: set[str] = field(default_factory=set)
 
     def take(self, state: State, pod: Object) -> None:
         """Take a pod of a list."""
         meta = mapping(pod.get("metadata"))
-        uid, owner, holder = str(meta.get("uid")), owner_of(meta), label_of(meta)
+        uid, owner = str(meta.get("uid")), owner_of(meta)
         self.seen.pop(uid, None)
         if state == "waiting":
             self._take_waiting(uid, owner, pod)
             return
-        given = provisioned(meta)
-        self.slots[uid] = Slot(state, holder, given or (pods.size(pod).least if state == "finished" else None))
+        given, profile = provisioned(meta), self._its(meta, label_of(meta))
+        self.slots[uid] = Slot(state, profile, given or (pods.size(pod).least if state == "finished" else None))
         self._took(uid, meta, placed=state != "finished" and given is not None)
         if state == "finished":
             self._take_finished(uid, owner, pod)
+
+    def _its(self, meta: Object, name: str) -> str:
+        """Return the profile of that name if it can have a pod, else "": labels are anybody's."""
+        return name if name in self._reaching(str(meta.get("namespace"))) else ""
+
+    def _reaching(self, namespace: str) -> frozenset[str]:
+        """Return the profiles that can have pods of a namespace."""
+        if namespace not in self.reached:
+            found = (name for name, each in self.view.profiles.items() if reaches(each, namespace))
+            self.reached[namespace] = frozenset(found)
+        return self.reached[namespace]
 
     def _took(self, uid: str, meta: Object, *, placed: bool) -> None:
         if owner := owner_of(meta):
@@ -234,9 +229,12 @@ class Reading:
                 known.setdefault(of, set()).add(uid)
 
     def _take_waiting(self, uid: str, owner: Owner | None, pod: Object) -> None:
-        holder = pods.holder(pod)
+        meta, holder = mapping(pod.get("metadata")), pods.holder(pod)
+        profile = self._its(meta, holder)
         if holder:
-            self.slots[uid] = Slot("waiting", holder)
+            self.slots[uid] = Slot("waiting", profile)
+        if not self._reaching(str(meta.get("namespace"))):
+            return  # made anew it would be no profile's either
         if len(self.waiting) >= MOST_WAITING:
             self.beyond += 1
             return
@@ -252,11 +250,11 @@ class Reading:
             self.seen[uid] = self._seen(uid, owner, pod, "stranded", since, found, raw=raw)
         elif holder:
             said = unscheduled(pod)
-            meta = mapping(pod.get("metadata"))
             blocked = self._blocked(said, moment(meta.get("creationTimestamp")))
-            if found.answer == "no" and holder in self.view.profiles:
+            if found.answer == "no" and profile:
                 self._took(uid, meta, placed=bool(mapping(pod.get("status")).get("nominatedNodeName")))
-            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, UNTOLD, blocked, said)
+            plain = Stranded(found.answer, "")  # why may be long, and nobody asks
+            self.seen[uid] = self._seen(uid, owner, pod, "waiting", since, plain, blocked, said)
 
     def _judged(self, uid: str, holder: str, pod: Object) -> tuple[float, Stranded]:
         """Return since when a pod waits, and whether it is stranded, with no clocks compared."""
@@ -267,7 +265,7 @@ class Reading:
             first.arn = arn if first.arn is None else first.arn
         elif holder and not profile:
             hidden.add(holder)  # it may have been made since the profiles were looked at
-            self.doubtful = True
+            self.missing.add(holder)
         replaced = first.arn is not None and first.arn != arn
         since = LONG_AGO if replaced else None
         return first.at, pods.stranded(pod, [*self.view.profiles.values()], hidden, since)
@@ -290,7 +288,7 @@ class Reading:
         nobody_s = owner is None or owner.kind == "Job"
         lingers = nobody_s and self.now - ended(pod, self.now) >= LONG_ENDED
         if (blocked or lingers) and len(self.seen) < 2 * MOST_WAITING:
-            found = self._seen(uid, owner, pod, "finished", self.begun, UNTOLD, blocked, said, lingers=lingers)
+            found = self._seen(uid, owner, pod, "finished", self.begun, NOT_STRANDED, blocked, said, lingers=lingers)
             self.seen[uid] = found
 
     def _seen(
@@ -299,22 +297,27 @@ class Reading:
     ) -> Seen:  # fmt: skip
         meta = mapping(pod.get("metadata"))
         key, version = (str(meta.get("namespace")), str(meta.get("name"))), str(meta.get("resourceVersion"))
-        return Seen(key, uid, version, owner, pods.holder(pod), state, since, found, blocked, said, lingers, raw)
+        holder = pods.holder(pod) if state == "stranded" else self._its(meta, pods.holder(pod))
+        return Seen(key, uid, version, owner, holder, state, since, found, blocked, said, lingers, raw)
 
     def look(self, why: str = "") -> Look:
         """Return the look: whole, or what it has come to."""
         counted = {name: Counted() for name in (*self.view.profiles, "")}
         for slot in self.slots.values():
-            name = slot.profile if slot.profile in self.view.profiles else ""  # labels are anybody's
-            count(counted[name], slot)
+            count(counted[slot.profile], slot)
         for each in self.seen.values():
             if each.blocked:
-                counted[each.holder if each.holder in self.view.profiles else ""].blocked += 1
+                counted[each.holder].blocked += 1
         taken, placed = (
             {owner: frozenset(uids) for owner, uids in known.items()} for known in (self.taken, self.placed)
         )
         seen = (*self.seen.values(),)
-        return Look(self.begun, self.view, seen, counted, taken, placed, self.beyond, self.doubtful, why)
+        missing = frozenset(self.missing)
+        return Look(self.begun, self.view, seen, counted, taken, placed, self.beyond, missing, why)
+
+
+def reaches(profile: Profile, namespace: str) -> bool:
+    return any(matches(namespace, each.namespace) for each in profile.selectors)
 
 
 def count(counted: Counted, slot: Slot) -> None:
@@ -331,7 +334,7 @@ def count(counted: Counted, slot: Slot) -> None:
 # What is read of a pod
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
-UNTOLD = Stranded("no", "")  # of a pod that is not stranded nobody asks why
+NOT_STRANDED = Stranded("no", "it has ended")
 
 
 def owner_of(meta: Object) -> Owner | None:
@@ -434,19 +437,6 @@ def profiles_of(seen: Seen) -> tuple[str, ...]:
     return () if choice is None else (choice.profile.name,) if choice.profile else choice.could
 
 
-def in_short(counted: Counted, stranded: int) -> Object | None:
-    """Return the counts as status has them, None where there are no pods."""
-    live = counted.running + counted.starting + counted.waiting
-    if not (live or counted.finished or stranded):
-        return None
-    return {
-        "running": counted.running, "starting": counted.starting, "waiting": counted.waiting,
-        "finished": counted.finished, "stranded": stranded, "vcpu": counted.vcpu, "memoryGiB": counted.gib,
-        **({"sizeUnknown": counted.unsized} if counted.unsized else {}),
-        "summary": f"{live}, {stranded} stranded" if stranded else str(live),
-    }  # fmt: skip
-
-
 def named(found: Sequence[Seen], namespace: str) -> str:
     """Return how many pods there are, and which: those of other namespaces are only counted."""
     own = sorted(each.key[1] for each in found if each.key[0] == namespace)
@@ -534,6 +524,7 @@ class PodLooks:
         self._active: frozenset[str] = frozenset()  # ARNs of the profiles that were seen ACTIVE
         self._since: dict[str, First] = {}
         self._in_a_row = 0  # looks that were wanted by the one before
+        self._renewed_for: set[str] = set()  # profiles, since the resync
         self._said = ""  # why nothing is known
         self._look: Look | None = None  # the last one, if it is complete
         self._told: dict[Key, News] | None = None  # None before the first look
@@ -578,15 +569,22 @@ class PodLooks:
     def _go_and_look(self, now: float) -> None:
         full = self._resync_at is not None and now >= self._resync_at
         if full:
-            self._resync_at, self._in_a_row = now + self._period, 0
+            self._resync_at = now + self._period
+            self._renewed_for.clear()
         if now >= self._early_at:  # else a profile has just become ACTIVE, and pods were made for it meanwhile
             self._early_at = float("inf")
         self._last, self._asked = now, False
-        look, why = self._looked(now)
-        self._say(why)
-        words = self._go_on(look, now) if look else {}
-        self._look = look
-        self._tell(look, words, anew=full or look is None)
+        look, words, unsure = None, dict[Key, str](), False
+        try:
+            found, why = self._looked(now)
+            self._say(why)
+            if found:
+                words, unsure = self._go_on(found, now)
+            look = found
+        finally:  # of what fails as nobody has thought of nothing is known either
+            self._look = None if unsure else look
+            if not unsure:
+                self._tell(look, words, anew=full or look is None)
 
     def _looked(self, now: float) -> tuple[Look | None, str]:
         """Return a complete look, or why there is none."""
@@ -631,15 +629,26 @@ class PodLooks:
             log.info('pods known=%(known)s message="%(message)s"', {"known": str(not why), "message": why})
         self._said = why
 
-    def _go_on(self, look: Look, now: float) -> Mapping[Key, str]:
-        """Evict, and come back soon where that, or a view that is too old, wants it; return what objects are told."""
+    def _go_on(self, look: Look, now: float) -> tuple[dict[Key, str], bool]:
+        """Evict, and come back soon where that, or a view that is too old, wants it; return what objects are told.
+
+        And whether they are told nothing of this look: what a process before this one has told may well hold.
+        """
         more, words = self._after(look)
-        if look.doubtful:
-            self._renew()
-        self._in_a_row = self._in_a_row + 1 if more or look.doubtful else 0
+        unsure = self._told is None and bool(look.missing) and self._in_a_row < MOST_UNSURE
+        renewed = self._renew_for(look.missing, again=unsure)
+        self._in_a_row = self._in_a_row + 1 if more or renewed else 0
         if 0 < self._in_a_row <= MOST_IN_A_ROW:
             self._early_at = now + LEAST_SECONDS
-        return words
+        return {**words}, unsure
+
+    def _renew_for(self, missing: frozenset[str], *, again: bool) -> bool:
+        """Have the profiles looked at where others are missing than have been since the resync; say whether."""
+        if not again and (missing <= self._renewed_for or len(self._renewed_for) >= MOST_MISSING):
+            return False
+        self._renewed_for |= missing
+        self._renew()
+        return True
 
     def _tell(self, look: Look | None, words: Mapping[Key, str], *, anew: bool) -> None:
         """Take what each object is to be told; wake those whose conditions begin, end or have another reason, or whose
@@ -660,7 +669,7 @@ class PodLooks:
                 news = news_of(key[0], name, look, found, words.get(key, ""))
             was = before.get(key) if before else None
             turned = gist(words.get(key, "")) != gist(self._words.get(key, ""))
-            told[key] = news if anew or turned or was is None or reasons(was) != reasons(news) else was
+            told[key] = news if anew or turned or was is None or was.reasons != news.reasons else was
             if turned or self._is_due(obj, news, first=was is None or look is None):
                 woken.append(key)
                 log_names(key, news, found)
@@ -676,16 +685,12 @@ class PodLooks:
         status = mapping(obj.get("status"))
         there = noted_in(written(status.get("conditions") or []))
         stand = {kind: said.reason for kind, said in there.items() if kind in POD_CONDITIONS}
-        return reasons(news) != stand or (first and bool(news.pods) != ("pods" in status))
+        return news.reasons != stand or (first and bool(news.pods) != ("pods" in status))
 
 
 def gist(words: str) -> str:
     """Return what is said of evictions without the numbers, which change with each of them."""
     return re.sub(r"\d+", "", words)
-
-
-def reasons(news: News) -> dict[str, str]:
-    return {kind: said.reason for kind, said in news.noted.items()}
 
 
 def log_names(key: Key, news: News, found: Collection[Seen]) -> None:

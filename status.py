@@ -11,7 +11,7 @@ Pure: no clock, no call, no log. What it is not: a decision (plan's), what is to
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
@@ -66,6 +66,29 @@ class News(NamedTuple):
 
     pods: Object | None
     noted: Mapping[str, Noted]
+
+    @property
+    def reasons(self) -> dict[str, str]:
+        return {kind: said.reason for kind, said in self.noted.items()}
+
+
+@dataclass
+class Counted:
+    """How many pods a profile has in each state, and what Fargate bills for those that have a node.
+
+    `unsized`: those of them of which that is not known, and which are not among vCPU and GiB. `blocked` are among the
+    waiting and the finished ones.
+    """
+
+    running: int = 0
+    starting: int = 0
+    waiting: int = 0
+    finished: int = 0
+    stranded: int = 0
+    blocked: int = 0
+    vcpu: float = 0.0
+    gib: float = 0.0
+    unsized: int = 0
 
 
 def noted_in(listed: Iterable[Object]) -> dict[str, Noted]:
@@ -241,6 +264,19 @@ def tells(condition: Object, message: str) -> bool:
     told, whole = str(condition.get("message")), brief(visible(message))
     head = told.removesuffix(NO_ROOM).removesuffix(" ...")
     return told.startswith(whole) or (head != told and (whole.startswith(head) or head.startswith(whole)))
+
+
+def in_short(counted: Counted, stranded: int) -> Object | None:
+    """Return the counts as status has them, None where there are no pods."""
+    live = counted.running + counted.starting + counted.waiting
+    if not (live or counted.finished or stranded):
+        return None
+    return {
+        "running": counted.running, "starting": counted.starting, "waiting": counted.waiting,
+        "finished": counted.finished, "stranded": stranded, "vcpu": counted.vcpu, "memoryGiB": counted.gib,
+        **({"sizeUnknown": counted.unsized} if counted.unsized else {}),
+        "summary": f"{live}, {stranded} stranded" if stranded else str(live),
+    }  # fmt: skip
 
 
 def shown_of(profile: Profile | None) -> Object:

@@ -323,8 +323,14 @@ class Answer:
     lines: Callable[[], Iterator[bytes]] | None = None
     reason: str = ""
 
-    def read(self) -> bytes:
-        return self.body
+    def read(self, most: int | None = None) -> bytes:
+        return self.body[:most]
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def response(self) -> Answer:

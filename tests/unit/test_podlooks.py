@@ -189,6 +189,32 @@ def test_a_lease_that_is_lost_in_mid_look_ends_it_and_nothing_is_told(looking: B
     assert not pods_told(b)
 
 
+def test_of_looks_that_are_wanted_for_ever_there_are_twenty_in_a_row_and_then_one_a_resync(looking: Bench) -> None:
+    b = looking
+    b.looks._after = lambda _look: (True, {})
+    b.run(30 * LEAST_SECONDS)
+    assert 20 * 5 <= len(lists(b)) <= 24 * 5
+    b.api.clear_log()
+    b.run(6 * RESYNC)
+    assert len(lists(b)) == 6 * 5
+
+
+def test_a_tenant_that_names_new_profiles_again_and_again_has_the_cluster_read_a_few_times_a_resync(
+    looking: Bench,
+) -> None:
+    b = looking
+    b.run(2 * RESYNC)
+    renewed = []
+    b.looks._renew = lambda: renewed.append(b.clock.elapsed)
+    b.api.clear_log()
+    for number in range(40):
+        refused(b, f"a-{number}", "", profile=f"nowhere-{number % 4}" if number < 20 else f"nowhere-{number}")
+        ask_for_a_look(b)
+        b.run(LEAST_SECONDS)
+    assert 3 <= len(renewed) <= 5 * (40 * LEAST_SECONDS / RESYNC + 1)
+    assert len([at for at in renewed if at < renewed[0] + RESYNC / 2]) <= 5
+
+
 # Stranded pods
 
 
@@ -359,6 +385,37 @@ def test_another_reason_is_told_anew_and_another_pod_is_not(looking: Bench) -> N
     b.run(2 * RESYNC)
     assert b.events("Warning") == ["PodsBlocked", "PodsBlocked"]
     assert "HostPort: 2 pods" in b.condition("PodsBlocked")["message"]
+
+
+def test_a_pod_that_pretends_to_be_of_a_profile_which_does_not_select_its_namespace_is_counted_for_no_object(
+    looking: Bench,
+) -> None:
+    b = looking
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    b.world.add_profile("demo", "other", b.world.roles["good"], [{"namespace": "evil"}])
+    refused(b, "a", "Pod not supported on Fargate: port contains HostIP or HostPort", namespace="evil")
+    taken(b, "b", namespace="evil")
+    taken(b, "c", "Succeeded", namespace="evil", kind="Job", containerStatuses=[ended_at(b)])
+    b.run(8 * RESYNC)
+    assert (pods_told(b), counts(b)) == ([], {})
+    shown = scrape(b.metrics.registry)
+    assert shown["fargate_pods", labels(profile="", state="running")] == 1
+    assert shown["fargate_pods", labels(profile="", state="waiting")] == 1
+
+
+def test_pods_of_namespaces_that_no_profile_selects_keep_no_others_from_being_judged(
+    looking: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = looking
+    monkeypatch.setattr("podlooks.MOST_WAITING", 1)
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "evil"}})
+    for number in range(3):
+        missed(b, f"a-{number}", namespace="evil")
+        refused(b, f"b-{number}", "", profile="nowhere", namespace="evil")
+    missed(b, "web-1")
+    b.run(1.2 * RESYNC)
+    assert counts(b)["stranded"] == 1
+    assert "not looked at" not in b.condition("PodsStranded")["message"]
 
 
 # Finished pods
@@ -589,6 +646,51 @@ def test_what_was_told_stays_as_it_is_until_a_new_process_has_looked(looking: Be
     b.run(2 * LEAST_SECONDS)
     assert b.get() == before
     assert b.events("Warning") == ["PodsStranded"]
+
+
+def test_what_was_told_of_pods_whose_profile_is_gone_does_not_flap_as_a_process_starts(looking: Bench) -> None:
+    b = looking
+    refused(b, "a", "", profile="old")
+    b.run_until("the pod is told", lambda: b.condition("PodsStranded"), 2 * RESYNC)
+    b.start()
+    before = b.condition("PodsStranded")
+    for _ in range(40):
+        b.run(LEAST_SECONDS / 4)
+        assert b.condition("PodsStranded") == before
+    assert counts(b)["stranded"] == 1
+    assert b.events("Warning") == ["PodsStranded"]
+
+
+def test_a_tenant_that_names_new_profiles_again_and_again_keeps_no_new_process_from_telling(looking: Bench) -> None:
+    b = looking
+    missed(b, "a")
+    b.start()
+    for number in range(5):
+        refused(b, f"b-{number}", "", profile=f"nowhere-{number}")
+        b.run(LEAST_SECONDS)
+    assert pods_told(b) == ["PodsStranded"]
+
+
+@pytest.mark.parametrize("where", ["_read", "_after"])
+def test_where_a_look_fails_as_nobody_has_thought_of_all_is_taken_away_that_was_told(
+    looking: Bench, where: str
+) -> None:
+    b = looking
+    strand_and_see(b)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    there = getattr(b.looks, where)
+    setattr(b.looks, where, fail)
+    b.looks.ask()
+    with pytest.raises(ZeroDivisionError):
+        b.run(2 * LEAST_SECONDS)
+    setattr(b.looks, where, there)
+    b.run(LEAST_SECONDS)
+    assert_unknown(b)
+    b.run(1.2 * RESYNC)
+    assert pods_told(b) == ["PodsStranded"]
 
 
 @pytest.mark.parametrize("odd", ["lots", "0.3vCPU 0.5GB", "-1vCPU 1GB", "1vCPU 1e9GB", "٣vCPU ٣GB", ""])
