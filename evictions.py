@@ -357,7 +357,7 @@ class Evictor:
                 now.behind[each.owner].append(each)
             elif why := self._holds_back(each):
                 now.settle(each, why)
-            elif each.owner in self._unsure and not now.look.doubtful:
+            elif each.owner in self._unsure and not now.look.missing:
                 now.leave(each.of, "it is not known whether EKS has taken others of their owner's pods")
             elif each.owner in self._unsure or self._is_early(now, each):
                 now.waits |= each.of
