@@ -1,51 +1,40 @@
 """Which of the stranded pods are evicted, so that their owners make them anew for a profile: where
 `spec.strandedPods: Evict` and the operator's --allow-eviction-in both let it.
 
-The picture: a look at the pods -> what speaks against each (`untouchable`; beside the profiles of the
-cluster, read anew, `doubts` and `refusal`; beside what was tried before, `Tried`) -> at most one pod of
-each owner: counted in the object's status, then evicted as the very version that was seen.
+The picture: a look at the pods -> what speaks against each (evictable; and what was tried before,
+`Tried`) -> at most one pod of each owner: counted in the object's status, then evicted as the very
+version that was seen.
 
 `Evictor.after` is called by who looks, at the end of a look: no worker, turn or lock of the passes waits
 for it. The rule of the file: what is not known is never a yes, and nothing is evicted on it.
-What it is not: a look at pods (podlooks), what is stranded (pods), a thread.
+What it is not: a look at pods (podlooks), what is stranded (pods) or may be evicted (evictable), a thread.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import NamedTuple, Protocol
 
-from aws import AwsError, Profile
+from aws import AwsError
+from checks import WEBHOOK, narrowed
 from clusters import View
+from evictable import MAKERS, Sight, doubts, doubts_of_next, refusal, template_of, untouchable
 from informer import Store, key_of
-from kube import NAME, Conflict, Key, KubeError, NotFound, Object
+from kube import Conflict, Key, KubeError, NotFound, Object
 from memory import SEND_WITHIN_SECONDS
-from patterns import readable
-from plan import case_of
 from podlooks import Look, Owner, Seen, owned_by
 from pods import (
     Odd,
     Stranded,
-    anew,
-    chosen,
-    fitting,
-    holder,
-    labels_of,
     part,
     read,
     several,
-    stranded,
     text,
-    unsupported,
 )
-from spec import Identity, Memory, Resource, Settings, mapping, owner_of
-from status import find_condition, is_current, written
+from spec import Settings, mapping, owner_of
 from surroundings import Home
 
 log = logging.getLogger("fargate.pods")
@@ -53,6 +42,7 @@ log = logging.getLogger("fargate.pods")
 WAITS_SECONDS = 60.0  # for which a pod was seen to wait, and its profiles to be ACTIVE: EKS may need that long
 MOST_A_LOOK = 10
 MOST_TRIED_A_LOOK = 50  # owners, each of which has to be read
+SIGHT_SECONDS = 60.0  # for which the profiles count as read anew
 MOST_TRIES = 3  # of an owner whose pods EKS does not take
 MOST_FAILING = 3  # owners of whose pods EKS takes none, before it is taken to take nobody's
 MOST_OWNERS = 20  # that an object remembers
@@ -61,18 +51,9 @@ READ_TRIES, READ_AGAIN_SECONDS = 10, 1.0  # while a pass is in the cluster
 SUCCESSOR_SECONDS = 300.0  # for an owner to make a pod, before another of its pods is tried in its place
 AGAIN = 0.8  # of a resync: the next one comes with jitter
 FORBIDDEN, TOO_MANY = 403, 429
+BUSY = "the API server wants to be asked for it later"
 
-WEBHOOK = "0500-amazon-eks-fargate-mutation.amazonaws.com"  # of EKS; it gives new pods to Fargate
 WEBHOOK_PATH = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{WEBHOOK}"
-MAKERS = {
-    ("apps/v1", "ReplicaSet"): "/apis/apps/v1/namespaces/{}/replicasets/{}",
-    ("apps/v1", "StatefulSet"): "/apis/apps/v1/namespaces/{}/statefulsets/{}",
-    ("v1", "ReplicationController"): "/api/v1/namespaces/{}/replicationcontrollers/{}",
-}
-HANDS_OFF = {"karpenter.sh/do-not-disrupt": "true", "cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
-HASHES = ("pod-template-hash", "controller-revision-hash")
-# Labels that a StatefulSet gives its pods beside those of its template.
-ADDED = ("controller-revision-hash", "statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index")
 
 
 class Kube(Protocol):
@@ -81,129 +62,8 @@ class Kube(Protocol):
     def get(self, namespace: str, name: str) -> Object | None: ...
     def get_at(self, path: str) -> Object: ...
     def patch_status(self, obj: Object, status: Object) -> Object: ...
+    def review(self, api: str, kind: str, ask: Object) -> Object: ...
     def send_at(self, method: str, path: str, body: Object) -> Object: ...
-
-
-# Which pods
-
-
-def untouchable(owner: Owner | None, pod: Object) -> str:
-    """Say why a pod is evicted under no circumstances, "" for one that may be; `owner` makes it anew."""
-    if not (owner and (owner.api_version, owner.kind) in MAKERS and re.fullmatch(NAME, owner.name)):
-        return "they have no ReplicaSet, StatefulSet or ReplicationController that makes them anew"
-    try:
-        annotations = part(pod, "metadata", "annotations")
-    except Odd as odd:
-        return f"their {odd} can't be read"
-    if forbids := next((name for name, value in HANDS_OFF.items() if annotations.get(name) == value), ""):
-        return f"their annotation {forbids} forbids it"
-    runs, _ = unsupported(pod)
-    if runs == "yes":
-        return "Fargate can't run them (explain pod says why)"
-    return "" if runs == "no" else "it is not known whether Fargate can run them (explain pod says why)"
-
-
-def template_of(pod: Object) -> str:
-    """Return the hash of the template that a pod was made from, "" for none."""
-    labels = labels_of(pod) or {}
-    return next((value for name in HASHES if (value := labels.get(name))), "")
-
-
-def next_of(owner: Object, by: Owner, pod: Object) -> Object | None:
-    """Return the pod that an owner makes next; None where it makes none, or is not the one that made this pod."""
-    meta, spec = mapping(owner.get("metadata")), mapping(owner.get("spec"))
-    template = mapping(spec.get("template"))
-    gone = meta.get("uid") != by.uid or "deletionTimestamp" in meta or spec.get("replicas") == 0
-    if gone or not isinstance(template.get("spec"), dict):
-        return None
-    head = {**mapping(template.get("metadata"))}
-    if not isinstance(labels := head.get("labels") or {}, dict):
-        return None
-    own = {name: value for name, value in (labels_of(pod) or {}).items() if name in ADDED}
-    reference = {"apiVersion": by.api_version, "kind": by.kind, "name": by.name, "uid": by.uid, "controller": True}
-    head |= {"labels": own | labels, "ownerReferences": [reference], "namespace": pod["metadata"]["namespace"]}
-    return {"metadata": head, "spec": template["spec"]}
-
-
-# By which profiles
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What was read anew before the first eviction of a look: the profiles, and where the cluster is for us."""
-
-    view: View
-    home: Home
-
-    def could_take(self, pod: Object) -> tuple[Profile, ...]:
-        return tuple(self.view.profiles[name] for name in self.names(pod) if name in self.view.profiles)
-
-    def names(self, pod: Object) -> tuple[str, ...]:
-        """Return the profiles that may take a pod once it is made anew, those that are not seen included."""
-        return chosen(anew(pod), self.view.profiles.values(), self.view.hidden).could
-
-    def digest(self, pod: Object) -> str:
-        arns = sorted(each.arn for each in self.could_take(pod))
-        return hashlib.sha256("\n".join(arns).encode()).hexdigest()[:16]
-
-
-def doubts(pod: Object, sight: Sight, known: View) -> str:
-    """Say why it is not sure, by a view that was read anew, that a profile takes a stranded pod once it is made anew.
-
-    "" if it is. `known` is the view beside which it was found stranded.
-    """
-    profiles, namespace, labels = sight.view.profiles, pod["metadata"]["namespace"], labels_of(anew(pod))
-    if any(each.in_flight and fitting(each, namespace, labels)[0] is not False for each in profiles.values()):
-        return "a profile that could take them is being made or deleted"
-    if any(name not in profiles for name in sight.names(pod)):
-        return "EKS does not show a profile that could take them"
-    since, name = None, holder(pod)
-    if name in profiles and name in known.profiles and profiles[name].arn == known.profiles[name].arn:
-        since = profiles[name].created_at - timedelta(seconds=1)  # it was replaced by then, and is the same one still
-    if stranded(pod, profiles.values(), sight.view.hidden, since).answer != "yes":
-        return "it is not sure any more that a profile takes them"
-    return ""
-
-
-def doubts_of_next(owner: Owner, pod: Object, following: Object | None, sight: Sight) -> str:
-    """Say why it is not sure that a profile takes the pod that the owner makes next, "" if it is."""
-    if following is None:
-        return "their owner makes none anew"
-    if why := untouchable(owner, following):
-        return why
-    choice = chosen(following, sight.view.profiles.values(), sight.view.hidden)
-    if choice.taken != "yes":
-        return "no profile takes what their owner's template makes: labels that were put on later do not count"
-    if {*choice.could} != {*sight.names(pod)}:
-        return "other profiles may take what their owner's template makes"
-    return ""
-
-
-def refusal(obj: Object | None, profile: Profile, namespace: str, sight: Sight, settings: Settings) -> str:
-    """Say why no pod of a namespace may be evicted that a profile could take, by the object whose it is; "" if it may.
-
-    `obj` is the object as it is now, None if there is none.
-    """
-    if obj is None:
-        return "a profile that is no object's could take them"
-    memory = Memory.parse(obj)
-    who = Identity.parse(obj, memory, settings.cluster)
-    case = case_of(obj, who, memory, sight.home, sight.view, settings, who.created_at)  # of no row: no time is asked
-    if not isinstance(case.resource, Resource) or not case.resource.evict:
-        return "an object whose profile could take them does not say strandedPods: Evict"
-    if not settings.may_evict(who.namespace, namespace):
-        return "--allow-eviction-in does not list both their namespace and the object's"
-    if who.deleting or who.suspended or not who.guarded:
-        return "an object whose profile could take them is suspended or going"
-    if not is_current(find_condition("Ready", conditions_of(obj)), who):
-        return "an object whose profile could take them is not Ready"
-    if who.cluster != sight.home.cluster or not (case.owns(profile) and case.meets(profile)):
-        return "a profile that is no object's could take them"
-    return ""
-
-
-def conditions_of(obj: Object) -> list[Object]:
-    return written(mapping(obj.get("status")).get("conditions") or [])
 
 
 # What was tried
@@ -231,8 +91,16 @@ def book_of(obj: Object) -> dict[str, Tried]:
     for where, each in several(book, "evictions", "status.bookkeeping."):
         owner, template, profiles = (text(each, name, f"{where}.") for name in ("owner", "template", "profiles"))
         tries, taken = (read(each, name, int, f"{where}.") for name in ("tries", "taken"))
+        if tries < 0 or taken < 0:
+            raise Odd(f"{where}.{'tries' if tries < 0 else 'taken'}")
         found[owner] = Tried(owner, template, profiles, tries, taken)
     return found
+
+
+def tries_in(book: Book, like: Tried) -> int:
+    """Return how many pods of an owner were evicted for the same template and profiles."""
+    tried = book.get(like.owner)
+    return tried.tries if tried and tried[:3] == like[:3] else 0
 
 
 def with_book(obj: Object, book: Book) -> Object:
@@ -256,7 +124,6 @@ class Candidate(NamedTuple):
 
     seen: Seen
     by: Owner
-    template: str
     of: frozenset[Key]
 
     @property
@@ -279,12 +146,22 @@ class Round:
     waits: set[Key] = field(default_factory=set)  # those of which something may still be evicted
     stopped: str = ""
     sent: int = 0
+    behind: dict[str, list[Candidate]] = field(default_factory=lambda: defaultdict(list))  # by owner: not its turn
     objects: dict[Key, Object | None] = field(default_factory=dict)  # as they were read in this round
     owners: dict[str, Object] = field(default_factory=dict)
+    allowed: set[str] = field(default_factory=set)  # namespaces in which the API server lets us evict
 
     def leave(self, of: Collection[Key], why: str) -> None:
         for key in of:
             self.left[key][why] += 1
+
+    def settle(self, first: Candidate, why: str) -> None:
+        """Take what came of an owner's turn for all of its pods: they are left over `why`, "" for nothing."""
+        for each in (first, *self.behind[first.owner]):
+            if why:
+                self.leave(each.of, why)
+            if why in {"", BUSY}:
+                self.waits |= each.of
 
     def words(self) -> dict[Key, str]:
         words = {key: " ".join(self._sentences(key)) for key in self.of}
@@ -321,16 +198,21 @@ class Evictor:
         self._read_anew, self._home, self._monotonic, self._pause = read_anew, home, monotonic, pause
         self._waiting: dict[str, float] = {}  # by uid of a pod: since which look
         self._active: dict[str, float] = {}  # by ARN of a profile: since which look
-        self._open: dict[str, Tried] = {}  # by owner, what the objects' status remembers
+        self._books: Mapping[Key, Book] = {}  # what the objects' status remembers
+        self._open: dict[str, Tried] = {}  # by owner, of that the latest
         self._opened: dict[str, Opened] = {}  # by owner
+        self._failed: set[str] = set()  # owners: EKS has not taken what came in the place of a pod that was evicted
         self._taken: dict[str, int] = {}  # by owner, pods that EKS has taken
+        self._unsure: set[str] = set()  # owners of which that can't be counted in this look
         self._turns: dict[str, float] = {}  # by owner, the latest that it had
         self._rests: dict[str, float] = {}  # by owner, until
+        self._later: dict[str, float] = {}  # by owner, until: so it was answered
         self._off: dict[str, float] = {}  # by namespace, until
         self._forgiven: set[Tried] = set()  # failed before another's pod was taken
         self._present: tuple[set[str], set[str]] = (set(), set())  # owners with pods in this look and the one before
         self._canary_at = float("-inf")
-        self._proven = False  # a pod was taken in the place of one that was evicted
+        self._before: dict[str, frozenset[str]] = {}  # by owner, pods that EKS had taken when one was evicted
+        self._proven = False  # Fargate has placed a pod in the place of one that was evicted: nobody else writes that
 
     def after(self, look: Look) -> tuple[bool, Mapping[Key, str]]:
         """Evict what may be evicted by what a look has shown; say whether one more is wanted, and what of each object.
@@ -351,9 +233,9 @@ class Evictor:
         except Stop as stop:
             now.stopped = str(stop)
         except (AwsError, KubeError) as error:
-            now.stopped = f"it can't be made sure that it helps ({readable(str(error)).rstrip('.')})"
+            now.stopped = f"it can't be made sure that it helps: {kind_of(error)}"
             log.warning('no evictions message="%(message)s"', {"message": str(error)})
-        return bool(now.waits), now.words()
+        return bool(now.waits) and not now.stopped, now.words()
 
     # What is known from look to look
 
@@ -362,6 +244,7 @@ class Evictor:
         self._active = {arn: self._active.get(arn, look.at) for arn in active}
         self._waiting = {each.uid: self._waiting.get(each.uid, look.at) for each in look.seen}
         self._rests = {owner: until for owner, until in self._rests.items() if until > look.at}
+        self._later = {owner: until for owner, until in self._later.items() if until > look.at}
         self._off = {namespace: until for namespace, until in self._off.items() if until > look.at}
 
     def _asking(self, said: Stranded, view: View) -> set[Key]:
@@ -380,22 +263,28 @@ class Evictor:
             if why := untouchable(each.owner, pod):
                 now.leave(of, why)
             elif each.owner:
-                yield Candidate(each, each.owner, template_of(pod), frozenset(of))
+                yield Candidate(each, each.owner, frozenset(of))
 
     def _settle(self, now: Round, found: Iterable[Seen]) -> None:
         """Forget the evictions after which EKS has taken a pod; whoever failed before is forgiven for it."""
         waiting = {each.uid for each in found}
         self._taken = {owner: len(uids - waiting) for owner, uids in now.look.taken.items()}
         books = {key_of(obj): book for obj in self._store.objects() if (book := book_or_none(obj))}
-        self._open = {each.owner: each for book in books.values() for each in book.values()}
+        self._books = books
+        tried = sorted((each for book in books.values() for each in book.values()), key=lambda each: each.taken)
+        self._open = {each.owner: each for each in tried}
+        if self._open.keys() - self._opened.keys():  # evicted before a restart, or by another replica: lately for sure
+            self._canary_at = now.look.at
         self._opened = {owner: self._opened.get(owner) or Opened(now.look.at) for owner in self._open}
-        done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken}
+        self._unsure = unsure_of(now.look)
+        done = {owner for owner, each in self._open.items() if self._taken.get(owner, 0) > each.taken} - self._unsure
         for owner in done:
             del self._open[owner], self._opened[owner]
+        self._failed = {owner for owner in self._successors(found) if self._had_its_time(owner, now.look)}
         self._forgiven.intersection_update(self._open.values())
-        if done:
+        if self._is_shown(now.look):
             self._proven = True
-            self._forgiven |= {each for owner, each in self._open.items() if self._has_failed(owner, now.look)}
+            self._forgiven |= {self._open[owner] for owner in self._failed}
         for key in (key for key, book in books.items() if not done.isdisjoint(book)):
             try:
                 if (obj := self._object(now, key)) and (book := book_or_none(obj)):
@@ -403,31 +292,47 @@ class Evictor:
             except KubeError as error:  # it is tried again after the next look
                 log.warning('not settled object=%(object)s message="%(message)s"', told_of(key, error))
 
-    def _has_failed(self, owner: str, look: Look) -> bool:
+    def _successors(self, found: Iterable[Seen]) -> set[str]:
+        """Return the owners of whom a stranded pod waits that came in the place of one that was evicted."""
+        owners = {each.uid: owned_by(each.key[0], each.owner) for each in found if each.owner}
+        return {owner for uid, owner in owners.items() if owner in self._open and uid not in self._opened[owner].beside}
+
+    def _had_its_time(self, owner: str, look: Look) -> bool:
         """Say whether EKS has had its time to take what came in the place of a pod that was evicted."""
         return look.at - self._opened[owner].at >= WAITS_SECONDS
+
+    def _is_shown(self, look: Look) -> bool:
+        """Say whether this look shows that EKS takes what is made anew, by what no user can write."""
+        shown = {owner for owner, before in self._before.items() if look.placed.get(owner, frozenset()) - before}
+        here = self._present[0] | self._present[1]
+        self._before = {owner: uids for owner, uids in self._before.items() if owner in here - shown}
+        return bool(shown)
 
     # One look's evictions
 
     def _go_on(self, now: Round, candidates: list[Candidate]) -> None:
         """Evict one pod of each owner that may be; what is looked at anew for it is looked at once."""
         ripe = [*self._ripe(now, candidates)]
-        if not ripe:
+        if not ripe and len(self._failed) < MOST_FAILING:
             return
         most = 1 if self._is_canary(now) else MOST_A_LOOK
         sight = self._sight()
-        if sight:
-            self._stop_where_none_is_taken(now, candidates, sight)
+        why, failing = self._stops(now, candidates, sight) if sight else ("", set())
+        if why:  # one that has not failed shows it, in case that this ends
+            ripe, most = [each for each in ripe if each.owner not in failing], 1
+        if why and now.look.at - self._canary_at < self._settings.resync_seconds:
+            raise Stop(why)
         for number, each in enumerate(in_turn(ripe)):
-            if sight is None or now.sent >= most or number >= MOST_TRIED_A_LOOK:
-                now.waits |= each.of
-            elif why := self._try(now, each, sight):
-                now.leave(each.of, why)
-            else:
-                now.waits |= each.of
+            full = now.sent >= most or number >= MOST_TRIED_A_LOOK
+            waits = sight is None or full or self._monotonic() - sight.view.at > SIGHT_SECONDS
+            now.settle(each, "" if waits or sight is None else self._try(now, each, sight))
+        if why:
+            raise Stop(why)
 
     def _try(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing, or for another look."""
+        if why := self._holds_back(each):  # an answer of this round
+            return why
         self._turns[each.owner] = now.look.at
         try:
             return self._evict(now, each, sight)
@@ -436,7 +341,8 @@ class Evictor:
         except KubeError as error:
             if not error.status:  # nobody answers any more
                 raise
-            return f"the API server refuses what it takes ({readable(str(error)).rstrip('.')})"
+            log.warning('not evicted object=%(object)s message="%(message)s"', told_of(each.seen.key, error))
+            return kind_of(error)
         return ""
 
     def _ripe(self, now: Round, candidates: Iterable[Candidate]) -> Iterator[Candidate]:
@@ -448,10 +354,12 @@ class Evictor:
         owners: set[str] = set()
         for each in sorted(candidates, key=rank):
             if each.owner in owners:
-                now.waits |= each.of
+                now.behind[each.owner].append(each)
             elif why := self._holds_back(each):
-                now.leave(each.of, why)
-            elif self._is_early(now, each):
+                now.settle(each, why)
+            elif each.owner in self._unsure and not now.look.missing:
+                now.leave(each.of, "it is not known whether EKS has taken others of their owner's pods")
+            elif each.owner in self._unsure or self._is_early(now, each):
                 now.waits |= each.of
             else:
                 owners.add(each.owner)
@@ -463,6 +371,8 @@ class Evictor:
             return "--allow-eviction-in does not list both their namespace and the object's"
         if namespace in self._off:
             return "the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
+        if each.owner in self._later:
+            return BUSY
         if each.owner in self._rests:
             return "an eviction was answered otherwise than by yes or no (the log says how); it is tried again later"
         return ""
@@ -477,7 +387,7 @@ class Evictor:
         if (opened := self._opened.get(each.owner)) is None:
             return False
         for_its_successor = each.seen.uid in opened.beside and now.look.at - opened.at < SUCCESSOR_SECONDS
-        return for_its_successor or not self._has_failed(each.owner, now.look)
+        return for_its_successor or not self._had_its_time(each.owner, now.look)
 
     def _is_canary(self, now: Round) -> bool:
         """Say whether only one pod may be tried, as it can't be seen whether EKS looks at new pods at all."""
@@ -501,7 +411,7 @@ class Evictor:
             raise
         if not found:
             return f"EKS looks at new pods by webhook {WEBHOOK}, and the cluster does not have it: ask AWS support"
-        if any(sees_every_pod(each) for each in found.get("webhooks") or []):
+        if sees_every_pod(found):
             return ""
         return f"EKS looks at new pods by webhook {WEBHOOK}, which has been changed so that it misses some"
 
@@ -516,20 +426,22 @@ class Evictor:
                 return Sight(view, home)
         return None
 
-    def _stop_where_none_is_taken(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> None:
-        """Raise `Stop` where several owners in a row have had pods made anew, and EKS has taken none."""
+    def _stops(self, now: Round, candidates: Iterable[Candidate], sight: Sight) -> tuple[str, set[str]]:
+        """Say why all is stopped where EKS has taken none of several owners' pods, "" for less; and who these are."""
         failing = set()
-        for each in candidates:
-            tried = self._open.get(each.owner)
-            if not tried or tried in self._forgiven or not self._has_failed(each.owner, now.look):
+        for each in {each.owner: each for each in candidates if each.owner in self._failed}.values():
+            tried = self._open[each.owner]
+            if tried in self._forgiven or tried.profiles != sight.digest(each.seen.key[0]):
                 continue
-            if (tried.template, tried.profiles) == (each.template, sight.digest(each.seen.pod)):
+            if tried.template == self._template(now, each, tried):
                 failing.add(each.owner)
-        if len(failing) >= MOST_FAILING:
-            raise Stop(
-                f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
-                "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again"
-            )
+        if len(failing) < MOST_FAILING:
+            return "", failing
+        return (
+            f"EKS has not taken what {len(failing)} owners made anew: look at webhook {WEBHOOK}, at the health of "
+            "the profiles, and at what explain pod says of these pods; kubectl rollout restart tries again, and so "
+            "does one pod a resync of an owner that has not failed"
+        ), failing
 
     def _evict(self, now: Round, each: Candidate, sight: Sight) -> str:
         """Evict a pod if nothing speaks against it; return what does, "" for nothing."""
@@ -540,10 +452,12 @@ class Evictor:
         book = book_or_none(now.objects[keys[0]] or {})
         if book is None:
             return "what was tried before can't be read (status.bookkeeping.evictions)"
-        try_now = Tried(each.owner, each.template, sight.digest(pod), 1, self._taken.get(each.owner, 0))
-        if (tried := book.get(each.owner)) and tried[:3] == try_now[:3]:
-            try_now = try_now._replace(tries=tried.tries + 1)
-        if try_now.tries > MOST_TRIES:
+        template, profiles = template_of(self._owner(now, each)), sight.digest(each.seen.key[0])
+        try_now = Tried(each.owner, template, profiles, 0, self._taken.get(each.owner, 0))
+        try_now = try_now._replace(tries=tries_in(book, try_now) + 1)
+        # Pods of one owner may go to profiles of several objects, of which each counts what it began.
+        others = sum(tries_in(known, try_now) for key, known in self._books.items() if key != keys[0])
+        if try_now.tries + others > MOST_TRIES:
             return (
                 f"EKS took none of {MOST_TRIES} pods that their owner made anew: explain pod says what it misses; "
                 "kubectl rollout restart of the owner tries again"
@@ -551,8 +465,9 @@ class Evictor:
         kept = book if each.owner in book or len(book) < MOST_OWNERS else self._present_in(book)
         if len(kept) >= MOST_OWNERS and each.owner not in kept:
             return f"{MOST_OWNERS} other owners wait for EKS to take their pods"
-        self._mark(now, keys, kept | {each.owner: try_now}, book)
-        return self._send(now, each, pod, keys[0], book)
+        if why := self._asked(now, each):
+            return why
+        return self._mark(now, keys, kept | {each.owner: try_now}, book) or self._send(now, each, pod, keys[0], book)
 
     def _speaks_against(self, now: Round, each: Candidate, pod: Object, sight: Sight) -> str:
         if why := doubts(pod, sight, now.look.view):
@@ -563,7 +478,7 @@ class Evictor:
             if error.status != FORBIDDEN:
                 raise
             return "their owner may not be read (rbac.yaml has the right to get it)"
-        if why := doubts_of_next(each.by, pod, next_of(owner, each.by, pod), sight):
+        if why := doubts_of_next(each.by, owner, pod, sight):
             return why
         for profile in sight.could_take(pod):
             key = owner_of(profile)
@@ -580,6 +495,15 @@ class Evictor:
             now.owners[each.owner] = self._kube.get_at(path)
         return now.owners[each.owner]
 
+    def _template(self, now: Round, each: Candidate, tried: Tried) -> str:
+        """Return the hash of an owner's template, where it can't be read that of what was tried."""
+        try:
+            return template_of(self._owner(now, each))
+        except KubeError as error:
+            if not error.status:
+                raise
+            return tried.template
+
     def _object(self, now: Round, key: Key) -> Object | None:
         """Return an object as it was read in this round, or written since; None for one that others serve, too."""
         if key not in now.objects:
@@ -591,10 +515,24 @@ class Evictor:
         here = self._present[0] | self._present[1]
         return {owner: tried for owner, tried in book.items() if owner in here}
 
+    def _asked(self, now: Round, each: Candidate) -> str:
+        """Ask whether we may evict in a namespace, before anything is written for it; say why not."""
+        namespace = each.seen.key[0]
+        if namespace not in now.allowed:
+            what = {"verb": "create", "resource": "pods", "subresource": "eviction", "namespace": namespace}
+            said = self._kube.review("authorization.k8s.io/v1", "SelfSubjectAccessReview", {"resourceAttributes": what})
+            if said.get("allowed") is not True:
+                self._off[namespace] = now.look.at + AGAIN * self._settings.resync_seconds
+                return self._holds_back(each)
+            now.allowed.add(namespace)
+        return ""
+
     # Count, evict, and what came of it
 
-    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> None:
-        """Write down that a pod is about to be evicted; raises `Conflict` where that went too slowly to do it.
+    def _mark(self, now: Round, keys: list[Key], book: Book, before: Book) -> str:
+        """Write down that a pod is about to be evicted; say why that can't be, "" where it is written.
+
+        Raises `Conflict` where that went too slowly to do it.
 
         It is the live check too that each object is as it was judged: an edit since is a `Conflict`.
         """
@@ -602,10 +540,11 @@ class Evictor:
         for obj in others:
             self._kube.patch_status(obj, mapping(obj.get("status")))
         if book_or_none(self._write(now, keys[0], first, book)) != book:
-            raise KubeError("what is written into the object's status is not in its answer", FORBIDDEN)
+            return "what is written into the object's status is not in its answer"
         if self._monotonic() - started > SEND_WITHIN_SECONDS:
             self._take_back(now, keys[0], before)
             raise Conflict("an eviction took too long to be written down")
+        return ""
 
     def _write(self, now: Round, key: Key, obj: Object, book: Book) -> Object:
         told = with_book(obj, book)
@@ -620,6 +559,7 @@ class Evictor:
         now.sent += 1
         self._canary_at = now.look.at
         self._opened[each.owner] = Opened(now.look.at, now.beside)
+        self._before.setdefault(each.owner, now.look.taken.get(each.owner, frozenset()))
         fields = told_of(each.seen.key) | {"owner": f"{each.by.kind} {each.by.name}"}
         try:
             self._kube.send_at("POST", *eviction_of(pod))
@@ -635,7 +575,7 @@ class Evictor:
         if is_right:
             self._off[each.seen.key[0]] = now.look.at + AGAIN * self._settings.resync_seconds
         elif error.status == TOO_MANY:
-            self._rests[each.owner] = now.look.at + error.again_in
+            self._later[each.owner] = now.look.at + error.again_in
         elif not isinstance(error, NotFound | Conflict):
             self._rests[each.owner] = now.look.at + LEFT_ALONE_SECONDS
             return self._holds_back(each)
@@ -654,7 +594,8 @@ class Evictor:
         try:
             self._check()
         except KubeError as error:
-            raise Stop(str(error)) from error
+            log.warning('no evictions message="%(message)s"', {"message": str(error)})
+            raise Stop("the Lease is not held (the log says how)") from error
 
 
 # The order, the request, and what of others' objects is read
@@ -680,8 +621,25 @@ def eviction_of(pod: Object) -> tuple[str, Object]:
     return path, body | {"deleteOptions": {"preconditions": pinned}}
 
 
+def kind_of(error: AwsError | KubeError) -> str:
+    """Say of an error what anybody may read, and what stays the same: its text may name what is others'."""
+    if isinstance(error, AwsError):
+        return f"AWS does not answer what is asked, {error.reason} (the log says how)"
+    if not error.status:
+        return "the API server does not answer (the log says how)"
+    return f"the API server answers by {error.status} (the log says how)"
+
+
 def told_of(key: Key, error: object = "") -> dict[str, str]:
     return {"object": "/".join(key), "message": str(error)}
+
+
+def unsure_of(look: Look) -> set[str]:
+    """Return the owners with a pod of which it is not known whether EKS has taken it for a profile that is there."""
+    waiting = [each for each in look.seen if each.state == "waiting" and each.holder]
+    found = [each for each in waiting if each.stranded.answer != "yes"]
+    found = [each for each in found if each.stranded.answer == "unknown" or each.holder not in look.view.profiles]
+    return {owned_by(each.key[0], each.owner) for each in found if each.owner}
 
 
 def asks(obj: Object | None) -> bool:
@@ -696,15 +654,10 @@ def book_or_none(obj: Object) -> dict[str, Tried] | None:
         return None
 
 
-def sees_every_pod(webhook: object) -> bool:
-    """Say whether a webhook is called for each pod that is made."""
-    hook = mapping(webhook)
-    if hook.get("name") != WEBHOOK or mapping(hook.get("namespaceSelector")) or mapping(hook.get("objectSelector")):
+def sees_every_pod(found: Object) -> bool:
+    """Say whether a configuration has EKS's webhook, called for each pod that is made."""
+    try:
+        ours = [each for _, each in several(found, "webhooks") if each.get("name") == WEBHOOK]
+        return any(not [*narrowed(each)] for each in ours)
+    except Odd:
         return False
-    rules = [mapping(each) for each in hook.get("rules") or []]
-    return any(
-        {*each.get("operations", ())} & {"CREATE", "*"}
-        and {*each.get("resources", ())} & {"pods", "*", "*/*"}
-        and {*each.get("apiGroups", ())} & {"", "*"}
-        for each in rules
-    )

@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, Any
 
-from evictions import WEBHOOK
+from checks import WEBHOOK
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 
 if TYPE_CHECKING:

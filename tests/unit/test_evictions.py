@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import pytest
 
 import pods
-from evictions import MOST_A_LOOK, MOST_OWNERS, WEBHOOK, Evictor, Tried, asks, book_of, sees_every_pod, untouchable
+from checks import WEBHOOK
+from evictions import MOST_A_LOOK, MOST_OWNERS, Evictor, Tried, asks, book_of, sees_every_pod
 from kube import KubeError, Object
-from podlooks import Look, Owner, Seen, owned_by
+from podlooks import Look, Owner, Seen, gist, owned_by
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
 from tests.fakes.apiserver import Target
 from tests.fakes.aws import DROP, error
 from tests.harness import Bench, bench
+from tests.unit.test_evictable import pod as made
 from tests.unit.test_manifests import asked, optional
 
 HOOK = {
@@ -132,6 +135,7 @@ class World:
         if found:
             labels[PROFILE_LABEL] = found.name
             pod["spec"]["schedulerName"] = FARGATE_SCHEDULER
+            pod["status"] = {"phase": "Pending", "nominatedNodeName": "fargate-1"}
         self.b.api.apply(pod)
 
     def pods_of(self, owner: Object) -> list[Object]:
@@ -152,14 +156,16 @@ class World:
         """Look at all pods."""
         view = self.b.reconciler.read_anew("demo")
         assert view
-        seen, taken = [], dict[str, set[str]]()
+        seen, taken, placed = [], dict[str, set[str]](), dict[str, set[str]]()
         for pod in self.pods():
             meta = pod["metadata"]
             owners = [each for each in meta.get("ownerReferences", []) if each.get("controller")]
             owner = Owner(*(owners[0][name] for name in ("apiVersion", "kind", "name", "uid"))) if owners else None
-            if owner and pods.holder(pod):
-                taken.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
             stranded = pods.stranded(pod, view.profiles.values(), view.hidden)
+            if owner and pods.holder(pod) in view.profiles and stranded.answer == "no":
+                taken.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
+                if pod["status"].get("nominatedNodeName"):
+                    placed.setdefault(owned_by(meta["namespace"], owner), set()).add(meta["uid"])
             key = meta["namespace"], meta["name"]
             seen.append(
                 Seen(
@@ -174,8 +180,8 @@ class World:
                     raw=json.dumps(pod).encode(),
                 )
             )
-        found = {uid: frozenset(uids) for uid, uids in taken.items()}
-        return look(Look(at=self.b.clock.monotonic(), view=view, seen=tuple(seen), taken=found))
+        took, places = ({owner: frozenset(uids) for owner, uids in each.items()} for each in (taken, placed))
+        return look(Look(at=self.b.clock.monotonic(), view=view, seen=tuple(seen), taken=took, placed=places))
 
     def look(self) -> tuple[bool, str]:
         """Look, evict, and let owners make pods anew; return whether another look is wanted, and what web is told."""
@@ -295,6 +301,37 @@ def test_of_each_owner_the_next_pod_goes_only_after_the_successor_of_the_last_wa
     assert stuck == 3, "one more of big, after its first was taken; the third not while the second's successor waits"
 
 
+def test_no_more_looks_are_wanted_where_none_may_go_and_each_pod_is_told_of(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=3)
+    w.b.api.edit("replicasets", "shop", "big", {"spec": {"template": {"spec": {"hostIPC": True}}}})
+    wanted, told = w.looks()
+    assert not wanted
+    assert "3 left as they are: Fargate can't run them" in told
+    assert "They are evicted" not in told
+
+
+def test_no_more_looks_are_wanted_once_an_owner_has_lost_three_pods(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=5)
+    wanted, told = w.looks(20)
+    assert (wanted, w.evictions()) == (False, 3)
+    assert "5 left as they are: EKS took none of 3 pods" in told
+
+
+def test_no_more_looks_are_wanted_where_all_is_stopped(w: World) -> None:
+    w.look()
+    w.b.api.delete("mutatingwebhookconfigurations", "", WEBHOOK)
+    w.takes = False
+    w.owner("late")  # it has yet to be seen to wait
+    w.b.run(MINUTE)
+    wanted, told = w.look()
+    assert not wanted
+    assert "None is evicted now" in told
+
+
 def test_no_more_than_ten_go_in_a_look(w: World) -> None:
     for number in range(14):
         w.takes = False
@@ -334,47 +371,6 @@ def test_owners_whose_pods_can_not_go_do_not_hold_up_others_for_ever(w: World, m
 
 
 # Which pods
-
-
-def pod(**change: Any) -> Object:
-    spec = {"containers": CONTAINERS, "schedulerName": "default-scheduler"} | change.pop("spec", {})
-    return {"metadata": {"name": "p", "namespace": "shop", **change}, "spec": spec, "status": {"phase": "Pending"}}
-
-
-RS = Owner("apps/v1", "ReplicaSet", "api", "uid-1")
-CASES: dict[str, tuple[Owner | None, Object, str]] = {
-    "a ReplicaSet's": (RS, pod(), ""),
-    "a StatefulSet's": (Owner("apps/v1", "StatefulSet", "db", "u"), pod(), ""),
-    "a ReplicationController's": (Owner("v1", "ReplicationController", "old", "u"), pod(), ""),
-    "a bare one": (None, pod(), "makes them anew"),
-    "a Job's": (Owner("batch/v1", "Job", "once", "u"), pod(), "makes them anew"),
-    "a DaemonSet's": (Owner("apps/v1", "DaemonSet", "all", "u"), pod(), "makes them anew"),
-    "a CloneSet's of OpenKruise": (Owner("apps.kruise.io/v1alpha1", "CloneSet", "c", "u"), pod(), "makes them anew"),
-    "a ReplicaSet's of another group": (Owner("extensions/v1beta1", "ReplicaSet", "a", "u"), pod(), "makes them anew"),
-    "of an owner of no name": (Owner("apps/v1", "ReplicaSet", "../../secrets/a", "u"), pod(), "makes them anew"),
-    "not to be disrupted": (RS, pod(annotations={"karpenter.sh/do-not-disrupt": "true"}), "karpenter.sh"),
-    "not safe to evict": (
-        RS, pod(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}), "safe-to-evict",
-    ),
-    "safe to evict": (RS, pod(annotations={"cluster-autoscaler.kubernetes.io/safe-to-evict": "true"}), ""),
-    "with odd annotations": (RS, pod(annotations=["x"]), "can't be read"),
-    "on the host's network": (RS, pod(spec={"hostNetwork": True}), "Fargate can't run them"),
-    "of a node pool of Karpenter": (RS, pod(spec={"nodeSelector": {"karpenter.sh/nodepool": "a"}}), "Fargate can't"),
-    "with a GPU": (
-        RS, pod(spec={"containers": [{"name": "a", "resources": {"limits": {"nvidia.com/gpu": 1}}}]}), "Fargate can't",
-    ),
-    "with a claim": (
-        RS, pod(spec={"volumes": [{"name": "d", "persistentVolumeClaim": {"claimName": "d"}}]}), "not known whether",
-    ),
-    "with a runtime class": (RS, pod(spec={"runtimeClassName": "gvisor"}), "not known whether"),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_only_pods_go_that_are_surely_made_anew_and_surely_run(name: str) -> None:
-    owner, it, why = CASES[name]
-    found = untouchable(owner, it)
-    assert (why in found) if why else found == ""
 
 
 @pytest.mark.parametrize(
@@ -723,6 +719,87 @@ def test_where_eks_takes_none_an_owner_loses_three_pods_in_all_whatever_restarts
     assert "EKS took none of 3 pods" in told
 
 
+def test_a_restart_neither_forgets_what_was_tried_nor_takes_a_pod_of_a_profile_that_is_gone_for_taken(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=12)
+    for each in w.pods():
+        change = {"metadata": {"labels": {PROFILE_LABEL: "gone"}}, "spec": {"schedulerName": FARGATE_SCHEDULER}}
+        w.b.api.edit("pods", "shop", each["metadata"]["name"], change)
+    w.b.api.may_list_pods, w.b.looking = True, True
+    for _ in range(3):
+        for _ in range(900):
+            w.b.run(1)
+            w.remake()
+        w.b.start()
+    assert w.evictions() == 3
+
+
+def test_an_owner_whose_pods_differ_loses_three_all_the_same(w: World) -> None:
+    """As the pods of a StatefulSet do, of which each has labels of its own, and some are of an older template."""
+    w.takes = False
+    w.end("api")
+    labels = {"apps.kubernetes.io/pod-index": "0"}
+    w.b.settle("first", selectors=[{"namespace": "shop", "labels": labels}], strandedPods="Evict")
+    w.owner("db", replicas=2, kind="StatefulSet")
+    for _ in range(30):
+        for number, each in enumerate(w.pods()):
+            own = {"apps.kubernetes.io/pod-index": str(number), "controller-revision-hash": each["metadata"]["name"]}
+            w.b.api.edit("pods", "shop", each["metadata"]["name"], {"metadata": {"labels": own}})
+        w.look()
+        w.b.run(MINUTE)
+    assert w.evictions() == 3
+
+
+def test_three_owners_whose_pods_differ_stop_the_cluster_too(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    for number in range(3):
+        w.owner(f"db-{number}", kind="StatefulSet")
+    for _ in range(5):
+        for each in w.pods():
+            own = {"controller-revision-hash": each["metadata"]["name"]}
+            w.b.api.edit("pods", "shop", each["metadata"]["name"], {"metadata": {"labels": own}})
+        told = w.look()[1]
+        w.b.run(MINUTE)
+    assert w.evictions() == 3
+    assert "EKS has not taken what 3 owners made anew" in told
+
+
+@pytest.mark.parametrize("kind", ["ReplicaSet", "StatefulSet"])
+def test_a_new_template_lets_an_owner_be_tried_anew(w: World, kind: str) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("it", kind=kind)
+    w.looks(15)
+    assert w.evictions() == 3
+    plural = f"{kind.lower()}s"
+    w.b.api.edit(plural, "shop", "it", {"metadata": {"labels": {"pod-template-hash": "h2"}}})
+    w.b.api.edit(plural, "shop", "it", {"status": {"currentRevision": "r2", "updateRevision": "r2"}})
+    w.looks(15)
+    assert w.evictions() == 6
+
+
+def test_a_stateful_set_in_a_rollout_keeps_its_pods(w: World) -> None:
+    w.takes = False
+    w.owner("db", kind="StatefulSet")
+    w.b.api.edit("statefulsets", "shop", "db", {"status": {"currentRevision": "r1", "updateRevision": "r2"}})
+    w.end("api")
+    assert "their owner is in a rollout" in w.looks(3)[1]
+    assert w.evictions() == 0
+
+
+def test_the_single_pod_that_is_tried_without_the_webhook_is_no_more_after_a_restart(w: World) -> None:
+    w.b.api.forbid("get", "mutatingwebhookconfigurations")
+    w.takes = False
+    for number in range(4):
+        w.owner(f"app-{number}")
+    for _ in range(3):
+        w.looks(3)
+        w.restart()
+    assert w.evictions() == 1
+
+
 def test_a_pass_over_the_object_keeps_the_count(w: World) -> None:
     w.takes = False
     w.looks()
@@ -761,6 +838,67 @@ def test_three_owners_in_a_row_stop_the_cluster(w: World) -> None:
     assert w.evictions() == before, "nor after a restart"
 
 
+def test_owners_whose_next_pod_is_never_made_stop_nobody(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a team's quota is full."""
+    w.takes = False
+    w.end("api")
+    for number in range(4):
+        w.owner(f"app-{number}", replicas=2)
+    w.look()
+    monkeypatch.setattr(w, "remake", lambda: None)
+    w.b.run(MINUTE)
+    w.look()
+    assert (w.evictions(), len(w.pods())) == (4, 4)
+    w._make(w.owner("other"))
+    w.looks(3)
+    assert not [each for each in w.pods() if "other" in each["metadata"]["name"]]
+
+
+def test_while_all_is_stopped_one_owner_a_resync_is_tried_that_has_not_failed(w: World) -> None:
+    w.takes = False
+    w.end("api")
+    for number in range(3):
+        w.owner(f"app-{number}")
+    w.looks(3)
+    stopped = w.look()
+    assert w.evictions() == 3
+    for number in range(2):
+        w.owner(f"late-{number}")
+    assert w.looks(5) == stopped
+    assert w.evictions() == 3
+    wanted, told = w.looks(8)
+    assert w.evictions() == 4
+    assert (wanted, gist(told)) == (False, gist(stopped[1])), "nor do the words change, but for the number"
+    w.takes = True
+    w.looks(12)
+    assert w.evictions() > 5, "once that was taken it goes on"
+
+
+def test_a_pod_that_anybody_could_write_proves_nothing(w: World) -> None:
+    """That an owner's own pods are taken counts for that owner only."""
+    w.b.api.forbid("get", "mutatingwebhookconfigurations")
+    w.takes = False
+    owner = w.owner("other", replicas=2)
+    w.looks(2)
+    (tried,) = w.book().values()
+    for each in (owner, w.b.api.get("replicasets", "shop", "api")):
+        assert each
+        reference = {"apiVersion": "apps/v1", "kind": "ReplicaSet", "controller": True}
+        reference |= {name: each["metadata"][name] for name in ("name", "uid")}
+        w.b.api.apply(
+            {
+                **made(labels={PROFILE_LABEL: "web"}, ownerReferences=[reference], name=f"forged-{reference['name']}"),
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "spec": {"containers": CONTAINERS, "schedulerName": FARGATE_SCHEDULER},
+            }
+        )
+    told = w.looks(4)[1]
+    assert tried.owner not in w.book()
+    assert w.evictions() == 1
+    assert "one pod a resync is tried until EKS has taken one" in told
+
+
 def test_owners_that_fail_beside_others_that_do_not_stop_nobody(w: World) -> None:
     w.never = frozenset(f"bad-{number}" for number in range(4))
     w.takes = False
@@ -796,11 +934,12 @@ def test_an_object_remembers_twenty_owners_and_no_more_are_begun(w: World, monke
     assert len(w.book()) == MOST_OWNERS
 
 
-def test_a_count_that_can_not_be_read_is_not_taken_for_none(w: World) -> None:
+@pytest.mark.parametrize("count", [{"tries": "x"}, {"tries": -99}, {"taken": -1}])
+def test_a_count_that_can_not_be_read_is_not_taken_for_none(w: World, count: Object) -> None:
     with pytest.raises(pods.Odd):
         book_of({"status": {"bookkeeping": {"evictions": [{"owner": 5}]}}})
     w.look()
-    w.b.api.edit("fargateprofiles", "default", "web", {"status": {"bookkeeping": {"evictions": [{"tries": "x"}]}}})
+    w.b.api.edit("fargateprofiles", "default", "web", {"status": {"bookkeeping": {"evictions": [count]}}})
     w.b.run(MINUTE)
     w.look()
     assert w.evictions() == 0
@@ -820,6 +959,8 @@ def test_without_the_webhook_nothing_goes(w: World) -> None:
     [
         {"namespaceSelector": {"matchLabels": {"a": "b"}}},
         {"objectSelector": {"matchLabels": {"a": "b"}}},
+        {"matchConditions": [{"name": "a", "expression": "false"}]},
+        {"namespaceSelector": "odd"},
         {"rules": []},
         {"rules": [{"operations": ["UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]},
         {"rules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}]},
@@ -829,7 +970,7 @@ def test_without_the_webhook_nothing_goes(w: World) -> None:
 )
 def test_with_a_webhook_that_misses_pods_nothing_goes(w: World, change: Object) -> None:
     w.hook(**change)
-    assert not sees_every_pod(HOOK | change)
+    assert not sees_every_pod({"webhooks": [HOOK | change]})
     assert "misses some" in w.looks(3)[1]
     assert w.evictions() == 0
 
@@ -884,6 +1025,18 @@ def test_never_two_calls_go_for_one_pod_in_one_look(w: World) -> None:
     assert w.evictions(429) == 1
 
 
+def test_too_many_requests_without_a_time_are_waited_for_until_the_next_look(w: World) -> None:
+    w.look()
+    w.b.run(MINUTE)
+    w.b.api.fail("POST", "/eviction", 429, times=1)
+    wanted, told = w.look()
+    assert wanted
+    assert "1 left as it is: the API server wants to be asked for it later." in told
+    w.b.run(MINUTE)
+    w.look()
+    assert w.evictions() == 1
+
+
 def test_too_many_requests_are_waited_for_as_long_as_they_say(w: World) -> None:
     w.look()
     w.b.run(MINUTE)
@@ -898,15 +1051,27 @@ def test_too_many_requests_are_waited_for_as_long_as_they_say(w: World) -> None:
     assert w.evictions() == 1
 
 
-def test_who_may_not_evict_asks_again_at_a_resync(w: World) -> None:
+def test_who_may_not_evict_writes_nothing_and_asks_again_at_a_resync(w: World) -> None:
+    w.takes = False
+    for number in range(3):
+        w.owner(f"app-{number}")
+    w.takes = True
     w.b.api.forbid("create", "pods/eviction")
-    told = w.looks(4)[1]
-    assert "let the operator create pods/eviction (rbac.yaml)" in told
-    assert w.evictions(403) == 1
-    assert w.book() == {}
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.api.clear_log()
+    wanted, words = w.evictor.after(look)
+    assert (
+        "4 left as they are: the API server refuses it: let the operator create pods/eviction (rbac.yaml)"
+        in (words["default", "web"])
+    )
+    assert not wanted
+    assert not [each for each in w.b.api.log if each.method == "PATCH" or each.path.endswith("/eviction")]
+    assert len([each for each in w.b.api.log if each.path.endswith("reviews")]) == 1
     w.b.api.permit("create", "pods/eviction")
-    w.looks(10)
-    assert w.evictions() == 1
+    w.looks(12)
+    assert w.evictions() == 4
 
 
 def test_who_may_evict_in_one_namespace_does_it_there(w: World) -> None:
@@ -917,7 +1082,38 @@ def test_who_may_evict_in_one_namespace_does_it_there(w: World) -> None:
     w.takes = True
     w.b.api.forbid("create", "pods/eviction", but_in=("depot",))
     w.looks()
-    assert (w.evictions(403), w.evictions()) == (1, 1)
+    assert (w.evictions(403), w.evictions()) == (0, 1)
+
+
+def test_a_right_that_goes_between_the_question_and_the_eviction_takes_the_count_back(
+    w: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    w.takes = False
+    w.owner("other")
+    monkeypatch.setattr(w.b.kube, "review", lambda *_: {"allowed": True})
+    w.b.api.forbid("create", "pods/eviction")
+    told = w.looks()[1]
+    assert "2 left as they are: the API server refuses it: let the operator create pods/eviction" in told
+    assert w.evictions(403) == 1, "no second in the same look"
+    assert w.book() == {}
+
+
+def test_profiles_that_were_read_a_minute_ago_count_no_more(w: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    w.takes = False
+    for number in range(9):
+        w.owner(f"app-{number}")
+    w.look()
+    w.b.run(MINUTE)
+    look, get, began = w.seen(), w.b.kube.get_at, w.b.clock.elapsed
+
+    def slowly(path: str) -> Object:
+        w.b.clock.elapsed += 9
+        return get(path)
+
+    monkeypatch.setattr(w.b.kube, "get_at", slowly)
+    assert w.evictor.after(look)[0]
+    assert 0 < w.evictions() < MOST_A_LOOK
+    assert w.b.clock.elapsed - began < 2 * MINUTE
 
 
 @pytest.mark.parametrize("outcome", [500, 503, 400, 403, "drop", "lost"])
@@ -978,6 +1174,40 @@ def test_no_pod_or_object_of_another_namespace_is_named(w: World) -> None:
     assert told
     for word in ("hidden-one", "secret", "api-"):
         assert word not in told
+
+
+@pytest.mark.parametrize("outcome", [500, 403, "drop"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "replicasets/hidden-one"),
+        ("GET", "fargateprofiles/web"),
+        ("PATCH", "fargateprofiles/web/status"),
+        ("POST", "eviction"),
+    ],
+)
+def test_no_text_of_the_api_server_is_told(w: World, outcome: Any, method: str, path: str) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("hidden-one", namespace="shop")
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.api.fail(method, path, outcome, times=9)
+    told = w.evictor.after(look)[1]["default", "web"]
+    assert "(the log says how)" in told or "let the operator" in told or "may not be read" in told
+    for word in ("hidden-one", "/", "apis", "GET", "PATCH", "POST", "http"):
+        assert word not in told.replace("pods/eviction", "")
+
+
+def test_no_text_of_aws_is_told(w: World) -> None:
+    w.look()
+    w.b.run(MINUTE)
+    look = w.seen()
+    w.b.manners.fail("ListFargateProfiles", error("AccessDeniedException", 403, "arn:aws:iam::1:role/secret"), times=9)
+    told = w.evictor.after(look)[1]["default", "web"]
+    assert "AWS does not answer what is asked, AccessDenied (the log says how)" in told
+    assert "secret" not in told
 
 
 def test_the_log_names_each_eviction(w: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -1044,5 +1274,5 @@ def test_the_optional_permissions_are_what_evictions_ask_for(w: World) -> None:
         for name in rule.get("resourceNames", [""])
         for verb in rule["verbs"]
     }
-    ours = {each for each in asked(w.b.api) if "fargateprofiles" not in each[1] and "events" not in each[1]}
+    ours = {each for each in asked(w.b.api) if not re.search("fargateprofiles|events|reviews", each[1])}
     assert ours == granted

@@ -23,12 +23,14 @@ FLOORS = (
     {"passes"},
     {"reconcile", "checks"},
     {"config", "explain", "doctor", "podlooks"},
-    {"commands", "evictions"},
+    {"commands", "evictable"},
+    {"evictions"},
     {"controller"},
 )
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 PURE = (
     "spec", "plan", "patterns", "overlaps", "pods", "status", "memory", "surroundings", "facts", "fluentbit", "checks",
+    "evictable",
 )  # fmt: skip
 IMPURE = {"time", "random", "logging", "threading", "socket", "os", "sys"}
 # Packages that only some may import; a package that stands nowhere here is a new dependency.
