@@ -735,6 +735,31 @@ def test_a_restart_neither_forgets_what_was_tried_nor_takes_a_pod_of_a_profile_t
     assert w.evictions() == 3
 
 
+@pytest.mark.parametrize("missing", [frozenset({"gone"}), frozenset[str]()])
+def test_nothing_is_forgotten_nor_evicted_while_nobody_knows_of_an_owner_s_pod(
+    w: World, missing: frozenset[str]
+) -> None:
+    w.takes = False
+    w.end("api")
+    w.owner("big", replicas=3)
+    w.looks()
+    before = w.book()
+
+    def doubted(look: Look) -> Look:
+        first, *rest = look.seen
+        assert first.owner
+        unknown = replace(first, holder="gone", stranded=pods.Stranded("unknown", ""))
+        taken = {owned_by("shop", first.owner): frozenset({first.uid})}
+        return replace(look, seen=(unknown, *rest), taken=taken, missing=missing)
+
+    w.restart()
+    for _ in range(4):
+        w.b.run(MINUTE)
+        wanted, _ = w.evictor.after(w.seen(doubted))
+        assert wanted == bool(missing)
+    assert (w.book(), w.evictions()) == (before, 1)
+
+
 def test_an_owner_whose_pods_differ_loses_three_all_the_same(w: World) -> None:
     """As the pods of a StatefulSet do, of which each has labels of its own, and some are of an older template."""
     w.takes = False
