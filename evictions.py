@@ -196,8 +196,8 @@ class Evictor:
     ) -> None:
         self._settings, self._store, self._kube, self._check = settings, store, kube, check
         self._read_anew, self._home, self._monotonic, self._pause = read_anew, home, monotonic, pause
-        self._waiting: dict[str, float] = {}  # by uid of a pod: since which look
-        self._active: dict[str, float] = {}  # by ARN of a profile: since which look
+        self._waiting: dict[str, float] = {}  # by uid of a pod: since the end of which look
+        self._active: dict[str, float] = {}  # by ARN of a profile: since the end of which look
         self._books: Mapping[Key, Book] = {}  # what the objects' status remembers
         self._open: dict[str, Tried] = {}  # by owner, of that the latest
         self._opened: dict[str, Opened] = {}  # by owner
@@ -240,9 +240,9 @@ class Evictor:
     # What is known from look to look
 
     def _note(self, look: Look) -> None:
-        active = (each.arn for each in look.view.profiles.values() if each.active)
-        self._active = {arn: self._active.get(arn, look.at) for arn in active}
-        self._waiting = {each.uid: self._waiting.get(each.uid, look.at) for each in look.seen}
+        active, ended = (each.arn for each in look.view.profiles.values() if each.active), self._monotonic()
+        self._active = {arn: self._active.get(arn, ended) for arn in active}
+        self._waiting = {each.uid: self._waiting.get(each.uid, ended) for each in look.seen}
         self._rests = {owner: until for owner, until in self._rests.items() if until > look.at}
         self._later = {owner: until for owner, until in self._later.items() if until > look.at}
         self._off = {namespace: until for namespace, until in self._off.items() if until > look.at}

@@ -579,7 +579,7 @@ class PodLooks:
             found, why = self._looked(now)
             self._say(why)
             if found:
-                words, unsure = self._go_on(found, now)
+                words, unsure = self._go_on(found)
             look = found
         finally:  # of what fails as nobody has thought of nothing is known either
             self._look = None if unsure else look
@@ -629,7 +629,7 @@ class PodLooks:
             log.info('pods known=%(known)s message="%(message)s"', {"known": str(not why), "message": why})
         self._said = why
 
-    def _go_on(self, look: Look, now: float) -> tuple[dict[Key, str], bool]:
+    def _go_on(self, look: Look) -> tuple[dict[Key, str], bool]:
         """Evict, and come back soon where that, or a view that is too old, wants it; return what objects are told.
 
         And whether they are told nothing of this look: what a process before this one has told may well hold.
@@ -639,7 +639,7 @@ class PodLooks:
         renewed = self._renew_for(look.missing, again=unsure)
         self._in_a_row = self._in_a_row + 1 if more or renewed else 0
         if 0 < self._in_a_row <= MOST_IN_A_ROW:
-            self._early_at = now + LEAST_SECONDS
+            self._early_at = self._monotonic() + LEAST_SECONDS
         return {**words}, unsure
 
     def _renew_for(self, missing: frozenset[str], *, again: bool) -> bool:

@@ -628,10 +628,17 @@ class Reconciler:
     def read_anew(self, name: str) -> View | None:
         """Return all profiles of a cluster, each described now; None where a pass is in it.
 
-        For who looks at pods: no object waits for that key, which no worker takes, and the passes keep their view.
+        For who looks at pods: no object waits for that key, which no worker takes. The passes go on with what was
+        seen: no object may be told of a profile that this process has just seen to be gone.
         """
-        reading = clusters.Reading(self._monotonic())
-        return self._clusters.alone_in(name, ("/pods", name), lambda _: reading.go_on(self._aws, name, set()))
+        return self._clusters.alone_in(name, ("/pods", name), partial(self._see_all, name))
+
+    def _see_all(self, name: str, cluster: Cluster) -> View:
+        described: set[str] = set()
+        view = clusters.Reading(self._monotonic()).go_on(self._aws, name, described)
+        cluster.reading = None
+        self._take_view(cluster, view, described)
+        return view
 
     def _survey(self, name: str, cluster: Cluster) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
