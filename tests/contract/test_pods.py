@@ -255,7 +255,7 @@ def test_an_eviction_of_another_pod_or_version_is_a_conflict_told_apart_by_its_t
 def test_an_eviction_on_trial_leaves_the_pod_and_still_compares(client: Client) -> None:
     pod = create(client, "a")
     assert evict(client, "a", dryRun=["All"], preconditions=pinned(pod)).status == 201
-    assert evict(client, "a", dryRun=["All"], preconditions={"uid": "other"}).status == 409
+    assert evict(client, "a", dryRun=["All"], preconditions=pinned(pod) | {"uid": "other"}).status == 409
     assert get(client, "a").body["metadata"] == pod["metadata"]
 
 

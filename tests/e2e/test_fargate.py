@@ -939,9 +939,12 @@ def test_without_a_controller_manager_small_replicas_make_pods_roll_them_out_and
         found = [each for each in api.list(place("v1", namespace, "pods")) if taken_by(each) and is_ready(each)]
         return {each["metadata"]["ownerReferences"][0]["uid"] for each in found} if len(found) == 2 else set()
 
-    with fargate(api, aws, ways) as running, replicas(api):
-        wait_for(running.known, SOON, "EKS knows its profile")
-        wait_for(lambda: api.find(f"{webhook.PATH}/{webhook.NAME}"), SOON, "EKS has its webhook")
+    def given() -> bool:
+        asked = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"}, "spec": {"containers": [container()]}}
+        return taken_by(api.call("POST", f"{place('v1', namespace, 'pods')}?dryRun=All", asked)) == "web"
+
+    with fargate(api, aws, ways), replicas(api):
+        wait_for(given, SOON, "EKS has its webhook, the API server asks it, and it knows the profile")
         kubectl = partial(control_plane.kubectl, "-n", namespace)
         ok(kubectl("create", "deployment", "app", "--image=registry.example/app", "--replicas=2"))
         ok(kubectl("rollout", "status", "deployment/app", f"--timeout={SOON}s"))
