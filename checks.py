@@ -18,15 +18,17 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import pods
-from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec, Read, Selector
+from answers import FARGATE_PRINCIPAL
+from aws import Profile, ProfileSpec, Read, Selector
 from clusters import View
 from facts import ClusterFact, EntryFact, SubnetFact
 from fluentbit import actions_for, against_rules
 from kube import Key, Object
+from limits import Settings
 from overlaps import share_pods
 from patterns import capacity, counted, moment, readable, steady
 from pods import Odd, part, read, several, text
-from spec import Identity, InvalidSpec, Memory, Resource, Settings, controlled_by, is_retained, owner_of
+from spec import Identity, InvalidSpec, Memory, Resource, controlled_by, is_retained, owner_of
 from status import ownerless, stray
 from surroundings import (
     ELSEWHERE,

@@ -24,14 +24,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import answers
 import aws
 import config
 import kube
-from clusters import Known, View, running_pods, whole_view
+from actions import Change, CreateProfile, DeleteProfile, Phase, TagProfile, UntagProfile
+from clusters import View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
+from credentials import Credentials
 from doctor import doctor
 from explain import explain
 from kube import Key, Object
+from limits import Settings
+from lookups import Known, running_pods
 from memory import foresee
 from overlaps import (
     Claim,
@@ -60,25 +65,7 @@ from pods import (
     chosen,
     holder,
 )
-from spec import (
-    FINALIZER,
-    Change,
-    CreateProfile,
-    DeleteProfile,
-    Finding,
-    Identity,
-    InvalidSpec,
-    Memory,
-    Phase,
-    Resource,
-    Settings,
-    TagProfile,
-    UntagProfile,
-    is_guarded,
-    mapping,
-    owner_of,
-    tagged,
-)
+from spec import FINALIZER, Finding, Identity, InvalidSpec, Memory, Resource, is_guarded, mapping, owner_of, tagged
 from status import with_note
 from surroundings import Home
 
@@ -101,7 +88,7 @@ def main(arguments: list[str], environ: Mapping[str, str], now: Callable[[], dat
         outcome = run(arguments, environ, now)
     except (Missing, kube.KubeError) as error:
         outcome = Outcome(2, [], [f"controller.py: {error}"])
-    except (aws.AwsError, OSError, UnicodeError) as error:
+    except (answers.AwsError, OSError, UnicodeError) as error:
         outcome = Outcome(2, [], [readable(str(error))])
     except SystemExit as ended:  # a wrong command line, or --help
         raise SystemExit(1 if detailed and ended.code else ended.code) from None
@@ -121,7 +108,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     rest += ["--cluster-name", options.cluster] if options.cluster else []
     configured = configure(rest, environ)
     region, settings = place(configured)
-    credentials = config.Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
+    credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
     edge = aws.Aws(aws.connect(region, 2, credentials), region)
     if options.command == "explain":

@@ -28,29 +28,22 @@ from typing import Any, TypeVar, cast
 
 from prometheus_client import CollectorRegistry, Metric
 
+import answers
 import aws
 import kube
+from actions import Phase
 from clusters import Tally
-from config import (
-    COMMANDS,
-    VERSION,
-    Config,
-    Credentials,
-    Missing,
-    configure,
-    log_to_stderr,
-    no_credentials,
-    settings,
-    tell_doubts,
-)
+from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
+from credentials import Credentials
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import Key
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
+from limits import Settings
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from podlooks import STATES, PodLooks
 from reconcile import Reconciler
-from spec import INFORMATIVE, Identity, Memory, Phase, Settings
+from spec import INFORMATIVE, Identity, Memory
 from status import EVENTS, Counted, noted_of, phase_of, settled_in
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
@@ -110,7 +103,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     try:
         connections = config.workers + aws.POOL_THREADS // 2 + 2
         clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
-    except aws.AwsError as error:
+    except answers.AwsError as error:
         raise Missing(str(error)) from error
     sources = sources_of(config, api, instance, metrics)
     source, edge = (

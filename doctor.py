@@ -21,10 +21,11 @@ from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
-import clusters
 import kube
+import lookups
 import pods
-from aws import QUOTAS, Aws, AwsError, Profile, Read
+from answers import AwsError
+from aws import QUOTAS, Aws, Profile, Read
 from checks import (
     CHECKS,
     COREDNS,
@@ -47,9 +48,9 @@ from facts import EntryFact
 from fluentbit import actions_for
 from kube import Key, KubeError, Object
 from leader import read_lease
+from limits import Settings
 from patterns import LONGEST_LIST, brief, readable, visible
 from pods import Odd, part, text
-from spec import Settings
 from surroundings import ENTRY_MODES, Facts, Home
 
 T = TypeVar("T")
@@ -137,7 +138,7 @@ class Looks:
         self._edge, self._settings, self._identify = edge, settings, identify
         self._tell, self._told, self._monotonic, self._begun = tell, "", monotonic, monotonic()
         self._cluster = settings.cluster
-        self._known = clusters.Known(edge, lambda: 0.0)  # all of it is of one moment
+        self._known = lookups.Known(edge, lambda: 0.0)  # all of it is of one moment
         self.home = self._of("home", self._at_home)
         self.fact = self._aws("fact", lambda: self._known.cluster(self._cluster))
         self.view = self._aws("view", lambda: whole_view(edge, self._cluster))

@@ -17,6 +17,7 @@ from datetime import timedelta
 from aws import Profile
 from clusters import View
 from kube import NAME, Object
+from limits import Settings
 from plan import case_of
 from podlooks import Owner
 from pods import (
@@ -30,7 +31,7 @@ from pods import (
     stranded,
     unsupported,
 )
-from spec import Identity, Memory, Resource, Settings, mapping
+from spec import Identity, Memory, Resource, mapping
 from status import find_condition, is_current, written
 from surroundings import Home
 

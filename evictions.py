@@ -18,12 +18,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from aws import AwsError
+from answers import AwsError
 from checks import WEBHOOK, narrowed
 from clusters import View
 from evictable import MAKERS, Sight, doubts, doubts_of_next, refusal, template_of, untouchable
 from informer import Store, key_of
 from kube import Conflict, Key, KubeError, NotFound, Object
+from limits import Settings
 from memory import SEND_WITHIN_SECONDS
 from podlooks import Look, Owner, Seen, owned_by
 from pods import (
@@ -34,7 +35,7 @@ from pods import (
     several,
     text,
 )
-from spec import Settings, mapping, owner_of
+from spec import mapping, owner_of
 from surroundings import Home
 
 log = logging.getLogger("fargate.pods")

@@ -21,15 +21,17 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
-import clusters
 import kube
+import lookups
 import pods
-from aws import Aws, AwsError, Profile, Selector
+from answers import AwsError
+from aws import Aws, Profile, Selector
 from clusters import whole_view
 from kube import Key, KubeError, Object
+from limits import Settings
 from patterns import capacity, listed, matches, moment, visible
 from pods import Choice, Hurdle, Labels, Odd, Row, Size, Stranded, Text, has, items, part, several, text
-from spec import Identity, InvalidSpec, Memory, Resource, Settings, mapping
+from spec import Identity, InvalidSpec, Memory, Resource, mapping
 from status import find_condition, is_current, written
 
 MOST_PODS = 5000  # of a namespace, for a profile; a page more may be read
@@ -187,7 +189,7 @@ def not_this_one(edge: Aws, settings: Settings, asked: kube.Kube) -> str:
     """Say why it is not known whether the controller's cluster is the one that we talk to, "" if that is proven."""
     with suppress(KubeError):
         asked.may_list_pods()  # so that the API server takes our token, if it does
-    return clusters.Known(edge, lambda: 0.0).unproven(settings.cluster, settings.authority_of(settings.cluster), asked)
+    return lookups.Known(edge, lambda: 0.0).unproven(settings.cluster, settings.authority_of(settings.cluster), asked)
 
 
 def told_by_status(objects: Iterable[Object], settings: Settings) -> tuple[list[Profile], dict[str, str]]:

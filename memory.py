@@ -13,17 +13,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from aws import Profile, ProfileSpec
-from clusters import View
-from kube import Object
-from plan import Case, plan
-from spec import (
-    FINALIZER,
+from actions import (
     AddFinalizer,
     Change,
     CreateProfile,
     DeleteProfile,
-    Memory,
     NeedFacts,
     Phase,
     RemoveFinalizer,
@@ -31,6 +25,11 @@ from spec import (
     TagProfile,
     UntagProfile,
 )
+from aws import Profile, ProfileSpec
+from clusters import View
+from kube import Object
+from plan import Case, plan
+from spec import FINALIZER, Memory
 from surroundings import Facts
 from workqueue import Since
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-import clusters
+import lookups
 import status
 from aws import Profile
 from clusters import Cluster
@@ -68,7 +68,7 @@ class Pass:
         return self.who.namespace, self.edited and self.memory.observed_generation >= 0
 
 
-class Kube(clusters.Kubernetes, Protocol):
+class Kube(lookups.Kubernetes, Protocol):
     """What is needed of Kubernetes: a write fails with the edge's own error if the object is not the version given."""
 
     def get(self, namespace: str, name: str) -> Object | None: ...

@@ -16,9 +16,33 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
-from aws import AwsError, Profile, ProfileSpec
+from actions import (
+    Action,
+    AddFinalizer,
+    CreateProfile,
+    DeleteProfile,
+    NeedFacts,
+    Objection,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    TagProfile,
+    UntagProfile,
+    deletion_suspended,
+    give_up,
+    kept,
+    lost_answer,
+    not_taken_over,
+    refuse,
+    resting,
+    retain_not_allowed,
+    wait_to_see,
+)
+from answers import AwsError
+from aws import Profile, ProfileSpec
 from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff
 from kube import Object
+from limits import Settings
 from patterns import LONGEST_LIST, brief, listed, without_profiles
 from spec import (
     CONTROLLER_KEY,
@@ -26,40 +50,19 @@ from spec import (
     REPLACEMENT_NAMES,
     RESERVED_KEYS,
     RETAINED_KEY,
-    Action,
-    AddFinalizer,
-    CreateProfile,
-    DeleteProfile,
     Identity,
     InvalidSpec,
     Memory,
-    NeedFacts,
-    Objection,
-    Phase,
-    RemoveFinalizer,
-    Report,
     Resource,
-    Settings,
-    TagProfile,
-    UntagProfile,
     UpdatePolicy,
     controlled_by,
-    deletion_suspended,
     differs,
-    give_up,
     has_room,
-    kept,
-    lost_answer,
-    not_taken_over,
     owner_of,
-    refuse,
     replacement_names,
-    resting,
-    retain_not_allowed,
     same_cluster,
     same_tag,
     tagged,
-    wait_to_see,
 )
 from surroundings import OBJECTIONS, Facts, Home, elsewhere, unusually_long, warnings
 

@@ -20,13 +20,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import pods
-from aws import AwsError, Profile
+from answers import AwsError
+from aws import Profile
 from clusters import View
 from informer import Store, key_of
 from kube import Key, KubeError, Object, Objects
+from limits import Settings
 from patterns import capacity, listed, matches, moment
 from pods import DEFAULT_SCHEDULER, FARGATE_SCHEDULER, PROFILE_LABEL, Row, Stranded
-from spec import POD_CONDITIONS, Identity, Memory, Settings, mapping
+from spec import POD_CONDITIONS, Identity, Memory, mapping
 from status import Counted, News, Noted, in_short, noted_in, written
 
 log = logging.getLogger("fargate.pods")

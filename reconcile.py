@@ -18,11 +18,27 @@ from functools import partial
 from typing import assert_never
 
 import clusters
+import lookups
 import status
-from aws import Aws, AwsError, Busy, Profile, Refused
+from actions import (
+    AddFinalizer,
+    Change,
+    CreateProfile,
+    DeleteProfile,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    TagProfile,
+    UntagProfile,
+    give_up,
+)
+from answers import AwsError, Busy, Refused
+from aws import Aws, Profile
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
+from limits import Settings
 from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
@@ -33,21 +49,9 @@ from spec import (
     POD_CONDITIONS,
     RESERVED_KEYS,
     RETAINED_KEY,
-    AddFinalizer,
-    Change,
-    CreateProfile,
-    DeleteProfile,
     Identity,
     Memory,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    Settings,
-    TagProfile,
-    UntagProfile,
     controlled_by,
-    give_up,
     is_retained,
     owner_of,
 )
@@ -84,9 +88,9 @@ class Reconciler:
         self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters, self._known = clusters.Clusters(readmit), clusters.Known(aws, monotonic)
+        self._clusters, self._known = clusters.Clusters(readmit), lookups.Known(aws, monotonic)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
-        self._roles = clusters.Roles(aws, self._known, kube, settings.authority_of, self._view_life, monotonic)
+        self._roles = lookups.Roles(aws, self._known, kube, settings.authority_of, self._view_life, monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._aloud: dict[Key, str] = {}  # what was told last that no status says
@@ -229,7 +233,7 @@ class Reconciler:
         try:
             view = cluster.reading.go_on(self._aws, name, described)
         except Refused as error:
-            if text := without_fargate(name, clusters.or_unknown(lambda: self._known.cluster(name))):
+            if text := without_fargate(name, lookups.or_unknown(lambda: self._known.cluster(name))):
                 raise Refused("ClusterWithoutFargate", text) from error
             raise
         cluster.reading = None
@@ -283,12 +287,12 @@ class Reconciler:
 
     def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, clusters.FACTS_SECONDS
+        cluster, age = case.home.cluster, lookups.FACTS_SECONDS
         if p.asked_at is not None and not p.look_in:
             age = min(age, self._monotonic() - p.asked_at)
         case = replace(case, facts=self._known.facts(cluster, need.spec, age))
         if case.objections:
-            case = replace(case, facts=self._known.facts(cluster, need.spec, clusters.NO_SECONDS))
+            case = replace(case, facts=self._known.facts(cluster, need.spec, lookups.NO_SECONDS))
         return case
 
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
@@ -456,7 +460,7 @@ class Reconciler:
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        count = None if self.unproven(p.who.cluster) else clusters.running_pods(self._kube, profile)
+        count = None if self.unproven(p.who.cluster) else lookups.running_pods(self._kube, profile)
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:

@@ -1,11 +1,8 @@
-"""What a FargateProfile object says, what those who run the controller let it ask for, and what
-may be done about it.
+"""What a FargateProfile object says.
 
 The picture: raw object -> `Resource` (the profile that is wanted, or `InvalidSpec` with every
 finding), `Identity` (who it is and what becomes of its profile, read from any object) and `Memory`
-(what earlier passes wrote into status). Then `Limits` and `Settings`, which may speak against a
-valid spec, and at the end of the file the actions that the plan chooses from, and what is said of
-a profile alone.
+(what earlier passes wrote into status). At the end of the file, what tells whose a profile is.
 
 Pure: no clock, no call, no log. What it is not: a decision.
 """
@@ -17,18 +14,16 @@ import json
 import re
 import textwrap
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from enum import Enum
-from fnmatch import fnmatchcase
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from aws import AwsError, Profile, ProfileSpec, Refused, selector
+from aws import Profile, ProfileSpec, selector
 from kube import Key, Object
-from patterns import bracketed, listed, steady, timestamp
+from patterns import bracketed, listed, steady
 
 FINALIZER = "fargateprofiles.jicomusic.com/finalizer"
 KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinalizerMarker"})
@@ -158,6 +153,25 @@ class SpecFields(BaseModel):
     adoption_policy: Literal["Never", "Adopt"] = "Never"
     stranded_pods: Literal["Report", "Evict"] = "Report"
     suspend: bool = False
+
+
+class Term(NamedTuple):
+    """One way to choose subnets: by an id, or by tags, all of which a subnet must have; a value * is any."""
+
+    id: str = ""
+    tags: tuple[tuple[str, str], ...] = ()  # sorted pairs
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What those objects of a cluster get that say nothing of it.
+
+    `role` is an ARN, or the name of a role in the account of the cluster; "" for none.
+    """
+
+    role: str = ""
+    terms: tuple[Term, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -427,294 +441,3 @@ def owner_of(profile: Profile) -> Key | None:
     """Return the key of the object that a profile's tags name, None for none."""
     namespace, _, name = profile.tags.get(OWNER_KEY, "").partition("/")
     return (namespace, name) if namespace and name else None
-
-
-# What is held against a valid spec where it is to be carried out.
-
-
-class Objection(NamedTuple):
-    """Why a profile is not made: a reason for the condition, and what is wrong and mends it."""
-
-    reason: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What objects may ask for, as those who run the controller have set it; the defaults forbid
-    nothing.
-
-    `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object
-    selects pods of its own namespace there and no others, and is told no names of others, but for
-    `frank` words: those of the log.
-    """
-
-    roles: Collection[str] = ("*",)
-    own_namespace_in: str = ""
-    frank: bool = False
-
-    @property
-    def discreet(self) -> bool:
-        return bool(self.own_namespace_in) and not self.frank
-
-    def may_tell(self, who: Identity, owner: Key | None) -> bool:
-        """Say whether an object may be told the name of another, or of its profile; None for one that is not known."""
-        return not self.discreet or (owner is not None and owner[0] == who.namespace)
-
-    def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
-        """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
-        for reason, found in self.judge(who, spec):
-            yield Objection(reason, f"{found.where}: {found.what}: {found.mend}.")
-
-    def judge(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, Finding]]:
-        """Yield what is not allowed, each with its reason and its place in the object."""
-        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
-            what = f"{spec.role} is not among the roles that objects may pass"
-            mend = "take one that matches the controller's --allowed-roles"
-            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
-        if not self.own_namespace_in:
-            return
-        if who.cluster != self.own_namespace_in:
-            what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
-            mend = "make a new object without the field"
-            yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
-        if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
-            what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"
-            mend = f"select pods of {who.namespace} only, or make the object in the namespace of the pods"
-            yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
-
-
-LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true
-
-
-@dataclass(frozen=True)
-class Settings:
-    """`cluster` is for objects that name none; `controller_id` "" stands for the uid of namespace
-    kube-system.
-
-    `adoption_in`: the namespaces whose objects may take over profiles without an owner, `kopf_in`
-    those whose objects may take over what the kopf operator made for them, `retain_in` those whose
-    objects may leave their profile when they go; "*" for all. `account` is that of `cluster` if it
-    was said, and `aws_profile` what the kubeconfig uses. `authority`: the certificates of the API
-    server, as `aws.ClusterFact` has those of `cluster`.
-    """
-
-    cluster: str
-    controller_id: str = ""
-    resync_seconds: float = 600.0
-    poll_seconds: float = 5.0
-    lost_create: timedelta = LOST_CREATE
-    adoption_in: frozenset[str] = frozenset()
-    kopf_in: frozenset[str] = frozenset()
-    retain_in: frozenset[str] = frozenset({"*"})
-    evict_in: frozenset[str] = frozenset()
-    limits: Limits = field(default_factory=Limits)
-    account: str = ""
-    aws_profile: str = ""
-    authority: str = ""
-
-    @property
-    def frankly(self) -> Settings:
-        return replace(self, limits=replace(self.limits, frank=True))
-
-    def may_adopt(self, namespace: str) -> bool:
-        return not self.adoption_in.isdisjoint({"*", namespace})
-
-    def may_take_over_from_kopf(self, namespace: str) -> bool:
-        return not self.kopf_in.isdisjoint({"*", namespace})
-
-    def may_retain(self, namespace: str) -> bool:
-        return not self.retain_in.isdisjoint({"*", namespace})
-
-    def may_evict(self, *namespaces: str) -> bool:
-        return "*" in self.evict_in or self.evict_in.issuperset(namespaces)
-
-    def authority_of(self, cluster: str) -> str:
-        """Return the certificates by which that cluster should be known, "" where nothing says so."""
-        return self.authority if cluster == self.cluster else ""
-
-    def wrong_account(self, cluster: str, account: str) -> str:
-        """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
-        if cluster != self.cluster or self.account in {"", account}:
-            return ""
-        there = f"Cluster {cluster} is of account {self.account}"
-        uses = f" (the kubeconfig uses AWS_PROFILE={self.aws_profile})" if self.aws_profile else ""
-        mend = f"give the controller credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
-        return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."
-
-
-# What may be done, or said.
-
-
-class Phase(Enum):
-    READY = "Ready"
-    RECONCILING = "Reconciling"
-    STALLED = "Stalled"
-    IDLE = "Idle"  # neither on its way nor in need: suspended, or released
-
-
-@dataclass(frozen=True)
-class Report:
-    """Change nothing and say why: what others call Nothing, Wait, Refuse. Also what a change
-    reports.
-
-    Looked at again at `until`; without it READY and IDLE at the resync, RECONCILING at the pace of
-    the poll, STALLED less and less often. `about` is the profile that the judgement is on, seen
-    anew before it is said. `retry`: by the queue's backoff. `blind`: nothing could be seen. `note`:
-    what is true of the object beside it, and follows the message. `logged`: the message as it is
-    logged, where that names others of whom the object may not be told.
-    """
-
-    phase: Phase
-    reason: str
-    message: str
-    until: datetime | None = None
-    about: str | None = None
-    retry: bool = False
-    blind: bool = False
-    note: str = ""
-    logged: str = ""
-
-
-@dataclass(frozen=True)
-class NeedFacts:
-    """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
-
-    spec: ProfileSpec
-
-
-@dataclass(frozen=True)
-class AddFinalizer:
-    """Put our finalizer in, in the place of kopf's if that is there.
-
-    That ends a hand-over for good: `unlike` is the profile that is looked at once more before.
-    """
-
-    unlike: str = ""
-
-
-@dataclass(frozen=True)
-class RemoveFinalizer:
-    """Let the object go; `event` says what became of its profile.
-
-    `blind`: the profile was made elsewhere, and nothing of it can be looked at from here. `logged` as
-    in `Report`.
-    """
-
-    event: str
-    message: str
-    blind: bool = False
-    logged: str = ""
-
-
-@dataclass(frozen=True)
-class CreateProfile:
-    """Make the profile; `warnings` say what is unusual about it but may be meant."""
-
-    name: str
-    spec: ProfileSpec
-    warnings: tuple[Objection, ...] = ()
-
-
-@dataclass(frozen=True)
-class DeleteProfile:
-    """`heir`: the profile that serves on, looked at once more before this one goes."""
-
-    profile: Profile
-    why: str
-    heir: Profile | None = None
-
-
-@dataclass(frozen=True)
-class TagProfile:
-    profile: Profile
-    tags: Mapping[str, str]
-    why: str
-    event: str = "Tagged"
-
-
-@dataclass(frozen=True)
-class UntagProfile:
-    profile: Profile
-    keys: frozenset[str]
-    why: str
-
-
-Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
-Action = Report | NeedFacts | Change
-
-
-def refuse(reason: str, message: str, about: str | None = None) -> Report:
-    return Report(Phase.STALLED, reason, message, about=about)
-
-
-# What is said where nothing is changed, of a profile alone; plan has what more must be known for.
-
-
-def deletion_suspended(profile: Profile, may_retain: bool) -> Report:
-    keep = ", or set spec.deletionPolicy: Retain to keep it" if may_retain else ""
-    mend = f"unset it to delete profile {profile.name}{keep}"
-    text = f"The deletion waits because spec.suspend is true: {mend}."
-    return Report(Phase.IDLE, "Suspended", text)
-
-
-def not_taken_over(who: Identity, profile: Profile) -> Report:
-    """Keep kopf's finalizer, so that the profile can still be taken over."""
-    if profile.status == "DELETING":
-        text = f"Profile {profile.name} (without an owner) is being deleted; then the name is free."
-        return Report(Phase.RECONCILING, "WaitingForName", text, about=profile.name)
-    allow = f"start the controller with --take-over-from-kopf-in={who.namespace}"
-    made = "if the kopf operator made it for this object"
-    if who.deleting:
-        what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
-        mend = f"{made}, {allow} to delete both; or set spec.deletionPolicy: Retain to leave the profile as it is"
-        return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
-    what = f"Cluster {who.cluster} has a profile {profile.name} already, without an owner"
-    mend = f"{made}, {allow} to take it over; else delete it, or make a new object with another spec.profileName"
-    return refuse("NameTaken", f"{what}: {mend}.", about=profile.name)
-
-
-def retain_not_allowed(who: Identity, profile: Profile) -> Report:
-    what = f"The deletion waits, because objects of namespace {who.namespace} may not leave their profile"
-    allow = f"start the controller with --allow-retain-in={who.namespace} to keep it"
-    mend = f"set spec.deletionPolicy: Delete to delete profile {profile.name}, or {allow}"
-    return refuse("RetainNotAllowed", f"{what}: {mend}.")
-
-
-def kept(profile: Profile) -> RemoveFinalizer:
-    text = f"Profile {profile.name} is kept in EKS, without an owner"
-    if RETAINED_KEY not in profile.tags:
-        text += f", and without the tag {RETAINED_KEY}, which could not be set: nothing counts it"
-    return RemoveFinalizer("Retained", f"{text}.")
-
-
-def give_up(profile: Profile, refused: str = "") -> UntagProfile:
-    """Return what takes the owner tags off a profile that is kept; `refused`: what AWS has against its new tag."""
-    why = "kept without an owner"
-    if RETAINED_KEY not in profile.tags:
-        why += f", and without the tag {RETAINED_KEY}: {refused or f'it has {TAGS_LIMIT} tags already.'}"
-    return UntagProfile(profile, frozenset({OWNER_KEY, CONTROLLER_KEY}), why.removesuffix("."))
-
-
-def wait_to_see(name: str, error: AwsError) -> Report:
-    text = f"Profile {name} may be this object's, and EKS does not show it: {steady(str(error))}"
-    if isinstance(error, Refused):
-        return refuse(error.reason, text, about=name)
-    return Report(Phase.RECONCILING, error.reason, text, about=name, retry=True)
-
-
-def lost_answer(until: datetime) -> Report:
-    asked = "A create was sent whose answer may have been lost"
-    text = f"{asked}: EKS is looked at again at {timestamp(until)}."
-    return Report(Phase.RECONCILING, "Deleting", text, until)
-
-
-def resting(profile: Profile, until: datetime) -> Report:
-    reason, again = "DeleteFailed", "its deletion is asked for again"
-    if profile.status == "CREATE_FAILED":
-        reason, again = "CreateFailed", "it is deleted and made again"
-    issues = " ".join(told_issues(profile))
-    mend = f"Mend the cause; {again} at {timestamp(until)}."
-    failed = f"Profile {profile.name} is {profile.status}."
-    message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
-    return Report(Phase.STALLED, reason, message, until)

@@ -15,30 +15,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
 
-from aws import AwsError, Busy, Profile, Refused
+from actions import Action, CreateProfile, DeleteProfile, Phase, RemoveFinalizer, Report, refuse
+from answers import AwsError, Busy, Refused
+from aws import Profile
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight
 from kube import Key, Object, TooLarge, WriteRefused
+from limits import Settings
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, timestamp, visible, without_profiles
 from plan import Case, may_tell
-from spec import (
-    BOOKKEEPING,
-    FINALIZER,
-    INFORMATIVE,
-    OURS,
-    OWNER_KEY,
-    Action,
-    CreateProfile,
-    DeleteProfile,
-    Identity,
-    Memory,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    Settings,
-    is_guarded,
-    mapping,
-    refuse,
-)
+from spec import BOOKKEEPING, FINALIZER, INFORMATIVE, OURS, OWNER_KEY, Identity, Memory, is_guarded, mapping
 from surroundings import unusually_long
 
 Said = TypeVar("Said", bound=Action)

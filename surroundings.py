@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from aws import FARGATE_PRINCIPAL, Profile, ProfileSpec
+from answers import FARGATE_PRINCIPAL
+from aws import Profile, ProfileSpec
 from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
 from patterns import LONGEST_CONDITION, issuer_of, listed, meet, steady, visible
 

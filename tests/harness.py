@@ -22,16 +22,16 @@ from typing import Any
 import urllib3.exceptions
 
 from aws import Aws, connect, fetch
-from config import Credentials
 from controller import Census, Controller, FirstLooks, PodCensus
+from credentials import Credentials
 from evictions import Evictor
 from informer import Informer, Store, kept
 from kube import Command, Kube, KubeError, trimmed
 from leader import Judgement
+from limits import Settings
 from metrics import Metrics
 from podlooks import PodLooks
 from reconcile import Reconciler
-from spec import Settings
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, Dropped, token_by
 from tests.fakes.eks_rules import issuer

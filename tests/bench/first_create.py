@@ -17,8 +17,8 @@ from aws import POOL_THREADS, Aws, Pool
 from controller import Controller
 from informer import Informer, Store
 from kube import Kube
+from limits import Settings
 from reconcile import Reconciler
-from spec import Settings
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import METHODS, Client, Memory
 from tests.fakes.eks_rules import Answer, Behaviour

@@ -27,9 +27,9 @@ from aws import Profile, selector
 from clusters import View
 from informer import Store, kept
 from kube import Kube, Objects, connect
+from limits import Settings
 from podlooks import LEAST_SECONDS, SETTLING_SECONDS, PodLooks
 from pods import FARGATE_SCHEDULER, PROFILE_LABEL
-from spec import Settings
 from tests.e2e.controlplane import ControlPlane
 from tests.waiting import wait_for
 

@@ -16,8 +16,8 @@ from controller import Controller, FirstLooks
 from informer import Informer, Store, kept
 from kube import Kube
 from leader import Judgement
+from limits import Settings
 from reconcile import Reconciler
-from spec import Settings
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory
 from tests.fakes.eks_rules import Behaviour

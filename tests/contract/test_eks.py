@@ -13,9 +13,10 @@ import botocore.session
 import pytest
 from botocore.exceptions import ConnectionClosedError, ParamValidationError
 
-from aws import FARGATE_PRINCIPAL, Aws, AwsError, HealthIssue, ProfileSpec, selector
-from clusters import Known
+from answers import FARGATE_PRINCIPAL, AwsError
+from aws import Aws, HealthIssue, ProfileSpec, selector
 from facts import EntryFact
+from lookups import Known
 from surroundings import Caller, judge_trust
 from tests.contract.eks_calls import (
     ISSUE,

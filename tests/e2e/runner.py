@@ -21,8 +21,8 @@ import config
 import controller
 import evictions
 import kube
+import limits
 import podlooks
-import spec
 
 
 def main() -> int:
@@ -30,7 +30,7 @@ def main() -> int:
     if seconds := os.environ.get("E2E_SILENCE_SECONDS"):
         _set(kube, "Kube", partial(kube.Kube, silence_seconds=float(seconds)))
     if seconds := os.environ.get("E2E_LOST_CREATE_SECONDS"):
-        _set(config, "Settings", partial(spec.Settings, lost_create=timedelta(seconds=float(seconds))))
+        _set(config, "Settings", partial(limits.Settings, lost_create=timedelta(seconds=float(seconds))))
     if folder := os.environ.get("E2E_SERVICE_ACCOUNT"):
         _set(kube, "connect", partial(kube.connect, service_account=Path(folder)))
     if seconds := os.environ.get("E2E_TOKEN_SECONDS"):

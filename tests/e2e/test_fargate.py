@@ -940,7 +940,12 @@ def test_without_a_controller_manager_small_replicas_make_pods_roll_them_out_and
         return {each["metadata"]["ownerReferences"][0]["uid"] for each in found} if len(found) == 2 else set()
 
     def given() -> bool:
-        asked = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "tried"}, "spec": {"containers": [container()]}}
+        asked = {
+            "apiVersion": "v1",
+            "kind": "Pod",
+            "metadata": {"name": "tried"},
+            "spec": {"containers": [container()]},
+        }
         return taken_by(api.call("POST", f"{place('v1', namespace, 'pods')}?dryRun=All", asked)) == "web"
 
     with fargate(api, aws, ways), replicas(api):

@@ -29,7 +29,7 @@ from multiprocessing.pool import IMapIterator
 from typing import Any
 
 import plan
-from spec import Action
+from actions import Action
 from tests.fakes.eks import SERVICE_OF, operation
 from tests.simulation import specs
 from tests.simulation.checker import EXCEPTIONS, Violation

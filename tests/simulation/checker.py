@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError, ParamValidationError
 
 from clusters import BLIND_TURN_SECONDS
-from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY, Limits
+from limits import Limits
+from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY
 from tests.fakes.apiserver import Change
 from tests.simulation.evictions import Evictions
 

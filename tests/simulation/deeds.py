@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, 
 from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
-from aws import Retryable
+from answers import Retryable
 from spec import CONTROLLER_KEY, OWNER_KEY
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused

@@ -27,16 +27,17 @@ from typing import Any, Protocol
 import urllib3.exceptions
 from botocore.exceptions import ClientError
 
-from aws import Aws, Retryable
+from answers import Retryable
+from aws import Aws
 from controller import RELIST_SECONDS, Controller, FirstLooks, judged_by
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
 from leader import LOOK_SECONDS, Judgement, LeaderElector, LostLease, fenced
+from limits import LOST_CREATE, Settings
 from metrics import Metrics
 from podlooks import PodLooks
 from reconcile import Reconciler
-from spec import LOST_CREATE, Settings
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour

@@ -20,8 +20,9 @@ from unittest.mock import patch
 import botocore.session
 from botocore.exceptions import BotoCoreError
 
+import answers
 import aws
-from config import Credentials
+from credentials import Credentials
 from kube import Command
 
 Words = Mapping[str, Any]
@@ -114,7 +115,7 @@ def key(environ: Mapping[str, str], region: str) -> str:
     with patch.dict(os.environ, environ):
         try:
             return str(aws.fetch(region, Command).frozen.access_key)
-        except aws.AwsError as error:
+        except answers.AwsError as error:
             return f"{error.reason}: {error}"
 
 

@@ -14,22 +14,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
-from aws import (
-    AGAIN,
-    BLAMED,
-    ERRORS,
-    SERVICES,
-    UNKNOWN,
-    Aws,
-    AwsError,
-    Busy,
-    HealthIssue,
-    Profile,
-    ProfileSpec,
-    Refused,
-    Retryable,
-    selector,
-)
+from answers import AGAIN, BLAMED, ERRORS, UNKNOWN, AwsError, Busy, Refused, Retryable
+from aws import SERVICES, Aws, HealthIssue, Profile, ProfileSpec, selector
 from tests.fakes.eks import Client, refused
 from tests.harness import Clock
 from tests.unit.test_remedies import CAUSES

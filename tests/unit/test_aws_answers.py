@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws import NOT_FOUND, SERVICES, Aws, AwsError, HealthIssue
+from answers import NOT_FOUND, AwsError
+from aws import SERVICES, Aws, HealthIssue
 from facts import RoleFact, Route, SubnetFact
 
 Object = dict[str, Any]

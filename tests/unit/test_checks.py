@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from aws import HealthIssue, Profile, Read, Refused, Selector, selector
+from answers import Refused
+from aws import HealthIssue, Profile, Read, Selector, selector
 from checks import (
     CHECKS,
     COREDNS,
@@ -26,8 +27,9 @@ from checks import (
 from clusters import View
 from doctor import examined
 from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
+from limits import Settings
 from pods import COMPUTE_TYPE, PROFILE_LABEL
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Settings
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY
 from surroundings import Facts, Home, permits
 from tests.unit.test_fluentbit import EXAMPLES, WHOLE
 

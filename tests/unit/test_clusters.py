@@ -7,15 +7,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from aws import (
-    SERVICES,
-    Aws,
-    AwsError,
-    Busy,
-    Profile,
-    Refused,
-    Retryable,
-)
+from answers import AwsError, Busy, Refused, Retryable
+from aws import SERVICES, Aws, Profile
 from clusters import (
     BLIND_TURN_SECONDS,
     HIDDEN_SECONDS,
@@ -33,7 +26,8 @@ from clusters import (
 )
 from facts import ClusterFact
 from kube import Key
-from spec import RETAINED_KEY, Settings, is_retained
+from limits import Settings
+from spec import RETAINED_KEY, is_retained
 from surroundings import Facts, elsewhere, unproven
 from tests.fakes.apiserver import token_by
 from tests.fakes.eks import Client, Memory, refused

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 import commands
 import kube
 import overlaps
+from actions import Phase, TagProfile, UntagProfile
 from aws import Selector
 from clusters import View
 from config import COMMANDS, command_line
@@ -26,7 +27,7 @@ from controller import main
 from memory import foresee
 from plan import Case
 from pods import COMPUTE_TYPE, PROFILE_LABEL
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory, Phase, TagProfile, UntagProfile
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve

@@ -19,10 +19,13 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+import answers
 import aws
-from aws import AwsError, Keys, Retryable
-from config import STATIC_SECONDS, Credentials, configure
+from answers import AwsError, Retryable
+from aws import Keys
+from config import configure
 from controller import CREDENTIALS_SECONDS, SORTING, STUCK_SECONDS, Process, build, main
+from credentials import STATIC_SECONDS, Credentials
 from kube import Command
 from metrics import Metrics
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -435,11 +438,11 @@ def of_a_token(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> Pat
 
 REFUSED = "<ErrorResponse><Error><Code>{}</Code><Message>Not so</Message></Error></ErrorResponse>"
 ANSWERS = [
-    (403, "AccessDenied", "CredentialsRefused", aws.Refused),
+    (403, "AccessDenied", "CredentialsRefused", answers.Refused),
     (400, "ExpiredTokenException", "CredentialsExpired", Retryable),
     (500, "InternalFailure", "AwsUnavailable", Retryable),
     (400, "Throttling", "Throttled", Retryable),
-    (404, "NoSuchEntity", "CredentialsRefused", aws.Refused),
+    (404, "NoSuchEntity", "CredentialsRefused", answers.Refused),
 ]
 
 

@@ -17,8 +17,8 @@ from clusters import View
 from controller import main
 from doctor import MOST_SECONDS, Looks, doctor, told
 from kube import micro_time
+from limits import Settings
 from pods import COMPUTE_TYPE, PROFILE_LABEL
-from spec import Settings
 from tests.docs import table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
+import answers
 import aws
 import config
 import kube
-from config import Credentials
 from controller import main
+from credentials import Credentials
 from kube import Command, Kube, KubeError, authority, connect, eks_cluster
 from spec import CONTROLLER_KEY
 from tests.fakes import aws as fake
@@ -391,7 +392,7 @@ def ask_aws(_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 EDGES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], None], type[Exception], str]] = {
     "kubernetes": (ask_kubernetes, KubeError, "kubernetes.invalid:6443"),
-    "aws": (ask_aws, aws.AwsError, "eks.eu-west-1.amazonaws.com:443"),
+    "aws": (ask_aws, answers.AwsError, "eks.eu-west-1.amazonaws.com:443"),
 }
 
 

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
-from aws import PASS_THREADS, SERVICES, Aws, AwsError, Pool, ProfileSpec, Read
-from clusters import FACTS_KEPT, FACTS_SECONDS, Known, Reading
+from answers import AwsError
+from aws import PASS_THREADS, SERVICES, Aws, Pool, ProfileSpec, Read
+from clusters import Reading
 from facts import ClusterFact, RoleFact
 from kube import KubeError
 from leader import fenced
+from lookups import FACTS_KEPT, FACTS_SECONDS, Known
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import Clock

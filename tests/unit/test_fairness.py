@@ -11,7 +11,8 @@ from itertools import count
 
 import pytest
 
-from spec import REQUESTED_AT, Limits
+from limits import Limits
+from spec import REQUESTED_AT
 from tests.fakes.aws import error
 from tests.harness import Bench, bench
 from tests.unit.test_sizes import leave_room

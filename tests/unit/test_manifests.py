@@ -16,15 +16,17 @@ import yaml
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from lupa import LuaRuntime  # type: ignore[import-untyped]
 
+import answers
 import aws
 import config
 import controller
 import kube
 import spec
-from clusters import running_pods
+from actions import Phase
 from leader import LEASE_TIMEOUT, LeaderElector
+from lookups import running_pods
 from metrics import METRICS_PATH, may_get
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Phase, Resource
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Resource
 from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
@@ -694,7 +696,7 @@ def test_a_profile_may_be_tagged_that_has_the_owner_key_or_gets_it_now() -> None
 def test_roles_are_passed_to_fargate_only() -> None:
     (only,) = statements("iam:PassRole")
     services = only["Condition"]["StringEquals"]["iam:PassedToService"]
-    assert services == [aws.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
+    assert services == [answers.FARGATE_PRINCIPAL, "eks-fargate.amazonaws.com", "eks.amazonaws.com"]
     assert only["Sid"] in DOCUMENTS["docs/operate.md"]
 
 
@@ -753,7 +755,7 @@ def test_what_has_the_owner_key_may_be_tagged_and_what_gets_it_with_its_create_t
 def test_eks_may_make_its_own_roles_for_fargate_and_no_other_service_s() -> None:
     (only,) = statements("iam:CreateServiceLinkedRole")
     services = only["Condition"]["StringEquals"]["iam:AWSServiceName"]
-    assert set(services) == {"eks-fargate.amazonaws.com", aws.FARGATE_PRINCIPAL}
+    assert set(services) == {"eks-fargate.amazonaws.com", answers.FARGATE_PRINCIPAL}
     assert set(only["Resource"]) == {f"arn:aws:iam::*:role/aws-service-role/{each}/*" for each in services}
     assert only["Condition"].keys() == {"StringEquals"}
 
@@ -1052,8 +1054,8 @@ def test_the_readme_explains_every_reason_and_no_other() -> None:
 
 
 def test_an_answer_of_aws_has_a_reason_of_the_readme_and_its_phase() -> None:
-    for rule in (*aws.ERRORS, aws.UNKNOWN):
-        phase = Phase.STALLED if issubclass(rule.kind, aws.Refused) else Phase.RECONCILING
+    for rule in (*answers.ERRORS, answers.UNKNOWN):
+        phase = Phase.STALLED if issubclass(rule.kind, answers.Refused) else Phase.RECONCILING
         assert phase in REASONS[rule.reason].phases, rule.reason
 
 

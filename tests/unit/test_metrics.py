@@ -13,16 +13,18 @@ import yaml
 from prometheus_client import CollectorRegistry
 from prometheus_client.parser import text_string_to_metric_families
 
+import answers
 import aws
 import kube
 import leader
 from clusters import Reading
-from config import Credentials
 from controller import Census, Health, serve
+from credentials import Credentials
 from informer import Store
 from kube import Command
+from limits import Settings
 from metrics import Metrics
-from spec import CONTROLLER_KEY, OWNER_KEY, Settings
+from spec import CONTROLLER_KEY, OWNER_KEY
 from surroundings import LONG_DELETING
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.aws import DROP, Manners, error, in_process
@@ -192,7 +194,7 @@ def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list
         world.manners.fail("DescribeFargateProfile", error("ThrottlingException", 429))
         world.manners.fail("DescribeFargateProfile", DROP)
         for _ in range(2):
-            with pytest.raises(aws.Retryable):
+            with pytest.raises(answers.Retryable):
                 edge.describe("demo", "p1")
         assert edge.describe("demo", "none") is None
     samples = scrape(metrics.registry)
@@ -305,7 +307,7 @@ def test_the_alert_on_throttling_knows_every_code_that_means_it() -> None:
     (pattern,) = re.findall(r'code=~"([^"]+)"', ALERTS[5]["expr"])
     codes = ["ThrottlingException", "Throttling", "ThrottledException", "TooManyRequestsException"]
     for code in [*codes, "RequestLimitExceeded", "SlowDown"]:
-        assert any(rule.reason == "Throttled" and re.search(rule.code, code) for rule in aws.ERRORS), code
+        assert any(rule.reason == "Throttled" and re.search(rule.code, code) for rule in answers.ERRORS), code
         assert re.fullmatch(pattern, code), code
 
 

@@ -11,9 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import Profile, ProfileSpec, Refused, selector
+from actions import (
+    AddFinalizer,
+    CreateProfile,
+    DeleteProfile,
+    NeedFacts,
+    Phase,
+    RemoveFinalizer,
+    Report,
+    TagProfile,
+    UntagProfile,
+)
+from answers import Refused
+from aws import Profile, ProfileSpec, selector
 from clusters import View, backoff
 from facts import ClusterFact, RoleFact, Route, SubnetFact
+from limits import Limits, Settings
 from memory import remember
 from plan import PLAN, Case, must_see, plan
 from spec import (
@@ -22,22 +35,11 @@ from spec import (
     OWNER_KEY,
     RETAINED_KEY,
     TAGS_LIMIT,
-    AddFinalizer,
-    CreateProfile,
-    DeleteProfile,
     Finding,
     Identity,
     InvalidSpec,
-    Limits,
     Memory,
-    NeedFacts,
-    Phase,
-    RemoveFinalizer,
-    Report,
     Resource,
-    Settings,
-    TagProfile,
-    UntagProfile,
     replacement_names,
 )
 from surroundings import Facts, Home

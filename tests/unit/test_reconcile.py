@@ -17,10 +17,10 @@ import pytest
 from aws import SERVICES, Aws
 from informer import Store
 from kube import Conflict, Key, Object
+from limits import Settings
 from memory import SEND_WITHIN_SECONDS
 from patterns import timestamp
 from reconcile import OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
-from spec import Settings
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock

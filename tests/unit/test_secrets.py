@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from aws import AwsError, _translated
+from answers import AwsError
+from aws import _translated
 from tests.fakes.aws import DROP, LOST, Manners, error, html
 from tests.sandbox import Sandbox, sandbox
 from tests.unit.test_credentials import web

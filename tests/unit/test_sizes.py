@@ -10,7 +10,8 @@ import pytest
 
 from aws import HealthIssue, Profile
 from informer import is_cut
-from spec import FINALIZER, OWNER_KEY, Limits
+from limits import Limits
+from spec import FINALIZER, OWNER_KEY
 from status import shown_of
 from tests.fakes.aws import error
 from tests.harness import START, Bench

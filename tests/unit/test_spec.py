@@ -11,6 +11,7 @@ import pytest
 
 from aws import HealthIssue, ProfileSpec, selector
 from kube import Object
+from limits import Limits, Settings
 from patterns import timestamp
 from spec import (
     CONTROLLER_KEY,
@@ -23,10 +24,8 @@ from spec import (
     REQUESTED_AT,
     Identity,
     InvalidSpec,
-    Limits,
     Memory,
     Resource,
-    Settings,
     controlled_by,
     differs,
     fingerprint,

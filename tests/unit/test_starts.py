@@ -17,7 +17,8 @@ from controller import SORTING, FirstLooks
 from informer import Store
 from kube import Key
 from leader import LEASE_SECONDS, LOOK_SECONDS, Judgement
-from spec import REQUESTED_AT, Settings
+from limits import Settings
+from spec import REQUESTED_AT
 from tests.harness import START
 from tests.simulation.checker import PLURAL, ready_of
 from tests.simulation.world import LEASE, Line, World

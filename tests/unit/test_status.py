@@ -11,22 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from aws import ERRORS, UNKNOWN, AwsError, Busy, HealthIssue, Refused, Retryable
+from actions import Action, Phase, RemoveFinalizer, Report, TagProfile
+from answers import ERRORS, UNKNOWN, AwsError, Busy, Refused, Retryable
+from aws import HealthIssue
 from clusters import InFlight
 from kube import Object, WriteRefused
 from patterns import timestamp
 from plan import Case, plan
-from spec import (
-    FINALIZER,
-    REQUESTED_AT,
-    Action,
-    Identity,
-    Memory,
-    Phase,
-    RemoveFinalizer,
-    Report,
-    TagProfile,
-)
+from spec import FINALIZER, REQUESTED_AT, Identity, Memory
 from status import (
     EVENTS,
     REASONS,

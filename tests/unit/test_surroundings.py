@@ -14,7 +14,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aws import FARGATE_PRINCIPAL, HealthIssue, ProfileSpec
+from answers import FARGATE_PRINCIPAL
+from aws import HealthIssue, ProfileSpec
 from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
 from patterns import LONGEST_NOTE
 from surroundings import (

@@ -17,21 +17,12 @@ from hypothesis import strategies as st
 
 import config
 from aws import ProfileSpec, selector
-from clusters import FACTS_KEPT, View
+from clusters import View
 from config import Lines
+from limits import Limits, Settings
+from lookups import FACTS_KEPT
 from memory import foresee
-from spec import (
-    CONTROLLER_KEY,
-    KOPF_FINALIZERS,
-    OWNER_KEY,
-    RETAINED_KEY,
-    Identity,
-    Limits,
-    Memory,
-    Resource,
-    Settings,
-    replacement_names,
-)
+from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, RETAINED_KEY, Identity, Memory, Resource, replacement_names
 from tests.docs import ROOT, section
 from tests.fakes.aws import REFUSED, error
 from tests.harness import Bench, bench

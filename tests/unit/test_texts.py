@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actions import Phase, Report
 from config import JsonLines, Lines
 from patterns import readable, steady, visible
-from spec import OWNER_KEY, Phase, Report
+from spec import OWNER_KEY
 from status import conditions, event_of
 from tests.fakes.aws import Answer, Fault, error
 from tests.harness import Bench, bench
