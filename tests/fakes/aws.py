@@ -574,7 +574,7 @@ class World(Outsiders):
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for this world that asks once."""
-        key = "testing" if self.account == ACCOUNT else f"AKIA{self.account}"
+        key = "testing" if self.account == ACCOUNT else _key(self.account)
         return _client(service, self.region, self.endpoint, key)
 
     def beside(self, account: str = "", region: str = "", cluster: str = "demo") -> World:
@@ -582,7 +582,7 @@ class World(Outsiders):
         manners, place = self.manners.elsewhere(), (account or self.account, region or self.region)
         world = World(manners, place[1], account=place[0], cluster=cluster, endpoint=self.endpoint)
         with LOCK:
-            key = f"AKIA{place[0]}"
+            key = _key(place[0])
             iam_backends[place[0]]["aws"].access_keys[key] = AccessKey(None, "AKIA", place[0])
             _build(world)
         self.others.append(world)
@@ -607,7 +607,8 @@ class World(Outsiders):
         with LOCK:
             taken = sum(each.vpc_id == self.vpc for zone in ec2.subnets.values() for each in zone.values())
             made = ec2.create_subnet(self.vpc, f"10.0.{taken}.0/24", availability_zone=f"{self.region}a")
-            private = next(t.id for t in ec2.route_tables.values() if self.private_subnets[0] in t.associations.values())
+            tables = ec2.route_tables.values()
+            private = next(each.id for each in tables if self.private_subnets[0] in each._associations.values())
             ec2.associate_route_table(private, subnet_id=made.id)
             ec2.create_tags([made.id], tags)
         return str(made.id)
@@ -646,6 +647,11 @@ class World(Outsiders):
         """Let a cluster be gone with all its profiles."""
         with LOCK:
             self._eks.clusters.pop(cluster)
+
+
+def _key(account: str) -> str:
+    """Return the access key of an account's own user, in the form by which moto knows one."""
+    return f"AKIA{account}USER"
 
 
 @cache
@@ -791,7 +797,8 @@ def _assume_role(inner: Callable[[Any], ActionResult]) -> Callable[[Any], Any]:
         try:
             sts.judge(wish, partial(_trust_policy, wish.role.split(":")[4]))
         except Refusal as refusal:
-            return _refusal("sts", (0, {}, b""), refusal.code, refusal.status, refusal.text)
+            status, headers, body = _refusal("sts", (0, {}, b""), refusal.code, refusal.status, refusal.text)
+            return body.decode(), headers | {"status": status}
         answer = inner(self)
         keys = answer.result["Credentials"]
         ends = sts.give(keys.access_key_id, wish.role, now, self._get_int_param("DurationSeconds", 3600))
