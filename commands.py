@@ -37,11 +37,11 @@ from explain import explain
 from kube import Key, Object
 from limits import Settings
 from lookups import Known, running_pods
+from manifests import Told
 from memory import foresee
 from overlaps import (
     Claim,
     Manifest,
-    Told,
     can_be_a_name,
     clashes,
     free_name,

@@ -682,7 +682,7 @@ MUTANTS = (
            "tests/unit/test_commands.py"),
     Mutant("a folder in a folder is read unasked", "config.py", "            if recursive:\n", "            if True:\n",
            "tests/unit/test_commands.py"),
-    Mutant("an annotation ends where a percent sign stands", "overlaps.py",
+    Mutant("an annotation ends where a percent sign stands", "manifests.py",
            'MESSAGE_MARKS, PROPERTY_MARKS = "%', 'MESSAGE_MARKS, PROPERTY_MARKS = "',
            "tests/unit/test_commands.py"),
     Mutant("pods: a label that can't be read speaks against a profile", "pods.py",
