@@ -29,6 +29,7 @@ YAML_KINDS = {
     r"|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9_]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)",
 }
 MERGE = "tag:yaml.org,2002:merge"
+LONGEST_TOLD = 80  # characters of a value
 LONGEST_NUMBER = 64  # bits of a whole one: what is longer is a text
 
 
@@ -156,7 +157,7 @@ class Document:
         if node and node.tag == what == "null":
             what, mend = f"{node.value or 'nothing'}, {self.null}", f"remove it, or {mend}"
         elif finding.quote and node and node.tag in YAML_KINDS:
-            what, mend = f"{node.value}, which YAML reads as a {node.tag}", "put it in quotes"
+            what, mend = f"{node.value[:LONGEST_TOLD]}, which YAML reads as a {node.tag}", "put it in quotes"
         return Told(self.file, line, name, finding.where, what, mend)
 
     @property

@@ -18,7 +18,7 @@ FLOORS = (
     {"aws", "kube", "metrics", "patterns"},
     {"spec", "workqueue", "leader", "surroundings", "fluentbit", "credentials"},
     {"actions", "lookups", "entries", "manifests"},
-    {"limits", "clusters"},
+    {"limits", "clusters", "clustersfile"},
     {"plan", "informer"},
     {"status", "memory", "overlaps", "pods"},
     {"passes"},
@@ -41,7 +41,7 @@ OWNERS = {
     "yaml": {"kube", "manifests", "overlaps", "surroundings"},
     "boto3": {"aws"},
     "botocore": {"aws"},
-    "pydantic": {"spec", "overlaps"},
+    "pydantic": {"spec", "clustersfile", "overlaps"},
     "prometheus_client": {"metrics", "controller"},
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}
