@@ -121,10 +121,8 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     except answers.AwsError as error:
         raise Missing(str(error)) from error
     sources = sources_of(config, api, instance, metrics)
-    source, edge = (
-        next(iter(sources.values())),
-        aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
-    )
+    source = next(iter(sources.values()))
+    edge = aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
@@ -145,11 +143,11 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    edges = [*sources.values()]
     renewal = renewing(config, entries, metrics, first, by, lambda _entries: None)
     return Process(
-        config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks, renewal
-    )
+        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, looks,
+        renewal,
+    )  # fmt: skip
 
 
 def electing(config: Config, source: kube.Kube, instance: str, judgement: Judgement) -> LeaderElector | None:

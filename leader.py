@@ -227,9 +227,9 @@ class LeaderElector:
 
     def _is_judged(self, lease: Object) -> bool:
         annotations = lease.get("metadata", {}).get("annotations") or {}
-        return bool(lease) and annotations.get(JUDGED_BY) == self._mark(
-            lease, lease.get("spec", {}), self._judgement.by
-        )
+        if not lease:
+            return False
+        return bool(annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}), self._judgement.by))
 
     def _annotated(self, lease: Object, record: Object, said: str | None) -> Object:
         """Return the Lease with the annotation, or without it as long as some object may not be judged as it says."""
