@@ -144,9 +144,21 @@ class Entries:
         unlisted = self.home and self.home not in {each.name for each in listed}
         return (self._any(self.home), *listed) if unlisted else listed
 
-    def contradictions(self, account: str) -> list[str]:
-        """Say what can't be so where the operator's own credentials are of an account."""
-        return [*map(str, self.contradict(account))]
+    def named(self, name: str) -> Entry | None:
+        """Return the cluster of a name, whoever asks, as it is shown; None where there is none of that name."""
+        if self.listed is None:
+            return self._any(name)
+        entry = self._named.get(name)
+        return replace(entry, name=self._shown[entry.key]) if entry else None
+
+    @property
+    def each(self) -> tuple[Entry, ...]:
+        """One entry for each EKS cluster that is known by name, as it is shown."""
+        return tuple(each for each in self.all if each.name == self._shown[each.key])
+
+    def contradictions(self, account: str) -> dict[str, str]:
+        """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
+        return {each.entry.name: str(each) for each in self.contradict(account)}
 
     def contradict(self, account: str = "") -> Iterator[Contradiction]:
         """Yield each entry that contradicts one before it; `account`: the operator's own, "" where it is not known."""

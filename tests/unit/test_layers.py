@@ -24,6 +24,7 @@ FLOORS = (
     {"passes"},
     {"reconcile", "checks"},
     {"config", "explain", "doctor", "podlooks"},
+    {"forecast"},
     {"commands", "evictable"},
     {"evictions"},
     {"controller"},
