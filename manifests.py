@@ -46,7 +46,7 @@ Loader.add_implicit_resolver(MERGE, re.compile(r"<<\Z"), None)
 class Bounded(Loader):
     """Reads what others may have written at no more than its length costs: nothing stands for what is elsewhere."""
 
-    most_nodes, most_deep = 100_000, 20
+    most_nodes, most_deep, most_fields = 100_000, 20, 1000
 
     def __init__(self, stream: str) -> None:
         super().__init__(stream)
@@ -63,6 +63,8 @@ class Bounded(Loader):
             self._end("nested too deeply", event)
         node: yaml.Node | None = super().compose_node(parent, index)
         self._depth -= 1
+        if isinstance(node, yaml.MappingNode) and len(node.value) > self.most_fields:
+            self._end(f"more than {self.most_fields:,} fields in one mapping", event)
         return node
 
     def _end(self, what: str, event: yaml.Event) -> None:
