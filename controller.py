@@ -33,8 +33,22 @@ import aws
 import kube
 from actions import Phase
 from clusters import Tally
-from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
+from clustersfile import ClustersFile, Renewal
+from config import (
+    COMMANDS,
+    VERSION,
+    Config,
+    Missing,
+    configure,
+    entries_of,
+    log_to_stderr,
+    no_credentials,
+    settings,
+    tell_doubts,
+    unlisted,
+)
 from credentials import Credentials
+from entries import Entries
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import Key
@@ -97,6 +111,7 @@ def tell_start(config: Config) -> None:
 
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
+    entries = entries_of(config)
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     api = kube.connect(config.workers + max(1, len(config.namespace)) + 6)
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
@@ -106,18 +121,15 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     except answers.AwsError as error:
         raise Missing(str(error)) from error
     sources = sources_of(config, api, instance, metrics)
-    source, edge = (
-        next(iter(sources.values())),
-        aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS)),
-    )
+    source = next(iter(sources.values()))
+    edge = aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
-    judgement = Judgement(judged_by(rules, config.namespace, config.selector))
-    elector, check, held = None, lambda: None, lambda: True
-    if not config.no_leader_elect:
-        key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
-        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
+    by = partial(judged_by, rules, config.namespace, config.selector)
+    judgement = Judgement(by(entries))
+    elector, check, held = electing(config, source, instance, judgement), lambda: None, lambda: True
+    if elector:
         check, held, health.standing_by = elector.check, elector.leading, elector.standing_by
     reconciler = Reconciler(
         store, fenced(source, check), fenced(edge, check), rules, queue.wake, utc_now, time.monotonic,
@@ -131,8 +143,30 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    edges = [*sources.values()]
-    return Process(config, edges, queue, informers, controller, first, health, metrics, elector, credentials, looks)
+    renewal = renewing(config, entries, metrics, first, by, lambda _entries: None)
+    return Process(
+        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, looks,
+        renewal,
+    )  # fmt: skip
+
+
+def electing(config: Config, source: kube.Kube, instance: str, judgement: Judgement) -> LeaderElector | None:
+    if config.no_leader_elect:
+        return None
+    key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
+    return LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
+
+
+def renewing(
+    config: Config, entries: Entries, metrics: Metrics, first: FirstLooks, by: Callable[[Entries], str],
+    take: Callable[[Entries], None],
+) -> Renewal | None:  # fmt: skip
+    """Return what has the clusters file taken up when it changes, None where there is no file."""
+    if not config.clusters_file:
+        return None
+    refused = metrics["fargate_clusters_file_refused"].set
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: config.account)
+    return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 
 def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
@@ -208,6 +242,7 @@ class Process:
     elector: LeaderElector | None
     credentials: Credentials
     looks: PodLooks
+    renewal: Renewal | None = None
     fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
@@ -221,6 +256,8 @@ class Process:
         """
         # Without a beat: a source that hangs is a matter of the objects that need it, and no restart mends it.
         self._start("credentials", self._fetch, RETRY_SECONDS, beat=lambda: None)
+        if renewal := self.renewal:  # the same: what is known serves on
+            self._start("clusters", lambda: self.stop.wait(renewal.step()), RETRY_SECONDS, beat=lambda: None)
         informers = [
             self._start(name, self._listing(name, each), RELIST_SECONDS) for name, each in self.informers.items()
         ]
@@ -347,13 +384,21 @@ class FirstLooks:
         self.queue.wake(SORTING)
         return True
 
+    def judge_anew(self, by: str) -> None:
+        """Begin a judgement by something else, of which `by` is the digest, and look at everything."""
+        self.unjudged |= dict.fromkeys(map(key_of, self.store.objects()))
+        self.judgement.by = by  # after the former: else it could seem complete
+        self.look_at_all()
+
     def reconcile(self, key: Key) -> Requeue:
-        """Do what the key stands for; note when each object has been judged by our flags."""
+        """Do what the key stands for; note when each object has been judged by what judges now."""
+        by = self.judgement.by
         requeue = self._sort() if key == SORTING else self.reconciler.reconcile(key)
-        if not requeue.skipped and requeue.after != 0.0:  # else it has not been looked at, or not to the end
+        to_the_end = not requeue.skipped and requeue.after != 0.0  # and looked at at all
+        if to_the_end and by is not None and by == self.judgement.by:  # else maybe by what judged before
             self.unjudged.pop(key, None)
         if not (self.unsorted or self.unjudged) and self.synced():
-            self.judgement.complete = True
+            self.judgement.done(by)
         return requeue
 
     def lean(self, key: Key) -> float:
@@ -442,13 +487,15 @@ class Controller:
         return "success", self._resync_seconds * (1 + RESYNC_TENTH * self._lean(key))
 
 
-def judged_by(settings: Settings, namespaces: Collection[str] = (), selector: str = "") -> str:
-    """Return a digest of what judges objects: this version, the settings, and which objects are served."""
+def judged_by(
+    settings: Settings, namespaces: Collection[str] = (), selector: str = "", entries: Entries | None = None
+) -> str:
+    """Return a digest of what judges objects: this version, the settings, which objects are served, the clusters."""
 
     def plain(value: object) -> object:
         return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))
 
-    told = [VERSION, asdict(settings), namespaces, selector]
+    told = [VERSION, asdict(settings), namespaces, selector, entries.digest if entries else ""]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()[:32]
 
 
