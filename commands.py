@@ -110,7 +110,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     region, settings = place(configured)
     credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
-    edge = aws.Aws(aws.connect(region, 2, credentials), region)
+    edge = aws.Aws(aws.connect(region, 2), region, credentials)
     if options.command == "explain":
         return explained(edge, settings, options)
     if options.command == "doctor":
@@ -399,7 +399,8 @@ class Forecast:
         who = Identity.parse(obj, memory, settings.cluster)
         if who.cluster not in self.clusters:
             partition, account = config.identify(self.edge, settings, who.cluster)
-            home = Home(partition, self.edge.region, account, who.cluster, self.controller)
+            foreign = who.cluster != settings.cluster
+            home = Home(partition, self.edge.region, account, who.cluster, self.controller, foreign=foreign)
             self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
         home, view = self.clusters[who.cluster]
         return case_of(obj, who, memory, home, view, settings, self.now)
