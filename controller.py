@@ -115,11 +115,9 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     rules = settings(config)
     entries = Entries(config.region, config.cluster_name)
     judgement = Judgement(judged_by(rules, config.namespace, config.selector, entries))
-    elector, check, held = None, lambda: None, lambda: True
-    if not config.no_leader_elect:
-        key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
-        elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
-        check, held, health.standing_by = elector.check, elector.leading, elector.standing_by
+    elector, check, held = electing(config, source, instance, judgement, health), lambda: None, lambda: True
+    if elector:
+        check, held = elector.check, elector.leading
     sites = Sites(
         entries, edge, fenced(source, check), rules, time.monotonic, reach,
         lambda each: fenced(each, check), config.workers,
@@ -139,6 +137,18 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     return Process(
         config, edges, queue, informers, controller, first, health, metrics, elector, credentials, sites, looks
     )
+
+
+def electing(
+    config: Config, source: kube.Kube, instance: str, judgement: Judgement, health: Health
+) -> LeaderElector | None:
+    """Return what holds the Lease, None where this process acts without one."""
+    if config.no_leader_elect:
+        return None
+    key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
+    elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
+    health.standing_by = elector.standing_by
+    return elector
 
 
 def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -78,10 +79,11 @@ class Sites:
         reach: Reach | None = None,
         fence: Callable[[Aws], Aws] = lambda edge: edge,
         workers: int = 0,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self.entries, self.region = entries, own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
-        self._reach, self._assume, self._fence = reach, own.assume, fence
+        self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
         self.needed = threading.Event()  # something is to be fetched at once
         self.rooms = Rooms(workers)
         self._lock = threading.Lock()
@@ -213,7 +215,7 @@ class Sites:
 
     def _assumed_of(self, role: Role) -> Credentials:
         if role not in self._assumed:
-            self._assumed[role] = Assumed(role, Credentials(partial(self._assume, *role)))
+            self._assumed[role] = Assumed(role, Credentials(partial(self._assume, *role), self._now))
             self.needed.set()
         return self._assumed[role].credentials
 
