@@ -8,7 +8,8 @@ Pure: no clock, no call, no log. What it is not: the file as it changes, or the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import NamedTuple
 
@@ -81,5 +82,49 @@ class Entries:
         `arn`: of the cluster in which its profile was made, where the name that it gives can't be read.
         """
         if self.listed is None:
-            return Entry(name, name, self.region, defaults=self.defaults)
-        raise NotImplementedError
+            return self._home_in(name) if name or self.home else MISSING
+        there = tuple(arn.split(":")[3:5]) + (arn.rpartition("/")[2],) if arn else ()
+        if arn:
+            found = next(
+                (each for each in self._all if (each.region, each.account or there[1], each.cluster) == there), None
+            )
+        else:
+            found = next((each for each in self._all if each.name == (name or self.home)), None)
+        if found is None and not (name or self.home or arn):
+            return MISSING
+        if found is None or not found.admits(namespace):
+            text = f"The clusters file has no cluster {name or arn} for objects of namespace {namespace}"
+            return Barred(
+                "ClusterNotAllowed", f"{text}: correct spec.clusterName, or have the namespace put into the file."
+            )
+        return self._shown(found)
+
+    def named(self, name: str) -> Entry | None:
+        """Return the cluster of that name, whoever may name it."""
+        if self.listed is None:
+            return self._home_in(name) if name else None
+        return next((self._shown(each) for each in self._all if each.name == name), None)
+
+    @property
+    def each(self) -> tuple[Entry, ...]:
+        """Return every cluster that is known by now, once each, by the name that is shown."""
+        return tuple({each.key: self._shown(each) for each in self._all}.values())
+
+    def contradictions(self, account: str) -> Mapping[str, str]:
+        """Return what is wrong with entries, by their names, where the controller's own account is that one."""
+        return {}
+
+    @property
+    def _all(self) -> tuple[Entry, ...]:
+        listed = self.listed or ()
+        known = not self.home or any(each.name == self.home for each in listed)
+        return listed if known else (*listed, self._home_in(self.home))
+
+    def _home_in(self, name: str) -> Entry:
+        return Entry(name or self.home, name or self.home, self.region, defaults=self.defaults)
+
+    def _shown(self, entry: Entry) -> Entry:
+        return replace(entry, name=next(each.name for each in self._all if each.key == entry.key))
+
+
+MISSING = Barred("InvalidSpec", "spec.clusterName is missing: give the name of a cluster, this operator has no home.")

@@ -30,6 +30,7 @@ from botocore.exceptions import ClientError
 from answers import Retryable
 from aws import Aws
 from controller import RELIST_SECONDS, Controller, FirstLooks, judged_by
+from entries import Entries
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
@@ -38,6 +39,7 @@ from limits import LOST_CREATE, Settings
 from metrics import Metrics
 from podlooks import PodLooks
 from reconcile import Reconciler
+from sites import Sites
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
@@ -74,6 +76,16 @@ DEEPEST = 3  # so many passes may stand still one inside the other
 
 class Killed(BaseException):
     """The process ends here: nothing of it goes on, nothing catches this but who runs it."""
+
+
+@dataclass
+class Signs:
+    """Credentials that sign as long as `ready` raises nothing."""
+
+    ready: Callable[[], None]
+
+    def get_frozen_credentials(self) -> object:
+        raise AssertionError("no request leaves this world")
 
 
 @dataclass
@@ -150,7 +162,7 @@ class Process:
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.passed_over: Counter[Key] = Counter()  # how many were looked at while each was due
         clients = dict.fromkeys(METHODS, Client(self.ask))
-        edge = Aws(clients, world.account.region, world.sign)
+        edge = Aws(clients, world.account.region, Signs(world.sign))
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
@@ -159,13 +171,15 @@ class Process:
         judgement = Judgement(judged_by(settings))
         self.elector = self._elector(judgement) if world.elect else None
         check = self.elector.check if self.elector else lambda: None
+        entries, kube = Entries(world.account.region, cluster), fenced(self.kube, check)
+        self.sites = Sites(entries, edge, kube, settings, clock.monotonic, fence=lambda each: fenced(each, check))
         reconciler = Reconciler(
-            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,
-            clock.monotonic, readmit=self.queue.readmit,
+            self.store, kube, self.sites, settings, self.queue.wake, self.wall_clock, clock.monotonic,
+            readmit=self.queue.readmit,
         )  # fmt: skip
         self.shown, self.glance_at, self._glances = Shown(), clock.elapsed, False
         self.pod_looks = self._pod_looks(settings, reconciler, check) if world.pods else None
-        self.first = FirstLooks(self.store, self.queue, reconciler, settings, judgement, self.wall_clock)
+        self.first = FirstLooks(self.store, self.queue, reconciler, self.sites, settings, judgement, self.wall_clock)
         self._reconcile, self.tally = self.first.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None, found=self.first.found)
         self.first.synced = lambda: self.informer.synced
@@ -180,14 +194,14 @@ class Process:
         """Wire what looks at pods and evicts them, as controller.py does."""
         clock, cluster, edge = self.world.clock, settings.cluster, fenced(self.kube, check)
         evictor = Evictor(
-            settings, self.store, edge, partial(reconciler.read_anew, cluster), partial(reconciler.homes.of, cluster),
-            check, clock.monotonic, self.world.run,
+            settings, self.store, edge, reconciler.read_anew, reconciler.homes.own, check, clock.monotonic,
+            self.world.run,
         )  # fmt: skip
         looks = PodLooks(
-            edge, self.store, settings, partial(reconciler.view, cluster), self.queue.wake, clock.monotonic,
-            self.wall_clock, lambda: self.leads, partial(reconciler.see_anew, cluster), evictor.after,
+            edge, self.store, settings, reconciler.view, self.queue.wake, clock.monotonic,
+            self.wall_clock, lambda: self.leads, reconciler.see_anew, evictor.after,
         )  # fmt: skip
-        looks.proof = lambda: "" if cluster == CLUSTER else "as planned"
+        looks.proof, looks.at_home = lambda: "" if cluster == CLUSTER else "as planned", self.sites.is_at_home
         reconciler.news, reconciler.asked = looks.news, looks.ask
         return looks
 
