@@ -35,10 +35,10 @@ from explain import explain
 from forecast import Forecast, PodsThere, Step, applied
 from kube import Key, Object
 from limits import Settings
+from manifests import Told
 from overlaps import (
     Claim,
     Manifest,
-    Told,
     can_be_a_name,
     clashes,
     free_name,
