@@ -89,7 +89,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     region, settings = place(configured)
     credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
-    edge = aws.Aws(aws.connect(region, 2, credentials), region)
+    edge = aws.Aws(aws.connect(region, 2), region, credentials)
     if options.command == "explain":
         return explained(edge, settings, options)
     if options.command == "doctor":

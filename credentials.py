@@ -22,7 +22,7 @@ AGED = "The AWS credentials that there are have ended. Renew them at their sourc
 
 
 class Credentials:
-    """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
+    """Hands out what is there, or raises at once.
 
     One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
     command, and once for all of them. A renewal that fails is remembered (`failure`), and told once
@@ -46,6 +46,11 @@ class Credentials:
                 return self._wait
         return min(most, max(least, self._renew_at - self._now()))
 
+    @property
+    def is_new(self) -> bool:
+        """They were never there, and it is not known yet whether they can be."""
+        return self._keys is None and self.failure is None
+
     def good_for(self, seconds: float = READY_SECONDS) -> aws.Keys | None:
         """Return what is there if it is good for so long."""
         keys = self._keys
@@ -61,12 +66,6 @@ class Credentials:
             return keys.frozen
         failure = self.failure or Retryable("CredentialsExpired" if self._keys else "NoCredentials", NOT_YET)
         raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
-
-    def load_credentials(self) -> Credentials:
-        return self  # to a session, this is also the chain of sources
-
-    def get_deferred_property(self, _name: str) -> Callable[[], None]:
-        return lambda: None
 
     def _take(self, keys: aws.Keys) -> None:
         now = self._now()

@@ -133,7 +133,8 @@ class Forecast:
         who = Identity.parse(obj, memory, settings.cluster)
         if who.cluster not in self.clusters:
             partition, account = config.identify(self.edge, settings, who.cluster)
-            home = Home(partition, self.edge.region, account, who.cluster, self.controller)
+            foreign = who.cluster != settings.cluster
+            home = Home(partition, self.edge.region, account, who.cluster, self.controller, foreign=foreign)
             self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
         home, view = self.clusters[who.cluster]
         return case_of(obj, who, memory, home, view, settings, self.now)

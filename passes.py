@@ -13,9 +13,11 @@ from typing import Protocol
 
 import lookups
 import status
-from aws import Profile
+from aws import Aws, Profile
 from clusters import Cluster
+from entries import Barred, Entry
 from kube import Key, Object
+from sites import Site
 from spec import Identity, Memory, mapping
 
 
@@ -28,6 +30,8 @@ class Pass:
     who: Identity
     memory: Memory
     cluster: Cluster
+    entry: Entry | Barred
+    site: Site | None  # None for one that has no cluster here: of AWS nothing is asked then
     shown: Object
     noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
     pods: Object | None = None  # their counts, as status is to have them
@@ -39,6 +43,24 @@ class Pass:
     look_in: float = 0.0  # seconds to that look, where it can't be had now
     useful: bool = False  # it led to a change, or is the way to one
     untold: bool = False  # its status could not be written
+
+    @property
+    def aws(self) -> Aws:
+        return self.there.aws
+
+    @property
+    def known(self) -> lookups.Known:
+        return self.there.known
+
+    @property
+    def roles(self) -> lookups.Roles:
+        return self.there.roles
+
+    @property
+    def there(self) -> Site:
+        if self.site is None:
+            raise AssertionError(f"{self.who.owner} has no cluster here, and something of it is asked for")
+        return self.site
 
     @property
     def status(self) -> Object:

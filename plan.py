@@ -31,16 +31,19 @@ from actions import (
     deletion_suspended,
     give_up,
     kept,
+    kept_blindly,
     lost_answer,
     not_taken_over,
     refuse,
     resting,
     retain_not_allowed,
+    stay_barred,
     wait_to_see,
 )
 from answers import AwsError
 from aws import Profile, ProfileSpec
 from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff
+from entries import Barred
 from kube import Object
 from limits import Settings
 from patterns import LONGEST_LIST, brief, listed, without_profiles
@@ -89,6 +92,8 @@ class Case:
     now: datetime
     looked: frozenset[str] = frozenset()  # described in the pass that read the object
     lost_for: timedelta = timedelta(0)  # a marked create may still come true
+    barred: Barred | None = None  # why the object has no cluster here; then home and view stand for nothing
+    listed_there: bool = False  # the clusters file lists the object's namespace by name for its cluster
 
     # The object
 
@@ -300,7 +305,7 @@ class Case:
         """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
         if self.spec is None or (self.serving and self.meets(self.serving)):
             return []
-        return [*self.settings.limits.forbid(self.who, self.spec)]
+        return [*self.settings.limits.forbid(self.who, self.spec, listed_there=self.listed_there)]
 
     @cached_property
     def objections(self) -> list[Objection]:
@@ -315,7 +320,7 @@ class Case:
     @property
     def warnings(self) -> tuple[Objection, ...]:
         """What is unusual about the profile that is to be made, but may be meant."""
-        authority = self.settings.authority_of(self.home.cluster)
+        authority = "" if self.home.foreign else self.settings.authority
         text = elsewhere(self.home, authority, self.facts.cluster if self.facts else None)
         pairs = [("ClusterElsewhere", text)] if text else []
         pairs += warnings(self.spec, self.facts) if self.spec else ()
@@ -630,8 +635,10 @@ class Row(NamedTuple, Generic[T]):
 # The first row that fits. Kopf's old finalizer counts as ours in every row.
 _ROWS = (
     Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
+    Row("barred, deleting, Retain", lambda c: c.barred if c.retaining else None, lambda c, _: kept_blindly(c.memory)),
+    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(why.reason, why.message, c.who, c.memory)),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
-        lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
+        lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
     Row("deleting, suspended", deletion_held_by_suspend,
         lambda c, profile: deletion_suspended(profile, c.may_retain)),

@@ -303,6 +303,7 @@ class Identity:
     retain: bool
     suspended: bool
     requested_at: str = ""
+    unread_in: str = ""  # the ARN of the cluster that status remembers, where clusterName can't be read
 
     @classmethod
     def parse(cls, obj: Object, memory: Memory, default_cluster: str) -> Identity:
@@ -316,10 +317,7 @@ class Identity:
         def read(key: str, rule: str, remembered: str, default: str) -> str:
             if key not in fields:
                 return default
-            value = fields[key]
-            if isinstance(value, str) and re.search(rule, value):
-                return value
-            return remembered or default
+            return str(fields[key]) if is_readable(fields[key], rule) else remembered or default
 
         deleted = meta.get("deletionTimestamp")
         return cls(
@@ -334,6 +332,7 @@ class Identity:
             retain=fields.get("deletionPolicy", "Delete") != "Delete",
             suspended=fields.get("suspend") is True,
             requested_at=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
+            unread_in="" if is_readable(fields.get("clusterName", "x"), CLUSTER) else memory.made_in,
         )
 
     @property
@@ -359,6 +358,10 @@ class Identity:
     def may_name(self, profile: str) -> bool:
         """Say whether a profile of that name could be this object's: base, or base and 8 hex digits."""
         return profile.startswith(self.base) and bool(re.fullmatch("(-[0-9a-f]{8})?", profile[len(self.base) :]))
+
+
+def is_readable(value: object, rule: str) -> bool:
+    return isinstance(value, str) and bool(re.search(rule, value))
 
 
 def mapping(value: object) -> Object:

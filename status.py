@@ -414,10 +414,10 @@ def waits_in_vain(listed: Sequence[Object]) -> bool:
     return stalled or find_condition("Ready", listed).get("reason") in TIME_MAY_MEND
 
 
-def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | None = None) -> str:
-    """Return the cluster in which the object's profile is shown to be all that it wants, "" where there is more to do.
+def settled(obj: Object, default_cluster: str, arn: Callable[[Identity], str] | None = None) -> Identity | None:
+    """Return who the object is whose profile is shown to be all that it wants, None where there is more to do.
 
-    Then only what others change in AWS can give a look something to do. `arn` says where a cluster is
+    Then only what others change in AWS can give a look something to do. `arn` says where an object's cluster is
     for us; without it is believed what status says of that.
     """
     memory, listed = Memory.parse(obj), mapping(obj.get("status")).get("conditions") or []
@@ -428,8 +428,8 @@ def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | No
     guarded = FINALIZER in who.finalizers and not who.from_kopf and not who.deleting
     nothing_open = memory.create_started_at is None and memory == memory.settled()
     answered = who.requested_at in {"", memory.last_handled_reconcile_at}
-    at_home = memory.cluster_arn and memory.cluster_arn == (arn(who.cluster) if arn else memory.cluster_arn)
-    return who.cluster if told and at_rest and guarded and nothing_open and answered and at_home else ""
+    at_home = memory.cluster_arn and memory.cluster_arn == (arn(who) if arn else memory.cluster_arn)
+    return who if told and at_rest and guarded and nothing_open and answered and at_home else None
 
 
 def wait_or_stall(report: Report, waited: timedelta, patience: timedelta, now: datetime) -> Report:

@@ -35,8 +35,14 @@ class Home:
     partition: str
     region: str
     account: str
-    cluster: str
+    cluster: str  # EKS's name
     controller: str
+    name: str = ""  # by which it is shown, "" for EKS's
+    foreign: bool = False  # another cluster than that of the settings, whatever its name
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.cluster
 
     @property
     def cluster_arn(self) -> str:

@@ -54,7 +54,7 @@ METHODS = {
     ),
     "ec2": ("describe_subnets", "describe_route_tables"),
     "iam": ("get_role", "list_attached_role_policies", "list_role_policies"),
-    "sts": ("get_caller_identity",),
+    "sts": ("get_caller_identity", "assume_role"),  # the latter is for who has several accounts
 }
 SERVICE_OF = {method: service for service, methods in METHODS.items() for method in methods}
 MAX_PAGES = 1000  # of a list that never ends, a test should hear

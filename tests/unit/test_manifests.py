@@ -398,7 +398,7 @@ def life() -> Iterator[Bench]:
     WRITTEN.clear()
     with bench() as b:
         record(b.kube)
-        record(b.reconciler._aws)
+        record(b.site.aws)
         uid = b.api.get("namespaces", "", "kube-system")["metadata"]["uid"]  # type: ignore[index]
         orphan = {OWNER_KEY: "default/nobody", CONTROLLER_KEY: uid}
         b.world.add_profile("demo", "nobody", b.world.roles["good"], [{"namespace": "x"}], tags=orphan)

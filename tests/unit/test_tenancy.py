@@ -335,9 +335,11 @@ def test_9_names_without_end_fill_no_memory(b: Bench) -> None:
         b.run(20)
         leave(b, "mine", seconds=700)
     known = b.reconciler._clusters._known
-    assert [name for name, each in known.items() if not each.forgettable] == ["demo"]
-    assert not [name for name in known if name in {f"none-{number}" for number in range(1, 10, 2)}], "none is forbidden"
-    facts = b.reconciler._known
+    assert [name for name, each in known.items() if not each.forgettable] == [f"/{b.world.region}/demo"]
+    assert not [
+        name for name in known if name.rpartition("/")[2] in {f"none-{number}" for number in range(1, 10, 2)}
+    ], "none is forbidden"
+    facts = b.site.known
     for number in range(FACTS_KEPT + 100):
         facts.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
     assert len(facts._said) <= FACTS_KEPT + 2
