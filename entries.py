@@ -3,17 +3,22 @@
 The picture: a file -> `Entries` -> for an object's namespace and clusterName an `Entry`, or `Barred`. Without a file
 an object may name any cluster of the controller's own account and region.
 
-Pure: no clock, no call, no log. What it is not: the file as it changes, or the way to AWS (sites).
+Pure: no clock, no call, no log. What it is not: the file as it changes (clustersfile), or the way to AWS (sites).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from typing import NamedTuple
 
 from spec import Defaults
+
+REGION = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class Entry:
     external_id: str = ""
     namespaces: tuple[str, ...] = ("*",)
     defaults: Defaults = field(default_factory=Defaults)
-    line: int = 0  # of the file; 0: it stands in none
+    line: int = field(default=0, compare=False)  # of the file; 0: it stands in none
 
     @property
     def account(self) -> str:
@@ -48,6 +53,11 @@ class Entry:
         """Tell the EKS cluster from all others; aliases share it. No name of a cluster has a slash."""
         return "/".join((*self.place, self.cluster))
 
+    @property
+    def reached_by(self) -> str:
+        """Say by which credentials, but for the external id, which is nobody else's business."""
+        return self.role_arn or "the operator's own credentials"
+
     def admits(self, namespace: str) -> bool:
         return any(fnmatchcase(namespace, each) for each in self.namespaces)
 
@@ -61,6 +71,33 @@ class Barred(NamedTuple):
 
     reason: str
     message: str
+
+
+class Contradiction(NamedTuple):
+    """An entry that can't stand beside another, or beside the flags."""
+
+    entry: Entry
+    field: str
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        where = f"{self.entry.name} in line {self.entry.line} of the clusters file"
+        return f"{where}: {self.field}: {self.what}: {self.mend}"
+
+
+NO_HOME = Barred(
+    "InvalidSpec",
+    "spec.clusterName is missing: give the name of an EKS cluster; it can be left out only where the operator has "
+    "--cluster-name.",
+)
+
+
+def not_among(namespace: str, name: str) -> Barred:
+    """Say that an object may not name a cluster: the same text whether there is none or it is for others."""
+    what = f"spec.clusterName: {name} is no cluster that objects of namespace {namespace} may name"
+    mend = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
+    return Barred("ClusterNotAllowed", f"{what}: {mend}.")
 
 
 @dataclass(frozen=True)
@@ -81,50 +118,91 @@ class Entries:
 
         `arn`: of the cluster in which its profile was made, where the name that it gives can't be read.
         """
+        named = name or _parts(arn)[2] or self.home
         if self.listed is None:
-            return self._home_in(name) if name or self.home else MISSING
-        there = tuple(arn.split(":")[3:5]) + (arn.rpartition("/")[2],) if arn else ()
-        if arn:
-            found = next(
-                (each for each in self._all if (each.region, each.account or there[1], each.cluster) == there), None
-            )
-        else:
-            found = next((each for each in self._all if each.name == (name or self.home)), None)
-        if found is None and not (name or self.home or arn):
-            return MISSING
-        if found is None or not found.admits(namespace):
-            text = f"The clusters file has no cluster {name or arn} for objects of namespace {namespace}"
-            return Barred(
-                "ClusterNotAllowed", f"{text}: correct spec.clusterName, or have the namespace put into the file."
-            )
-        return self._shown(found)
+            return self._any(named)
+        if not named:
+            return NO_HOME
+        found = self.by_arn(arn) if arn else (self._named[named],) if named in self._named else ()
+        entry = next((each for each in found if each.admits(namespace)), None)
+        return replace(entry, name=self._shown[entry.key]) if entry else not_among(namespace, named)
+
+    def by_arn(self, arn: str) -> tuple[Entry, ...]:
+        """Return the entries of the EKS cluster that an ARN names: those of its account, else of the own credentials.
+
+        Whether the own ones are of that account is not known here.
+        """
+        region, account, cluster = _parts(arn)
+        there = [each for each in self.all if (each.cluster, each.region) == (cluster, region)]
+        certain = tuple(each for each in there if each.account == account)
+        return certain or tuple(each for each in there if not each.account)
+
+    @cached_property
+    def all(self) -> tuple[Entry, ...]:
+        """The entries, in the order of the file; before them the home, if it is not one of them."""
+        listed = self.listed or ()
+        unlisted = self.home and self.home not in {each.name for each in listed}
+        return (self._any(self.home), *listed) if unlisted else listed
 
     def named(self, name: str) -> Entry | None:
-        """Return the cluster of that name, whoever may name it."""
+        """Return the cluster of a name, whoever asks, as it is shown; None where there is none of that name."""
         if self.listed is None:
-            return self._home_in(name) if name else None
-        return next((self._shown(each) for each in self._all if each.name == name), None)
+            return self._any(name)
+        entry = self._named.get(name)
+        return replace(entry, name=self._shown[entry.key]) if entry else None
 
     @property
     def each(self) -> tuple[Entry, ...]:
-        """Return every cluster that is known by now, once each, by the name that is shown."""
-        return tuple({each.key: self._shown(each) for each in self._all}.values())
+        """One entry for each EKS cluster that is known by name, as it is shown."""
+        return tuple(each for each in self.all if each.name == self._shown[each.key])
 
-    def contradictions(self, account: str) -> Mapping[str, str]:
-        """Return what is wrong with entries, by their names, where the controller's own account is that one."""
-        return {}
+    def contradictions(self, account: str) -> dict[str, str]:
+        """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
+        return {each.entry.name: str(each) for each in self.contradict(account)}
 
-    @property
-    def _all(self) -> tuple[Entry, ...]:
-        listed = self.listed or ()
-        known = not self.home or any(each.name == self.home for each in listed)
-        return listed if known else (*listed, self._home_in(self.home))
+    def contradict(self, account: str = "") -> Iterator[Contradiction]:
+        """Yield each entry that contradicts one before it; `account`: the operator's own, "" where it is not known."""
+        first: dict[tuple[str, str, str], Entry] = {}
+        for each in self.all:
+            there = each.account or account
+            if each.name == self.home and each.account and account not in {"", each.account}:
+                what = f"{each.role_arn}, and this is the name of --cluster-name, which is of account {account}"
+                yield Contradiction(each, "roleArn", what, "give the entry another name")
+            other = first.setdefault((there, each.region, each.cluster), each)
+            if (each.role_arn, each.external_id) != (other.role_arn, other.external_id):
+                yield Contradiction(each, *_unlike(each, other))
 
-    def _home_in(self, name: str) -> Entry:
-        return Entry(name or self.home, name or self.home, self.region, defaults=self.defaults)
+    @cached_property
+    def digest(self) -> str:
+        """Tell by which entries objects were judged; what is not said to anybody, as a comment, does not count."""
+        told = asdict(self)
+        for each in told["listed"] or ():
+            del each["line"]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:32]
 
-    def _shown(self, entry: Entry) -> Entry:
-        return replace(entry, name=next(each.name for each in self._all if each.key == entry.key))
+    def _any(self, name: str) -> Entry:
+        return Entry(name, name, self.region, defaults=self.defaults)
+
+    @cached_property
+    def _named(self) -> Mapping[str, Entry]:
+        return {each.name: each for each in self.all}
+
+    @cached_property
+    def _shown(self) -> Mapping[str, str]:
+        """The name under which each cluster is shown, by its key."""
+        return {each.key: each.name for each in reversed(self.all)}
 
 
-MISSING = Barred("InvalidSpec", "spec.clusterName is missing: give the name of a cluster, this operator has no home.")
+def _parts(arn: str) -> tuple[str, str, str]:
+    """Return region, account and name that the ARN of an EKS cluster holds, "" each of another text."""
+    _, _, _, region, account, named, *_ = *arn.split(":", 5), *[""] * 6
+    return region, account, named.removeprefix("cluster/")
+
+
+def _unlike(one: Entry, other: Entry) -> tuple[str, str, str]:
+    """Say that two entries reach one cluster differently: the field, what is wrong, what mends it."""
+    same = f"for the same EKS cluster as entry {other.name}" + (f" (line {other.line})" if other.line else "")
+    mend = "give all entries of one EKS cluster the same roleArn and externalId"
+    if one.role_arn == other.role_arn:
+        return "externalId", f"another one {same}", mend
+    return "roleArn", f"{one.reached_by} {same}, which has {other.reached_by}", mend

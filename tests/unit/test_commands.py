@@ -7,7 +7,6 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +15,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import commands
-import kube
 import overlaps
-from actions import Phase, TagProfile, UntagProfile
-from aws import Selector
-from clusters import View
 from config import COMMANDS, command_line
 from controller import main
-from memory import foresee
-from plan import Case
-from pods import COMPUTE_TYPE, PROFILE_LABEL
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
-from tests.fakes.apiserver import ApiServer, kubeconfig, serve
-from tests.fakes.eks_rules import issuer
-from tests.harness import TOKEN, Bench
-from tests.unit.test_plan import GOOD as GOOD_FACTS
-from tests.unit.test_plan import NOW, case, cases, profile, who
+from tests.fakes.apiserver import ApiServer
+from tests.harness import Bench
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = yaml.safe_load((ROOT / "tests" / "e2e" / "crd_cases.yaml").read_text())["cases"]
@@ -201,17 +189,6 @@ def test_plain_scalars_are_what_kubectl_makes_of_them(kind: str) -> None:
 
 
 # How it is told
-
-
-@pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Any:
-    """Return a runner of `controller.py`: its exit code, standard output, standard error."""
-
-    def command(*arguments: object, **environ: str) -> tuple[int, str, str]:
-        code = main([str(each) for each in arguments], environ)
-        return code, *capsys.readouterr()
-
-    return command
 
 
 def test_validate_ends_with_0_where_all_is_well_and_says_what_it_passed_over(run: Any, tmp_path: Path) -> None:
@@ -726,35 +703,6 @@ def test_every_text_survives_being_written_and_read(tags: dict[str, str]) -> Non
 # plan
 
 
-@pytest.fixture
-def plan(run: Any, b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Any]]:
-    """Return a runner of plan for objects: its exit code, standard output, standard error. It must not write.
-
-    The API server takes a token of the issuer of cluster demo, and shows a certificate, as far as anybody can tell.
-    """
-    monkeypatch.setattr(kube.Kube, "verified", True)
-    with serve(b.api) as server:
-        known = kubeconfig(server.url, tmp_path / "kubeconfig", token=TOKEN)
-        monkeypatch.setenv("KUBECONFIG", str(known))
-
-        def foretell(*objects: Object, flags: tuple[str, ...] = ()) -> tuple[int, str, str]:
-            (tmp_path / "objects.yaml").write_text(yaml.safe_dump_all(objects))
-            b.manners.clear()
-            b.api.clear_log()
-            before = b.profiles(), b.api.resource_version
-            home = ("--cluster-name", "demo", "--region", b.world.region, "--allow-adoption-in", "default")
-            told: tuple[int, str, str] = run("plan", "-f", tmp_path / "objects.yaml", *home, *flags)
-            assert [call.operation for call in b.manners.writes()] == []
-            asked = [request for request in b.api.writes() if "selfsubjectaccessreviews" not in request.path]
-            assert asked == []
-            assert (b.profiles(), b.api.resource_version) == before
-            return told
-
-        b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
-        b.start()
-        yield foretell
-
-
 def words(out: str) -> list[list[str]]:
     """Return (word, object) of each row."""
     return [line.split()[:2] for line in out.splitlines()[:-1]]
@@ -868,175 +816,6 @@ def test_the_sum_counts_objects_and_says_how_many_running_pods_go(b: Bench, plan
     assert plan(web)[1].splitlines()[-1] == "Plan: 1 replace. Running pods that go: some that can't be counted."
     b.api.may_list_pods = True
     assert plan(api)[1].splitlines()[-1] == "Plan: 1 recreate.", "no pod goes"
-
-
-# What it means for the pods that are there
-
-
-def shop(b: Bench, *named: tuple[str, Object]) -> None:
-    """Make pods of namespace shop with label tier=web, each with what is said of it besides."""
-    b.api.may_list_pods = True
-    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}})
-    for name, more in named:
-        meta = {"name": name, "namespace": "shop", "labels": {"tier": "web"} | more.get("labels", {})}
-        meta |= {key: more[key] for key in ("annotations", "ownerReferences") if key in more}
-        there = {"spec": {"containers": []} | more.get("spec", {}), "status": {"phase": more.get("phase", "Running")}}
-        b.api.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, **there})
-
-
-ON_EC2: Object = {"spec": {"nodeName": "ip-1"}}
-WAITS: Object = {"phase": "Pending"}
-WEB: Object = {"selectors": [{"namespace": "shop", "labels": {"tier": "web"}}]}
-
-
-def on_fargate(profile: str, **more: Any) -> Object:
-    return {"spec": {"schedulerName": "fargate-scheduler", "nodeName": "f"}, "labels": {PROFILE_LABEL: profile}} | more
-
-
-def meant(out: str, subject: str = "web") -> str:
-    """Return what the first row says of the pods that a profile takes."""
-    found = re.search(rf" {subject} takes (.*)\.$", out.splitlines()[0])
-    return found[1] if found else ""
-
-
-def test_a_new_profile_s_row_says_which_pods_move_and_which_are_stranded_until_they_are_made_anew(
-    b: Bench, plan: Any
-) -> None:
-    shop(b, *((f"ec2-{number}", ON_EC2) for number in range(9)), ("waits-1", WAITS), ("waits-2", WAITS))
-    shop(b, ("done", ON_EC2 | {"phase": "Succeeded"}), ("failed", ON_EC2 | {"phase": "Failed"}))
-    said = "11 pods: 9 on EC2 move at their next restart, 2 stranded are taken only when they are made anew"
-    assert meant(plan(b.manifest(**WEB))[1]) == said
-    b.api.delete("pods", "shop", "waits-2")
-    assert meant(plan(b.manifest(**WEB))[1]).endswith(", 1 stranded is taken only when it is made anew")
-
-
-DAEMON_SET = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "1"}
-LEFT: dict[str, Object] = {
-    "of another tier": ON_EC2 | {"labels": {"tier": "db"}},
-    "opted out": ON_EC2 | {"annotations": {COMPUTE_TYPE: "ec2"}},
-    "a DaemonSet's": ON_EC2 | {"ownerReferences": [DAEMON_SET]},
-    "with a scheduler of its own": {"spec": {"nodeName": "ip-1", "schedulerName": "mine"}},
-}
-
-
-@pytest.mark.parametrize("kind", LEFT)
-def test_pods_that_eks_leaves_alone_are_not_taken(b: Bench, plan: Any, kind: str) -> None:
-    shop(b, ("one", ON_EC2), ("other", LEFT[kind]))
-    assert meant(plan(b.manifest(**WEB))[1]) == "1 pod: 1 on EC2 moves at its next restart"
-
-
-def test_a_pod_that_another_profile_takes_first_is_its_and_one_of_which_that_is_not_known_is_told_apart(
-    b: Bench, plan: Any
-) -> None:
-    b.settle("api", selectors=[{"namespace": "shop", "labels": {"part": "api"}}])
-    b.settle("web-10", selectors=[{"namespace": "shop", "labels": {"part": "odd"}}])
-    shop(b, ("one", ON_EC2), *((part, ON_EC2 | {"labels": {"part": part}}) for part in ("api", "odd")))
-    assert meant(plan(b.manifest("web-9", **WEB))[1], "web-9") == (
-        "1 pod: 1 on EC2 moves at its next restart; of 1 more it can't be said"
-    )
-
-
-def test_a_replacement_s_row_tells_the_pods_that_go_with_the_old_profile_from_those_of_others(
-    b: Bench, plan: Any
-) -> None:
-    b.settle(**WEB)
-    b.settle("zoo", selectors=[{"namespace": "shop"}])
-    shop(b, ("its", on_fargate("web")), ("zoo-s", on_fargate("zoo")), ("gone-s", on_fargate("gone", phase="Pending")))
-    both = [{"namespace": "shop", "labels": {"tier": "web"}}, {"namespace": "shop", "labels": {"t*r": "w?b"}}]
-    for policy in ("Replace", "Recreate"):
-        out = plan(b.manifest(selectors=both, updatePolicy=policy))[1]
-        assert meant(out, r"web\S*") == (
-            "3 pods: 1 of another profile moves at its next restart, 1 stranded is taken only when it is made anew, "
-            "1 goes with the old one and is taken when it is made anew"
-        )
-
-
-def test_a_deletion_s_row_says_which_profiles_take_the_pods_once_they_are_made_anew(b: Bench, plan: Any) -> None:
-    b.settle(**WEB)
-    b.settle("api", selectors=[{"namespace": "shop", "labels": {"part": "api"}}])
-    shop(b, ("one", on_fargate("web")), ("two", on_fargate("web")))
-    shop(b, ("three", on_fargate("web", labels={PROFILE_LABEL: "web", "part": "api"})))
-    out = plan(b.manifest(), flags=("--delete",))[1]
-    assert out.splitlines()[0].endswith(
-        "it goes, with 3 running pods. Where they go once made anew: 1 to api, 2 to no profile."
-    )
-
-
-@pytest.mark.parametrize(
-    ("most", "said"), [(3, "at least 3 pods: 3 on EC2"), (4, "at least 4 pods"), (5, "4 pods: 4 on")]
-)
-def test_in_a_big_cluster_it_stops_and_says_at_least(
-    b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch, most: int, said: str
-) -> None:
-    monkeypatch.setattr(commands, "MOST_PODS", most)
-    monkeypatch.setattr(kube, "FIRST_PAGE", 1)
-    monkeypatch.setattr(kube, "PAGE_SIZE", 1)
-    shop(b, *((f"ec2-{number}", ON_EC2) for number in range(4)))
-    assert meant(plan(b.manifest(**WEB))[1]).startswith(said)
-
-
-def test_a_slow_cluster_is_not_waited_for(b: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    shop(b, *((f"ec2-{number}", ON_EC2) for number in range(4)))
-    monkeypatch.setattr(kube, "FIRST_PAGE", 1)
-    monkeypatch.setattr(kube, "PAGE_SIZE", 1)
-    times = iter(NOW + timedelta(seconds=each) for each in (0, 0, 10, 20, 31, 32, 33, 34, 35, 36))
-    there = commands.PodsThere(b.kube, lambda: next(times))
-    view = View(True, {"web": profile("web", selectors=frozenset({Selector("shop", (("tier", "web"),))}))}, 0.0)
-    takes = there.taken_by(view.profiles["web"], view, "")
-    assert takes.more
-    assert takes.sum < 4
-
-
-def test_pods_are_listed_as_metadata_of_the_selected_namespaces_and_labels_and_each_list_once(
-    b: Bench, plan: Any
-) -> None:
-    shop(b, ("one", ON_EC2))
-    several = [
-        {"namespace": "shop", "labels": {"tier": "web", "a": "b*"}},
-        {"namespace": "shop", "labels": {"tier": "web", "c*": "d"}},
-    ]
-    plan(b.manifest(**WEB), b.manifest("more", selectors=several))
-    lists = [each for each in b.api.log if each.path.endswith("/pods")]
-    assert {each.path for each in lists} == {"/api/v1/namespaces/shop/pods"}
-    assert {each.query["labelSelector"] for each in lists} == {"tier=web", "a,tier=web"}
-    assert len(lists) == 3 * 2, "the second selector is listed as the first object's is"
-    plan(b.manifest(selectors=[{"namespace": "sh*"}]))
-    assert {each.path for each in b.api.log if each.path.endswith("/pods")} == {"/api/v1/pods"}
-
-
-def test_without_the_right_to_list_pods_rows_say_nothing_of_them_and_one_line_says_why(b: Bench, plan: Any) -> None:
-    b.api.forbid("list", "pods")
-    code, out, err = plan(b.manifest(**WEB), b.manifest("api", selectors=OTHER))
-    assert (code, out.splitlines()[0]) == (0, "create    default/web  profile web.")
-    assert len(err.splitlines()) == 1
-    assert err.startswith("What this means for the pods that are there is not said: ")
-    assert "403" in err
-
-
-def test_a_list_that_breaks_off_is_unknown(b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kube, "FIRST_PAGE", 1)
-    shop(b, *((f"ec2-{number}", ON_EC2) for number in range(4)))
-    b.api.fail("GET", "/pods", 500, times=1)
-    _, out, err = plan(b.manifest(**WEB))
-    assert out.splitlines()[0].endswith("profile web.")
-    assert "500" in err
-
-
-@pytest.mark.parametrize("proof", ["tokens of another cluster", "no certificate"])
-def test_the_pods_of_another_cluster_of_the_name_are_not_looked_at(
-    b: Bench, plan: Any, monkeypatch: pytest.MonkeyPatch, proof: str
-) -> None:
-    if proof == "no certificate":
-        monkeypatch.setattr(kube.Kube, "verified", False)
-    b.world.set_issuer("demo", issuer("other"))
-    b.settle(**WEB)
-    shop(b, ("one", ON_EC2), ("two", on_fargate("web")))
-    moved = b.manifest(**WEB | {"updatePolicy": "Recreate"}, subnets=[b.world.private_subnets[0]])
-    _, out, err = plan(moved)
-    assert out.splitlines()[0].endswith("web -> web: the old one goes first, with its pods.")
-    assert not any(each.path.endswith("/pods") for each in b.api.log)
-    (line,) = err.splitlines()
-    assert "whether EKS cluster demo is the one that the kubeconfig reaches is unknown: " in line
 
 
 def test_tags_are_told_with_the_values_of_before_and_after(b: Bench, plan: Any) -> None:
@@ -1272,18 +1051,3 @@ def test_what_can_t_be_read_or_asked_ends_plan_with_2(
     assert (code, out) == (2, "")
     assert "IAMPolicy.json" in err
     assert run("plan", "-f", ROOT / "sample-crd.yaml")[0] == 2, "neither cluster nor region are known"
-
-
-def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
-    going = who(deleted_at=NOW, retain=True)
-    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
-    assert ([type(each) for each in changes], end.reason) == ([TagProfile, UntagProfile], "Retained")
-
-
-@given(cases)
-@settings(max_examples=1000, deadline=None)
-def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
-    changes, end, last = foresee(seen, lambda _: GOOD_FACTS)
-    assert len(changes) <= 2 * len(seen.view.profiles) + 3
-    if end.phase is Phase.READY:
-        assert any(each.active for each in last.view.profiles.values())

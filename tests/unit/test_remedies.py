@@ -194,7 +194,7 @@ def test_what_was_mended_is_found_by_itself(b: Bench, cause: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure"])
-def test_facts_that_can_t_be_read_for_want_of_credentials_are_not_taken_for_forbidden(b: Bench, code: str) -> None:
+def test_lookups_that_can_t_be_read_for_want_of_credentials_are_not_taken_for_forbidden(b: Bench, code: str) -> None:
     """What may not be read is unknown and no objection; with wrong credentials nothing is sent after that."""
     b.manners.fail("ec2:DescribeSubnets", fake.error(code, 401, UNKNOWN_TOKEN), times=100)
     b.apply()
