@@ -388,7 +388,7 @@ class FirstLooks:
     def look_at_all(self) -> None:
         """Have the clusters and every object looked at, each in its time; the controller's own cluster at once."""
         now, period, home = self.now().timestamp(), self.settings.resync_seconds, self.sites.home
-        for entry in self.sites.entries.each:
+        for entry in self.sites.each:
             self.queue.add(("", entry.name), 0.0 if entry == home else until_slot(entry.name, period, now))
         for key in [*self.unjudged]:  # one by one: it is not to look empty to a worker in between
             if self.store.get(key) is None:  # it has gone while nobody looked

@@ -75,7 +75,8 @@ ELSEWHERE = {
 
 def no_such(home: Home) -> str:
     where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
+    entry = " or the entry of the clusters file" if home.name and home.foreign else ""
+    mend = f"make it, correct the controller's cluster or region{entry}, or make a new object"
     return f"{where}: {mend} with another spec.clusterName."
 
 
