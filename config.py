@@ -362,6 +362,8 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             add_objects(command)
         elif name == "export":
             command.add_argument("--all", action="store_true", help="also profiles with an owner, for that object")
+            what = "roles by their names, subnets by their tags, where these say the same"
+            command.add_argument("--portable", action="store_true", help=what)
         else:
             add_files(command, ["text", "json", "github"] if name == "validate" else ["text", "json"])
         if name == "plan":

@@ -25,7 +25,7 @@ FLOORS = (
     {"surveys", "checks"},
     {"reconcile"},
     {"config", "explain", "doctor", "podlooks"},
-    {"forecast"},
+    {"forecast", "export"},
     {"commands", "evictable"},
     {"evictions"},
     {"controller"},
