@@ -111,7 +111,7 @@ def sites_of(configured: Config, settings: Settings) -> Sites:
 def named_there(sites: Sites, settings: Settings, name: str) -> There:
     """Return the cluster that a command is about: by its name in the file, else the home."""
     by_name = name if sites.entries.listed is not None else ""  # else it has become that of the home
-    entry = sites.named(by_name) if by_name else sites.home
+    entry = sites.entries.named(by_name) if by_name else sites.home
     if entry is None and by_name:
         raise Missing(f"--cluster {name} is no entry of --clusters-file: give the name of one")
     if entry is None:
