@@ -79,7 +79,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
     _, settings = place(configured)
-    sites = sites_of(configured, settings)
+    sites = sites_of(configured, settings, now)
     if options.command == "plan":
         return foretell(sites, settings, options, found, now)
     there = named_there(sites, settings, options.cluster)
@@ -99,13 +99,14 @@ def configured_for(options: Namespace, rest: list[str], environ: Mapping[str, st
     return configure([*rest, *named], environ)
 
 
-def sites_of(configured: Config, settings: Settings) -> Sites:
+def sites_of(configured: Config, settings: Settings, now: Callable[[], datetime]) -> Sites:
     """Return the way to each cluster, with one thread and at one moment; no site asks Kubernetes anything."""
     entries, region = entries_of(configured), configured.region
     credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
     credentials.step()
     reach = Regions(2, credentials, lambda *_: None, aws.Pool())
-    return Sites(entries, reach(region), cast("Kubernetes", None), settings, lambda: 0.0, reach)
+    nobody, clock = cast("Kubernetes", None), lambda: now().timestamp()
+    return Sites(entries, reach(region), nobody, settings, lambda: 0.0, reach, now=clock)
 
 
 def named_there(sites: Sites, settings: Settings, name: str) -> There:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from tests.fakes.aws import World
+
 
 @pytest.fixture
 def b() -> Iterator[Bench]:
@@ -74,6 +76,15 @@ def plan(run: Any, b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
         b.start()
         yield foretell
+
+
+@pytest.fixture
+def spoke(b: Bench, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Give the account of a spoke, in another region, which has cluster prod and lets the hub in."""
+    monkeypatch.setattr("controller.utc_now", b.now)  # by which its STS ends what it gives
+    made = b.world.beside(SPOKE, "eu-west-1", "prod")
+    made.let_in(external_id="agreed")
+    return made
 
 
 def clusters_file(folder: Path) -> Path:

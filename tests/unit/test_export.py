@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 
-@pytest.fixture
-def spoke(b: Bench) -> World:
-    """Give the account of a spoke, in another region, which has cluster prod and lets the hub in."""
-    made = b.world.beside(SPOKE, "eu-west-1", "prod")
-    made.let_in(external_id="agreed")
-    return made
-
-
 def exported(run: Any, file: Path, *flags: str) -> tuple[int, list[Object], str, str]:
     code, out, err = run("export", "--clusters-file", file, "--region", "us-east-1", *flags)
     return code, [each for each in yaml.safe_load_all(out) if each], out, err
@@ -151,24 +143,30 @@ def network(subnets: Mapping[str, Mapping[str, str]] | None) -> Network:
     return Network(found, "vpc-1")
 
 
+OWN = {"kubernetes.io/cluster/prod": "shared"}
+
+
+def both(**tags: str) -> dict[str, dict[str, str]]:
+    """Return the two subnets of a profile with these tags, and a third without any."""
+    return {"1": tags, "2": tags, "3": {}}
+
+
 @pytest.mark.parametrize(
     ("subnets", "tags"),
     [
-        ({"1": {"a": "x"}, "2": {"a": "x"}, "3": {"a": "y"}}, {"a": "x"}),
-        ({"1": {"a": "x", "b": "z"}, "2": {"a": "x", "b": "z"}, "3": {"a": "x"}, "4": {"b": "z"}}, {"a": "x", "b": "z"}),
-        ({"1": {"a": "x", "Name": "n"}, "2": {"a": "x", "Name": "n"}, "3": {}}, {"a": "x"}),
-        ({"1": {"kubernetes.io/cluster/prod": "shared", "t": "x"}, "2": {"kubernetes.io/cluster/prod": "shared", "t": "x"},
-          "3": {}}, {"t": "x"}),
-        ({"1": {"kubernetes.io/cluster/prod": "shared"}, "2": {"kubernetes.io/cluster/prod": "shared"}, "3": {}},
-         {"kubernetes.io/cluster/prod": "shared"}),
-        ({"1": {"aws:x": "y", "a": "x"}, "2": {"aws:x": "y", "a": "x"}, "3": {"a": "x"}}, {}),
-        ({"1": {"a": "*"}, "2": {"a": "*"}, "3": {}}, {}),
-        ({"1": {"a": ""}, "2": {"a": ""}, "3": {}}, {}),
-        ({"1": {"a": "x"}, "2": {"a": "y"}, "3": {}}, {}),
+        (both(a="x") | {"3": {"a": "y"}}, {"a": "x"}),
+        (both(a="x", b="z") | {"3": {"a": "x"}, "4": {"b": "z"}}, {"a": "x", "b": "z"}),
+        (both(a="x", Name="n"), {"a": "x"}),
+        (both(**OWN, t="x"), {"t": "x"}),
+        (both(**OWN), OWN),
+        (both(**{"aws:x": "y"}, a="x") | {"3": {"a": "x"}}, {}),
+        (both(a="*"), {}),
+        (both(a=""), {}),
+        (both(a="x") | {"2": {"a": "y"}}, {}),
         ({"1": {"a": "x"}}, {}),
         (None, {}),
     ],
-)  # fmt: skip
+)
 def test_the_tags_are_as_few_as_tell_and_never_such_as_a_term_can_t_have_or_another_cluster_has_not(
     subnets: Mapping[str, Mapping[str, str]] | None, tags: Mapping[str, str]
 ) -> None:
