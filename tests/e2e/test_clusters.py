@@ -176,7 +176,7 @@ def test_a_tenant_reaches_no_account_that_its_namespace_is_not_listed_for(
     told = set()
     for number, name in enumerate(names):
         user.wait_reason("ClusterNotAllowed", f"t{number}")
-        told.add(message(user, f"t{number}").replace(name, "NAME"))
+        told.add(message(user, f"t{number}").replace(f" {name} ", " NAME "))
         lie = {"status": {"clusterArn": arn, "profileArn": f"{arn.replace(':cluster', ':fargateprofile')}/same/1"}}
         ok(user.kubectl("patch", "fp", f"t{number}", "--subresource=status", "--type=merge", "-p", json.dumps(lie)))
         ok(user.kubectl("annotate", "fp", f"t{number}", f"{REQUESTED_AT}=now"))
