@@ -97,7 +97,8 @@ def fleet(aws: World, user: User, tmp_path: Path) -> Fleet:
 @pytest.fixture
 def operator(new_operator: NewOperator, user: User, fleet: Fleet) -> Operator:
     """Return an operator that is told of the file, started; it serves nobody else's namespaces' Retain."""
-    made = new_operator(CLUSTERS_FILE=str(fleet.file), ALLOW_RETAIN_IN=user.namespace)
+    flags = {"CLUSTERS_FILE": str(fleet.file), "ALLOW_RETAIN_IN": user.namespace}
+    made = new_operator(runner=True, E2E_FILE_SECONDS="0.5", **flags)
     made.start()
     return made
 
