@@ -399,9 +399,10 @@ def _said(error: AwsError) -> str:
 
 
 def _remedy(external_id: str) -> str:
-    given = f" with sts:ExternalId {external_id}" if external_id else ""
+    given = ", with the sts:ExternalId that the clusters file has" if external_id else ""
     trust = f"let its trust policy allow sts:AssumeRole to the controller's role{given}"
-    return f"Correct roleArn in the clusters file, {trust}, and let the controller's own policy allow it that role."
+    own = "let the controller's own policy allow sts:AssumeRole on it"
+    return f"Correct roleArn in the clusters file, {trust}, and {own}."
 
 
 NOWHERE = "No source of AWS credentials was found. "

@@ -59,7 +59,7 @@ class Limits:
             return
         if who.cluster != self.own_namespace_in and not listed_there:
             what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
-            mend = "make a new object without the field"
+            mend = "make a new object without the field, or have the cluster's entry list this namespace by name"
             yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
             what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"

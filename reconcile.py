@@ -105,7 +105,9 @@ class Reconciler:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
         if not namespace:
-            entry = self._sites.entries.named(name)
+            entry = self._sites.named(name)
+            if self._sites.entries.listed is not None:
+                self._clusters.keep({each.key for each in self._sites.each})
             if entry is None:  # it went from the file
                 return Requeue(gone=True)
             return self._alone_in(entry, key, partial(self._survey, entry))
@@ -541,7 +543,7 @@ class Reconciler:
         if passing and status.is_current(status.find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
-        report = status.with_note(report, p.who, self._settings)
+        report = status.with_note(report, p.who, self._settings) if p.site else report
         new = self._write(p, status.conditions(old, p.who, report, p.noted, self._now()))
         self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)

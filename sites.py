@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -61,6 +61,19 @@ class Assumed:
     busy: bool = False  # a thread is at it
 
 
+class Index:
+    """What follows from entries: each cluster by its shown name, the home, and whether there are several places."""
+
+    def __init__(self, entries: Entries) -> None:
+        self.entries = entries
+        first = {each.key: each for each in reversed(entries.all)}
+        self.shown = {each.name: each for each in entries.all if each is first[each.key]}
+        home = next((each for each in entries.all if each.name == entries.home), None)
+        self.home = first[home.key] if home else None
+        self.several = len({each.place for each in self.shown.values()}) > 1
+        self.contradictions: Mapping[str, str] | None = None
+
+
 class Sites:
     """Every site, made at its first need and dropped when no entry needs it any more; safe to share between threads.
 
@@ -81,7 +94,7 @@ class Sites:
         workers: int = 0,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self.entries, self.region = entries, own.region
+        self.entries, self._known_index, self.region = entries, Index(entries), own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
         self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
         self.needed = threading.Event()  # something is to be fetched at once
@@ -97,10 +110,22 @@ class Sites:
         """Return the cluster that an object names, or why it has none here."""
         return self.entries.find(who.namespace, who.cluster, who.unread_in)
 
+    def named(self, name: str) -> Entry | None:
+        """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
+        if self.entries.listed is None:
+            found = self.entries.find("", name)
+            return found if name and isinstance(found, Entry) else None
+        return self._index.shown.get(name)
+
+    @property
+    def each(self) -> Collection[Entry]:
+        """Every cluster that is known by the flags, once each."""
+        return self._index.shown.values()
+
     @property
     def home(self) -> Entry | None:
         """The cluster of objects that name none, None where there is no such."""
-        return self.entries.named(self.entries.home)
+        return self._index.home
 
     def is_home(self, entry: Entry) -> bool:
         """Say whether it is the one of the settings, which we may take to be that of the API server."""
@@ -127,7 +152,21 @@ class Sites:
     @property
     def several(self) -> bool:
         """There is more than one place, so that one must not hold up the others."""
-        return len({each.place for each in self.entries.each}) > 1
+        return self._index.several
+
+    def wrong(self, entry: Entry, account: str) -> str:
+        """Say what is wrong with an entry where our own credentials are of that account, "" for nothing."""
+        index = self._index
+        if index.contradictions is None:  # the account is the same for as long as this process lives
+            index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
+        return index.contradictions.get(entry.key, "")
+
+    @property
+    def _index(self) -> Index:
+        """What follows from the entries, worked out once for them."""
+        if self._known_index.entries is not self.entries:
+            self._known_index = Index(self.entries)
+        return self._known_index
 
     # How it is reached
 
@@ -174,17 +213,22 @@ class Sites:
 
     # What signs there
 
-    def due(self) -> list[Callable[[], Role | None]]:
-        """Return what is to be called now, each in a thread of its own: it fetches credentials, if it is time.
+    def due(self, *, anew: bool = False) -> list[Callable[[], Role | None]]:
+        """Return what is to be called now, each in a thread of its own: it fetches credentials.
 
-        It returns the role that has some again. What no entry needs any more is dropped.
+        It returns the role that has some again. `anew`: what has failed is tried again at once, as those are there by
+        which roles are assumed. What no entry needs any more is dropped.
         """
         with self._lock:
             self._forget()
             now = self._monotonic()
-            due = [each for each in self._assumed.values() if not each.busy and each.due <= now][:AT_ONCE]
+            idle = [each for each in self._assumed.values() if not each.busy and (anew or each.due <= now)]
+            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
             for each in due:
                 each.busy = True
+            for each in idle:
+                if not each.credentials.is_due:
+                    each.due = now + MOST_SECONDS
         return [partial(self._fetch, each) for each in due]
 
     def until_due(self) -> float:
@@ -221,7 +265,7 @@ class Sites:
 
     def _forget(self) -> None:
         """Drop what no entry needs any more; without a file only the own region is in use."""
-        needed = {(role_of(each), each.region) for each in self.entries.each} | {(OWN, self.region)}
+        needed = {(role_of(each), each.region) for each in self.each} | {(OWN, self.region)}
         roles = {role for role, _ in needed}
         self._sites = {place: site for place, site in self._sites.items() if place in needed}
         self._assumed = {role: each for role, each in self._assumed.items() if role in roles}
@@ -284,10 +328,15 @@ class Homes:
         """The controller id, "" before it was asked."""
         return self._self[2] if self._self else ""
 
+    @property
+    def account(self) -> str:
+        """The account of our own credentials, "" before it was asked."""
+        return self._self[1] if self._self else ""
+
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
         partition, account, controller = self._ask()
-        if wrong := self._sites.entries.contradictions(account).get(entry.name):
+        if wrong := self._sites.wrong(entry, account):
             raise Refused("ClusterNotAllowed", wrong)
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account

@@ -577,7 +577,9 @@ REASONS: Mapping[str, Reason] = {
     "SelectorNotAllowed": stalls(
         "a selector reaches into another namespace than the object's own (--selector-namespaces=own)"
     ),
-    "ClusterNotAllowed": stalls("clusterName is not the operator's own cluster (--selector-namespaces=own)"),
+    "ClusterNotAllowed": stalls(
+        "clusterName is none that objects of this namespace may name (--clusters-file, --selector-namespaces=own)"
+    ),
     "ClusterWithoutFargate": stalls("the cluster is only registered with EKS, or has its control plane on an Outpost"),
     "SubnetNotFound": stalls("a subnet does not exist in the region"),
     "SubnetOfOtherVpc": stalls("a subnet is not in the cluster's VPC"),

@@ -75,7 +75,8 @@ ELSEWHERE = {
 
 def no_such(home: Home) -> str:
     where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
+    entry = " or the entry of the clusters file" if home.name and home.foreign else ""
+    mend = f"make it, correct the controller's cluster or region{entry}, or make a new object"
     return f"{where}: {mend} with another spec.clusterName."
 
 
@@ -89,10 +90,10 @@ def without_fargate(name: str, cluster: ClusterFact | None) -> str:
 def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
-    elif text := without_fargate(home.cluster, facts.cluster):
+    elif text := without_fargate(home.shown, facts.cluster):
         yield "ClusterWithoutFargate", text
     elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
+        text = f"Cluster {home.shown} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield "ClusterNotActive", text
 
 

@@ -25,6 +25,7 @@ from actions import (
 from answers import Refused
 from aws import Profile, ProfileSpec, selector
 from clusters import View, backoff
+from entries import Barred
 from facts import ClusterFact, RoleFact, Route, SubnetFact
 from limits import Limits, Settings
 from memory import remember
@@ -119,9 +120,13 @@ NO_RETAIN = Settings("demo", retain_in=frozenset({"shop"}))
 FROM_KOPF = Settings("demo", kopf_in=frozenset({"default"}))
 ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
 
+BARRED = Barred("ClusterNotAllowed", "Cluster shop is not for you.")
+
 # By the row's own words: a case in which it is the first that fits, and what it answers.
 ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Report),
+    "barred, deleting, Retain": (case(profile(), who=KEPT, memory=ELSEWHERE, barred=BARRED), RemoveFinalizer),
+    "barred": (case(profile(), who=GOING, memory=ELSEWHERE, barred=BARRED), Report),
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
@@ -593,6 +598,7 @@ cases = st.builds(
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
     settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF, NO_RETAIN]),
+    barred=st.sampled_from([None, None, None, BARRED]),
 )
 
 
@@ -600,6 +606,7 @@ cases = st.builds(
 @given(cases)
 def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
     action = plan(c)
+    assert not c.barred or isinstance(action, Report | RemoveFinalizer), "nothing is sent for whom no cluster is"
     match action:
         case DeleteProfile(profile=each):
             assert each in c.owned, "S2: only what is ours is deleted"
@@ -615,7 +622,7 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
-            may = c.may_retain or not c.owned or c.elsewhere
+            may = c.may_retain or not c.owned or c.elsewhere or c.barred
             assert c.who.deleting and kept and may, "S3: nothing is let go while something of it is there"
         case Report(phase=Phase.READY):
             assert c.serving and c.serving.active and c.meets(c.serving), "S7"
