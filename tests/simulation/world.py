@@ -172,7 +172,7 @@ class Process:
             kopf_in=KOPF_IN, retain_in=RETAIN_IN, evict_in=EVICT_IN, limits=LIMITS,
         )  # fmt: skip
         entries, self.file, self.file_at = world.fleet.entries(cluster), world.fleet.version, 0.0
-        self._by = lambda listed: judged_by(settings, entries=listed)
+        self._by: Callable[[Entries], str] = lambda listed: judged_by(settings, entries=listed)
         self.judgement = judgement = Judgement(self._by(entries))
         self.elector = self._elector(judgement) if world.elect else None
         check = self.elector.check if self.elector else lambda: None
