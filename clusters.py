@@ -439,6 +439,12 @@ class Clusters:
         if len(self._known) > MOST_MISSING:
             self._known = {each: known for each, known in self._known.items() if not known.forgettable}
 
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget all clusters but these, if no pass is in them: objects can't name them any more."""
+        with self._lock:
+            busy = {key for key, each in self._known.items() if each.occupied or each.outside}
+            self._known = {key: each for key, each in self._known.items() if key in keys or key in busy}
+
     def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
         """Return what is counted of each cluster that was seen, by shown name; `retained` tells which profiles are."""
         with self._lock:

@@ -142,7 +142,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
     looks = looking(fenced(source, check), store, rules, reconciler, sites, queue.wake, held, check)
-    show(metrics, elector, reconciler, store, looks)
+    show(metrics, elector, reconciler, store, sites, looks)
     first = FirstLooks(store, queue, reconciler, sites, rules, judgement, utc_now)
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
@@ -200,11 +200,11 @@ def looking(
 
 
 def show(
-    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, looks: PodLooks
+    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, sites: Sites, looks: PodLooks
 ) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
-    metrics.registry.register(PodCensus(looks.counted, looks.cluster))
+    metrics.registry.register(PodCensus(looks.counted, sites.home.name if sites.home else ""))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.surveys.elsewhere))
@@ -310,14 +310,11 @@ class Process:
             log.warning('failed credentials message="%(message)s"', fields)
         if self.credentials.good_for() and not before:
             self.first.look_at_all()
-            self.sites.needed.set()
         self.fetched.set()
-        if self.credentials.good_for():  # by which roles are assumed
-            for fetch in self.sites.due():
-                threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
-            wait = min(wait, self.sites.until_due())
-        self.sites.needed.wait(wait)
         self.sites.needed.clear()
+        for fetch in self.sites.due(anew=bool(self.credentials.good_for()) and not before):
+            threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
+        self.sites.needed.wait(min(wait, self.sites.until_due()))
 
     def _fetch_of_role(self, fetch: Callable[[], Role | None]) -> None:
         """Have the credentials of one role fetched; once there are some again, the objects that wait for them look."""
@@ -344,8 +341,9 @@ class Process:
         self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
-        # Without a beat: how long a list of pods takes is no matter of the profiles.
-        self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
+        if self.sites.home:
+            # Without a beat: how long a list of pods takes is no matter of the profiles.
+            self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
 
     def _start(
         self,

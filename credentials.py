@@ -38,7 +38,7 @@ class Credentials:
     def step(self) -> float:
         """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
         least, most = AGAIN_SECONDS
-        if self.failure or self._now() >= self._renew_at:
+        if self.is_due:
             try:
                 self._take(self._fetch())
             except AwsError as error:
@@ -50,6 +50,11 @@ class Credentials:
     def is_new(self) -> bool:
         """They were never there, and it is not known yet whether they can be."""
         return self._keys is None and self.failure is None
+
+    @property
+    def is_due(self) -> bool:
+        """They are to be fetched now."""
+        return self.failure is not None or self._now() >= self._renew_at
 
     def good_for(self, seconds: float = READY_SECONDS) -> aws.Keys | None:
         """Return what is there if it is good for so long."""

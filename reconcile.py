@@ -106,6 +106,8 @@ class Reconciler:
         namespace, name = key
         if not namespace:
             entry = self._sites.named(name)
+            if self._sites.entries.listed is not None:
+                self._clusters.keep({each.key for each in self._sites.each})
             if entry is None:  # it went from the file
                 return Requeue(gone=True)
             return self._alone_in(entry, key, partial(self._survey, entry))

@@ -213,17 +213,22 @@ class Sites:
 
     # What signs there
 
-    def due(self) -> list[Callable[[], Role | None]]:
-        """Return what is to be called now, each in a thread of its own: it fetches credentials, if it is time.
+    def due(self, *, anew: bool = False) -> list[Callable[[], Role | None]]:
+        """Return what is to be called now, each in a thread of its own: it fetches credentials.
 
-        It returns the role that has some again. What no entry needs any more is dropped.
+        It returns the role that has some again. `anew`: what has failed is tried again at once, as those are there by
+        which roles are assumed. What no entry needs any more is dropped.
         """
         with self._lock:
             self._forget()
             now = self._monotonic()
-            due = [each for each in self._assumed.values() if not each.busy and each.due <= now][:AT_ONCE]
+            idle = [each for each in self._assumed.values() if not each.busy and (anew or each.due <= now)]
+            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
             for each in due:
                 each.busy = True
+            for each in idle:
+                if not each.credentials.is_due:
+                    each.due = now + MOST_SECONDS
         return [partial(self._fetch, each) for each in due]
 
     def until_due(self) -> float:
@@ -322,6 +327,11 @@ class Homes:
     def controller(self) -> str:
         """The controller id, "" before it was asked."""
         return self._self[2] if self._self else ""
+
+    @property
+    def account(self) -> str:
+        """The account of our own credentials, "" before it was asked."""
+        return self._self[1] if self._self else ""
 
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""

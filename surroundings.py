@@ -90,10 +90,10 @@ def without_fargate(name: str, cluster: ClusterFact | None) -> str:
 def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
-    elif text := without_fargate(home.cluster, facts.cluster):
+    elif text := without_fargate(home.shown, facts.cluster):
         yield "ClusterWithoutFargate", text
     elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
+        text = f"Cluster {home.shown} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield "ClusterNotActive", text
 
 

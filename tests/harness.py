@@ -11,7 +11,7 @@ import copy
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +20,7 @@ from typing import Any
 
 import urllib3.exceptions
 
-from aws import Aws, connect, fetch
+from aws import Aws, Signs, connect, fetch
 from controller import Census, Controller, FirstLooks, PodCensus
 from credentials import Credentials
 from entries import Entries
@@ -160,6 +160,8 @@ class Bench:
     token: str = TOKEN  # of the controller's ServiceAccount
     entries: Entries | None = None  # where not only the own cluster may be named
     reach: Reach | None = None  # the ways to other places
+    clients: Mapping[str, Any] | None = None  # of the controller's own region, where AWS is not `world` alone
+    signs: Signs | None = None  # the controller's own credentials there
     looking: bool = False  # whether `run` has it look at pods, where it may
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
@@ -183,11 +185,13 @@ class Bench:
         client = InProcess(self.api, self._around, self.token)
         self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace, keep=kept)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
-        clients = CLIENTS or _clients(self.world.region)
+        clients = self.clients or CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
-        edge = Aws(tripped, self.world.region, Ready(self))
+        edge = Aws(tripped, self.world.region, self.signs or Ready(self))
         entries = self.entries or Entries(self.world.region, self.settings.cluster)
-        self.sites = Sites(entries, edge, self.kube, self.settings, self.clock.monotonic, self.reach)
+        self.sites = Sites(
+            entries, edge, self.kube, self.settings, self.clock.monotonic, self.reach, now=self.clock.time
+        )  # fmt: skip
         self.reconciler = Reconciler(
             self.store, self.kube, self.sites, self.settings, self.queue.wake, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
@@ -233,6 +237,9 @@ class Bench:
     def step(self) -> bool:
         """Let the informer catch up, then work on one key; say whether one was due."""
         self.informer.run_once()
+        for have_fetched in self.sites.due():
+            if role := have_fetched():
+                self.first.look_at_those_of(role)
         return self.controller.run_once()
 
     def run(self, seconds: float = 0.0) -> None:

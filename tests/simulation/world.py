@@ -171,8 +171,9 @@ class Process:
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
             kopf_in=KOPF_IN, retain_in=RETAIN_IN, evict_in=EVICT_IN, limits=LIMITS,
         )  # fmt: skip
-        entries, self.file = world.fleet.entries(cluster), world.fleet.version
-        judgement = Judgement(judged_by(settings, entries=entries))
+        entries, self.file, self.file_at = world.fleet.entries(cluster), world.fleet.version, 0.0
+        self._by: Callable[[Entries], str] = lambda listed: judged_by(settings, entries=listed)
+        self.judgement = judgement = Judgement(self._by(entries))
         self.elector = self._elector(judgement) if world.elect else None
         check = self.elector.check if self.elector else lambda: None
         kube = fenced(self.kube, check)
@@ -325,13 +326,15 @@ class Process:
 
     @property
     def _told_at(self) -> float:
-        return self.world.fleet.changed_at + fleet.HEARD_SECONDS.get(self.name, 0.0)
+        return max(self.file_at, self.world.fleet.changed_at + fleet.HEARD_SECONDS.get(self.name, 0.0))
 
     def read_file(self) -> None:
         """Do what the thread does that reads the clusters file."""
-        self.file = self.world.fleet.version
-        self.sites.entries = self.world.fleet.entries(self.cluster)
-        self.first.look_at_all()
+        if not self.judgement.begin():
+            self.file_at = self.world.clock.elapsed + LOOK_SECONDS
+            return
+        self.file, self.sites.entries = self.world.fleet.version, self.world.fleet.entries(self.cluster)
+        self.first.judge_anew(self._by(self.sites.entries))
 
     def fetch(self) -> None:
         """Do what the threads do that fetch the credentials of roles; these calls are no pass's."""
