@@ -248,6 +248,7 @@ class Sites:
             wait = credentials.step()
         finally:
             assumed.due, assumed.busy = self._monotonic() + wait, False
+            self.needed.set()  # who waits has reckoned without this one
         if credentials.failure:
             fields = {"role": assumed.role[0], "message": str(credentials.failure)}
             log.warning('failed credentials role=%(role)s message="%(message)s"', fields)

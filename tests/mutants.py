@@ -982,7 +982,7 @@ MUTANTS = (
            'known, life = self._own.known if hasattr(self, "_own") else Known(edge, self._monotonic), self',
            "tests/unit/test_sites.py"),
     Mutant("where a role can't be assumed the controller's own credentials sign", "sites.py",
-           "credentials = None if role == OWN else self._assumed_of(role)", "self._assumed_of(role), (credentials := None)",
+           "credentials = None if role == OWN else self._assumed_of(role)", "credentials = None",
            "tests/unit/test_sites.py"),
     Mutant("a request that nothing signs is signed by who signed last", "aws.py",
            "        _sent.signs = before\n", "        pass\n", "tests/unit/test_sites.py"),
