@@ -706,7 +706,7 @@ MUTANTS = (
            "            continue\n        for each in before:", "        for each in before:",
            "tests/unit/test_commands.py"),
     Mutant("a manifest: a cluster that may be the controller's is refused", "commands.py",
-           "cluster or who.cluster).judge", "cluster or OF_THE_CONTROLLER).judge", "tests/unit/test_commands.py"),
+           "else who.cluster\n\n\nOF_THE", "else OF_THE_CONTROLLER\n\n\nOF_THE", "tests/unit/test_commands.py"),
     Mutant("a forecast: an overlap of before is told as one that arises", "forecast.py",
            'if overlap not in {"", overlap_message(case, overlaps(case))}:', "if overlap:",
            "tests/unit/test_commands.py"),

@@ -623,6 +623,17 @@ def test_a_wrong_file_ends_the_start_with_every_finding(tmp_path: Path, capfd: p
     ]
 
 
+def test_a_region_that_the_library_does_not_know_is_a_doubt_and_ends_no_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(tmp_path, "clusters:\n- {name: a}\n- {name: b, region: eu-wst-1}\n")
+    assert entries_of(configure([file], HOME))
+    (line,) = (each.getMessage() for each in caplog.records)
+    assert line.startswith(
+        "the AWS library of this operator does not know a region eu-wst-1: correct it in line 3 of the"
+    )
+
+
 def test_a_file_that_is_not_there_ends_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert main([f"--clusters-file={tmp_path}/none"], HOME) == 2
     assert "can't be read (No such file or directory): correct --clusters-file" in capfd.readouterr().err
