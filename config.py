@@ -536,6 +536,10 @@ UNKNOWN_REGION = (
     "the AWS library of this operator does not know a region {0}: correct --region or AWS_REGION; if {0} is newer than "
     "the library, all is well, it is asked there"
 )
+UNKNOWN_REGION_OF_ENTRY = (
+    "the AWS library of this operator does not know a region {0}: correct it in line {1} of the clusters file; if "
+    "{0} is newer than the library, all is well, it is asked there"
+)
 
 
 def no_credentials() -> str:
@@ -553,13 +557,19 @@ def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]
 
 
 def entries_of(config: Config) -> Entries:
-    """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them."""
+    """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them.
+
+    What may be wrong there is logged.
+    """
     if not config.clusters_file:
         return unlisted(config)
     found = judged(config.clusters_file, read(config.clusters_file), unlisted(config), config.account)
     if isinstance(found, list):
         said = f"--clusters-file can't be taken, {counted(len(found), 'finding')}:"
         raise Missing("\n".join([said, *map(str, found)]))
+    lines = {each.region: each.line for each in reversed(found.listed or ())}
+    for region in lines.keys() - aws.known_regions():
+        log.warning("%s", UNKNOWN_REGION_OF_ENTRY.format(region, lines[region]))
     return found
 
 
