@@ -313,6 +313,12 @@ class Aws:
         found = _fact(lambda: self._described(sorted(ids)))
         return {each: None if found is None else found.get(each, SubnetFact(found=False)) for each in ids}
 
+    def subnets_of(self, vpc: str) -> dict[str, SubnetFact] | None:
+        """Return all subnets of a VPC with their tags and without their routes; None where they may not be read."""
+        read = partial(_all, self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "vpc-id", "Values": [vpc]}])
+        found = _fact(lambda: _complete(read(), "SubnetId", "VpcId", "AvailabilityZone"))
+        return None if found is None else {each["SubnetId"]: subnet_of(each, None) for each in found}
+
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.
         subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])

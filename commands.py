@@ -29,6 +29,7 @@ import aws
 import config
 import kube
 from actions import Change, CreateProfile, DeleteProfile, Phase, TagProfile, UntagProfile
+from case import Case, case_of
 from clusters import View, whole_view
 from config import Missing, command_line, configure, limits, members, place, spelled
 from credentials import Credentials
@@ -54,7 +55,6 @@ from overlaps import (
     written,
 )
 from patterns import counted, decoded, listed, readable, timestamp, visible_lines
-from plan import Case, case_of
 from pods import (
     COMPUTE_TYPE,
     DEFAULT_SCHEDULER,
@@ -381,7 +381,9 @@ class Forecast:
             yield from self._followed(self._case({**live, "metadata": meta}))
 
     def _followed(self, case: Case) -> Iterator[Step]:
-        changes, end, last = foresee(case, lambda spec: self.known.facts(case.home.cluster, spec))
+        changes, end, last = foresee(
+            case, lambda spec: self.known.facts(case.home.cluster, spec), lambda: self.known.network(case.home.cluster)
+        )
         self.clusters[case.home.cluster] = case.home, last.view
         yield from self._changed(changes, last.view)
         if changes and end.reason == "Deleted":

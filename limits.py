@@ -48,10 +48,10 @@ class Limits:
 
     def judge(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, Finding]]:
         """Yield what is not allowed, each with its reason and its place in the object."""
-        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
+        if spec.role and not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
             what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
-            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
+            yield "RoleNotAllowed", Finding(tuple(spec.role_by.split(".")), what, mend)
         if not self.own_namespace_in:
             return
         if who.cluster != self.own_namespace_in:

@@ -26,6 +26,7 @@ from actions import (
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Phase,
     RemoveFinalizer,
     Report,
@@ -35,6 +36,7 @@ from actions import (
 )
 from answers import AwsError, Busy, Refused
 from aws import Aws, Profile
+from case import Case, case_of, strayed_in
 from clusters import Cluster, View
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
@@ -43,12 +45,13 @@ from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, mus
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
-from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
+from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
 from spec import (
     FINALIZER,
     POD_CONDITIONS,
     RESERVED_KEYS,
     RETAINED_KEY,
+    Defaults,
     Identity,
     Memory,
     controlled_by,
@@ -89,6 +92,7 @@ class Reconciler:
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._known = clusters.Clusters(readmit), lookups.Known(aws, monotonic)
+        self._twice = lookups.Twice(self._known, monotonic)
         self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
         self._roles = lookups.Roles(aws, self._known, kube, settings.authority_of, self._view_life, monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
@@ -101,6 +105,7 @@ class Reconciler:
         self._anew: set[str] = set()  # clusters that somebody wants to have seen
         self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
         self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
+        self.defaults: Callable[[Identity], Defaults] = lambda _who: Defaults()  # of the cluster that an object names
         self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
     def reconcile(self, key: Key) -> Requeue:
@@ -117,7 +122,7 @@ class Reconciler:
         return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits, self._thrift):
+        for times in (self._stalled, self._marks, self._waits, self._thrift, self._twice):
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
@@ -186,7 +191,7 @@ class Reconciler:
         if report is None:
             p.useful = True
             return Requeue(0.0, urgent=None)
-        report = self._or_stall(p, report)
+        report = self._or_stall(p, status.unless_ready(report, p.conditions, p.who))
         p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
         p.useful &= report.reason not in clusters.TIME_MAY_MEND
         try:
@@ -270,30 +275,47 @@ class Reconciler:
     def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
-        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
+        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), self.defaults(p.who))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = status.with_log(case, plan)
+            if isinstance(action, NeedNetwork):
+                age = p.network_age(len(case.owned) == 1, self._view_life, self._monotonic())
+                case = self._with_network(p, case, age)
+                continue
             if isinstance(action, NeedFacts):
-                case = self._with_facts(p, case, action)
+                case = self._with_facts(p, case)
                 continue
             action = self._take_turn(p, case, action)
+            if stands_on_terms(case, action) and not p.network_read:
+                p.network_read = True
+                case = self._with_network(p, replace(case, facts=None), 0.0)
+                continue
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
             self._look_at(p, home, not_looked_at)
 
-    def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
+    def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, lookups.FACTS_SECONDS
-        if p.asked_at is not None and not p.look_in:
-            age = min(age, self._monotonic() - p.asked_at)
-        case = replace(case, facts=self._known.facts(cluster, need.spec, age))
-        if case.objections:
-            case = replace(case, facts=self._known.facts(cluster, need.spec, lookups.NO_SECONDS))
-        return case
+        case = self._facts_of(p, case, p.age(lookups.FACTS_SECONDS, self._monotonic()))
+        return self._facts_of(p, case, lookups.NO_SECONDS) if case.objections else case
+
+    def _facts_of(self, p: Pass, case: Case, age: float) -> Case:
+        if case.spec and case.spec.terms:
+            case = self._with_network(p, case, age)
+            if case.network and case.network.error:
+                raise case.network.error
+        return replace(case, facts=self._known.facts(case.home.cluster, case.spec, age)) if case.spec else case
+
+    def _with_network(self, p: Pass, case: Case, age: float) -> Case:
+        """Ask for the subnets that terms choose from; of a profile counts what two looks have shown."""
+        strayed = partial(strayed_in, case)
+        network, wait = self._twice.look(p.key, case.home.cluster, age, strayed)
+        sure_at = self._now() + timedelta(seconds=wait) if wait else None
+        return replace(case, network=network, sure_at=sure_at)
 
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -320,6 +342,8 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
+        if not (case.network and case.network.subnets is None):  # else that may hide in what they differ
+            p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults)
         p.overlapping = overlaps(case, p.cluster.shares)
         p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)

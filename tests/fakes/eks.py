@@ -12,7 +12,7 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
@@ -94,6 +94,7 @@ class RoutedSubnet(Subnet):
     gateway: str  # the target of the default route of its table
     main: bool = False  # it has no route table of its own
     free: int = 251
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass
@@ -211,8 +212,12 @@ class Memory(Outsiders):
         return {"accessEntry": dict(self._rules.describe_entry(cluster_name, principal_arn))}
 
     def _describe_subnets(self, filters: list[Answer]) -> Answer:
-        wanted = _filtered(filters, "subnet-id")
-        found = {each: subnet for each, subnet in self.subnets.items() if each in wanted}
+        if filters[0]["Name"] == "vpc-id":
+            vpcs = _filtered(filters, "vpc-id")
+            found = {each: subnet for each, subnet in self.subnets.items() if subnet.vpc in vpcs}
+        else:
+            wanted = _filtered(filters, "subnet-id")
+            found = {each: subnet for each, subnet in self.subnets.items() if each in wanted}
         return {
             "Subnets": [
                 {
@@ -221,6 +226,7 @@ class Memory(Outsiders):
                     "AvailabilityZone": subnet.zone,
                     "AvailableIpAddressCount": subnet.free,
                     "Ipv6Native": False,
+                    "Tags": [{"Key": key, "Value": value} for key, value in subnet.tags.items()],
                 }
                 for each, subnet in found.items()
             ]

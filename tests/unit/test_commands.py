@@ -21,13 +21,14 @@ import kube
 import overlaps
 from actions import Phase, TagProfile, UntagProfile
 from aws import Selector
+from case import Case
 from clusters import View
 from config import COMMANDS, command_line
 from controller import main
 from memory import foresee
-from plan import Case
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, Memory
+from surroundings import Network
 from tests.docs import DOCUMENTS, table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -1276,14 +1277,14 @@ def test_what_can_t_be_read_or_asked_ends_plan_with_2(
 
 def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
     going = who(deleted_at=NOW, retain=True)
-    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
+    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS, lambda: Network(None))
     assert ([type(each) for each in changes], end.reason) == ([TagProfile, UntagProfile], "Retained")
 
 
 @given(cases)
 @settings(max_examples=1000, deadline=None)
 def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
-    changes, end, last = foresee(seen, lambda _: GOOD_FACTS)
+    changes, end, last = foresee(seen, lambda _: GOOD_FACTS, lambda: Network(None))
     assert len(changes) <= 2 * len(seen.view.profiles) + 3
     if end.phase is Phase.READY:
         assert any(each.active for each in last.view.profiles.values())

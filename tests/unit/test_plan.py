@@ -24,11 +24,12 @@ from actions import (
 )
 from answers import Refused
 from aws import Profile, ProfileSpec, selector
+from case import Case
 from clusters import View, backoff
 from facts import ClusterFact, RoleFact, Route, SubnetFact
 from limits import Limits, Settings
 from memory import remember
-from plan import PLAN, Case, must_see, plan
+from plan import PLAN, must_see, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
