@@ -34,6 +34,7 @@ from entries import Entries, Entry
 from explain import explain
 from export import export
 from forecast import Forecast, PodsThere, Step, applied, site_of
+from kube import Key
 from limits import Settings
 from lookups import Kubernetes
 from manifests import Told

@@ -23,13 +23,14 @@ from typing import Any, NamedTuple, NoReturn
 import answers
 import aws
 import kube
+from aws import Term
 from clustersfile import ROLE_NAME, judged, read
 from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
 from overlaps import NAMESPACE_MEND
 from patterns import counted, visible, visible_lines
-from spec import CLUSTER, Defaults, Term
+from spec import CLUSTER, Defaults
 
 log = logging.getLogger("fargate.config")
 VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too

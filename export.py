@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from aws import Profile
 from clusters import View, whole_view
@@ -19,10 +19,7 @@ from overlaps import free_name, manifest, unfit, written
 from patterns import counted, listed, readable
 from sites import Site
 from spec import owner_of, tagged
-from surroundings import Home
-
-if TYPE_CHECKING:
-    from surroundings import Network
+from surroundings import Home, Network
 
 MOST_TAGS, LONGEST_KEY, LONGEST_VALUE = 20, 128, 256  # of a term
 

@@ -14,12 +14,14 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import aws
 import kube
 from actions import Change, CreateProfile, DeleteProfile, Phase, Report, TagProfile, UntagProfile
 from answers import AwsError
+from case import NO_FACTS, Case, case_of
 from clusters import View, whole_view
 from entries import Barred, Entry
 from kube import Key, Object
@@ -32,7 +34,6 @@ from overlaps import (
     share_pods,
 )
 from patterns import counted, listed, timestamp
-from plan import NO_FACTS, Case, case_of
 from pods import (
     COMPUTE_TYPE,
     DEFAULT_SCHEDULER,
@@ -44,9 +45,9 @@ from pods import (
     holder,
 )
 from sites import Homes, Site, Sites, There, nowhere
-from spec import FINALIZER, Identity, Memory, is_guarded, mapping
+from spec import FINALIZER, Defaults, Identity, Memory, is_guarded, mapping
 from status import with_note
-from surroundings import Home
+from surroundings import Home, Network
 
 T = TypeVar("T")
 WORDS = {Phase.READY: "nothing", Phase.IDLE: "nothing", Phase.RECONCILING: "wait", Phase.STALLED: "refuse"}
@@ -136,14 +137,17 @@ class Forecast:
             site, home = site_of(self.sites, entry), self.homes.of(entry)
             self.clusters[entry.key] = home, whole_view(site.aws, home.cluster)
         listed_there = self.sites.is_home(entry) or entry.lists(who.namespace)
-        return replace(self._case(obj, who, memory, *self.clusters[entry.key]), listed_there=listed_there)
+        case = self._case(obj, who, memory, *self.clusters[entry.key], entry.defaults)
+        return replace(case, listed_there=listed_there)
 
-    def _case(self, obj: Object, who: Identity, memory: Memory, home: Home, view: View) -> Case:
-        return case_of(obj, who, memory, home, view, self.settings, self.now)
+    def _case(
+        self, obj: Object, who: Identity, memory: Memory, home: Home, view: View, defaults: Defaults | None = None
+    ) -> Case:
+        return case_of(obj, who, memory, home, view, self.settings, self.now, defaults)
 
     def _in(self, entry: Entry, case: Case) -> Iterator[Step]:
-        known = self.sites.of(entry).known
-        changes, end, last = foresee(case, lambda spec: known.facts(case.home.cluster, spec))
+        known, cluster = self.sites.of(entry).known, entry.cluster
+        changes, end, last = foresee(case, partial(known.facts, cluster), partial(known.network, cluster))
         self.clusters[entry.key] = case.home, last.view
         yield from self._changed(changes, last.view, entry)
         if changes and end.reason == "Deleted":
@@ -156,7 +160,8 @@ class Forecast:
             yield Step("overlap", overlap)
 
     def _barred(self, case: Case) -> Iterator[Step]:
-        _, end, last = foresee(case, lambda _: NO_FACTS)  # of an object without a cluster nothing is asked
+        # Of an object without a cluster nothing is asked.
+        _, end, last = foresee(case, lambda _: NO_FACTS, lambda: Network(None))
         yield ending(with_note(end, last.who, self.settings))
 
     def _changed(self, changes: Sequence[Change], view: View, entry: Entry) -> Iterator[Step]:

@@ -13,11 +13,12 @@ import forecast
 import kube
 from actions import Phase, TagProfile, UntagProfile
 from aws import Selector
+from case import Case
 from clusters import View
 from memory import foresee
-from plan import Case
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import Memory
+from surroundings import Network
 from tests.fakes.eks_rules import issuer
 from tests.harness import Bench
 from tests.unit.conftest import SPOKE, clusters_file
@@ -207,14 +208,14 @@ def test_the_pods_of_another_cluster_of_the_name_are_not_looked_at(
 
 def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
     going = who(deleted_at=NOW, retain=True)
-    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
+    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS, lambda: Network(None))
     assert ([type(each) for each in changes], end.reason) == ([TagProfile, UntagProfile], "Retained")
 
 
 @given(cases)
 @settings(max_examples=1000, deadline=None)
 def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
-    changes, end, last = foresee(seen, lambda _: GOOD_FACTS)
+    changes, end, last = foresee(seen, lambda _: GOOD_FACTS, lambda: Network(None))
     assert len(changes) <= 2 * len(seen.view.profiles) + 3
     if end.phase is Phase.READY:
         assert any(each.active for each in last.view.profiles.values())

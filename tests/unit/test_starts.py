@@ -389,7 +389,7 @@ def anew(*answers: Requeue) -> tuple[Answers, FirstLooks]:
     reconciler: Any = Answers([*answers])
     store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("before", complete=True)
     store.put(SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}})
-    return reconciler, FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    return reconciler, FirstLooks(store, queue, reconciler, SITES, Settings("demo"), judgement, lambda: START)
 
 
 def test_by_a_new_clusters_file_every_object_is_judged_anew_and_at_once() -> None:
