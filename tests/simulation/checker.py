@@ -20,6 +20,7 @@ from clusters import BLIND_TURN_SECONDS
 from limits import Limits
 from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY
 from tests.fakes.apiserver import Change
+from tests.fakes.eks_rules import ACCOUNT
 from tests.simulation.evictions import Evictions
 
 if TYPE_CHECKING:
@@ -393,9 +394,9 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
     wanted = {
         "clusterName": spec.get("clusterName", process.cluster),
         "fargateProfileName": request["fargateProfileName"],
-        "podExecutionRoleArn": spec["podExecutionRoleArn"],
+        "podExecutionRoleArn": role_in(spec),
         "selectors": _set_of(spec["selectors"]),
-        "subnets": sorted(set(spec.get("subnets") or [])),
+        "subnets": sorted(chosen_in(spec) & {*request.get("subnets", [])} or set(spec.get("subnets") or [])),
         "tags": spec.get("tags", {}) | owner_tags(process.look.key),
     }
     sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
@@ -406,6 +407,17 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
 def _set_of(selectors: list[Object]) -> list[tuple[str, list[tuple[str, str]]]]:
     found = {(each["namespace"], tuple(sorted((each.get("labels") or {}).items()))) for each in selectors}
     return sorted((namespace, [*labels]) for namespace, labels in found)
+
+
+def role_in(spec: Object) -> Any:
+    """Return the role that a spec gives, by its ARN or by its name in the account of the simulation."""
+    named = f"arn:aws:iam::{ACCOUNT}:role/{spec.get('podExecutionRoleName')}"
+    return spec.get("podExecutionRoleArn") or named
+
+
+def chosen_in(spec: Object) -> set[str]:
+    """Return the subnets of which terms leave the choice; those of the simulation have no tags."""
+    return {each["id"] for each in spec.get("subnetSelectorTerms") or [] if "id" in each}
 
 
 def s5_no_wrong_input_reaches_aws(call: Call, answer: Any) -> None:
@@ -507,7 +519,9 @@ def meets(spec: Object, profile: Object) -> bool:
     if not profile:
         return False
     subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
-    same_role = profile["podExecutionRoleArn"] == spec.get("podExecutionRoleArn")
+    if chosen := chosen_in(spec):
+        subnets = bool(profile["subnets"]) and chosen >= {*profile["subnets"]}
+    same_role = profile["podExecutionRoleArn"] == role_in(spec)
     return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])
 
 

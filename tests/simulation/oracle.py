@@ -30,6 +30,7 @@ from tests.simulation.checker import (
     owner_tags,
     ready_of,
     retains,
+    role_in,
 )
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ def _wrong_profile(world: World, obj: Object) -> str:
 
 
 def _allowed(spec: Object) -> bool:
-    return ":role/fargate-" in spec["podExecutionRoleArn"]
+    return ":role/fargate-" in role_in(spec)
 
 
 def objections(world: World, spec: Object) -> set[str]:
@@ -268,7 +269,7 @@ def _name_of(world: World, spec: Object) -> str:
 
 
 def _against_role(world: World, spec: Object) -> set[str]:
-    kind = next((kind for kind, arn in world.account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
+    kind = next((kind for kind, arn in world.account.roles.items() if arn == role_in(spec)), None)
     if kind is None:
         return {"RoleNotFound"}
     if kind in {"no-trust", "other-source", "only-eks-knows"}:
