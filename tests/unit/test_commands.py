@@ -373,12 +373,12 @@ TENANCY: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "another cluster": (
         GOOD + "  clusterName: other\n", ("--selector-namespaces", "own", "-n", "web", "--cluster-name", "demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field"],
+         "make a new object without the field, or have the cluster's entry list this namespace by name"],
     ),
     "another cluster than the controller's, by the short flag": (
         GOOD + "  clusterName: other\n", ("--selector-namespaces=own", "-nweb", "--cluster=demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field"],
+         "make a new object without the field, or have the cluster's entry list this namespace by name"],
     ),
     "the controller's own cluster, by its ARN": (
         GOOD + "  clusterName: demo\n",
@@ -430,7 +430,7 @@ LISTED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "one that does not list its namespace by name": (
         "open", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field"],
+         "make a new object without the field, or have the cluster's entry list this namespace by name"],
     ),
     "one that lists its namespace by name": (
         "prod", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"), []
