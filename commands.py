@@ -25,20 +25,22 @@ from typing import NamedTuple
 
 import answers
 import aws
+import clustersfile
 import config
 import kube
 from clusters import whole_view
-from config import Missing, command_line, configure, limits, members, place, spelled
+from config import Missing, command_line, configure, defaults, limits, members, place, spelled
 from credentials import Credentials
 from doctor import doctor
+from entries import Entries, Entry
 from explain import explain
 from forecast import Forecast, PodsThere, Step, applied
 from kube import Key, Object
 from limits import Settings
+from manifests import Told
 from overlaps import (
     Claim,
     Manifest,
-    Told,
     can_be_a_name,
     clashes,
     free_name,
@@ -113,7 +115,9 @@ def validate(options: Namespace, now: datetime) -> Outcome:
     """Judge every FargateProfile of the files, offline."""
     found, broken, unread = read(options.filename, recursive=options.recursive)
     ours = [each for each in found if not each.passed_over]
-    more = beside(ours, options, now)
+    entries, wrong_file, unread_file = listed(options)
+    broken, unread = [*wrong_file, *broken], [*unread_file, *unread]
+    more = beside(ours, entries, options, now)
     judged = [each.judged(options.namespace, more[number]) for number, each in enumerate(ours)]
     findings = [*broken, *(each for several in judged for each in several)]
     wrong = sum(map(bool, judged))
@@ -130,31 +134,73 @@ def validate(options: Namespace, now: datetime) -> Outcome:
         told = {name: [each._asdict() for each in several] for name, several in lists.items()}
         lines = [json.dumps({"objects": len(ours), "wrong": wrong, **told, "passedOver": over}, indent=2)]
     code = 2 if unread else 1 if findings else 0
-    return Outcome(code, lines, [*map(str, unread), said])
+    notes = [NOT_JUDGED] if wrong_file or unread_file else []
+    return Outcome(code, lines, [*map(str, unread), *notes, said])
 
 
-def beside(manifests: Sequence[Manifest], options: Namespace, now: datetime) -> defaultdict[int, list[Finding]]:
+NOT_JUDGED = "Which clusters objects may name is not judged: first mend the clusters file."
+
+
+def listed(options: Namespace) -> tuple[Entries, list[Told], list[Told]]:
+    """Return the clusters that objects may name, what is wrong with the file of them, and why it can't be read.
+
+    With one of these, the clusters are as without a file.
+    """
+    home = kube.named_by_arn(options.cluster or options.cluster_name)
+    flags = Entries(home.region, home.cluster or options.cluster or options.cluster_name, None, defaults(options))
+    if not options.clusters_file:
+        return flags, [], []
+    text = clustersfile.read(options.clusters_file)
+    if isinstance(text, Told):
+        return flags, [], [text]
+    found = clustersfile.parse(options.clusters_file, text, flags, home.account)
+    return (flags, found, []) if isinstance(found, list) else (found, [], [])
+
+
+def beside(
+    manifests: Sequence[Manifest], entries: Entries, options: Namespace, now: datetime
+) -> defaultdict[int, list[Finding]]:
     """Return, by the manifest's number, what it does not show alone: what flags forbid, and what another asks for."""
     found: defaultdict[int, list[Finding]] = defaultdict(list)
     claims: dict[int, Claim] = {}
-    named = options.cluster or options.cluster_name
-    cluster = kube.named_by_arn(named).cluster or named
     for number, each in enumerate(manifests):
-        key = each.key(options.namespace)
         if not can_be_a_name(mapping(mapping(each.obj).get("metadata")).get("name")):
             continue
-        who = Identity.parse(applied(key, each.obj.get("spec"), {}, now), Memory(), cluster or OF_THE_CONTROLLER)
+        who, entry, barred = placed(each, each.key(options.namespace), entries, now)
+        found[number] += barred
         claims[number] = Claim(who, frozenset(), f"{each.file}:{each.line}")
         with suppress(InvalidSpec):
             wanted = Resource.parse(each.obj).profile
             claims[number] = replace(claims[number], selectors=wanted.selectors)
-            # Which cluster is the controller's may not be known; the selectors are held to the same in any.
-            judge = limits(options, cluster or who.cluster).judge
+            judge = limits(options, own_cluster(who, entry, entries)).judge
             found[number] += [finding for _, finding in judge(who, wanted)]
     numbers = [*claims]
     for index, finding in clashes([*claims.values()], overlapping=not options.allow_overlaps):
         found[numbers[index]].append(finding)
     return found
+
+
+def placed(
+    manifest: Manifest, key: Key, entries: Entries, now: datetime
+) -> tuple[Identity, Entry | None, list[Finding]]:
+    """Return who an object is, with its cluster as that is shown, the cluster's entry, and why it may not name it."""
+    spec = manifest.obj.get("spec")
+    who = Identity.parse(applied(key, spec, {}, now), Memory(), "")
+    entry = entries.find(who.namespace, who.cluster)
+    if isinstance(entry, Entry):
+        return replace(who, cluster=entry.name or OF_THE_CONTROLLER), entry, []
+    no_name = not who.cluster and "clusterName" in mapping(spec)  # it has had its finding
+    found = [] if no_name or not entry.finding else [entry.finding]
+    return replace(who, cluster=who.cluster or OF_THE_CONTROLLER), None, found
+
+
+def own_cluster(who: Identity, entry: Entry | None, entries: Entries) -> str:
+    """Return the cluster in which an object may select pods of its own namespace.
+
+    Which one is the controller's may not be known; the selectors are held to the same in any.
+    """
+    home = entries.named(entries.home) if entries.home else None
+    return home.name if home and entry and not entry.lists(who.namespace) else who.cluster
 
 
 OF_THE_CONTROLLER = "(the controller's)"  # no cluster has this name

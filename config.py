@@ -23,11 +23,13 @@ from typing import Any, NamedTuple, NoReturn
 import answers
 import aws
 import kube
+from clustersfile import ROLE_NAME, judged, read
+from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
 from overlaps import NAMESPACE_MEND
-from patterns import visible, visible_lines
-from spec import CLUSTER
+from patterns import counted, visible, visible_lines
+from spec import CLUSTER, Defaults, Term
 
 log = logging.getLogger("fargate.config")
 VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too
@@ -60,6 +62,9 @@ class Config:
     metrics_port: int
     metrics_cert_file: str
     metrics_key_file: str
+    clusters_file: str = ""
+    default_pod_execution_role: str = ""
+    default_subnet_tags: tuple[tuple[str, str], ...] = ()
     cluster_is_elsewhere: bool = False
     account: str = ""  # of the cluster, where something names it
     aws_profile: str = ""  # what the kubeconfig uses for that cluster
@@ -133,7 +138,19 @@ def address(text: str) -> str:
     return text
 
 
-aws_region = like(r"([a-z]{2,4}(-[a-z]+)+-[0-9]{1,2})?")
+def subnet_tags(text: str) -> tuple[tuple[str, str], ...]:
+    """Return the pairs of a text such as fargate=yes,team=*, by their keys."""
+    pairs = [each.partition("=") for each in text.split(",") if each.strip()]
+    told = {key.strip(): value.strip() for key, sign, value in pairs if sign}
+    fit = all(0 < len(key) <= LONGEST_KEY and len(value) <= LONGEST_VALUE for key, value in told.items())
+    if not fit or not len(told) == len(pairs) <= MOST_TAGS:
+        raise ValueError(text)
+    return tuple(sorted(told.items()))
+
+
+LONGEST_KEY, LONGEST_VALUE, MOST_TAGS = 128, 256, 50  # of a subnet's tags
+aws_region = like(rf"({REGION})?")
+default_role = like(rf"((arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/)?{ROLE_NAME})?")
 tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")
 object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
 namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")
@@ -152,6 +169,8 @@ MEANT: Mapping[object, str] = {
     roles: "ARNs of IAM roles between commas, with * and ? for what is left open",
     selector: "a selector of labels",
     file_name: "the name of a file",
+    default_role: "the ARN of an IAM role without a path, or the name of one in the account of the cluster",
+    subnet_tags: "tags of subnets as KEY=VALUE between commas, each key once, where * is any value",
     scope: "own or any",
     log_format: "text or json",
     log_level: "debug, info, warning or error",
@@ -220,6 +239,12 @@ FLAGS = (
     Flag("cluster-name", "CLUSTER_NAME", eks_cluster, "",
          f"EKS cluster of objects without spec.clusterName, its name or ARN{_FOUND}"),
     Flag("region", "AWS_REGION, AWS_DEFAULT_REGION", aws_region, "", f"AWS region{_FOUND}"),
+    Flag("clusters-file", "CLUSTERS_FILE", file_name, "",
+         "the EKS clusters that objects may name, in other regions and accounts too; read again when it changes"),
+    Flag("default-pod-execution-role", "DEFAULT_POD_EXECUTION_ROLE", default_role, "",
+         "role of objects that give none, its ARN or name; for clusters that are in no file"),
+    Flag("default-subnet-tags", "DEFAULT_SUBNET_TAGS", subnet_tags, "",
+         "tags (KEY=VALUE,...; * is any value) of the subnets for objects that give none; for the same clusters"),
     Flag("cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", truth, False,
          "the cluster is not the one of that name that the kubeconfig, or its ARN, puts in another account; or not the "
          "Kubernetes cluster of the objects"),
@@ -313,7 +338,10 @@ COMMANDS = {
     ),
 }
 WORDS = {"pod", "profile"}  # that explain takes with the name of an object behind them
-OFFLINE = {"cluster-name", "allowed-roles", "selector-namespaces"}  # what validate can judge by
+OFFLINE = {  # what validate can judge by
+    "cluster-name", "allowed-roles", "selector-namespaces", "clusters-file", "default-pod-execution-role",
+    "default-subnet-tags",
+}  # fmt: skip
 
 
 def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
@@ -428,7 +456,7 @@ def configure(arguments: list[str], environ: Mapping[str, str], commands: Collec
     if rest:
         parser.error(unknown(rest, commands))
     options = vars(read)
-    home = home_of(options["cluster_name"], options["region"], kube.eks_cluster())
+    home = home_of(options["cluster_name"], options["region"], kube.eks_cluster(), options["clusters_file"] != "")
     found = {
         "cluster_name": home.cluster,
         "region": home.region,
@@ -454,17 +482,18 @@ def unknown(rest: list[str], commands: Collection[str]) -> str:
     )
 
 
-def home_of(cluster: str, region: str, by_kubeconfig: kube.Named) -> kube.Named:
+def home_of(cluster: str, region: str, by_kubeconfig: kube.Named, listed: bool = False) -> kube.Named:
     """Return cluster and region as they are set, else as the kubeconfig names them; and what is known of that cluster.
 
-    `cluster` may be an ARN: it holds a region, and the account.
+    `cluster` may be an ARN: it holds a region, and the account. `listed`: a file lists clusters, and the
+    cluster may be nowhere said.
     """
     arn = kube.named_by_arn(cluster)
     if arn.region and region and arn.region != region:
         raise Missing(f"--cluster-name is a cluster of {arn.region}, --region or AWS_REGION is {region}: correct one")
     cluster = arn.cluster or cluster or named_well(by_kubeconfig.cluster, eks_cluster, "set --cluster-name")
     region = region or arn.region or named_well(by_kubeconfig.region, aws_region, "set --region")
-    if not cluster:
+    if not (cluster or listed):
         raise Missing("set --cluster-name or CLUSTER_NAME to the name of the EKS cluster")
     if not region:
         raise Missing("set --region or AWS_REGION to the AWS region of the EKS cluster")
@@ -505,6 +534,10 @@ UNKNOWN_REGION = (
     "the AWS library of this operator does not know a region {0}: correct --region or AWS_REGION; if {0} is newer than "
     "the library, all is well, it is asked there"
 )
+UNKNOWN_REGION_OF_ENTRY = (
+    "the AWS library of this operator does not know a region {0}: correct it in line {1} of the clusters file; if "
+    "{0} is newer than the library, all is well, it is asked there"
+)
 
 
 def no_credentials() -> str:
@@ -519,6 +552,34 @@ def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]
     if wrong := settings.wrong_account(cluster, account):
         raise answers.Refused("WrongAccount", wrong)
     return partition, account
+
+
+def entries_of(config: Config) -> Entries:
+    """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them.
+
+    What may be wrong there is logged.
+    """
+    if not config.clusters_file:
+        return unlisted(config)
+    found = judged(config.clusters_file, read(config.clusters_file), unlisted(config), config.account)
+    if isinstance(found, list):
+        said = f"--clusters-file can't be taken, {counted(len(found), 'finding')}:"
+        raise Missing("\n".join([said, *map(str, found)]))
+    lines = {each.region: each.line for each in reversed(found.listed or ())}
+    for region in lines.keys() - aws.known_regions():
+        log.warning("%s", UNKNOWN_REGION_OF_ENTRY.format(region, lines[region]))
+    return found
+
+
+def unlisted(config: Config) -> Entries:
+    """Return the clusters that there are without a file."""
+    return Entries(config.region, config.cluster_name, defaults=defaults(config))
+
+
+def defaults(said: Config | argparse.Namespace) -> Defaults:
+    """Return what objects get that say nothing of it, in clusters that are in no file."""
+    terms = (Term(tags=said.default_subnet_tags),) if said.default_subnet_tags else ()
+    return Defaults(said.default_pod_execution_role, terms)
 
 
 def settings(config: Config) -> Settings:

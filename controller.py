@@ -33,7 +33,20 @@ import aws
 import kube
 from actions import Phase
 from clusters import Tally
-from config import COMMANDS, VERSION, Config, Missing, configure, log_to_stderr, no_credentials, settings, tell_doubts
+from clustersfile import ClustersFile, Renewal
+from config import (
+    COMMANDS,
+    VERSION,
+    Config,
+    Missing,
+    configure,
+    entries_of,
+    log_to_stderr,
+    no_credentials,
+    settings,
+    tell_doubts,
+    unlisted,
+)
 from credentials import Credentials
 from entries import Entries, Entry
 from evictions import Evictor
@@ -99,6 +112,7 @@ def tell_start(config: Config) -> None:
 
 def build(config: Config, environ: Mapping[str, str]) -> Process:
     """Make the two edges, in this thread, and wire the parts; nothing is asked of either yet."""
+    entries = entries_of(config)
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     api = kube.connect(config.workers + max(1, len(config.namespace)) + 6)
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
@@ -113,30 +127,29 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
-    entries = Entries(config.region, config.cluster_name)
-    judgement = Judgement(judged_by(rules, config.namespace, config.selector, entries))
+    by = partial(judged_by, rules, config.namespace, config.selector)
+    judgement = Judgement(by(entries))
     elector, check, held = electing(config, source, instance, judgement, health), lambda: None, lambda: True
     if elector:
         check, held = elector.check, elector.leading
-    sites = Sites(
-        entries, edge, fenced(source, check), rules, time.monotonic, reach,
-        lambda each: fenced(each, check), config.workers,
-    )  # fmt: skip
+    fence = partial(fenced, check=check)
+    sites = Sites(entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers)
     reconciler = Reconciler(
-        store, fenced(source, check), sites, rules, queue.wake, utc_now, time.monotonic,
+        store, fence(source), sites, rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    looks = looking(fenced(source, check), store, rules, reconciler, sites, queue.wake, held, check)
+    looks = looking(fence(source), store, rules, reconciler, sites, queue.wake, held, check)
     show(metrics, elector, reconciler, store, sites, looks)
     first = FirstLooks(store, queue, reconciler, sites, rules, judgement, utc_now)
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    edges = [*sources.values()]
+    renewal = renewing(config, entries, metrics, first, by, sites.take)
     return Process(
-        config, edges, queue, informers, controller, first, health, metrics, elector, credentials, sites, looks
-    )
+        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, sites,
+        looks, renewal,
+    )  # fmt: skip
 
 
 def electing(
@@ -149,6 +162,19 @@ def electing(
     elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
     health.standing_by = elector.standing_by
     return elector
+
+
+def renewing(
+    config: Config, entries: Entries, metrics: Metrics, first: FirstLooks, by: Callable[[Entries], str],
+    take: Callable[[Entries], None],
+) -> Renewal | None:  # fmt: skip
+    """Return what has the clusters file taken up when it changes, None where there is no file."""
+    if not config.clusters_file:
+        return None
+    refused = metrics["fargate_clusters_file_refused"].set
+    own = lambda: first.reconciler.homes.account or config.account  # noqa: E731
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, own)
+    return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 
 def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dict[str, kube.Kube]:
@@ -225,6 +251,7 @@ class Process:
     credentials: Credentials
     sites: Sites
     looks: PodLooks
+    renewal: Renewal | None = None
     fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
@@ -238,6 +265,8 @@ class Process:
         """
         # Without a beat: a source that hangs is a matter of the objects that need it, and no restart mends it.
         self._start("credentials", self._fetch, RETRY_SECONDS, beat=lambda: None)
+        if renewal := self.renewal:  # the same: what is known serves on
+            self._start("clusters", lambda: self.stop.wait(renewal.step()), RETRY_SECONDS, beat=lambda: None)
         informers = [
             self._start(name, self._listing(name, each), RELIST_SECONDS) for name, each in self.informers.items()
         ]
@@ -384,13 +413,21 @@ class FirstLooks:
         self.queue.wake(SORTING)
         return True
 
+    def judge_anew(self, by: str) -> None:
+        """Begin a judgement by something else, of which `by` is the digest, and look at everything."""
+        self.unjudged |= dict.fromkeys(map(key_of, self.store.objects()))
+        self.judgement.by = by  # after the former: else it could seem complete
+        self.look_at_all()
+
     def reconcile(self, key: Key) -> Requeue:
-        """Do what the key stands for; note when each object has been judged by our flags."""
+        """Do what the key stands for; note when each object has been judged by what judges now."""
+        by = self.judgement.by
         requeue = self._sort() if key == SORTING else self.reconciler.reconcile(key)
-        if not requeue.skipped and requeue.after != 0.0:  # else it has not been looked at, or not to the end
+        to_the_end = not requeue.skipped and requeue.after != 0.0  # and looked at at all
+        if to_the_end and by is not None and by == self.judgement.by:  # else maybe by what judged before
             self.unjudged.pop(key, None)
         if not (self.unsorted or self.unjudged) and self.synced():
-            self.judgement.complete = True
+            self.judgement.done(by)
         return requeue
 
     def lean(self, key: Key) -> float:
@@ -493,7 +530,7 @@ def judged_by(
     def plain(value: object) -> object:
         return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))
 
-    told = [VERSION, asdict(settings), namespaces, selector, asdict(entries) if entries and entries.listed else None]
+    told = [VERSION, asdict(settings), namespaces, selector, entries.digest if entries else ""]
     return hashlib.sha256(json.dumps(told, sort_keys=True, default=plain).encode()).hexdigest()[:32]
 
 

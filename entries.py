@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import NamedTuple
 
-from spec import Defaults
+from spec import Defaults, Finding
 
 REGION = r"[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}"
 
@@ -67,10 +67,14 @@ class Entry:
 
 
 class Barred(NamedTuple):
-    """Why an object has no cluster here: a reason for the condition, and what is wrong and mends it."""
+    """Why an object has no cluster here: a reason for the condition, and what is wrong and mends it.
+
+    `finding` says the same of the object's field.
+    """
 
     reason: str
     message: str
+    finding: Finding | None = None
 
 
 class Contradiction(NamedTuple):
@@ -86,18 +90,16 @@ class Contradiction(NamedTuple):
         return f"{where}: {self.field}: {self.what}: {self.mend}"
 
 
-NO_HOME = Barred(
-    "InvalidSpec",
-    "spec.clusterName is missing: give the name of an EKS cluster; it can be left out only where the operator has "
-    "--cluster-name.",
-)
+FIELD = ("spec", "clusterName")
+NEEDED = "give the name of an EKS cluster; it can be left out only where the operator has --cluster-name"
+NO_HOME = Barred("InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", Finding(FIELD, "missing", NEEDED))
 
 
 def not_among(namespace: str, name: str) -> Barred:
     """Say that an object may not name a cluster: the same text whether there is none or it is for others."""
-    what = f"spec.clusterName: {name} is no cluster that objects of namespace {namespace} may name"
+    what = f"{name} is no cluster that objects of namespace {namespace} may name"
     mend = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
-    return Barred("ClusterNotAllowed", f"{what}: {mend}.")
+    return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", Finding(FIELD, what, mend))
 
 
 @dataclass(frozen=True)

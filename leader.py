@@ -10,8 +10,8 @@ controller's.
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar, cast
 
@@ -60,12 +60,53 @@ class LostLease(Exception):
     """This process led and does not any more; the text says why."""
 
 
-@dataclass
 class Judgement:
-    """Whether each object is known to have been judged by the flags of this process, of which `by` is a digest."""
+    """Whether each object is known to have been judged by what judges now, of which `by` is a digest.
 
-    by: str = ""
-    complete: bool = False
+    That is the flags of this process, and the clusters file, which may change: for a while `by` is None
+    then. The Lease may say of the judgement before that it is complete, and must not any more when the
+    first object is judged by another: hence what it says, or may say, is kept here.
+    """
+
+    def __init__(self, by: str | None = "", complete: bool = False) -> None:
+        self.by = by
+        self._whole: str | None = by if complete else None
+        self._told: str | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def complete(self) -> bool:
+        whole = self._whole
+        return whole is not None and whole == self.by
+
+    @complete.setter
+    def complete(self, whole: bool) -> None:
+        with self._lock:
+            self._whole = self.by if whole else None
+
+    def done(self, by: str | None) -> None:
+        """Note that every object was judged, if what they were judged by is what judges now."""
+        with self._lock:
+            if by == self.by:
+                self._whole = by
+
+    def begin(self) -> bool:
+        """Let nothing judge for now; say whether the Lease vouches for no judgement any more."""
+        with self._lock:
+            self.by = self._whole = None
+            return self._told is None
+
+    def to_tell(self) -> str | None:
+        """Return what the next write of the Lease is to say: by what every object was judged, None for nothing."""
+        with self._lock:
+            if self._whole is not None:
+                self._told = self._whole
+            return self._whole
+
+    def told(self, said: str | None) -> None:
+        """Note what the Lease says now for certain."""
+        with self._lock:
+            self._told = said
 
 
 class LeaderElector:
@@ -85,7 +126,7 @@ class LeaderElector:
 
     An annotation of the Lease says by which flags each object was judged. It is taken off by the write
     by which a process with other flags takes the Lease, before it judges any, and written again once
-    its judgement is complete: so it is true whenever a process dies.
+    its judgement is complete: so it is true whenever a process dies. The same holds for a clusters file that changes.
     """
 
     def __init__(
@@ -175,7 +216,9 @@ class LeaderElector:
         }
         if not self._led:
             self._judgement.complete = self._is_judged(lease)
-        self._lease = write_lease(self._leases, *self._key, self._annotated(lease, record), old | record)
+        said = self._judgement.to_tell()
+        self._lease = write_lease(self._leases, *self._key, self._annotated(lease, record, said), old | record)
+        self._judgement.told(said)
         self._renewed_at = sent
         if not self._led:
             fields = {"lease": "/".join(self._key), "identity": self.identity}
@@ -184,24 +227,26 @@ class LeaderElector:
 
     def _is_judged(self, lease: Object) -> bool:
         annotations = lease.get("metadata", {}).get("annotations") or {}
-        return bool(lease) and annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}))
+        if not lease:
+            return False
+        return bool(annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}), self._judgement.by))
 
-    def _annotated(self, lease: Object, record: Object) -> Object:
-        """Return the Lease with the annotation, or without it as long as some object may not be judged by our flags."""
+    def _annotated(self, lease: Object, record: Object, said: str | None) -> Object:
+        """Return the Lease with the annotation, or without it as long as some object may not be judged as it says."""
         if not lease:
             return lease
         annotations = {**(lease["metadata"].get("annotations") or {})}
         annotations.pop(JUDGED_BY, None)
-        if self._judgement.complete:
-            annotations[JUDGED_BY] = self._mark(lease, record)
+        if said is not None:
+            annotations[JUDGED_BY] = self._mark(lease, record, said)
         return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}}
 
-    def _mark(self, lease: Object, record: Object) -> str:
+    def _mark(self, lease: Object, record: Object, by: str | None) -> str:
         """Name the flags, and whose they were: a version that does not know the annotation leaves it as it is.
 
         That one counts a transition, and a Lease that is restored in another cluster has another uid.
         """
-        return f"{self._judgement.by}/{lease['metadata'].get('uid')}/{record.get('leaseTransitions', 0)}"
+        return f"{by}/{lease['metadata'].get('uid')}/{record.get('leaseTransitions', 0)}"
 
 
 class Fenced:

@@ -61,6 +61,12 @@ FAMILIES: tuple[tuple[type[Counter | Gauge | Histogram], str, str, str], ...] = 
     (Counter, "kube_api_requests_total", "method code", "Requests to the API server; code is HTTP's, or <error>."),
     (Gauge, "fargate_watch_heard_timestamp_seconds", "namespace", "When the API server last told of objects."),
     (Gauge, "fargate_cluster_is_elsewhere", "", "1 where EKS's cluster is not the Kubernetes cluster of the objects."),
+    (
+        Gauge,
+        "fargate_clusters_file_refused",
+        "",
+        "1 while the clusters file can't be taken as it is: the one before counts.",
+    ),
     (Counter, "fargate_apiserver_set_back_total", "", "Times that the API server went back to an older state."),
     (Counter, "fargate_events_total", "reason", "Events that objects were told, by the README's word."),
     (Histogram, "fargate_profile_time_to_ready_seconds", "", "Seconds for which an object was not Ready."),

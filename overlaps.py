@@ -1,8 +1,8 @@
 """Which profiles can select the same pod: EKS then takes the first by name and says nothing. And what a
-manifest says, read as kubectl reads YAML, and what is wrong with it: in its spec, around it (`head`), and
+manifest says and what is wrong with it: in its spec, around it (`head`), and
 what one before it asks for already. And a profile as the manifest that wants it.
 
-The picture: a file's text -> `manifests` (objects, and the nodes that they came from) -> `Told`, with lines.
+The picture: a file's text -> `manifests` (objects, read by the module of that name) -> `Told`, with lines.
 
 Pure. What it is not: a refusal, for EKS takes profiles that overlap; it is only said to the user.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError
@@ -22,6 +22,7 @@ from pydantic.alias_generators import to_camel
 from aws import Profile, Selector
 from clusters import Shares, View
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Key, Object
+from manifests import YAML_KINDS, Document, Told, documents, located
 from patterns import listed, meet, meet_at_a_glance, visible
 from plan import Case, may_tell, whose
 from spec import (
@@ -271,127 +272,21 @@ def _strangers(value: object, name: str, path: tuple[str | int, ...]) -> Iterato
 
 # What a manifest says, and where
 
-# What kubectl makes of a plain scalar (YAML 1.1 as go-yaml v2 has it; not what PyYAML makes of it:
-# dates stay text).
-YAML_KINDS = {
-    "null": r"~|null|Null|NULL|",
-    "boolean": r"[yYnN]|yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF|true|True|TRUE|false|False|FALSE",
-    "number": r"[-+]?(0[xX][0-9a-fA-F_]+|0[bB][01_]+|0[oO][0-7_]+"
-    r"|(\.[0-9][0-9_]*|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9_]+)?|\.(inf|Inf|INF))|\.(nan|NaN|NAN)",
-}
-MERGE = "tag:yaml.org,2002:merge"
 
-
-class _Loader(yaml.SafeLoader):
-    """Resolves plain scalars as kubectl does; only composes, so that nodes keep their lines."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _kind, _pattern in YAML_KINDS.items():
-    _Loader.add_implicit_resolver(_kind, re.compile(rf"(?:{_pattern})\Z"), None)
-_Loader.add_implicit_resolver(MERGE, re.compile(r"<<\Z"), None)
-
-
-class Told(NamedTuple):
-    """What is wrong, and where: line 0 is the file as a whole, `object` and `field` may be unknown."""
-
-    file: str
-    line: int
-    object: str
-    field: str
-    what: str
-    mend: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.said}" if self.line else f"{self.file}: {self.said}"
-
-    @property
-    def said(self) -> str:
-        return ": ".join(filter(None, (self.field, self.what, self.mend)))
-
-    @property
-    def annotation(self) -> str:
-        """The command with which a workflow of GitHub marks the line."""
-
-        def escaped(text: str, marks: str) -> str:
-            return "".join(f"%{ord(mark):02X}" if mark in marks else mark for mark in text)
-
-        parts = {"file": self.file, "line": str(self.line or 1), "title": self.object or "manifest"}
-        shown = ",".join(f"{name}={escaped(text, PROPERTY_MARKS)}" for name, text in parts.items())
-        return f"::error {shown}::{escaped(self.said, MESSAGE_MARKS)}"
-
-
-# What stands for itself in a workflow command only when it is escaped.
-MESSAGE_MARKS, PROPERTY_MARKS = "%\r\n", "%\r\n:,"
-
-
-@dataclass
-class Manifest:
-    """An object of a file and the node that it came from; `findings` are what YAML hides."""
-
-    file: str
-    node: yaml.Node
-    obj: Any = None
-    findings: list[Finding] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.obj = self._read(self.node, ())
-
-    def _read(self, node: yaml.Node, path: tuple[str | int, ...]) -> Any:
-        """Return what kubectl sends for a node."""
-        match node:
-            case yaml.MappingNode():
-                return self._mapping(node, path)
-            case yaml.SequenceNode():
-                return [self._read(item, (*path, number)) for number, item in enumerate(node.value)]
-        return _scalar(node.tag, node.value)
-
-    def _mapping(self, node: yaml.MappingNode, path: tuple[str | int, ...]) -> Object:
-        merged: Object = {}
-        own: Object = {}
-        lines: dict[str, int] = {}
-        for key, value in node.value:
-            if key.tag == MERGE:
-                merged = self._merged(value, path) | merged
-                continue
-            name, kind = (key.value, key.tag) if isinstance(key, yaml.ScalarNode) else ("?", key.id)
-            here = (*path, name)
-            if kind in {*YAML_KINDS, "mapping", "sequence"} and not re.fullmatch("-?(0|[1-9][0-9]*)", name):
-                self.findings.append(Finding(here, f"a {kind} to YAML, not a text", "put the key in quotes"))
-            if name in lines:
-                what = f"given twice, first in line {lines[name]}"
-                self.findings.append(Finding(here, what, "keep one (kubectl takes the last and does not say so)"))
-            lines[name] = key.start_mark.line + 1
-            own[name] = self._read(value, here)
-        return merged | own
-
-    def _merged(self, node: yaml.Node, path: tuple[str | int, ...]) -> Object:
-        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
-        read = [self._read(each, path) for each in reversed(sources)]
-        if not all(isinstance(each, dict) for each in read):
-            self.findings.append(Finding((*path, "<<"), "merged and no mapping", "give an alias of a mapping"))
-        return {key: value for each in read if isinstance(each, dict) for key, value in each.items()}
+class Manifest(Document):
+    """An object of a file."""
 
     def judged(self, namespace: str = "default", more: Sequence[Finding] = ()) -> list[Told]:
         """Return all findings, and those that are more, in the order of the file."""
         known = isinstance(self.obj, dict) and self.obj.keys() & {"apiVersion", "kind"}
         found = [*self.findings, *head(self.obj), *in_spec(self.obj), *more] if known else [NO_OBJECT]
         name = "/".join(self.key(namespace)) if known else ""
-        return sorted(self._told(each, name) for each in dict.fromkeys(found))
-
-    def _told(self, finding: Finding, name: str) -> Told:
-        line, node = _locate(self.node, finding.path)
-        what, mend = finding.what, finding.mend
-        if node and node.tag == what == "null":
-            what, mend = f"{node.value or 'nothing'}, which Kubernetes drops", f"remove it, or {mend}"
-        elif finding.quote and node and node.tag in YAML_KINDS:
-            what, mend = f"{node.value}, which YAML reads as a {node.tag}", "put it in quotes"
-        return Told(self.file, line, name, finding.where, what, mend)
+        return sorted(self.told(each, name) for each in dict.fromkeys(found))
 
     def items(self) -> Iterator[Manifest]:
         """Yield this object, or if it is a list the objects in it."""
         kind, items = (self.obj.get(key) if isinstance(self.obj, dict) else None for key in ("kind", "items"))
-        nodes = _locate(self.node, ("items",))[1] if isinstance(kind, str) and kind.endswith("List") else None
+        nodes = located(self.node, ("items",))[1] if isinstance(kind, str) and kind.endswith("List") else None
         if not (nodes and isinstance(items, list)):
             yield self
             return
@@ -405,10 +300,6 @@ class Manifest:
         return str(names.get("namespace") or namespace), str(names.get("name") or "?")
 
     @property
-    def line(self) -> int:
-        return self.node.start_mark.line + 1
-
-    @property
     def passed_over(self) -> str:
         """What other kind this is, "" if it is ours, or nobody's."""
         head = self.obj if isinstance(self.obj, dict) else {}
@@ -420,55 +311,9 @@ class Manifest:
 NO_OBJECT = Finding((), "not an object", f"give a mapping with apiVersion: {API_VERSION} and kind: {KIND}")
 
 
-def _scalar(tag: str, text: str) -> Any:
-    match tag:
-        case "null":
-            return None
-        case "boolean":
-            return text[0] in "yYtT" or text.lower() == "on"
-        case "number":
-            digits = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
-            return int(digits, 0) if re.match("[-+]?0[xbo]", digits) else float(digits)
-    return text
-
-
-def _locate(node: yaml.Node, path: Sequence[str | int]) -> tuple[int, yaml.Node | None]:
-    """Return the line of the deepest node on the path that is there, and the node if it is the path's last."""
-    line = node.start_mark.line + 1
-    for part in path:
-        if isinstance(part, int) and isinstance(node, yaml.SequenceNode):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-            continue
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        pair = next((each for each in reversed(pairs) if each[0].value == part), None)
-        if pair is None:
-            return line, None
-        line, node = pair[0].start_mark.line + 1, pair[1]
-    return line, node
-
-
 def manifests(file: str, text: str) -> tuple[list[Manifest], list[Told]]:
     """Return the objects of a file, those of lists one by one, and what keeps the rest from being read."""
-    found: list[Manifest] = []
-    line, what, mend = 1, "", "correct the YAML"
-    if text.lstrip().startswith("{"):
-        text = text.replace("\t", " ")  # JSON may be indented with tabs, YAML not
-    try:
-        for node in yaml.compose_all(text, _Loader):
-            if node.tag != "null":
-                found += Manifest(file, node).items()
-    except yaml.MarkedYAMLError as error:
-        mark, what = error.problem_mark or error.context_mark, str(error.problem or error.context)
-        line = mark.line + 1 if mark else 1
-        if r"\t" in what:
-            mend = "indent with spaces, not tabs"
-    except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        what, mend = f"the character #x{error.character:x}", "write it as an escape, or not at all"
-    except RecursionError:
-        what = "nested too deeply, or an alias of itself"
-    return found, [Told(file, line, "", "", what, mend)] if what else []
+    return documents(file, text, lambda node: Manifest(file, node).items())
 
 
 def can_be_a_name(value: object) -> bool:

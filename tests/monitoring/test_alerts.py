@@ -25,6 +25,7 @@ WAITS = 'fargate_longest_wait_seconds{job="ops",pod="%s"}'
 ORPHANS = 'fargate_profiles_orphaned{cluster="%s",job="ops",pod="a"}'
 STRANDED = 'fargate_pods{cluster="shop",job="ops",pod="a",profile="%s",state="stranded"}'
 NOTED = 'fargate_objects_noted{condition="%s",job="ops",pod="a"}'
+REFUSED = 'fargate_clusters_file_refused{job="ops",pod="%s"}'
 ASKED = 'aws_api_requests_total{code="%s",job="ops",operation="DescribeFargateProfile",service="eks"}'
 HEALTHY = {LEADER: "1x180", STANDBY: "0x180"}  # a value a minute, as promtool writes it
 FOREIGN = {
@@ -67,6 +68,10 @@ CASES = [
          ((OPS, "The clusters do not know the roles of 2 FargateProfile objects: no pod can start there."),)),
     Case("FargateRoleUnknown", "it is mended", {NOTED % "RoleUnknownToCluster": "2x10 0x30"}, 20),
     Case("FargateRoleUnknown", "others are noted", {NOTED % "Overlapping": "2x30"}, 30),
+    Case("FargateClustersFileRefused", "one of two pods refuses it", {REFUSED % "a": "1x30", REFUSED % "b": "0x30"}, 6,
+         (({**OPS, "pod": "a"}, "a refuses the clusters file as it is now, and goes by an older version."),)),
+    Case("FargateClustersFileRefused", "it is mended within minutes", {REFUSED % "a": "1x3 0x30"}, 6),
+    Case("FargateClustersFileRefused", "it is taken", {REFUSED % "a": "0x30"}, 30),
     Case("FargateProfileOrphaned", "one cluster has three", {ORPHANS % "shop": "3x90", ORPHANS % "web": "0x90"}, 61,
          (({**OPS, "cluster": "shop"}, "3 Fargate profiles of shop have the operator's tags and no object."),)),
     Case("FargateProfileOrphaned", "a restart, and the cluster is not looked at for ten minutes",

@@ -399,6 +399,98 @@ def test_validate_judges_tenancy_offline_by_the_controller_s_own_flags_or_variab
         assert run("validate", "-f", file, ALLOWED_ROLES=flags[1])[:2] == (code, out)
 
 
+# The clusters that objects may name
+
+CLUSTERS = """
+clusters:
+- {name: prod, namespaces: [web, "team-*"]}
+- {name: again, cluster: prod, namespaces: [default]}
+- {name: open}
+"""
+MEND = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
+LISTED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
+    "one that is listed for its namespace": ("prod", ("-n", "web"), []),
+    "one that is listed for a pattern of its namespace": ("prod", ("-n", "team-x"), []),
+    "one that is listed for others": (
+        "prod", (), [f"8: spec.clusterName: prod is no cluster that objects of namespace default may name: {MEND}"]
+    ),
+    "one that is not listed": (
+        "none", (), [f"8: spec.clusterName: none is no cluster that objects of namespace default may name: {MEND}"]
+    ),
+    "none, and there is no home": (
+        "", (),
+        ["5: spec.clusterName: missing: give the name of an EKS cluster; it can be left out only where the operator "
+         "has --cluster-name"],
+    ),
+    "none, and there is a home": ("", ("--cluster-name=demo",), []),
+    "the home": ("demo", ("--cluster=demo",), []),
+    "what is no name": (
+        "a/b", (), ['8: spec.clusterName: "a/b": give the name of an EKS cluster, or leave the field out']
+    ),
+    "one that does not list its namespace by name": (
+        "open", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"),
+        ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
+         "make a new object without the field"],
+    ),
+    "one that lists its namespace by name": (
+        "prod", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"), []
+    ),
+    "one that is listed for others, and the selectors are those of others too": (
+        "prod", ("--selector-namespaces=own", "--cluster-name=demo"),
+        ["7: spec.selectors: web is not the object's own namespace (--selector-namespaces=own): "
+         "select pods of default only, or make the object in the namespace of the pods",
+         f"8: spec.clusterName: prod is no cluster that objects of namespace default may name: {MEND}"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("cluster", "flags", "found"), LISTED.values(), ids=LISTED.keys())
+def test_validate_judges_the_cluster_that_an_object_names_by_the_clusters_file(
+    run: Any, tmp_path: Path, cluster: str, flags: tuple[str, ...], found: list[str]
+) -> None:
+    folder = write(tmp_path, web=GOOD + (f"  clusterName: {cluster}\n" if cluster else ""), clusters=CLUSTERS)
+    file, clusters = folder / "web.yaml", folder / "clusters.yaml"
+    code, out, _ = run("validate", "-f", file, "--clusters-file", clusters, *flags)
+    assert (code, out.splitlines()) == (1 if found else 0, [f"{file}:{each}" for each in found])
+    assert run("validate", "-f", file, *flags, CLUSTERS_FILE=str(clusters))[:2] == (code, out)
+
+
+def test_validate_sees_that_two_names_are_one_cluster(run: Any, tmp_path: Path) -> None:
+    spec = "  profileName: pods\n  clusterName: "
+    one, two, other = (
+        named(name, f"{spec}{cluster}\n") for name, cluster in (("a", "prod"), ("b", "again"), ("c", "open"))
+    )
+    one = one.replace("name: a", "name: a\n  namespace: web", 1)
+    folder = write(tmp_path, a=one, b=two, c=other, clusters=CLUSTERS)
+    files = [folder / f"{name}.yaml" for name in "abc"]
+    code, out, _ = run("validate", "-f", *files, "--clusters-file", folder / "clusters.yaml")
+    assert (code, len(out.splitlines())) == (1, 1)
+    assert "pods is the name of the profile of web/a" in out
+
+
+def test_validate_tells_what_is_wrong_with_the_clusters_file_and_judges_the_rest_without_it(
+    run: Any, tmp_path: Path
+) -> None:
+    folder = write(tmp_path, web=GOOD + "  clusterName: any\n  subnet: []\n", clusters="clusters: [{nam: a}]")
+    code, out, err = run("validate", "-f", folder / "web.yaml", "--clusters-file", folder / "clusters.yaml")
+    assert code == 1
+    assert [line.partition(": ")[2].split(": ")[0] for line in out.splitlines()] == [
+        "clusters[0].nam", "clusters[0].name", "spec.subnet",
+    ]  # fmt: skip
+    assert err.splitlines() == [
+        "Which clusters objects may name is not judged: first mend the clusters file.",
+        "1 FargateProfile, 3 findings in 1 object.",
+    ]
+
+
+def test_validate_without_the_clusters_file_that_it_is_told_of_has_no_result(run: Any, tmp_path: Path) -> None:
+    folder = write(tmp_path, web=GOOD)
+    code, out, err = run("validate", "-f", folder / "web.yaml", "--clusters-file", folder / "none.yaml")
+    assert (code, out) == (2, "")
+    mend = "correct --clusters-file, or who may read the file"
+    assert err.splitlines()[0] == f"{folder}/none.yaml: can't be read (No such file or directory): {mend}"
+
+
 # Which files are read
 
 

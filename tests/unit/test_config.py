@@ -16,14 +16,19 @@ import pytest
 
 import config
 import controller
-from config import VERSION, Config, configure, settings, tell_doubts
+from config import VERSION, Config, Missing, configure, entries_of, settings, tell_doubts
 from controller import judged_by, main
+from entries import Entries, Entry
+from spec import Defaults, Term
 from tests.fakes.apiserver import kubeconfig
 
 HOME = {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}
 FLAGS = [
     ("--cluster-name", "CLUSTER_NAME", "none"),
     ("--region", "AWS_REGION, AWS_DEFAULT_REGION", "none"),
+    ("--clusters-file", "CLUSTERS_FILE", "none"),
+    ("--default-pod-execution-role", "DEFAULT_POD_EXECUTION_ROLE", "none"),
+    ("--default-subnet-tags", "DEFAULT_SUBNET_TAGS", "none"),
     ("--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", "false"),
     ("--workers", "WORKERS", "16"),
     ("--resync-seconds", "RESYNC_SECONDS", "600.0"),
@@ -124,6 +129,8 @@ def test_what_nobody_set_has_its_default() -> None:
 SETTINGS = [
     ("cluster_name", "--cluster-name", "CLUSTER_NAME", "one", "two"),
     ("region", "--region", "AWS_REGION", "eu-one-1", "eu-two-2"),
+    ("clusters_file", "--clusters-file", "CLUSTERS_FILE", "/etc/clusters.yaml", "clusters of mine.yaml"),
+    ("default_pod_execution_role", "--default-pod-execution-role", "DEFAULT_POD_EXECUTION_ROLE", "pods", "fargate"),
     ("cluster_is_elsewhere", "--cluster-is-elsewhere", "CLUSTER_IS_ELSEWHERE", True, False),
     ("workers", "--workers", "WORKERS", 7, 9),
     ("resync_seconds", "--resync-seconds", "RESYNC_SECONDS", 30.5, 60.0),
@@ -342,6 +349,16 @@ WRONG = [
         ("allowed-roles", text, "ARNs of IAM roles between commas")
         for text in ("pods", "arn:aws:iam::1:role/a b", "role/pods", "arn:aws:iam::1:role/a\nb", "*,pods")
     ],
+    *[
+        ("default-pod-execution-role", text, "the ARN of an IAM role without a path, or the name of one")
+        for text in ("a b", "arn:aws:iam::1:role/a", "arn:aws:iam::111122223333:role/a/b", "a,b/c", "a" * 65, "role/a")
+    ],
+    *[
+        ("default-subnet-tags", text, "tags of subnets as KEY=VALUE between commas")
+        for text in ("a", "a=b,c", "=b", "a=b,a=c", "k" * 129 + "=b", "k=" + "v" * 257,
+                     ",".join(f"{n}=" for n in range(51)))
+    ],
+    *[("clusters-file", text, "the name of a file") for text in ("a\nb", "a\0b")],
     *[("selector", text, "a selector of labels: at character") for text in ("a=b c", "a in b", "a\nb", "=")],
 ]  # fmt: skip
 
@@ -395,6 +412,9 @@ BLANKS = [
     ("selector_namespaces", "SELECTOR_NAMESPACES", "own", "own"),
     ("log_format", "LOG_FORMAT", "json", "json"),
     ("log_level", "LOG_LEVEL", "debug", "debug"),
+    ("clusters_file", "CLUSTERS_FILE", "/etc/a b.yaml", "/etc/a b.yaml"),
+    ("default_pod_execution_role", "DEFAULT_POD_EXECUTION_ROLE", "a.b@c", "a.b@c"),
+    ("default_subnet_tags", "DEFAULT_SUBNET_TAGS", "b = *, a=x=y ,", (("a", "x=y"), ("b", "*"))),
 ]
 
 
@@ -543,7 +563,92 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     )
 
 
+# The clusters that objects may name
+
+
+def write(tmp_path: Path, text: str) -> str:
+    (tmp_path / "clusters.yaml").write_text(text)
+    return f"--clusters-file={tmp_path / 'clusters.yaml'}"
+
+
+def test_without_a_file_the_flags_defaults_are_those_of_every_cluster() -> None:
+    flags = ["--default-pod-execution-role=pods", "--default-subnet-tags=team=*,fargate=yes"]
+    entries = entries_of(configure(flags, HOME))
+    terms = (Term(tags=(("fargate", "yes"), ("team", "*"))),)
+    assert entries == Entries("eu-west-1", "demo", defaults=Defaults("pods", terms))
+    assert entries_of(configure([], HOME)).defaults == Defaults()
+
+
+def test_with_a_file_they_are_those_of_the_home_that_is_not_in_it(tmp_path: Path) -> None:
+    file = write(tmp_path, "clusters: [{name: a}]")
+    entries = entries_of(configure([file, "--default-pod-execution-role=pods"], HOME))
+    found = {name: entries.find("team", name) for name in ("", "a")}
+    assert [each.defaults.role for each in found.values() if isinstance(each, Entry)] == ["pods", ""]
+
+
+def test_with_a_file_no_cluster_needs_to_be_the_home_but_the_region_is_still_asked_for(tmp_path: Path) -> None:
+    file = write(tmp_path, "clusters: [{name: a}]")
+    entries = entries_of(configure([file, "--region=eu-west-2"], {}))
+    assert (entries.home, entries.region) == ("", "eu-west-2")
+    with pytest.raises(Missing, match="set --region or AWS_REGION"):
+        configure([file], {})
+
+
+@pytest.mark.usefixtures("eks_kubeconfig")
+def test_with_a_file_the_kubeconfig_still_names_the_home(tmp_path: Path) -> None:
+    entries = entries_of(configure([write(tmp_path, "clusters: [{name: a}]")], {}))
+    assert (entries.home, entries.region) == ("shop", "eu-central-1")
+
+
+@pytest.mark.usefixtures("eks_kubeconfig")
+def test_the_account_that_the_kubeconfig_names_is_the_operator_s_own(tmp_path: Path) -> None:
+    role = "arn:aws:iam::111122223333:role/operator"
+    file = write(tmp_path, f"clusters: [{{name: shop, roleArn: '{role}'}}]")
+    with pytest.raises(Missing, match="which is of account 123456789012: give the entry another name"):
+        entries_of(configure([file], {}))
+    assert entries_of(configure([file, "--cluster-is-elsewhere"], {})), "then nobody knows"
+
+
+def test_a_wrong_file_ends_the_start_with_every_finding(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "clusters:\n- name: a\n  region: x\n- nam: b\n")
+    assert main([file], HOME) == 2
+    path = file.partition("=")[2]
+    mend = "give what objects write as clusterName: letters, digits, - and _, at most 100, first a letter or digit; "
+    assert capfd.readouterr().err.splitlines() == [
+        "controller.py: --clusters-file can't be taken, 3 findings:",
+        f'{path}:3: clusters[0].region: "x": give an AWS region such as eu-central-1, or leave the field out for the '
+        "operator's own",
+        f"{path}:4: clusters[1].nam: not a field: remove it or correct its name",
+        f"{path}:4: clusters[1].name: missing: {mend}numbers in quotes",
+    ]
+
+
+def test_a_region_that_the_library_does_not_know_is_a_doubt_and_ends_no_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = write(tmp_path, "clusters:\n- {name: a}\n- {name: b, region: eu-wst-1}\n")
+    assert entries_of(configure([file], HOME))
+    (line,) = (each.getMessage() for each in caplog.records)
+    assert line.startswith(
+        "the AWS library of this operator does not know a region eu-wst-1: correct it in line 3 of the"
+    )
+
+
+def test_a_file_that_is_not_there_ends_the_start(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert main([f"--clusters-file={tmp_path}/none"], HOME) == 2
+    assert "can't be read (No such file or directory): correct --clusters-file" in capfd.readouterr().err
+
+
 # What judges objects
+
+
+def test_what_the_clusters_file_says_is_part_of_what_judges_objects(tmp_path: Path) -> None:
+    def by(text: str) -> str:
+        said = configure([write(tmp_path, text)], HOME)
+        return judged_by(settings(said), entries=entries_of(said))
+
+    assert by("clusters: [{name: a}]") == by("# the same\nclusters:\n- name: a\n")
+    assert by("clusters: [{name: a}]") != by("clusters: [{name: a, namespaces: [b]}]")
 
 
 @pytest.mark.parametrize(
@@ -551,7 +656,8 @@ def test_help_shows_every_flag_with_its_variable_and_default(capfd: pytest.Captu
     [
         "--controller-id=x", "--allow-adoption-in=a", "--take-over-from-kopf-in=a", "--allow-retain-in=a",
         "--allow-eviction-in=a", "--allowed-roles=arn:aws:iam::*:role/a", "--selector-namespaces=own",
-        "--cluster-name=other", "--namespace=a", "--selector=a=b",
+        "--cluster-name=other", "--namespace=a", "--selector=a=b", "--default-pod-execution-role=a",
+        "--default-subnet-tags=a=b",
     ],
 )  # fmt: skip
 def test_a_flag_by_which_objects_are_judged_makes_another_digest(more: str) -> None:
@@ -588,4 +694,4 @@ def test_a_digest_is_the_same_in_every_process() -> None:
 def digest(*arguments: str) -> str:
     """Return the digest of what judges objects where the controller is started so."""
     said = configure(list(arguments), HOME)
-    return judged_by(settings(said), said.namespace, said.selector)
+    return judged_by(settings(said), said.namespace, said.selector, entries_of(said))

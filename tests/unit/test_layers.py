@@ -17,8 +17,8 @@ FLOORS = (
     {"facts", "answers"},
     {"aws", "kube", "metrics", "patterns"},
     {"spec", "workqueue", "leader", "surroundings", "fluentbit", "credentials"},
-    {"actions", "lookups", "entries"},
-    {"limits", "clusters"},
+    {"actions", "lookups", "entries", "manifests"},
+    {"limits", "clusters", "clustersfile"},
     {"plan", "informer", "sites"},
     {"status", "memory", "overlaps", "pods"},
     {"passes"},
@@ -33,17 +33,17 @@ FLOORS = (
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 PURE = (
     "spec", "plan", "patterns", "overlaps", "pods", "status", "memory", "surroundings", "facts", "fluentbit", "checks",
-    "evictable", "entries", "answers", "actions", "limits",
+    "evictable", "answers", "actions", "limits", "entries", "manifests",
 )  # fmt: skip
 IMPURE = {"time", "random", "logging", "threading", "socket", "os", "sys"}
 # Packages that only some may import; a package that stands nowhere here is a new dependency.
 OWNERS = {
     "kubernetes": {"kube"},
     "urllib3": {"kube"},
-    "yaml": {"kube", "overlaps", "surroundings"},
+    "yaml": {"kube", "manifests", "overlaps", "surroundings"},
     "boto3": {"aws"},
     "botocore": {"aws"},
-    "pydantic": {"spec", "overlaps"},
+    "pydantic": {"spec", "clustersfile", "overlaps"},
     "prometheus_client": {"metrics", "controller"},
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -436,3 +436,62 @@ def test_annotations_of_others_stay_on_the_lease(pair: Pair) -> None:
     assert ((pair.api.get("leases", *KEY) or {})["metadata"]["annotations"]["team"], noted(pair)) == ("a", "a")
     take_over(pair, Replica("two", pair.api, pair.clock, flags="b"))
     assert (pair.api.get("leases", *KEY) or {})["metadata"]["annotations"] == {"team": "a"}
+
+
+# By which version of the clusters file
+
+
+def test_what_judges_may_change_once_the_lease_vouches_for_no_judgement_any_more(pair: Pair) -> None:
+    one = judged(pair)
+    assert not one.judgement.begin(), "the note is still there"
+    assert (one.judgement.complete, noted(pair)) == (False, "a")
+    pair.run(LOOK_SECONDS, one)
+    assert (one.judgement.begin(), noted(pair)) == (True, "")
+    one.judgement.by = "b"
+    one.judgement.done("a")
+    pair.run(LOOK_SECONDS, one)
+    assert (one.judgement.complete, noted(pair)) == (False, ""), "of the judgement before, whoever says so"
+    one.judgement.done("b")
+    pair.run(LOOK_SECONDS, one)
+    assert (one.judgement.complete, noted(pair)) == (True, "b")
+
+
+@pytest.mark.parametrize("flags", ["a", "b"])
+def test_who_dies_while_it_judges_by_a_new_file_leaves_nobody_in_the_belief_that_all_was_judged_by_his(
+    pair: Pair, flags: str
+) -> None:
+    """Neither one whose file is as it was, nor one that has the new one too: some objects are judged by either."""
+    one = judged(pair)
+    pair.run_until("it may begin", one.judgement.begin, one)
+    one.judgement.by = "b"
+    two = take_over(pair, Replica("two", pair.api, pair.clock, flags=flags))
+    assert not two.judgement.complete
+
+
+def test_who_dies_before_the_note_is_off_has_judged_nothing_by_the_new_file(pair: Pair) -> None:
+    one = judged(pair)
+    assert not one.judgement.begin(), "so nothing is taken up"
+    assert take_over(pair, Replica("two", pair.api, pair.clock, flags="a")).judgement.complete
+    assert not take_over(pair, Replica("three", pair.api, pair.clock, flags="b")).judgement.complete
+
+
+@pytest.mark.parametrize("trouble", [500, "drop", "lost"])
+def test_a_renewal_that_failed_or_whose_answer_was_lost_takes_no_note_off(
+    pair: Pair, trouble: Literal["drop", "lost"] | int
+) -> None:
+    one = judged(pair)
+    one.judgement.begin()
+    pair.api.fail("PUT", PATH, trouble)
+    one.step()
+    assert not one.judgement.begin()
+    pair.run_until("it is renewed", one.judgement.begin, one)
+    assert noted(pair) == ""
+
+
+def test_who_stands_by_takes_a_new_file_up_at_once_and_goes_by_it_when_it_leads(pair: Pair) -> None:
+    judged(pair)
+    two = Replica("two", pair.api, pair.clock, flags="b")
+    two.step()
+    assert two.judgement.begin()
+    two.judgement.by = "a"
+    assert take_over(pair, two).judgement.complete

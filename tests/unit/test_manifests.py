@@ -971,6 +971,18 @@ def test_the_comments_for_metrics_auth_are_flags_a_port_and_the_files_that_these
     assert f"port: 8080 # {configured.metrics_port} with --metrics-auth" in (ROOT / "deployment.yaml").read_text()
 
 
+def test_the_comments_for_the_clusters_file_are_a_flag_and_the_folder_of_a_configmap() -> None:
+    commented = re.compile(r"^( +)# (- --clusters-file|- \{name: clusters)", re.M)
+    deployment, _ = yaml.safe_load_all(commented.sub(r"\1\2", (ROOT / "deployment.yaml").read_text()))
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mount, volume = container["volumeMounts"][1], pod["volumes"][1]
+    file = config.configure(container["args"], {}).clusters_file
+    assert file == f"{mount['mountPath']}/clusters.yaml"
+    assert (mount["name"], mount.keys()) == (volume["name"], {"name", "mountPath", "readOnly"}), "no subPath"
+    assert volume["configMap"] == {"name": "fargate-operator-clusters"}
+
+
 def test_who_scrapes_with_a_token_has_the_port_the_authority_and_the_secrets_of_the_other_files() -> None:
     (deployment, _), (monitor, _) = with_metrics_auth("deployment.yaml"), with_metrics_auth("monitoring.yaml")
     _, endpoint = monitor["spec"]["podMetricsEndpoints"]

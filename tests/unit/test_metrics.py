@@ -249,7 +249,7 @@ def test_an_object_that_fails_again_and_again_is_alerted_on(b: Bench) -> None:
     assert all(any(stalled[minute - window : minute]) for minute in range(120 - lasting, 120))
 
 
-def test_nine_alerts_say_what_is_wrong_and_what_mends_it() -> None:
+def test_ten_alerts_say_what_is_wrong_and_what_mends_it() -> None:
     assert [alert["alert"] for alert in ALERTS] == [
         "FargateProfileStalled",
         "FargateProfileWaitsTooLong",
@@ -260,6 +260,7 @@ def test_nine_alerts_say_what_is_wrong_and_what_mends_it() -> None:
         "FargateOperatorHasNoLeader",
         "FargateOperatorWatchIsStale",
         "FargateRoleUnknown",
+        "FargateClustersFileRefused",
     ]
     for alert in ALERTS:
         assert alert["annotations"].keys() == {"summary", "description", "runbook_url"}

@@ -29,6 +29,7 @@ from controller import GRACE_SECONDS, build
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Call, Manners
 from tests.sandbox import sandbox
+from tests.unit.test_clustersfile import Mounted
 from tests.unit.test_config import HOME
 from tests.unit.test_kube import self_signed
 from tests.waiting import SOON, wait_for
@@ -235,6 +236,41 @@ def test_without_the_crd_log_and_readyz_say_apply_it_and_once_it_is_there_it_is_
             assert (answer.status, "kubectl apply -f crd.yaml" in answer.read().decode()) == (503, True)
         running.wait_watches(api)
         assert running.health("/readyz") == "ok"
+
+
+def test_a_clusters_file_that_changes_under_a_process_is_refused_or_taken_up_as_it_is_right_or_wrong(
+    tmp_path: Path,
+) -> None:
+    mounted, api = Mounted(tmp_path / "mounted"), ApiServer()
+    mounted.put("clusters: [{name: demo}]")
+    refused = "fargate_clusters_file_refused 1.0"
+    with serve(api) as server, controller(tmp_path, server.url, CLUSTERS_FILE=str(mounted.file)) as running:
+        running.wait_says("leading lease=default/fargate-operator")
+        assert refused not in running.health("/metrics")
+        mounted.put("clusters: [{name: demo, region: eu-central-1}]")
+        running.wait_says(
+            f"the clusters file is refused, the entries of before stay: {mounted.file}:1: clusters[0].region"
+        )
+        running.wait_for(lambda: refused in running.health("/metrics"), "the metric says so")
+        assert running.health() == "ok"
+        mounted.put("clusters: [{name: demo}, {name: b, region: eu-central-1}]")
+        running.wait_says(f"took clusters file={mounted.file} entries=2")
+        running.wait_for(lambda: refused not in running.health("/metrics"), "the metric says so")
+        running.process.terminate()
+        assert running.ends() == 0
+
+
+def test_a_process_whose_file_lists_all_its_clusters_starts_and_ends_without_a_home(tmp_path: Path) -> None:
+    (tmp_path / "clusters.yaml").write_text("clusters: [{name: a}]")
+    api, file = ApiServer(), str(tmp_path / "clusters.yaml")
+    apply(api)
+    with serve(api) as server, controller(tmp_path, server.url, CLUSTERS_FILE=file, CLUSTER_NAME="") as running:
+        running.wait_says("leading lease=default/fargate-operator")
+        running.wait_says("listed objects=1")
+        time.sleep(1.0)
+        running.process.terminate()
+        assert running.ends() == 0
+    assert "Traceback" not in running.log.read_text()
 
 
 def test_a_process_that_has_lost_the_lease_ends_with_exit_1(tmp_path: Path) -> None:

@@ -379,3 +379,58 @@ def test_no_resync_is_shorter_or_longer_by_more_than_a_tenth() -> None:
     apart = [later - earlier for earlier, later in pairwise(seen)]
     assert min(apart) >= 0.9 * RESYNC - 2 and max(apart) <= 1.1 * RESYNC + 2
     assert apart[-1] == pytest.approx(RESYNC, abs=2)
+
+
+# A clusters file that changes
+
+
+def anew(*answers: Requeue) -> tuple[Answers, FirstLooks]:
+    """Return what looks at one settled object, of which everything is judged."""
+    reconciler: Any = Answers([*answers])
+    store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("before", complete=True)
+    store.put(SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}})
+    return reconciler, FirstLooks(store, queue, reconciler, SITES, Settings("demo"), judgement, lambda: START)
+
+
+def test_by_a_new_clusters_file_every_object_is_judged_anew_and_at_once() -> None:
+    reconciler, first = anew(Requeue())
+    assert first.judgement.begin()
+    first.judge_anew("after")
+    assert not first.judgement.complete
+    first.reconcile(SORTING)
+    due = {first.queue.get() for _ in range(3)}
+    assert due == {SORTING, ("", "demo"), ("default", "web")}, "no object waits for its slot"
+    assert not first.judgement.complete
+    first.reconcile(("default", "web"))
+    assert first.judgement.complete
+    assert reconciler.looked == [("default", "web")]
+
+
+def test_a_pass_that_began_by_the_file_before_counts_for_nothing() -> None:
+    reconciler, first = anew(Requeue(), Requeue())
+    look = reconciler.reconcile
+
+    def meanwhile(key: Key) -> Requeue:
+        first.judgement.begin()
+        first.judge_anew("after")
+        first.unsorted.clear()
+        return look(key)
+
+    first.reconciler.reconcile = meanwhile  # type: ignore[method-assign]
+    first.reconcile(("default", "web"))
+    assert not first.judgement.complete
+    first.reconciler.reconcile = look  # type: ignore[method-assign]
+    first.reconcile(("default", "web"))
+    assert first.judgement.complete
+
+
+def test_a_pass_between_the_two_files_counts_for_nothing() -> None:
+    _, first = anew(Requeue(), Requeue())
+    first.judgement.begin()
+    first.reconcile(("default", "web"))
+    assert not first.judgement.complete
+    first.judge_anew("after")
+    first.unsorted.clear()
+    assert not first.judgement.complete
+    first.reconcile(("default", "web"))
+    assert first.judgement.complete
