@@ -313,7 +313,8 @@ class Process:
         self.sites.needed.clear()
         for fetch in self.sites.due(anew=bool(self.credentials.good_for()) and not before):
             threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
-        self.sites.needed.wait(min(wait, self.sites.until_due()))
+        if not self.stop.is_set():
+            self.sites.needed.wait(min(wait, self.sites.until_due()))
 
     def _fetch_of_role(self, fetch: Callable[[], Role | None]) -> None:
         """Have the credentials of one role fetched; once there are some again, the objects that wait for them look."""
