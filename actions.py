@@ -63,6 +63,11 @@ class NeedFacts:
 
 
 @dataclass(frozen=True)
+class NeedNetwork:
+    """Ask which subnets the VPC of the cluster has, that terms choose from, and plan again: no change, same pass."""
+
+
+@dataclass(frozen=True)
 class AddFinalizer:
     """Put our finalizer in, in the place of kopf's if that is there.
 
@@ -120,7 +125,7 @@ class UntagProfile:
 
 
 Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
-Action = Report | NeedFacts | Change
+Action = Report | NeedFacts | NeedNetwork | Change
 
 
 # What is said where nothing is changed, of a profile alone; plan has what more must be known for.

@@ -87,13 +87,38 @@ class Profile:
         return self.status in {"CREATE_FAILED", "DELETE_FAILED"}
 
 
+class Term(NamedTuple):
+    """One way to choose subnets: by an id, or by tags, all of which a subnet must have; a value * is any."""
+
+    id: str = ""
+    tags: tuple[tuple[str, str], ...] = ()  # sorted pairs
+
+    def __str__(self) -> str:
+        return self.id or " ".join(f"{key}={value}" for key, value in self.tags)
+
+    def meets(self, subnet: str, tags: Mapping[str, str]) -> bool:
+        if self.id:
+            return self.id == subnet
+        return all(key in tags and value in {"*", tags[key]} for key, value in self.tags)
+
+
 @dataclass(frozen=True)
 class ProfileSpec:
-    """What EKS can't change once a profile exists; subnets None leaves the choice to EKS."""
+    """What EKS can't change once a profile exists; subnets None leaves the choice to EKS, where there are no terms.
+
+    `among`: the subnets that the terms match now, None = not known. `open`: the fields, by their names in spec,
+    in which a profile that serves may be as it is: they are settled by a default that is not held against it.
+    `role_by`, `subnets_by`: what has settled these, in words.
+    """
 
     role: str
     selectors: frozenset[Selector]
     subnets: frozenset[str] | None = None
+    terms: tuple[Term, ...] = ()
+    among: frozenset[str] | None = None
+    open: frozenset[str] = frozenset()
+    role_by: str = field(default="spec.podExecutionRoleArn", compare=False)
+    subnets_by: str = field(default="spec.subnets", compare=False)
 
 
 def known_regions() -> set[str]:
@@ -340,6 +365,13 @@ class Aws:
         """Return these subnets, read with one call, whatever their number."""
         found = _fact(lambda: self._described(sorted(ids)))
         return {each: None if found is None else found.get(each, SubnetFact(found=False)) for each in ids}
+
+    def subnets_of(self, vpc: str) -> dict[str, SubnetFact] | None:
+        """Return all subnets of a VPC with their tags and without their routes; None where they may not be read."""
+        vpcs = [{"Name": "vpc-id", "Values": [vpc]}]
+        read = partial(self._all, self._ec2, "describe_subnets", "Subnets", Filters=vpcs)
+        found = _fact(lambda: _complete(read(), "SubnetId", "VpcId", "AvailabilityZone"))
+        return None if found is None else {each["SubnetId"]: subnet_of(each, None) for each in found}
 
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from aws import Profile
+from case import case_of
 from clusters import View
 from kube import NAME, Object
 from limits import Settings
-from plan import case_of
 from podlooks import Owner
 from pods import (
     Odd,

@@ -51,10 +51,10 @@ class Limits:
 
         `listed_there`: the clusters file lists the object's namespace by name for the cluster that it names.
         """
-        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
+        if spec.role and not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
             what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
-            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
+            yield "RoleNotAllowed", Finding(tuple(spec.role_by.split(".")), what, mend)
         if not self.own_namespace_in:
             return
         if who.cluster != self.own_namespace_in and not listed_there:

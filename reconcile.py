@@ -28,6 +28,7 @@ from actions import (
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Phase,
     RemoveFinalizer,
     Report,
@@ -37,6 +38,7 @@ from actions import (
 )
 from answers import AwsError, Busy, Refused
 from aws import Profile, calls_of_this_thread
+from case import Case, case_of, strayed_in
 from clusters import Cluster, View
 from entries import Barred, Entry
 from informer import Store, is_cut
@@ -46,7 +48,7 @@ from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, mus
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
-from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
+from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
 from sites import Site, Sites
 from spec import (
     FINALIZER,
@@ -91,6 +93,7 @@ class Reconciler:
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
+        self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._aloud: dict[Key, str] = {}  # what was told last that no status says
@@ -129,7 +132,7 @@ class Reconciler:
         return self._alone_in(found, key, work)
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits, self._thrift):
+        for times in (self._stalled, self._marks, self._waits, self._thrift, self._twice):
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
@@ -197,7 +200,7 @@ class Reconciler:
         if report is None:
             p.useful = True
             return Requeue(0.0, urgent=None)
-        report = self._or_stall(p, report)
+        report = self._or_stall(p, status.unless_ready(report, p.conditions, p.who))
         p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
         p.useful &= report.reason not in clusters.TIME_MAY_MEND
         try:
@@ -221,7 +224,7 @@ class Reconciler:
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         case = replace(case, barred=why)
         action = status.with_log(case, plan)
-        if isinstance(action, NeedFacts):
+        if isinstance(action, NeedFacts | NeedNetwork):
             raise AssertionError("nothing is asked for an object without a cluster")  # noqa: TRY004
         return case, action
 
@@ -298,32 +301,49 @@ class Reconciler:
     def _decide(self, p: Pass, home: Home, entry: Entry) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
-        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
+        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
         listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
         case = replace(case, listed_there=listed_there)
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = status.with_log(case, plan)
+            if isinstance(action, NeedNetwork):
+                age = p.network_age(len(case.owned) == 1, self._settings.view_life, self._monotonic())
+                case = self._with_network(p, case, age)
+                continue
             if isinstance(action, NeedFacts):
-                case = self._with_facts(p, case, action)
+                case = self._with_facts(p, case)
                 continue
             action = self._take_turn(p, case, action)
+            if stands_on_terms(case, action) and not p.network_read:
+                p.network_read = True
+                case = self._with_network(p, replace(case, facts=None), 0.0)
+                continue
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
             self._look_at(p, home, not_looked_at)
 
-    def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
+    def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, lookups.FACTS_SECONDS
-        if p.asked_at is not None and not p.look_in:
-            age = min(age, self._monotonic() - p.asked_at)
-        case = replace(case, facts=p.known.facts(cluster, need.spec, age))
-        if case.objections:
-            case = replace(case, facts=p.known.facts(cluster, need.spec, lookups.NO_SECONDS))
-        return case
+        case = self._facts_of(p, case, p.age(lookups.FACTS_SECONDS, self._monotonic()))
+        return self._facts_of(p, case, lookups.NO_SECONDS) if case.objections else case
+
+    def _facts_of(self, p: Pass, case: Case, age: float) -> Case:
+        if case.spec and case.spec.terms:
+            case = self._with_network(p, case, age)
+            if case.network and case.network.error:
+                raise case.network.error
+        return replace(case, facts=p.known.facts(case.home.cluster, case.spec, age)) if case.spec else case
+
+    def _with_network(self, p: Pass, case: Case, age: float) -> Case:
+        """Ask for the subnets that terms choose from; of a profile counts what two looks have shown."""
+        strayed = partial(strayed_in, case)
+        network, wait = self._twice.look(p.key, partial(p.known.network, case.home.cluster), age, strayed)
+        sure_at = self._now() + timedelta(seconds=wait) if wait else None
+        return replace(case, network=network, sure_at=sure_at)
 
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -350,6 +370,8 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
+        if not (case.network and case.network.subnets is None):  # else that may hide in what they differ
+            p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults)
         p.overlapping = overlaps(case, p.cluster.shares)
         p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)

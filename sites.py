@@ -380,6 +380,33 @@ class Homes:
             return ""
 
 
+@dataclass(frozen=True)
+class There:
+    """One cluster, as whoever asks about it alone has it in hand."""
+
+    sites: Sites
+    homes: Homes
+    entry: Entry
+
+    @property
+    def site(self) -> Site:
+        return self.sites.of(self.entry)
+
+    @property
+    def home(self) -> Home:
+        """Where it is; raises `AwsError` where that is not known, or is known to be wrong."""
+        return self.homes.of(self.entry)
+
+    def has(self, who: Identity) -> bool:
+        """Say whether an object names it."""
+        found = self.sites.find(who)
+        return isinstance(found, Entry) and found.key == self.entry.key
+
+    def unproven(self, api: Kubernetes) -> str:
+        """Say why it is not known whether it is the cluster of an API server, "" where that is proven."""
+        return self.site.known.unproven(self.entry.cluster, self.sites.authority_of(self.entry), api)
+
+
 def nowhere(name: str) -> Home:
     """Return what stands for the cluster of an object that has none here."""
     return Home("", "", "", name, "", name, foreign=True)

@@ -18,11 +18,12 @@ from typing import NamedTuple, TypeVar
 from actions import Action, CreateProfile, DeleteProfile, Phase, RemoveFinalizer, Report, refuse
 from answers import AwsError, Busy, Refused
 from aws import Profile
+from case import Case
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight
 from kube import Key, Object, TooLarge, WriteRefused
 from limits import Settings
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, timestamp, visible, without_profiles
-from plan import Case, may_tell
+from plan import may_tell
 from spec import BOOKKEEPING, FINALIZER, INFORMATIVE, OURS, OWNER_KEY, Identity, Memory, is_guarded, mapping
 from surroundings import unusually_long
 
@@ -143,6 +144,18 @@ def find_condition(kind: str, listed: Sequence[Object]) -> Object:
 def is_current(condition: Object, who: Identity) -> bool:
     """Say whether a condition is true of the object as it is now specified."""
     return condition.get("status") == "True" and condition.get("observedGeneration") == who.generation
+
+
+def is_ready(listed: Sequence[Object], who: Identity) -> bool:
+    """Say whether the object is told to be ready, as it is now specified."""
+    return is_current(find_condition("Ready", listed), who)
+
+
+def unless_ready(report: Report, listed: Sequence[Object], who: Identity) -> Report:
+    """Let what was ready stay so while what tags have shown is looked at again; what was not is still on its way."""
+    if report.reason != "SubnetsChanged" or is_ready(listed, who):
+        return report
+    return replace(report, phase=Phase.RECONCILING)
 
 
 def since_of(condition: Object, otherwise: str) -> datetime:
@@ -560,7 +573,9 @@ REASONS: Mapping[str, Reason] = {
         "the operator is done with an object that is being deleted; finalizers of others still hold it",
         "Released",
     ),
-    "InvalidSpec": stalls("a field breaks a rule that holds in every account"),
+    "InvalidSpec": stalls(
+        "a field breaks a rule that holds in every account, or the role is missing and has no default"
+    ),
     "ImmutableField": stalls("role, selectors or subnets were edited, and EKS cannot change them"),
     "NameTaken": waits_or_stalls("the cluster has a profile of that name that is not this object's"),
     "AdoptMismatch": stalls("a profile is not taken over because it is not what the spec says"),
@@ -584,6 +599,13 @@ REASONS: Mapping[str, Reason] = {
     "SubnetNotFound": stalls("a subnet does not exist in the region"),
     "SubnetOfOtherVpc": stalls("a subnet is not in the cluster's VPC"),
     "SubnetPublic": stalls("a subnet routes to an internet gateway"),
+    "NoSubnetMatches": stalls("the VPC has no subnet for a profile that a term of subnetSelectorTerms matches"),
+    "SubnetsChanged": Reason(
+        (Phase.READY, Phase.RECONCILING),
+        "a subnet of the profile is not matched by subnetSelectorTerms any more, and is looked at once more before "
+        "that counts as an edit",
+        "Active",
+    ),
     "SubnetUnsupportedZone": stalls(
         "a subnet is in a Local Zone, a Wavelength Zone, an Outpost, or a zone without Fargate"
     ),
@@ -650,6 +672,7 @@ EVENTS: Mapping[str, Event] = {
     "RoleUnknownToCluster": Event(
         "Warning", "the cluster does not know the role, so no pod can start; the note has the command that mends it"
     ),
+    "DefaultsChanged": Event("Normal", "the role or subnets of the profile are those of a default that is another now"),
     "ProfileUnhealthy": Event("Warning", "EKS finds an ACTIVE profile unhealthy; the note has its words"),
     "ClusterElsewhere": Event(
         "Warning",

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from actions import Action, Phase, RemoveFinalizer, Report, TagProfile
 from answers import ERRORS, UNKNOWN, AwsError, Busy, Refused, Retryable
 from aws import HealthIssue
+from case import Case
 from clusters import InFlight
 from kube import Object, WriteRefused
 from patterns import timestamp
-from plan import Case, plan
+from plan import plan
 from spec import FINALIZER, REQUESTED_AT, Identity, Memory
 from status import (
     EVENTS,
