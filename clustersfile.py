@@ -53,10 +53,10 @@ _AssumedRole = Annotated[str, Field(pattern=rf"^{ROLE_ARN}\Z", max_length=640)]
 _ExternalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}\Z")]
 _Namespaces = Annotated[str, Field(pattern=r"^[a-z0-9*]([a-z0-9*-]{0,61}[a-z0-9*])?\Z")]
 _SubnetTagKey = Annotated[str, Field(pattern=r"(?s)^.{1,128}\Z")]
-_SubnetTagValue = Annotated[str, Field(pattern=r"(?s)^.{0,256}\Z")]
+_SubnetTagValue = Annotated[str, Field(pattern=r"(?s)^.{1,256}\Z")]
 _NAME = "letters, digits, - and _, at most 100, first a letter or digit; numbers in quotes"
 TERMS_MEND = (
-    "give a list of 1 to 20 terms, each with the id of a subnet or with tags that it must have; a value * is any"
+    "give a list of 1 to 30 terms, each with the id of a subnet or with tags that it must have; a value * is any"
 )
 MENDS = {
     "clusters": f"give a list of at most {MOST_ENTRIES:,} entries, each a mapping with at least name",
@@ -80,14 +80,14 @@ TERM_MENDS = {**MENDS, "id": SPEC_MENDS["subnets"].partition("; ")[0], "tags": T
 class TermFields(BaseModel):
     model_config = FIELDS
     id: SubnetId = ""
-    tags: dict[_SubnetTagKey, _SubnetTagValue] = Field(default={}, min_length=1, max_length=50)
+    tags: dict[_SubnetTagKey, _SubnetTagValue] = Field(default={}, min_length=1, max_length=20)
 
 
 class DefaultsFields(BaseModel):
     model_config = FIELDS
     pod_execution_role_arn: RoleArn = ""
     pod_execution_role_name: RoleName = ""
-    subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=20)
+    subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=30)
     tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
 
 
