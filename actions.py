@@ -15,7 +15,7 @@ from typing import NamedTuple
 from answers import AwsError, Refused
 from aws import Profile, ProfileSpec
 from patterns import steady, timestamp
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, TAGS_LIMIT, Identity, told_issues
+from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, TAGS_LIMIT, Identity, Memory, told_issues
 
 
 class Objection(NamedTuple):
@@ -60,6 +60,11 @@ class NeedFacts:
     """Ask for what AWS says of the things that a spec names, and plan again: no change, same pass."""
 
     spec: ProfileSpec
+
+
+@dataclass(frozen=True)
+class NeedNetwork:
+    """Ask which subnets the VPC of the cluster has, that terms choose from, and plan again: no change, same pass."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +125,7 @@ class UntagProfile:
 
 
 Change = AddFinalizer | RemoveFinalizer | CreateProfile | DeleteProfile | TagProfile | UntagProfile
-Action = Report | NeedFacts | Change
+Action = Report | NeedFacts | NeedNetwork | Change
 
 
 # What is said where nothing is changed, of a profile alone; plan has what more must be known for.
@@ -197,3 +202,22 @@ def resting(profile: Profile, until: datetime) -> Report:
     failed = f"Profile {profile.name} is {profile.status}."
     message = f"{failed} {issues or 'EKS gives no reason.'} {mend}"
     return Report(Phase.STALLED, reason, message, until)
+
+
+def stay_barred(reason: str, message: str, who: Identity, memory: Memory) -> Report:
+    """Say why an object has no cluster here, and what becomes of what it has made."""
+    name, there = memory.profile_name or memory.create_name or who.base, memory.made_in
+    stays = f" Profile {name} stays as it is in {there}." if there else ""
+    if not who.deleting:
+        return refuse(reason, f"{message}{stays}")
+    back = (
+        "bring back its entry of the clusters file" if reason == "ClusterNotAllowed" else "give the controller a home"
+    )
+    leave = f"set spec.deletionPolicy: Retain, which leaves profile {name} where it is"
+    return refuse(reason, f"{message}{stays} The deletion waits: {back}, or {leave}.")
+
+
+def kept_blindly(memory: Memory) -> RemoveFinalizer:
+    """Return what lets an object go whose profile is out of reach."""
+    what = f"The profile in {memory.made_in} is" if memory.made_in else "Whatever profile there may be is"
+    return RemoveFinalizer("Retained", f"{what} kept.", blind=True)

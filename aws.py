@@ -19,13 +19,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache, partial
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import boto3
 import botocore.session
 from botocore import exceptions as errors
 from botocore.config import Config
-from botocore.credentials import ProcessProvider
+from botocore.credentials import ProcessProvider, ReadOnlyCredentials
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.loaders import JSONFileLoader, Loader
 from botocore.parsers import ResponseParserError
@@ -87,13 +87,38 @@ class Profile:
         return self.status in {"CREATE_FAILED", "DELETE_FAILED"}
 
 
+class Term(NamedTuple):
+    """One way to choose subnets: by an id, or by tags, all of which a subnet must have; a value * is any."""
+
+    id: str = ""
+    tags: tuple[tuple[str, str], ...] = ()  # sorted pairs
+
+    def __str__(self) -> str:
+        return self.id or " ".join(f"{key}={value}" for key, value in self.tags)
+
+    def meets(self, subnet: str, tags: Mapping[str, str]) -> bool:
+        if self.id:
+            return self.id == subnet
+        return all(key in tags and value in {"*", tags[key]} for key, value in self.tags)
+
+
 @dataclass(frozen=True)
 class ProfileSpec:
-    """What EKS can't change once a profile exists; subnets None leaves the choice to EKS."""
+    """What EKS can't change once a profile exists; subnets None leaves the choice to EKS, where there are no terms.
+
+    `among`: the subnets that the terms match now, None = not known. `open`: the fields, by their names in spec,
+    in which a profile that serves may be as it is: they are settled by a default that is not held against it.
+    `role_by`, `subnets_by`: what has settled these, in words.
+    """
 
     role: str
     selectors: frozenset[Selector]
     subnets: frozenset[str] | None = None
+    terms: tuple[Term, ...] = ()
+    among: frozenset[str] | None = None
+    open: frozenset[str] = frozenset()
+    role_by: str = field(default="spec.podExecutionRoleArn", compare=False)
+    subnets_by: str = field(default="spec.subnets", compare=False)
 
 
 def known_regions() -> set[str]:
@@ -149,7 +174,7 @@ class Pool:
 
         def help_out() -> None:
             _make(reads, enough)
-            sent.append(_calls())  # of this thread, which has just begun
+            sent.append(calls_of_this_thread())  # of this thread, which has just begun
 
         lent = self._lend(place, len(reads) - 1)
         helpers = [threading.Thread(target=help_out, daemon=True) for _ in range(lent)]
@@ -165,7 +190,7 @@ class Pool:
             for each in helpers:
                 if each.ident is not None:
                     each.join()
-            _sent.calls = sum(sent, start=_calls())
+            _sent.calls = sum(sent, start=calls_of_this_thread())
             with self._lock:
                 self._lent[place] -= lent
 
@@ -186,56 +211,109 @@ def _make(reads: Iterable[Read[Any]], enough: threading.Event) -> None:
             enough.set()
 
 
+class Signs(Protocol):
+    """Credentials, as they are asked for: whatever they are, they raise at once where there are none."""
+
+    def ready(self) -> None: ...
+    def get_frozen_credentials(self) -> Any: ...
+
+
 class Aws:
     """The questions and changes of one region and account; safe to share between threads. Raises only `AwsError`.
 
-    `ready` asks nobody, and raises where no credentials are at hand that are good for a minute. `pool` makes reads
-    side by side; without threads of it each is made where it is called for, in one order.
+    `credentials` sign each request, and those of no other edge: the clients are shared by all accounts. `pool` makes
+    reads side by side; without threads of it each is made where it is called for, in one order. `account` tells
+    accounts apart; "" is the controller's own.
     """
 
     def __init__(
         self,
         clients: Mapping[str, Any],
         region: str,
-        ready: Callable[[], None] = lambda: None,
+        credentials: Signs | None = None,
         pool: Pool | None = None,
+        account: str = "",
     ) -> None:
         self._eks, self._ec2, self._iam, self._sts = (clients[name] for name in SERVICES)
-        self._clients = clients
-        self.region, self.ready, self._pool = region, ready, pool or Pool()
+        self._clients, self._credentials = clients, credentials
+        self.region, self._pool, self._place = region, pool or Pool(), f"{account}/{region}"
+        self.silent = False  # the last request that has ended had no answer
 
     @property
     def calls(self) -> int:
         """How many requests this thread has sent."""
-        return _calls()
+        return calls_of_this_thread()
+
+    def ready(self) -> None:
+        """Ask nobody, and raise where no credentials are at hand that are good for a minute."""
+        if self._credentials:
+            self._credentials.ready()
 
     def side_by_side(self, reads: Sequence[Read[Any]]) -> AbstractContextManager[None]:
         """Make reads that do not depend on one another, as `Pool.beside` does."""
-        return self._pool.beside(self.region, reads)
+        return self._pool.beside(self._place, reads)
 
     def account(self) -> tuple[str, str]:
         """Return (partition, account) of the credentials in use."""
-        arn = _part(_call(self._sts.get_caller_identity), "Arn").split(":")
+        arn = _part(self._call(self._sts.get_caller_identity), "Arn").split(":")
         return arn[1], arn[4]
+
+    def assume(self, role_arn: str, external_id: str = "") -> Keys:
+        """Return credentials of a role, for an hour at the most."""
+        request = {"RoleArn": role_arn, "RoleSessionName": SESSION}
+        if external_id:
+            request["ExternalId"] = external_id
+        try:
+            made = _part(self._call(self._sts.assume_role, **request), "Credentials", *KEYS, "Expiration")
+        except _Absent as error:
+            raise Refused("CredentialsRefused", f"{role_arn} can't be assumed: {_remedy(external_id)}") from error
+        except Refused as error:
+            text = f"{role_arn} can't be assumed: {_said(error)} {_remedy(external_id)}"
+            raise Refused("CredentialsRefused", text) from error
+        except AwsError as error:
+            raise Retryable(error.reason, f"{role_arn} can't be assumed yet: {error}") from error
+        return Keys(ReadOnlyCredentials(*(made[each] for each in KEYS)), made["Expiration"].timestamp())
+
+    def _call(self, method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
+        """Send a request, signed with this edge's credentials."""
+        with _signing(self._credentials):
+            try:
+                answer = _call(method, **request)
+            except Retryable as error:
+                self.silent = error.reason == "AwsUnreachable"
+                raise
+            except (AwsError, _Absent):
+                self.silent = False
+                raise
+        self.silent = False
+        return answer
+
+    def _all(self, client: Any, operation: str, key: str, **request: Any) -> list[Any]:
+        pages = self._call(lambda: {"pages": [*client.get_paginator(operation).paginate(**request)]})["pages"]
+        if any(page.get(key) is None for page in pages):
+            raise _without(key)
+        return [item for page in pages for item in page[key]]
 
     def ask(self, service: str, operation: str, **request: Any) -> dict[str, Any] | None:
         """Return the answer of a service to what no other method asks, None where there is no such thing."""
         try:
-            return _call(getattr(self._clients[service], operation), **request)
+            return self._call(getattr(self._clients[service], operation), **request)
         except _Absent:
             return None
 
     def names(self, cluster: str) -> list[str] | None:
         """Return the names of a cluster's profiles, None if there is no such cluster."""
         try:
-            return _all(self._eks, "list_fargate_profiles", "fargateProfileNames", clusterName=cluster)
+            return self._all(self._eks, "list_fargate_profiles", "fargateProfileNames", clusterName=cluster)
         except _Absent:
             return None
 
     def describe(self, cluster: str, name: str) -> Profile | None:
         """Return the profile as it is now, None if there is none."""
         try:
-            return _profile(_call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name))
+            return _profile(
+                self._call(self._eks.describe_fargate_profile, clusterName=cluster, fargateProfileName=name)
+            )
         except _Absent:
             return None
 
@@ -245,55 +323,62 @@ class Aws:
         selectors = [{"namespace": each.namespace, "labels": dict(each.labels)} for each in sorted(spec.selectors)]
         subnets = {} if spec.subnets is None else {"subnets": sorted(spec.subnets)}
         request = {**where, "selectors": selectors, "tags": dict(tags), **subnets}
-        return replace(_profile(_call(self._eks.create_fargate_profile, **request)), tags=dict(tags))
+        return replace(_profile(self._call(self._eks.create_fargate_profile, **request)), tags=dict(tags))
 
     def delete(self, cluster: str, name: str) -> Profile | None:
         """Ask once for a profile's deletion; return it as EKS answers (DELETING), None if it is gone."""
         try:
-            answer = _call(self._eks.delete_fargate_profile, clusterName=cluster, fargateProfileName=name)
+            answer = self._call(self._eks.delete_fargate_profile, clusterName=cluster, fargateProfileName=name)
         except _Absent:
             return None
         return replace(_profile(answer), status="DELETING")
 
     def tag(self, arn: str, tags: Mapping[str, str]) -> None:
         """Set these tags; others stay as they are."""
-        _call(self._eks.tag_resource, resourceArn=arn, tags=dict(tags))
+        self._call(self._eks.tag_resource, resourceArn=arn, tags=dict(tags))
 
     def untag(self, arn: str, keys: Collection[str]) -> None:
         """Remove these tags; absent ones are no error."""
-        _call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
+        self._call(self._eks.untag_resource, resourceArn=arn, tagKeys=sorted(keys))
 
     def cluster(self, name: str) -> ClusterFact | None:
-        read = partial(_call, self._eks.describe_cluster, name=name)
+        read = partial(self._call, self._eks.describe_cluster, name=name)
         return _fact(lambda: cluster_of(_part(read(), "cluster", "status")), ClusterFact(found=False))
 
     def access_entry(self, cluster: str, role: str) -> EntryFact | None:
         read = partial(self._eks.describe_access_entry, clusterName=cluster, principalArn=role)
-        return _fact(lambda: entry_of(_part(_call(read), "accessEntry")), EntryFact(found=False))
+        return _fact(lambda: entry_of(_part(self._call(read), "accessEntry")), EntryFact(found=False))
 
     def role(self, arn: str) -> RoleFact | None:
         """Return a role without its policies."""
-        read = partial(_call, self._iam.get_role, RoleName=_name(arn))
+        read = partial(self._call, self._iam.get_role, RoleName=_name(arn))
         return _fact(lambda: role_of(_part(read(), "Role", "Arn")), RoleFact(found=False))
 
     def attached_policies(self, role: str) -> list[str] | None:
-        read = partial(_all, self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=_name(role))
+        read = partial(self._all, self._iam, "list_attached_role_policies", "AttachedPolicies", RoleName=_name(role))
         return _fact(lambda: [policy["PolicyName"] for policy in _complete(read(), "PolicyName")])
 
     def inline_policies(self, role: str) -> list[str] | None:
-        return _fact(partial(_all, self._iam, "list_role_policies", "PolicyNames", RoleName=_name(role)))
+        return _fact(partial(self._all, self._iam, "list_role_policies", "PolicyNames", RoleName=_name(role)))
 
     def subnets(self, ids: Collection[str]) -> dict[str, SubnetFact | None]:
         """Return these subnets, read with one call, whatever their number."""
         found = _fact(lambda: self._described(sorted(ids)))
         return {each: None if found is None else found.get(each, SubnetFact(found=False)) for each in ids}
 
+    def subnets_of(self, vpc: str) -> dict[str, SubnetFact] | None:
+        """Return all subnets of a VPC with their tags and without their routes; None where they may not be read."""
+        vpcs = [{"Name": "vpc-id", "Values": [vpc]}]
+        read = partial(self._all, self._ec2, "describe_subnets", "Subnets", Filters=vpcs)
+        found = _fact(lambda: _complete(read(), "SubnetId", "VpcId", "AvailabilityZone"))
+        return None if found is None else {each["SubnetId"]: subnet_of(each, None) for each in found}
+
     def _described(self, ids: list[str]) -> dict[str, SubnetFact]:
         # A filter: SubnetIds answers one missing subnet with an error that hides the others.
-        subnets = _all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
+        subnets = self._all(self._ec2, "describe_subnets", "Subnets", Filters=[{"Name": "subnet-id", "Values": ids}])
         _complete(subnets, "SubnetId", "VpcId", "AvailabilityZone")
         vpcs = sorted({subnet["VpcId"] for subnet in subnets})
-        read = partial(_all, self._ec2, "describe_route_tables", "RouteTables")
+        read = partial(self._all, self._ec2, "describe_route_tables", "RouteTables")
         tables = _fact(lambda: read(Filters=[{"Name": "vpc-id", "Values": vpcs}])) if vpcs else []
         return {subnet["SubnetId"]: subnet_of(subnet, tables) for subnet in subnets}
 
@@ -306,6 +391,50 @@ class Keys(NamedTuple):
 
     frozen: Any
     ends: float | None
+
+
+class Signer:
+    """Stands where botocore keeps a session's credentials: hands out those of the edge whose call it is.
+
+    Where there is no such it raises: an account's request is never signed with what is of another.
+    """
+
+    def get_frozen_credentials(self) -> Any:
+        if (signs := getattr(_sent, "signs", None)) is None:
+            raise Retryable("NoCredentials", "A request to AWS had nothing that signs it, and was not sent.")
+        return signs.get_frozen_credentials()
+
+    def load_credentials(self) -> Signer:
+        return self  # to a session, this is also the chain of sources
+
+    def get_deferred_property(self, _name: str) -> Callable[[], None]:
+        return lambda: None
+
+
+@contextmanager
+def _signing(credentials: Signs | None) -> Iterator[None]:
+    """Have the requests of this thread signed with these credentials."""
+    before, _sent.signs = getattr(_sent, "signs", None), credentials
+    try:
+        yield
+    finally:
+        _sent.signs = before
+
+
+SESSION, KEYS = "fargate-operator", ("AccessKeyId", "SecretAccessKey", "SessionToken")
+
+
+def _said(error: AwsError) -> str:
+    """Return what AWS answered, without a mend that is of other roles."""
+    mends = (rule.mend for rule in ERRORS)
+    return next((str(error).removesuffix(mend).rstrip() for mend in mends if str(error).endswith(mend)), str(error))
+
+
+def _remedy(external_id: str) -> str:
+    given = ", with the sts:ExternalId that the clusters file has" if external_id else ""
+    trust = f"let its trust policy allow sts:AssumeRole to the controller's role{given}"
+    own = "let the controller's own policy allow sts:AssumeRole on it"
+    return f"Correct roleArn in the clusters file, {trust}, and {own}."
 
 
 NOWHERE = "No source of AWS credentials was found. "
@@ -396,19 +525,19 @@ PROXY = re.compile(r"(?:https?://|//)?(?:[^/\s]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^/\s@:
 Watch = Callable[[str, Any], None]  # what is told of a client, by its service
 
 
-def connect(region: str, connections: int, credentials: object, watch: Watch = lambda *_: None) -> dict[str, Any]:
-    """Return one client a service, which signs with `credentials`; that of EKS is made now, the others at their use.
+def connect(region: str, connections: int, watch: Watch = lambda *_: None, *, at_once: bool = True) -> dict[str, Any]:
+    """Return one client a service, for the edges of all accounts; that of EKS is made now, the others at their use.
 
-    Raises `AwsError` where the region can't be used. `watch` is told of each client before its first use.
-    Where a profile can't be read, which may be mended while we run, EKS's too is made at its use.
+    Raises `AwsError` where the region can't be used; if it is not made `at_once`, the first call does. `watch` is told
+    of each client before its first use. Where a profile can't be read, which may be mended while we run, EKS's too is
+    made at its use.
     """
-    one_at_a_time = threading.Lock()
 
     @cache
     def session() -> Any:
         made = botocore.session.get_session()
-        made.register_component("credential_provider", credentials)
-        made.register_component("data_loader", _Models(file_loader=_Model()))
+        made.register_component("credential_provider", Signer())
+        made.register_component("data_loader", _models())
         return boto3.Session(region_name=region, botocore_session=made)
 
     @cache
@@ -426,11 +555,12 @@ def connect(region: str, connections: int, credentials: object, watch: Watch = l
         return client
 
     def made(name: str) -> Any:
-        with one_at_a_time:  # sessions are not safe to share
+        with _one_at_a_time:  # neither sessions nor the models are safe to share
             return make(name)
 
-    with suppress(Retryable):
-        made("eks")
+    if at_once:
+        with suppress(Retryable):
+            made("eks")
     return {name: _Late(partial(made, name)) for name in (*SERVICES, QUOTAS)}
 
 
@@ -447,6 +577,12 @@ class _Model(JSONFileLoader):  # type: ignore[misc]
     def _load_file(self, path: str, opened: Callable[..., Any]) -> Any:
         with suppress(FileNotFoundError), opened(path, "rb") as file:
             return json.load(file)
+
+
+@cache
+def _models() -> _Models:
+    """Return what has read the models, once for all regions: they take more memory than the clients."""
+    return _Models(file_loader=_Model())
 
 
 def _config(**more: Any) -> Config:
@@ -478,16 +614,18 @@ class _Absent(Exception):
     """What was asked for does not exist; becomes a value before it leaves this file."""
 
 
-_sent = threading.local()
+_sent = threading.local()  # of a thread: its calls so far, and what signs the one that it makes
+_one_at_a_time = threading.Lock()
 WAY_TO_AWS = "If it lasts, check the region's name and the way to AWS (a proxy, a NAT gateway, VPC endpoints)."
 
 
-def _calls() -> int:
+def calls_of_this_thread() -> int:
+    """Return how many requests this thread has sent, to whichever account."""
     return getattr(_sent, "calls", 0)
 
 
 def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
-    _sent.calls = _calls() + 1
+    _sent.calls = calls_of_this_thread() + 1
     try:
         return method(**request)
     except ClientError as error:
@@ -498,13 +636,6 @@ def _call(method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, An
         words = f"an answer without {error}" if isinstance(error, KeyError) else str(error)
         said = re.sub(RECITED, "", words).partition("\n")[0].rstrip(". ")
         raise Retryable("AwsUnreachable", f"{said}. {WAY_TO_AWS}", unclear=True) from error
-
-
-def _all(client: Any, operation: str, key: str, **request: Any) -> list[Any]:
-    pages = _call(lambda: {"pages": [*client.get_paginator(operation).paginate(**request)]})["pages"]
-    if any(page.get(key) is None for page in pages):
-        raise _without(key)
-    return [item for page in pages for item in page[key]]
 
 
 def _complete(parts: list[Any], *keys: str) -> list[Any]:

@@ -129,10 +129,8 @@ class Seen:
     pods: Read[list[Object]]
     nodes: Read[dict[str, Object]]
     lease: Read[Object]
-
-    @property
-    def cluster(self) -> str:
-        return self.settings.cluster
+    cluster: str  # EKS's name
+    has: Callable[[Identity], bool]  # whether an object is of this cluster
 
     @property
     def profiles(self) -> list[Profile]:
@@ -151,7 +149,7 @@ class Seen:
         return mapped_roles(self.aws_auth())
 
     def identity(self, obj: Object) -> Identity:
-        return Identity.parse(obj, Memory.parse(obj), self.cluster)
+        return Identity.parse(obj, Memory.parse(obj), self.settings.cluster)
 
     @property
     def wants(self) -> list[tuple[Identity, Memory, ProfileSpec]]:
@@ -160,7 +158,7 @@ class Seen:
         for obj in self.objects():
             memory = Memory.parse(obj)
             who = self.identity(obj)
-            if who.cluster == self.cluster and not who.deleting:
+            if self.has(who) and not who.deleting:
                 try:
                     found.append((who, memory, Resource.parse(obj).profile))
                 except InvalidSpec:

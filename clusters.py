@@ -20,11 +20,8 @@ from typing import NamedTuple, TypeVar
 
 from answers import AwsError, Refused
 from aws import Aws, Profile, Read, Selector
-from kube import Key, KubeError
+from kube import Key
 from lookups import NO_SECONDS, Look
-from surroundings import (
-    Home,
-)
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
@@ -220,6 +217,7 @@ class Cluster:
     held_seconds: float = 0.0
     outside: dict[str, dict[Key, None]] = field(default_factory=dict)
     let_in: Key | None = None
+    name: str = ""  # by which it is shown
     departed: set[Key] = field(default_factory=set)  # whose objects have gone, or name another cluster now
     occupied: bool = False
 
@@ -377,7 +375,7 @@ class Tally(NamedTuple):
 
 
 class Clusters:
-    """Every EKS cluster by its name; of all passes at once, one is in each.
+    """Every EKS cluster by what tells it from all others; of all passes at once, one is in each.
 
     Who finds one occupied waits outside. Whoever leaves it lets in the next, namespaces in turn, and
     that one goes before who comes new: `readmit` has it looked at.
@@ -441,10 +439,16 @@ class Clusters:
         if len(self._known) > MOST_MISSING:
             self._known = {each: known for each, known in self._known.items() if not known.forgettable}
 
-    def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
-        """Return what is counted of each cluster that was seen; `retained` tells which profiles are."""
+    def keep(self, keys: Collection[str]) -> None:
+        """Forget all clusters but these, if no pass is in them: objects can't name them any more."""
         with self._lock:
-            seen = {name: (each.view, len(each.orphans)) for name, each in self._known.items()}
+            busy = {key for key, each in self._known.items() if each.occupied or each.outside}
+            self._known = {key: each for key, each in self._known.items() if key in keys or key in busy}
+
+    def tally(self, retained: Callable[[Profile], bool]) -> dict[str, Tally]:
+        """Return what is counted of each cluster that was seen, by shown name; `retained` tells which profiles are."""
+        with self._lock:
+            seen = {each.name or key: (each.view, len(each.orphans)) for key, each in self._known.items()}
         told = {}
         for name, (view, orphans) in seen.items():
             if view and view.found:
@@ -452,36 +456,6 @@ class Clusters:
                 states = dict.fromkeys(STATUSES, 0) | Counter(each.status for each in profiles)
                 told[name] = Tally(states, orphans, sum(map(retained, profiles)))
         return told
-
-
-class Homes:
-    """Where each cluster is for us; who we are is asked until it is answered, once a process."""
-
-    def __init__(self, aws: Aws, controller: Callable[[], str], wrong_account: Callable[[str, str], str]) -> None:
-        self._aws, self._ask_controller, self._wrong_account = aws, controller, wrong_account
-        self._self: tuple[str, str, str] | None = None
-
-    @property
-    def controller(self) -> str:
-        """The controller id, "" before it was asked."""
-        return self._self[2] if self._self else ""
-
-    def of(self, cluster: str) -> Home:
-        if self._self is None:
-            self._self = (*self._aws.account(), self._ask_controller())
-            fields = {"account": self._self[1], "controller": self._self[2], "region": self._aws.region}
-            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
-        partition, account, controller = self._self
-        if wrong := self._wrong_account(cluster, account):
-            raise Refused("WrongAccount", wrong)
-        return Home(partition, self._aws.region, account, cluster, controller)
-
-    def arn(self, cluster: str) -> str:
-        """Return the ARN of the cluster, "" where it can't be told now; each object that needs it says why."""
-        try:
-            return self.of(cluster).cluster_arn
-        except (AwsError, KubeError):
-            return ""
 
 
 # For how long these are waited for; an upgrade of a cluster may take that.

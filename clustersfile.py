@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from aws import Term
 from entries import REGION, Contradiction, Entries, Entry
 from kube import Object
 from leader import LOOK_SECONDS as LEASE_LOOK_SECONDS
@@ -32,7 +33,6 @@ from spec import (
     SubnetId,
     TagKey,
     TagValue,
-    Term,
     finding_of,
     mapping,
 )

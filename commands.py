@@ -1,8 +1,8 @@
-"""The commands for people beside the controller: validate manifests, plan what they would do,
-export what EKS has; explain and doctor have modules of their own.
+"""The commands for people beside the controller: validate manifests, plan what they would do; export, explain and
+doctor have modules of their own.
 
 The picture: files -> `manifests` (objects, and the YAML nodes that they came from) -> findings with
-their lines, or the steps of a `Forecast`; a view of the cluster -> one manifest a profile.
+their lines, or the steps of a `Forecast`; the command line -> `Sites` -> the cluster that a command is about, `There`.
 Each command returns an `Outcome`: standard output carries the result, standard error the rest,
 the exit code is 0 (good), 1 (something is to be mended) or 2 (there is no result).
 
@@ -19,38 +19,29 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import answers
 import aws
 import clustersfile
 import config
 import kube
-from clusters import whole_view
-from config import Missing, command_line, configure, defaults, limits, members, place, spelled
+from config import Config, Missing, command_line, configure, defaults, entries_of, limits, members, place, spelled
 from credentials import Credentials
 from doctor import doctor
 from entries import Entries, Entry
 from explain import explain
-from forecast import Forecast, PodsThere, Step, applied
-from kube import Key, Object
+from export import export
+from forecast import Forecast, PodsThere, Step, applied, site_of
+from kube import Key
 from limits import Settings
+from lookups import Kubernetes
 from manifests import Told
-from overlaps import (
-    Claim,
-    Manifest,
-    can_be_a_name,
-    clashes,
-    free_name,
-    manifest,
-    manifests,
-    unfit,
-    written,
-)
+from overlaps import Claim, Manifest, can_be_a_name, clashes, manifests
 from patterns import counted, decoded, readable, visible_lines
-from spec import Finding, Identity, InvalidSpec, Memory, Resource, mapping, owner_of, tagged
+from sites import Homes, Regions, Sites, There
+from spec import Finding, Identity, InvalidSpec, Memory, Resource, mapping
 
 
 class Outcome(NamedTuple):
@@ -86,29 +77,51 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     options, rest = command_line(environ).parse_known_args(spelled(arguments))
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
-    rest += ["--cluster-name", options.cluster] if options.cluster else []
-    configured = configure(rest, environ)
-    region, settings = place(configured)
-    credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
-    credentials.step()
-    edge = aws.Aws(aws.connect(region, 2, credentials), region)
-    if options.command == "explain":
-        return explained(edge, settings, options)
-    if options.command == "doctor":
-        lease = configured.lease_namespace, configured.lease_name
-        who = partial(config.identify, edge, settings, settings.cluster)
-        return Outcome(*doctor(edge, settings, options.output, lease, now(), who, sys.stderr.write), [])
-    if options.command == "export":
-        return export(edge, settings, options.namespace, everything=options.all)
-    return foretell(edge, settings, options, now)
-
-
-def explained(edge: aws.Aws, settings: Settings, options: Namespace) -> Outcome:
-    """Say which profiles of the controller's own cluster take pods, and what that means."""
-    found, broken, unread = read(options.filename or [], recursive=options.recursive)
+    configured = configured_for(options, rest, environ)
+    found, broken, unread = read(vars(options).get("filename") or [], recursive=vars(options).get("recursive", False))
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
-    return Outcome(*explain(edge, settings, options, partial(config.identify, edge, settings, settings.cluster), found))
+    _, settings = place(configured)
+    sites = sites_of(configured, settings, now)
+    if options.command == "plan":
+        return foretell(sites, settings, options, found, now)
+    there = named_there(sites, settings, options.cluster)
+    if options.command == "explain":
+        return Outcome(*explain(there, settings, options, found))
+    if options.command == "doctor":
+        lease = configured.lease_namespace, configured.lease_name
+        return Outcome(*doctor(there, settings, options.output, lease, now(), sys.stderr.write), [])
+    home = there.home
+    return Outcome(*export(there.site, home, options.namespace, everything=options.all, portable=options.portable))
+
+
+def configured_for(options: Namespace, rest: list[str], environ: Mapping[str, str]) -> Config:
+    """Return the configuration; --cluster is the same as --cluster-name, where it does not name an entry of a file."""
+    names_entry = options.command != "plan" and config.flags(environ).parse_known_args(rest)[0].clusters_file
+    named = ["--cluster-name", options.cluster] if options.cluster and not names_entry else []
+    return configure([*rest, *named], environ)
+
+
+def sites_of(configured: Config, settings: Settings, now: Callable[[], datetime]) -> Sites:
+    """Return the way to each cluster, with one thread and at one moment; no site asks Kubernetes anything."""
+    entries, region = entries_of(configured), configured.region
+    credentials = Credentials(lambda: aws.fetch(region, kube.Command, config.no_credentials()))
+    credentials.step()
+    reach = Regions(2, credentials, lambda *_: None, aws.Pool())
+    nobody, clock = cast("Kubernetes", None), lambda: now().timestamp()
+    return Sites(entries, reach(region), nobody, settings, lambda: 0.0, reach, now=clock)
+
+
+def named_there(sites: Sites, settings: Settings, name: str) -> There:
+    """Return the cluster that a command is about: by its name in the file, else the home."""
+    by_name = name if sites.entries.listed is not None else ""  # else it has become that of the home
+    entry = sites.entries.named(by_name) if by_name else sites.home
+    if entry is None and by_name:
+        raise Missing(f"--cluster {name} is no entry of --clusters-file: give the name of one")
+    if entry is None:
+        raise Missing("set --cluster to the name of an entry of --clusters-file, as there is no --cluster-name")
+    site_of(sites, entry)
+    return There(sites, Homes(sites, lambda: settings.controller_id, settings), entry)
 
 
 def validate(options: Namespace, now: datetime) -> Outcome:
@@ -239,36 +252,6 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
     return found, broken, unread
 
 
-# What EKS has, as manifests.
-
-
-def export(edge: aws.Aws, settings: Settings, namespace: str, *, everything: bool) -> Outcome:
-    """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
-    cluster = settings.cluster
-    _, account = config.identify(edge, settings, cluster)
-    view = whole_view(edge, cluster)
-    where = f"EKS cluster {cluster} in {edge.region} of account {account}"
-    if not view.found:
-        return Outcome(2, [], [f"There is no {where}: check --cluster-name and --region."])
-    objects: dict[Key, Object] = {}
-    left_out: list[str] = []
-    for profile in sorted(view.profiles.values(), key=lambda each: each.name):
-        if everything or not tagged(profile):
-            key = owner_of(profile) or free_name(profile.name, namespace, view)
-            obj = manifest(cluster, profile, key)
-            if why := "its owner has another, which is here" if key in objects else unfit(profile, obj):
-                left_out.append(f"Profile {profile.name} is left out: {' '.join(why.split())}.")
-            else:
-                objects[key] = obj
-    left_out += [
-        f"Profile {name} is left out: EKS does not show it: {view.hidden[name]}" for name in sorted(view.hidden)
-    ]
-    kind = "profile" if everything else "ownerless profile"
-    said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
-    documents = [line for obj in objects.values() for line in ("---", written(obj))]
-    return Outcome(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
-
-
 # What the controller would do.
 
 NO_CONTROLLER = "Kubernetes says who the controller is in the tags of profiles. Set --controller-id to plan without."
@@ -281,20 +264,21 @@ AT_REST = {"refuse", "nothing", "overlap"}
 NAMING = {"", "apiVersion", "kind", "metadata", "metadata.name", "metadata.namespace"}  # all that a delete goes by
 
 
-def foretell(edge: aws.Aws, settings: Settings, options: Namespace, now: Callable[[], datetime]) -> Outcome:
+def foretell(
+    sites: Sites, settings: Settings, options: Namespace, found: Sequence[Manifest], now: Callable[[], datetime]
+) -> Outcome:
     """Say what the controller would do for each FargateProfile of the files, with Kubernetes if it can be asked."""
-    found, broken, unread = read(options.filename, recursive=options.recursive)
-    if broken or unread:
-        return Outcome(2, [], [str(each) for each in [*unread, *broken]])
     ours = [each for each in found if not each.passed_over]
     try:
         kubernetes = kube.Kube(kube.connect(2), "plan")
         controller = settings.controller_id or kubernetes.namespace_uid("kube-system")
-        return table(ours, options, Forecast(edge, kubernetes, settings, controller, now(), PodsThere(kubernetes, now)))
+        homes = Homes(sites, lambda: controller, settings)
+        return table(ours, options, Forecast(sites, homes, kubernetes, settings, now(), PodsThere(kubernetes, now)))
     except kube.KubeError as error:
         if not settings.controller_id:
             return Outcome(2, [], [str(error), NO_CONTROLLER])
-        outcome = table(ours, options, Forecast(edge, None, settings, settings.controller_id, now()))
+        homes = Homes(sites, lambda: settings.controller_id, settings)
+        outcome = table(ours, options, Forecast(sites, homes, None, settings, now()))
         return outcome._replace(err=[str(error), NO_KUBERNETES])
 
 

@@ -23,13 +23,14 @@ from typing import Any, NamedTuple, NoReturn
 import answers
 import aws
 import kube
+from aws import Term
 from clustersfile import ROLE_NAME, judged, read
 from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
 from overlaps import NAMESPACE_MEND
 from patterns import counted, visible, visible_lines
-from spec import CLUSTER, Defaults, Term
+from spec import CLUSTER, Defaults
 
 log = logging.getLogger("fargate.config")
 VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too
@@ -362,6 +363,8 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
             add_objects(command)
         elif name == "export":
             command.add_argument("--all", action="store_true", help="also profiles with an owner, for that object")
+            what = "roles by their names, subnets by their tags, where these say the same"
+            command.add_argument("--portable", action="store_true", help=what)
         else:
             add_files(command, ["text", "json", "github"] if name == "validate" else ["text", "json"])
         if name == "plan":

@@ -48,7 +48,7 @@ from config import (
     unlisted,
 )
 from credentials import Credentials
-from entries import Entries
+from entries import Entries, Entry
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import Key
@@ -57,8 +57,9 @@ from limits import Settings
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from podlooks import STATES, PodLooks
 from reconcile import Reconciler
+from sites import Regions, Role, Sites
 from spec import INFORMATIVE, Identity, Memory
-from status import EVENTS, Counted, noted_of, phase_of, settled_in
+from status import EVENTS, Counted, noted_of, phase_of, settled
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
 log = logging.getLogger("fargate.controller")
@@ -117,44 +118,52 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
     try:
         connections = config.workers + aws.POOL_THREADS // 2 + 2
-        clients = aws.connect(config.region, connections, credentials, metrics.watch_aws)
+        reach = Regions(connections, credentials, metrics.watch_aws, aws.Pool(aws.POOL_THREADS))
+        edge = reach(config.region)
     except answers.AwsError as error:
         raise Missing(str(error)) from error
     sources = sources_of(config, api, instance, metrics)
     source = next(iter(sources.values()))
-    edge = aws.Aws(clients, config.region, credentials.ready, aws.Pool(aws.POOL_THREADS))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
     queue.close()
     rules = settings(config)
     by = partial(judged_by, rules, config.namespace, config.selector)
     judgement = Judgement(by(entries))
-    elector, check, held = electing(config, source, instance, judgement), lambda: None, lambda: True
+    elector, check, held = electing(config, source, instance, judgement, health), lambda: None, lambda: True
     if elector:
-        check, held, health.standing_by = elector.check, elector.leading, elector.standing_by
+        check, held = elector.check, elector.leading
+    sites = Sites(
+        entries, edge, fenced(source, check), rules, time.monotonic, reach,
+        lambda each: fenced(each, check), config.workers,
+    )  # fmt: skip
     reconciler = Reconciler(
-        store, fenced(source, check), fenced(edge, check), rules, queue.wake, utc_now, time.monotonic,
+        store, fenced(source, check), sites, rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    looks = looking(fenced(source, check), store, rules, reconciler, queue.wake, held, check)
-    looks.proof = partial(reconciler.unproven, rules.cluster)
-    show(metrics, elector, reconciler, store, looks)
-    first = FirstLooks(store, queue, reconciler, rules, judgement, utc_now)
+    looks = looking(fenced(source, check), store, rules, reconciler, sites, queue.wake, held, check)
+    show(metrics, elector, reconciler, store, sites, looks)
+    first = FirstLooks(store, queue, reconciler, sites, rules, judgement, utc_now)
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    renewal = renewing(config, entries, metrics, first, by, lambda _entries: None)
+    renewal = renewing(config, entries, metrics, first, by, partial(setattr, sites, "entries"))
     return Process(
-        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, looks,
-        renewal,
+        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, sites,
+        looks, renewal,
     )  # fmt: skip
 
 
-def electing(config: Config, source: kube.Kube, instance: str, judgement: Judgement) -> LeaderElector | None:
+def electing(
+    config: Config, source: kube.Kube, instance: str, judgement: Judgement, health: Health
+) -> LeaderElector | None:
+    """Return what holds the Lease, None where this process acts without one."""
     if config.no_leader_elect:
         return None
     key, identity = (config.lease_namespace, config.lease_name), f"{instance}_{uuid.uuid4()}"
-    return LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
+    elector = LeaderElector(source, key, identity, time.monotonic, utc_now, random.random, judgement)
+    health.standing_by = elector.standing_by
+    return elector
 
 
 def renewing(
@@ -176,29 +185,29 @@ def sources_of(config: Config, api: Any, instance: str, metrics: Metrics) -> dic
 
 
 def looking(
-    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, wake: Callable[[Key], None],
+    edge: kube.Kube, store: Store, rules: Settings, reconciler: Reconciler, sites: Sites, wake: Callable[[Key], None],
     held: Callable[[], bool], check: Callable[[], None],
 ) -> PodLooks:  # fmt: skip
     """Return what looks at the pods of the settings' cluster, and evicts; by the reconciler it comes into status."""
-    anew, home = partial(reconciler.read_anew, rules.cluster), partial(reconciler.homes.of, rules.cluster)
+    anew, home = reconciler.read_anew, reconciler.homes.own
     evictor = Evictor(rules, store, edge, anew, home, check, time.monotonic, threading.Event().wait)
     looks = PodLooks(
-        edge, store, rules, partial(reconciler.view, rules.cluster), wake, time.monotonic, utc_now, held,
-        partial(reconciler.see_anew, rules.cluster), evictor.after,
+        edge, store, rules, reconciler.view, wake, time.monotonic, utc_now, held, reconciler.see_anew, evictor.after
     )  # fmt: skip
+    looks.proof, looks.at_home = sites.home_unproven, sites.is_at_home
     reconciler.news, reconciler.asked = looks.news, looks.ask
     return looks
 
 
 def show(
-    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, looks: PodLooks
+    metrics: Metrics, elector: LeaderElector | None, reconciler: Reconciler, store: Store, sites: Sites, looks: PodLooks
 ) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
-    metrics.registry.register(PodCensus(looks.counted, looks.cluster))
+    metrics.registry.register(PodCensus(looks.counted, sites.home.name if sites.home else ""))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
-    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.elsewhere))
+    metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.surveys.elsewhere))
     for reason in EVENTS:  # each from 0 on, so that the first one is an increase
         metrics["fargate_events_total"].labels(reason)
 
@@ -241,6 +250,7 @@ class Process:
     metrics: Metrics
     elector: LeaderElector | None
     credentials: Credentials
+    sites: Sites
     looks: PodLooks
     renewal: Renewal | None = None
     fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
@@ -301,7 +311,15 @@ class Process:
         if self.credentials.good_for() and not before:
             self.first.look_at_all()
         self.fetched.set()
-        self.stop.wait(wait)
+        self.sites.needed.clear()
+        for fetch in self.sites.due(anew=bool(self.credentials.good_for()) and not before):
+            threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
+        self.sites.needed.wait(min(wait, self.sites.until_due()))
+
+    def _fetch_of_role(self, fetch: Callable[[], Role | None]) -> None:
+        """Have the credentials of one role fetched; once there are some again, the objects that wait for them look."""
+        if role := fetch():
+            self.first.look_at_those_of(role)
 
     def _elect(self) -> None:
         elector = cast("LeaderElector", self.elector)
@@ -323,8 +341,9 @@ class Process:
         self.fetched.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
-        # Without a beat: how long a list of pods takes is no matter of the profiles.
-        self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
+        if self.sites.home:
+            # Without a beat: how long a list of pods takes is no matter of the profiles.
+            self._start("pods", lambda: self.stop.wait(self.looks.step()), RETRY_SECONDS, beat=lambda: None)
 
     def _start(
         self,
@@ -356,6 +375,7 @@ class FirstLooks:
     store: Store
     queue: WorkQueue
     reconciler: Reconciler
+    sites: Sites
     settings: Settings
     judgement: Judgement
     now: Callable[[], datetime]
@@ -364,8 +384,10 @@ class FirstLooks:
     unjudged: dict[Key, None] = field(default_factory=dict)  # what may not have been judged by our flags yet
 
     def look_at_all(self) -> None:
-        """Have the controller's own cluster and every object looked at, each in its time."""
-        self.queue.add(("", self.settings.cluster))
+        """Have the clusters and every object looked at, each in its time; the controller's own cluster at once."""
+        now, period, home = self.now().timestamp(), self.settings.resync_seconds, self.sites.home
+        for entry in self.sites.each:
+            self.queue.add(("", entry.name), 0.0 if entry == home else until_slot(entry.name, period, now))
         for key in [*self.unjudged]:  # one by one: it is not to look empty to a worker in between
             if self.store.get(key) is None:  # it has gone while nobody looked
                 self.unjudged.pop(key, None)
@@ -373,6 +395,14 @@ class FirstLooks:
             if not self.found(key):
                 self.queue.add(key)
         self.queue.wake(SORTING)
+
+    def look_at_those_of(self, role: Role) -> None:
+        """Have the objects looked at that a role has kept waiting."""
+        for obj in self.store.objects():
+            key = key_of(obj)
+            who = Identity.parse(obj, Memory.parse(obj), self.settings.cluster)
+            if key not in self.unsorted and self.sites.uses(who, role) and not self._settled_in(key):
+                self.queue.add(key)
 
     def found(self, key: Key) -> bool:
         """Take an object that seems settled, to look at it in its time; say whether it was taken."""
@@ -408,7 +438,7 @@ class FirstLooks:
         of a cluster come to share a reading of it.
         """
         obj, period = self.store.get(key), self.settings.resync_seconds
-        cluster = Identity.parse(obj, Memory.parse(obj), self.settings.cluster).cluster if obj else key[1]
+        cluster = self._slot_of(Identity.parse(obj, Memory.parse(obj), self.settings.cluster)) if obj else key[1]
         away = until_slot(cluster, period, self.now().timestamp())
         if away > period / 2:
             away -= period  # the slot that has just been is nearer
@@ -417,7 +447,7 @@ class FirstLooks:
     def _sort(self) -> Requeue:
         """Give each object that seems settled its time: its slot if it is known to be so by our flags, in our home."""
         homes, judged = self.reconciler.homes, self.judgement.complete
-        known = judged and homes.arn(self.settings.cluster) != ""  # asked for once, as it may take its time
+        known = judged and homes.is_known()  # asked for once, as it may take its time
         for key in [*self.unsorted]:
             cluster = self._settled_in(key, homes.arn) if known else ""
             period, now = self.settings.resync_seconds, self.now().timestamp()
@@ -425,9 +455,15 @@ class FirstLooks:
             self.unsorted.pop(key, None)
         return Requeue(gone=True)
 
-    def _settled_in(self, key: Key, arn: Callable[[str], str] | None = None) -> str:
+    def _settled_in(self, key: Key, arn: Callable[[Identity], str] | None = None) -> str:
         obj = self.store.get(key)
-        return settled_in(obj, self.settings.cluster, arn) if obj else ""
+        who = settled(obj, self.settings.cluster, arn) if obj else None
+        return self._slot_of(who) if who else ""
+
+    def _slot_of(self, who: Identity) -> str:
+        """Return the name of an object's cluster, as it is shown: all its objects share a slot of the resync."""
+        entry = self.sites.find(who)
+        return entry.name if isinstance(entry, Entry) else who.cluster
 
 
 class Controller:
@@ -490,7 +526,7 @@ class Controller:
 def judged_by(
     settings: Settings, namespaces: Collection[str] = (), selector: str = "", entries: Entries | None = None
 ) -> str:
-    """Return a digest of what judges objects: this version, the settings, which objects are served, the clusters."""
+    """Return a digest of what judges objects: this version, settings, clusters, and which objects are served."""
 
     def plain(value: object) -> object:
         return str(value) if isinstance(value, timedelta) else sorted(cast("Collection[str]", value))

@@ -22,7 +22,7 @@ AGED = "The AWS credentials that there are have ended. Renew them at their sourc
 
 
 class Credentials:
-    """Stands where botocore keeps a session's credentials: hands out what is there, or raises at once.
+    """Hands out what is there, or raises at once.
 
     One thread calls `step`, which fetches: ahead of time, so that no worker ever waits for STS or a
     command, and once for all of them. A renewal that fails is remembered (`failure`), and told once
@@ -38,13 +38,23 @@ class Credentials:
     def step(self) -> float:
         """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
         least, most = AGAIN_SECONDS
-        if self.failure or self._now() >= self._renew_at:
+        if self.is_due:
             try:
                 self._take(self._fetch())
             except AwsError as error:
                 self.failure, self._wait = error, min(most, max(least, 2 * self._wait))
                 return self._wait
         return min(most, max(least, self._renew_at - self._now()))
+
+    @property
+    def is_new(self) -> bool:
+        """They were never there, and it is not known yet whether they can be."""
+        return self._keys is None and self.failure is None
+
+    @property
+    def is_due(self) -> bool:
+        """They are to be fetched now."""
+        return self.failure is not None or self._now() >= self._renew_at
 
     def good_for(self, seconds: float = READY_SECONDS) -> aws.Keys | None:
         """Return what is there if it is good for so long."""
@@ -61,12 +71,6 @@ class Credentials:
             return keys.frozen
         failure = self.failure or Retryable("CredentialsExpired" if self._keys else "NoCredentials", NOT_YET)
         raise type(failure)(failure.reason, str(failure))  # a new one, as many threads raise it
-
-    def load_credentials(self) -> Credentials:
-        return self  # to a session, this is also the chain of sources
-
-    def get_deferred_property(self, _name: str) -> Callable[[], None]:
-        return lambda: None
 
     def _take(self, keys: aws.Keys) -> None:
         now = self._now()

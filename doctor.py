@@ -22,10 +22,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import kube
-import lookups
 import pods
 from answers import AwsError
-from aws import QUOTAS, Aws, Profile, Read
+from aws import QUOTAS, Profile, Read
 from checks import (
     CHECKS,
     COREDNS,
@@ -51,7 +50,8 @@ from leader import read_lease
 from limits import Settings
 from patterns import LONGEST_LIST, brief, readable, visible
 from pods import Odd, part, text
-from surroundings import ENTRY_MODES, Facts, Home
+from sites import There
+from surroundings import ENTRY_MODES, Facts
 
 T = TypeVar("T")
 
@@ -62,23 +62,19 @@ FORBIDDEN = 403
 
 
 def doctor(
-    edge: Aws, settings: Settings, form: str, lease: Key, now: datetime,
-    identify: Callable[[], tuple[str, str]], tell: Callable[[str], object],
+    there: There, settings: Settings, form: str, lease: Key, now: datetime, tell: Callable[[str], object],
     monotonic: Callable[[], float] = time.monotonic,
 ) -> tuple[int, list[str]]:  # fmt: skip
-    """Return the exit code and what goes to standard output; `tell` is told what is read once that lasts.
-
-    `identify` raises where the credentials are known to be of another account than the cluster.
-    """
-    looks = Looks(edge, settings, identify, tell, monotonic)
+    """Return the exit code and what goes to standard output; `tell` is told what is read once that lasts."""
+    looks = Looks(there, settings, tell, monotonic)
     seen = looks.at_all(lease, now)
     for each in fields(seen):
         make(getattr(seen, each.name))
     if not seen.view.error and not seen.view().found:
-        where = f"{settings.cluster} in {edge.region}"
+        where = f"{there.entry.cluster} in {there.entry.region}"
         raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name or --region.")
     rows = [(check.name, line) for check in CHECKS for line in examined(check, seen)]
-    return told(rows, seen, edge.region, proven=not looks.proof.error, form=form)
+    return told(rows, seen, there.entry.region, proven=not looks.proof.error, form=form)
 
 
 def make(seen: object) -> None:
@@ -132,16 +128,14 @@ class Looks:
     """Asks for each thing once, and within its time; what keeps it from being known becomes `Unread`."""
 
     def __init__(
-        self, edge: Aws, settings: Settings, identify: Callable[[], tuple[str, str]], tell: Callable[[str], object],
-        monotonic: Callable[[], float],
-    ) -> None:  # fmt: skip
-        self._edge, self._settings, self._identify = edge, settings, identify
+        self, there: There, settings: Settings, tell: Callable[[str], object], monotonic: Callable[[], float]
+    ) -> None:
+        self._there, self._settings = there, settings
+        self._edge, self._known, self._cluster = there.site.aws, there.site.known, there.entry.cluster
         self._tell, self._told, self._monotonic, self._begun = tell, "", monotonic, monotonic()
-        self._cluster = settings.cluster
-        self._known = lookups.Known(edge, lambda: 0.0)  # all of it is of one moment
-        self.home = self._of("home", self._at_home)
+        self.home = self._of("home", lambda: there.home)
         self.fact = self._aws("fact", lambda: self._known.cluster(self._cluster))
-        self.view = self._aws("view", lambda: whole_view(edge, self._cluster))
+        self.view = self._aws("view", lambda: whole_view(self._edge, self._cluster))
         self.proof = self._of("proof", self._proven)
         self.logging = self._kubernetes("logging", lambda k: k.get_at(CONFIG_MAP.format(*LOGGING)))
 
@@ -149,7 +143,7 @@ class Looks:
         kubernetes = self._kubernetes
         on_fargate = {"labelSelector": pods.PROFILE_LABEL}
         return Seen(
-            self._settings, now, lease, self.home, self.fact, self.view,
+            self._settings, now, lease, self.home, self.fact, self.view, cluster=self._cluster, has=self._there.has,
             facts=self._of("facts", self._each_profile), dns=self._aws("dns", self._dns),
             entries=self._of("entries", self._each_entry),
             aws_auth=kubernetes("aws_auth", lambda k: k.get_at(CONFIG_MAP.format("kube-system", "aws-auth"))),
@@ -209,17 +203,13 @@ class Looks:
             self._in_time(name)
         return found
 
-    def _at_home(self) -> Home:
-        partition, account = self._identify()
-        return Home(partition, self._edge.region, account, self._cluster, self._settings.controller_id)
-
     def _proven(self) -> kube.Kube:
         """Return the way to the API server, which is proven to be that of the EKS cluster."""
         asked = kube.Kube(kube.connect(2), "doctor")
         self.home()
         with suppress(KubeError):
             asked.may_list_pods()  # so that the API server takes our token, if it does
-        if why := self._known.unproven(self._cluster, self._settings.authority_of(self._cluster), asked):
+        if why := self._there.unproven(asked):
             raise Unread(f"Whether we talk to EKS cluster {self._cluster} is unknown: {why}.")
         return asked
 

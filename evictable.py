@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from aws import Profile
+from case import case_of
 from clusters import View
 from kube import NAME, Object
 from limits import Settings
-from plan import case_of
 from podlooks import Owner
 from pods import (
     Odd,
@@ -172,7 +172,7 @@ def refusal(obj: Object | None, profile: Profile, namespace: str, sight: Sight, 
         return "an object whose profile could take them is suspended or going"
     if not is_current(find_condition("Ready", conditions_of(obj)), who):
         return "an object whose profile could take them is not Ready"
-    if who.cluster != sight.home.cluster or not (case.owns(profile) and case.meets(profile)):
+    if memory.cluster_arn != sight.home.cluster_arn or not (case.owns(profile) and case.meets(profile)):
         return "a profile that is no object's could take them"
     return ""
 

@@ -15,22 +15,22 @@ import json
 import re
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, NamedTuple, Protocol
 
 import kube
-import lookups
 import pods
 from answers import AwsError
-from aws import Aws, Profile, Selector
+from aws import Profile, Selector
 from clusters import whole_view
 from kube import Key, KubeError, Object
 from limits import Settings
 from patterns import capacity, listed, matches, moment, visible
 from pods import Choice, Hurdle, Labels, Odd, Row, Size, Stranded, Text, has, items, part, several, text
+from sites import There
 from spec import Identity, InvalidSpec, Memory, Resource, mapping
 from status import find_condition, is_current, written
 
@@ -92,14 +92,11 @@ class Line(NamedTuple):
 
 
 def explain(
-    edge: Aws, settings: Settings, options: Namespace, identify: Callable[[], object], files: Sequence[Written]
+    there: There, settings: Settings, options: Namespace, files: Sequence[Written]
 ) -> tuple[int, list[str], list[str]]:
-    """Return the exit code, what goes to standard output, and what to standard error.
-
-    `identify` raises where the credentials are known to be of another account than the cluster.
-    """
+    """Return the exit code, what goes to standard output, and what to standard error."""
     asked, doubts = reached(files=bool(options.filename))
-    known = known_profiles(edge, settings, identify, asked)
+    known = known_profiles(there, settings, asked)
     known.doubts += doubts
     if options.filename:
         subjects = [*read_from(files, options.namespace or kube.default_namespace() or "default", known)]
@@ -109,7 +106,7 @@ def explain(
         namespace, name = named(options.pod, options.namespace)
         subjects = [Subject("Pod", (namespace, name), asked_for(asked).core("pods", namespace, name)[0])]
     else:
-        return of_profile(asked_for(asked), known, options)
+        return of_profile(asked_for(asked), there, settings, known, options)
     answers = [judged(each, known, asked) for each in subjects]
     lines = [line for each in answers for line in each.lines()]
     return told(answers, known, options, lines)
@@ -156,17 +153,17 @@ def asked_for(asked: kube.Kube | None) -> kube.Kube:
     return asked
 
 
-def known_profiles(edge: Aws, settings: Settings, identify: Callable[[], object], asked: kube.Kube | None) -> Known:
+def known_profiles(there: There, settings: Settings, asked: kube.Kube | None) -> Known:
     """Return the profiles as EKS has them; where AWS can't be asked, as the objects' status tells."""
-    cluster = settings.cluster
+    cluster = there.entry.cluster
     try:
-        identify()
-        view = whole_view(edge, cluster)
+        _ = there.home  # raises where the credentials are known to be of another account than the cluster
+        view = whole_view(there.site.aws, cluster)
     except AwsError as error:
         if asked is None:
             raise
         try:
-            profiles, hidden = told_by_status(asked.list()[0], settings)
+            profiles, hidden = told_by_status(asked.list()[0], there, settings)
         except KubeError as other:
             raise KubeError(f"{error} And the objects, whose status has profiles too: {other}") from other
         doubt = (
@@ -175,9 +172,10 @@ def known_profiles(edge: Aws, settings: Settings, identify: Callable[[], object]
         )
         return Known(cluster, "status", profiles, hidden, False, [doubt])
     if not view.found:
-        raise AwsError("ClusterNotFound", f"EKS has no cluster {cluster} in {edge.region}: correct --cluster-name.")
+        where = f"{cluster} in {there.entry.region}"
+        raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name.")
     hidden = {name: str(error) for name, error in view.hidden.items()}
-    why = not_this_one(edge, settings, asked) if asked else "there is no way to the API server"
+    why = not_this_one(there, asked) if asked else "there is no way to the API server"
     doubts = [
         f"Whether EKS cluster {cluster} is the cluster of these pods is unknown: {why}. What is said of profiles holds "
         "only if it is."
@@ -185,21 +183,21 @@ def known_profiles(edge: Aws, settings: Settings, identify: Callable[[], object]
     return Known(cluster, "EKS", [*view.profiles.values()], hidden, not why, doubts if why else [])
 
 
-def not_this_one(edge: Aws, settings: Settings, asked: kube.Kube) -> str:
-    """Say why it is not known whether the controller's cluster is the one that we talk to, "" if that is proven."""
+def not_this_one(there: There, asked: kube.Kube) -> str:
+    """Say why it is not known whether the cluster is the one that we talk to, "" if that is proven."""
     with suppress(KubeError):
         asked.may_list_pods()  # so that the API server takes our token, if it does
-    return lookups.Known(edge, lambda: 0.0).unproven(settings.cluster, settings.authority_of(settings.cluster), asked)
+    return there.unproven(asked)
 
 
-def told_by_status(objects: Iterable[Object], settings: Settings) -> tuple[list[Profile], dict[str, str]]:
+def told_by_status(objects: Iterable[Object], there: There, settings: Settings) -> tuple[list[Profile], dict[str, str]]:
     """Return the profiles of the objects that are Ready as they are now specified, and the names of the others."""
     profiles, hidden = [], {}
     for obj in objects:
         memory = Memory.parse(obj)
         who, status = Identity.parse(obj, memory, settings.cluster), mapping(obj.get("status"))
         name = memory.profile_name
-        if who.cluster != settings.cluster or not name:
+        if not (there.has(who) and name):
             continue
         hidden[name] = f"the status of {who.owner} does not tell it as it is now"
         try:
@@ -616,17 +614,19 @@ def is_warning(event: Object) -> bool:
 # What is said of a profile
 
 
-def of_profile(asked: kube.Kube, known: Known, options: Namespace) -> tuple[int, list[str], list[str]]:
+def of_profile(
+    asked: kube.Kube, there: There, settings: Settings, known: Known, options: Namespace
+) -> tuple[int, list[str], list[str]]:
     """Say of an object's profile which pods are on it, which it would take, which are stranded, which are near."""
     namespace, name = named(options.profile, options.namespace)
     obj = asked.get(namespace, name)
     if obj is None:
         raise KubeError(f"There is no FargateProfile {namespace}/{name}.")
     memory = Memory.parse(obj)
-    who = Identity.parse(obj, memory, known.cluster)
+    who = Identity.parse(obj, memory, settings.cluster)
     wanted = memory.profile_name or who.base
     profile = next((each for each in known.profiles if each.name == wanted), None)
-    if profile is None or who.cluster != known.cluster:
+    if profile is None or not there.has(who):
         hidden = known.hidden.get(wanted, f"EKS has none of that name in cluster {known.cluster}")
         text = f"Profile {wanted} of cluster {who.cluster}: {hidden}. So nothing can be said of its pods."
         return 2, [], [visible(text), *map(visible, known.doubts)]

@@ -7,7 +7,7 @@ Pure, and the ground that all else stands on. What it is not: a call (aws), or w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -52,6 +52,7 @@ class SubnetFact:
     routes: tuple[Route, ...] | None = None
     free: int | None = None
     ipv6_only: bool = False
+    tags: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def public(self) -> bool | None:
@@ -111,7 +112,9 @@ def subnet_of(subnet: Mapping[str, Any], tables: list[dict[str, Any]] | None) ->
     where = {"vpc": subnet["VpcId"], "zone": subnet["AvailabilityZone"], "outpost": subnet.get("OutpostArn") or ""}
     only = bool(subnet.get("Ipv6Native"))
     free = None if only else subnet.get("AvailableIpAddressCount")
-    return SubnetFact(**where, free=free, ipv6_only=only, routes=None if tables is None else _routes(subnet, tables))
+    tags = {each["Key"]: each.get("Value") or "" for each in subnet.get("Tags") or ()}
+    routes = None if tables is None else _routes(subnet, tables)
+    return SubnetFact(**where, free=free, ipv6_only=only, routes=routes, tags=tags)
 
 
 def _routes(subnet: Mapping[str, Any], tables: list[dict[str, Any]]) -> tuple[Route, ...]:

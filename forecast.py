@@ -12,18 +12,21 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import aws
-import config
 import kube
-from actions import Change, CreateProfile, DeleteProfile, Phase, TagProfile, UntagProfile
+from actions import Change, CreateProfile, DeleteProfile, Phase, Report, TagProfile, UntagProfile
+from answers import AwsError
+from case import NO_FACTS, Case, case_of
 from clusters import View, whole_view
+from entries import Barred, Entry
 from kube import Key, Object
 from limits import Settings
-from lookups import Known, running_pods
+from lookups import running_pods
 from memory import foresee
 from overlaps import (
     overlap_message,
@@ -31,7 +34,6 @@ from overlaps import (
     share_pods,
 )
 from patterns import counted, listed, timestamp
-from plan import Case, case_of
 from pods import (
     COMPUTE_TYPE,
     DEFAULT_SCHEDULER,
@@ -42,9 +44,10 @@ from pods import (
     chosen,
     holder,
 )
-from spec import FINALIZER, Identity, Memory, is_guarded, mapping
+from sites import Homes, Site, Sites, There, nowhere
+from spec import FINALIZER, Defaults, Identity, Memory, is_guarded, mapping
 from status import with_note
-from surroundings import Home
+from surroundings import Home, Network
 
 T = TypeVar("T")
 WORDS = {Phase.READY: "nothing", Phase.IDLE: "nothing", Phase.RECONCILING: "wait", Phase.STALLED: "refuse"}
@@ -75,21 +78,19 @@ class Forecast:
     """Foretells what the controller would do for one object after the other, and changes nothing.
 
     `kubernetes` None: it can't be asked, and each object counts as new. `clusters` are as EKS has
-    them, then as each object would leave them.
+    them, then as each object would leave them; of those in `failed` nothing is known, and why.
     """
 
-    edge: aws.Aws
+    sites: Sites
+    homes: Homes
     kubernetes: kube.Kube | None
     settings: Settings
-    controller: str
     now: datetime
     pods: PodsThere | None = None
     clusters: dict[str, tuple[Home, View]] = field(default_factory=dict)
+    failed: dict[str, AwsError] = field(default_factory=dict)
     unproven: dict[str, str] = field(default_factory=dict)  # by cluster: why its pods are not known to be those here
     doubt: str = ""  # why nothing is said of pods: what came first
-
-    def __post_init__(self) -> None:
-        self.known = Known(self.edge, lambda: 0.0)  # all of it is of one moment
 
     def of(self, key: Key, obj: Object) -> Iterator[Step]:
         """Yield what would be done for a valid object that is applied."""
@@ -99,7 +100,7 @@ class Forecast:
             text = f"The API server lets nobody change {' and '.join(edited)}: make a new object."
             yield Step("refuse", text)
             return
-        yield from self._followed(self._case(applied(key, spec, live, self.now)))
+        yield from self._followed(applied(key, spec, live, self.now))
 
     def without(self, key: Key, obj: Object) -> Iterator[Step]:
         """Yield what would be done if the object were deleted."""
@@ -112,92 +113,133 @@ class Forecast:
             yield Step("nothing", "The object goes at once: the controller has not yet begun with it.")
         else:
             meta = {"deletionTimestamp": timestamp(self.now)} | live["metadata"]
-            yield from self._followed(self._case({**live, "metadata": meta}))
+            yield from self._followed({**live, "metadata": meta})
 
-    def _followed(self, case: Case) -> Iterator[Step]:
-        changes, end, last = foresee(case, lambda spec: self.known.facts(case.home.cluster, spec))
-        self.clusters[case.home.cluster] = case.home, last.view
-        yield from self._changed(changes, last.view)
+    def _followed(self, obj: Object) -> list[Step]:
+        """Return what is done for an object in its cluster, whose own trouble is no other's where a file lists them."""
+        memory = Memory.parse(obj)
+        who = Identity.parse(obj, memory, self.settings.cluster)
+        entry = self.sites.find(who)
+        if isinstance(entry, Barred):
+            return [*self._barred(replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry))]
+        try:
+            if entry.key in self.failed:
+                raise self.failed[entry.key]
+            return [*self._in(entry, self._case_in(entry, obj, replace(who, cluster=entry.name), memory))]
+        except AwsError as error:
+            if self.sites.entries.listed is None:
+                raise
+            self.failed[entry.key] = error
+            return [Step("refuse", f"{error.reason}: {error}")]
+
+    def _case_in(self, entry: Entry, obj: Object, who: Identity, memory: Memory) -> Case:
+        if entry.key not in self.clusters:
+            site, home = site_of(self.sites, entry), self.homes.of(entry)
+            self.clusters[entry.key] = home, whole_view(site.aws, home.cluster)
+        listed_there = self.sites.is_home(entry) or entry.lists(who.namespace)
+        case = self._case(obj, who, memory, *self.clusters[entry.key], entry.defaults)
+        return replace(case, listed_there=listed_there)
+
+    def _case(
+        self, obj: Object, who: Identity, memory: Memory, home: Home, view: View, defaults: Defaults | None = None
+    ) -> Case:
+        return case_of(obj, who, memory, home, view, self.settings, self.now, defaults)
+
+    def _in(self, entry: Entry, case: Case) -> Iterator[Step]:
+        known, cluster = self.sites.of(entry).known, entry.cluster
+        changes, end, last = foresee(case, partial(known.facts, cluster), partial(known.network, cluster))
+        self.clusters[entry.key] = case.home, last.view
+        yield from self._changed(changes, last.view, entry)
         if changes and end.reason == "Deleted":
             return
         end = with_note(end, last.who, self.settings)
         if not changes or end.phase is not Phase.READY or end.note:
-            reason = "" if end.message.startswith(end.reason) else f"{end.reason}: "
-            yield Step(WORDS[end.phase], reason + end.message + end.note)
+            yield ending(end)
         overlap = overlap_message(last, overlaps(last))
         if overlap not in {"", overlap_message(case, overlaps(case))}:
             yield Step("overlap", overlap)
 
-    def _case(self, obj: Object) -> Case:
-        memory, settings = Memory.parse(obj), self.settings
-        who = Identity.parse(obj, memory, settings.cluster)
-        if who.cluster not in self.clusters:
-            partition, account = config.identify(self.edge, settings, who.cluster)
-            home = Home(partition, self.edge.region, account, who.cluster, self.controller)
-            self.clusters[who.cluster] = home, whole_view(self.edge, who.cluster)
-        home, view = self.clusters[who.cluster]
-        return case_of(obj, who, memory, home, view, settings, self.now)
+    def _barred(self, case: Case) -> Iterator[Step]:
+        # Of an object without a cluster nothing is asked.
+        _, end, last = foresee(case, lambda _: NO_FACTS, lambda: Network(None))
+        yield ending(with_note(end, last.who, self.settings))
 
-    def _changed(self, changes: Sequence[Change], view: View) -> Iterator[Step]:
+    def _changed(self, changes: Sequence[Change], view: View, entry: Entry) -> Iterator[Step]:
         rest = [*changes]
         while rest:
             match rest.pop(0), rest[0] if rest else None:
                 case CreateProfile(name=new), DeleteProfile(profile=old):
                     rest.pop(0)
                     text = f"{old.name} -> {new}: the new one first, then the old one goes"
-                    yield self._taking(self._going("replace", text, old), new, view, old.name)
+                    yield self._taking(self._going("replace", text, old, entry), new, view, entry, old.name)
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
                     rest.pop(0)
-                    step = self._going("recreate", f"{old.name} -> {new}: the old one goes first", old)
-                    yield self._taking(step, new, view, old.name)
+                    step = self._going("recreate", f"{old.name} -> {new}: the old one goes first", old, entry)
+                    yield self._taking(step, new, view, entry, old.name)
                 case CreateProfile(name=name, warnings=warnings), _:
                     step = Step("create", " ".join([f"profile {name}.", *(each.message for each in warnings)]))
-                    yield self._taking(step, name, view)
+                    yield self._taking(step, name, view, entry)
                 case DeleteProfile(profile=old, why=why), _:
-                    yield self._leaving(self._going("delete", f"profile {old.name}: {why}; it goes", old), old, view)
+                    step = self._going("delete", f"profile {old.name}: {why}; it goes", old, entry)
+                    yield self._leaving(step, old, view, entry)
                 case TagProfile(profile=old, tags=tags, event=event), _:
                     yield retag("adopt" if event == "Adopted" else "tag", old, tags)
                 case UntagProfile(profile=old, keys=keys), _:
                     yield retag("untag", old, dict.fromkeys(keys))
 
-    def _going(self, word: str, text: str, profile: aws.Profile) -> Step:
-        number = running_pods(self.kubernetes, profile.name) if self.kubernetes and self._pods_of(profile) else None
+    def _going(self, word: str, text: str, profile: aws.Profile, entry: Entry) -> Step:
+        number = running_pods(self.kubernetes, profile.name) if self.kubernetes and self._pods_in(entry) else None
         pods = "its pods" if number is None else counted(number, "running pod")
         return Step(word, f"{text}, with {pods}.", pods=number)
 
-    def _taking(self, step: Step, name: str, view: View, old: str = "") -> Step:
+    def _taking(self, step: Step, name: str, view: View, entry: Entry, old: str = "") -> Step:
         """Add to a row which pods its profile will take, of those that are there; `old`: the one that it replaces."""
         profile = view.profiles.get(name)
-        takes = self._asked(profile, lambda pods: pods.taken_by(profile, view, old)) if profile else None
+        takes = self._asked(entry, lambda pods: pods.taken_by(profile, view, old)) if profile else None
         return step._replace(text=f"{step.text} {name} takes {takes}.", takes=takes) if takes else step
 
-    def _leaving(self, step: Step, profile: aws.Profile, view: View) -> Step:
+    def _leaving(self, step: Step, profile: aws.Profile, view: View, entry: Entry) -> Step:
         """Add to a row where the pods of a profile that goes find another one."""
-        where = self._asked(profile, lambda pods: pods.left_by(profile, view))
+        where = self._asked(entry, lambda pods: pods.left_by(profile, view))
         return step._replace(text=f"{step.text} {where}") if where else step
 
-    def _asked(self, profile: aws.Profile, ask: Callable[[PodsThere], T]) -> T | None:
-        """Ask something of the pods of the profile's cluster; None where that is not known, and why is told once."""
+    def _asked(self, entry: Entry, ask: Callable[[PodsThere], T]) -> T | None:
+        """Ask something of the pods of a cluster; None where that is not known, and why is told once."""
         try:
-            pods = self._pods_of(profile)
+            pods = self._pods_in(entry)
             return ask(pods) if pods else None
         except kube.KubeError as error:
             self.doubt = self.doubt or NOTHING_OF_PODS.format(error)
             return None
 
-    def _pods_of(self, profile: aws.Profile) -> PodsThere | None:
-        """Return the pods that can be listed, if it is proven that they are those of the profile's cluster."""
+    def _pods_in(self, entry: Entry) -> PodsThere | None:
+        """Return the pods that can be listed, if it is proven that they are those of the cluster."""
         if not (self.kubernetes and self.pods):
             return None
-        cluster = profile.arn.split("/")[1]
-        if cluster not in self.unproven:
+        if entry.key not in self.unproven:
             self.kubernetes.may_list_pods()  # so that the API server takes our token, if it does
-            authority = self.settings.authority_of(cluster)
-            self.unproven[cluster] = self.known.unproven(cluster, authority, self.kubernetes)
-        if why := self.unproven[cluster]:
-            here = f"whether EKS cluster {cluster} is the one that the kubeconfig reaches is unknown: {why}"
+            self.unproven[entry.key] = There(self.sites, self.homes, entry).unproven(self.kubernetes)
+        if why := self.unproven[entry.key]:
+            here = f"whether EKS cluster {entry.cluster} is the one that the kubeconfig reaches is unknown: {why}"
             self.doubt = self.doubt or NOTHING_OF_PODS.format(here)
         return None if why else self.pods
+
+
+NO_VIEW = View(False, {}, 0.0)
+
+
+def ending(end: Report) -> Step:
+    """Return the row of what an object comes to."""
+    reason = "" if end.message.startswith(end.reason) else f"{end.reason}: "
+    return Step(WORDS[end.phase], reason + end.message + end.note)
+
+
+def site_of(sites: Sites, entry: Entry) -> Site:
+    """Return the site of a cluster; what signs there was asked for, once."""
+    site = sites.of(entry)
+    for fetch in sites.due():
+        fetch()
+    return site
 
 
 def retag(word: str, profile: aws.Profile, tags: Mapping[str, str | None]) -> Step:

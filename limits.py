@@ -41,22 +41,25 @@ class Limits:
         """Say whether an object may be told the name of another, or of its profile; None for one that is not known."""
         return not self.discreet or (owner is not None and owner[0] == who.namespace)
 
-    def forbid(self, who: Identity, spec: ProfileSpec) -> Iterator[Objection]:
+    def forbid(self, who: Identity, spec: ProfileSpec, *, listed_there: bool = False) -> Iterator[Objection]:
         """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
-        for reason, found in self.judge(who, spec):
+        for reason, found in self.judge(who, spec, listed_there=listed_there):
             yield Objection(reason, f"{found.where}: {found.what}: {found.mend}.")
 
-    def judge(self, who: Identity, spec: ProfileSpec) -> Iterator[tuple[str, Finding]]:
-        """Yield what is not allowed, each with its reason and its place in the object."""
-        if not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
+    def judge(self, who: Identity, spec: ProfileSpec, *, listed_there: bool = False) -> Iterator[tuple[str, Finding]]:
+        """Yield what is not allowed, each with its reason and its place in the object.
+
+        `listed_there`: the clusters file lists the object's namespace by name for the cluster that it names.
+        """
+        if spec.role and not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
             what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
-            yield "RoleNotAllowed", Finding(("spec", "podExecutionRoleArn"), what, mend)
+            yield "RoleNotAllowed", Finding(tuple(spec.role_by.split(".")), what, mend)
         if not self.own_namespace_in:
             return
-        if who.cluster != self.own_namespace_in:
+        if who.cluster != self.own_namespace_in and not listed_there:
             what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
-            mend = "make a new object without the field"
+            mend = "make a new object without the field, or have the cluster's entry list this namespace by name"
             yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
             what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"
@@ -64,6 +67,7 @@ class Limits:
             yield "SelectorNotAllowed", Finding(("spec", "selectors"), what, mend)
 
 
+VIEW_LIFE = 0.8  # of a resync
 LOST_CREATE = timedelta(minutes=2)  # how long an unanswered create may still come true
 
 
@@ -92,6 +96,11 @@ class Settings:
     account: str = ""
     aws_profile: str = ""
     authority: str = ""
+
+    @property
+    def view_life(self) -> float:
+        """For how many seconds a view is good: a bit less than a resync, whose first object reads it for the others."""
+        return VIEW_LIFE * self.resync_seconds
 
     @property
     def frankly(self) -> Settings:

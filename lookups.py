@@ -20,13 +20,14 @@ from typing import Any, Protocol, TypeVar, cast
 from answers import AwsError
 from aws import Aws, ProfileSpec, Read
 from facts import ClusterFact, EntryFact, RoleFact, SubnetFact
-from kube import KubeError, Object, Objects
+from kube import Key, KubeError, Object, Objects
 from patterns import readable
 from surroundings import (
     ALARMS,
     ENTRY_MODES,
     Facts,
     Home,
+    Network,
     Standing,
     left_open,
     mapped_roles,
@@ -36,11 +37,13 @@ from surroundings import (
     unknown_role,
     unproven,
 )
+from workqueue import Since
 
 log = logging.getLogger("fargate")
 T = TypeVar("T")
 
 FACTS_SECONDS = 60.0  # how long a fact is believed: ten objects applied together ask once
+LOOKS_APART_SECONDS = 60.0  # at tags, before a profile is replaced for what they have shown
 LOOKS_TO_ALARM = 2  # at a role: changes of access take seconds to be seen everywhere
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 NO_SECONDS = 10.0  # for which is believed what speaks against a create, a missing cluster too
@@ -72,7 +75,7 @@ class Known:
         """Return what is known of the cluster, subnets and role, none of it older than `age` seconds."""
         if len(self._said) > FACTS_KEPT:
             self._said = {}
-        ids, arn = sorted(spec.subnets or ()), spec.role
+        ids, arn = sorted(spec.subnets or spec.among or ()), spec.role
         lists = {"attached": self._aws.attached_policies, "inline": self._aws.inline_policies}
         policies = [Read(partial(self._believed, kind, arn, age, partial(ask, arn))) for kind, ask in lists.items()]
         known = Read(lambda: self.cluster(cluster, age))
@@ -88,6 +91,19 @@ class Known:
     def cluster(self, name: str, age: float = FACTS_SECONDS) -> ClusterFact | None:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
+
+    def network(self, cluster: str, age: float = FACTS_SECONDS) -> Network:
+        """Return the subnets of a cluster's VPC, read with one call; that it failed is believed for as long."""
+        return self._believed("network", cluster, age, lambda: self._network(cluster, age))
+
+    def _network(self, cluster: str, age: float) -> Network:
+        at = self._monotonic()
+        try:
+            fact = self.cluster(cluster, max(age, FACTS_SECONDS))  # whose VPC is the same for ever
+            vpc = fact.vpc if fact else ""
+            return Network(self._aws.subnets_of(vpc) if vpc else None, vpc, at)
+        except AwsError as error:
+            return Network(None, at=at, error=error)
 
     def role(self, arn: str, age: float) -> RoleFact | None:
         """Return what is known of a role, its policies aside, as `facts` does."""
@@ -144,6 +160,34 @@ class Known:
                 return role
             names.update(found)
         return replace(role, policies=frozenset(names))
+
+
+class Twice:
+    """What two looks at a cluster's subnets, so many seconds apart, have shown alike: only that is believed of tags."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._found = Since()
+        self.forget = self._found.forget
+
+    def look(
+        self, key: Key, ask: Callable[[float], Network], age: float, finds: Callable[[Network], object]
+    ) -> tuple[Network, float]:
+        """Return the subnets, and in how many seconds what `finds` makes of them is to be looked at again, 0 for never.
+
+        `ask` returns them, none older than so many seconds. Each look is of its own answer of AWS, however many
+        objects ask.
+        """
+        network = ask(age)
+        found, now = finds(network), self._monotonic()
+        if not found:
+            if network.subnets:  # else this look has shown nothing
+                self._found.forget(key)
+            return network, 0.0
+        again = self._found.when(key, found, network.at) + LOOKS_APART_SECONDS
+        if network.at >= again:
+            return network, 0.0
+        return (network, again - now) if now < again else self.look(key, ask, now - again, finds)
 
 
 class Kubernetes(Protocol):

@@ -19,6 +19,7 @@ from actions import (
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Phase,
     RemoveFinalizer,
     Report,
@@ -26,11 +27,13 @@ from actions import (
     UntagProfile,
 )
 from aws import Profile, ProfileSpec
+from case import Case
 from clusters import View
 from kube import Object
-from plan import Case, plan
-from spec import FINALIZER, Memory
-from surroundings import Facts
+from plan import plan
+from spec import FINALIZER, Memory, Resource
+from surroundings import Facts, Network
+from wanted import standing
 from workqueue import Since
 
 SEND_WITHIN_SECONDS = 5.0  # of a mark: whoever slept longer looks again first
@@ -68,9 +71,15 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
     if not c.spec:
         return memory
+    memory = with_defaults(c, memory) if c.takes_up else memory
     of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
     keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
     return memory.but(applied_tag_keys=tuple(sorted(keys)))
+
+
+def with_defaults(c: Case, memory: Memory) -> Memory:
+    """Remember the defaults that the profile is, or is to be, made by: from now on they are held against it."""
+    return memory.but(**standing(c.resource, c.home, c.defaults)) if isinstance(c.resource, Resource) else memory
 
 
 def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
@@ -81,7 +90,7 @@ def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
     elif c.memory.create_name == create.name:
         before_arn = c.memory.create_before_arn
     # Its tag keys beside those of before: an earlier create may yet come true.
-    memory = memory.with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
+    memory = with_defaults(c, memory).with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
     memory = memory.with_mark(c.now, create.name, before_arn)
     return memory.but(first_tried_at=memory.first_tried_at or c.now, cluster_arn=c.home.cluster_arn)
 
@@ -138,7 +147,9 @@ def lost_for(obj: Object, memory: Memory, marks: Since, now: float, lost_create:
 # Where the plan leads, for those who ask before anything is done.
 
 
-def foresee(case: Case, facts: Callable[[ProfileSpec], Facts]) -> tuple[list[Change], Report, Case]:
+def foresee(
+    case: Case, facts: Callable[[ProfileSpec], Facts], network: Callable[[], Network]
+) -> tuple[list[Change], Report, Case]:
     """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
     changes: list[Change] = []
     while True:
@@ -155,6 +166,8 @@ def foresee(case: Case, facts: Callable[[ProfileSpec], Facts]) -> tuple[list[Cha
                 case = replace(case, who=replace(case.who, finalizers=guarded))
             case NeedFacts(spec=spec):
                 case = replace(case, facts=facts(spec))
+            case NeedNetwork():
+                case = replace(case, network=network())
             case CreateProfile() | DeleteProfile() | TagProfile() | UntagProfile():
                 changes.append(action)
                 case = replace(case, view=after(case, action), memory=remember(case))

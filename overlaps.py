@@ -20,11 +20,12 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from aws import Profile, Selector
+from case import Case
 from clusters import Shares, View
 from kube import GROUP, KIND, LABEL, LABEL_KEY, NAME, NAMESPACE, SUBDOMAIN, VERSION, Key, Object
 from manifests import YAML_KINDS, Document, Told, documents, located
 from patterns import listed, meet, meet_at_a_glance, visible
-from plan import Case, may_tell, whose
+from plan import may_tell, whose
 from spec import (
     BOOKKEEPING,
     FIELDS,

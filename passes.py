@@ -13,9 +13,11 @@ from typing import Protocol
 
 import lookups
 import status
-from aws import Profile
+from aws import Aws, Profile
 from clusters import Cluster
+from entries import Barred, Entry
 from kube import Key, Object
+from sites import Site
 from spec import Identity, Memory, mapping
 
 
@@ -28,6 +30,8 @@ class Pass:
     who: Identity
     memory: Memory
     cluster: Cluster
+    entry: Entry | Barred
+    site: Site | None  # None for one that has no cluster here: of AWS nothing is asked then
     shown: Object
     noted: dict[str, status.Noted] = field(default_factory=dict)  # informative conditions, by type
     pods: Object | None = None  # their counts, as status is to have them
@@ -37,8 +41,27 @@ class Pass:
     seen: bool = False  # enough to decide on
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
     look_in: float = 0.0  # seconds to that look, where it can't be had now
+    network_read: bool = False  # in this pass, for what terms choose
     useful: bool = False  # it led to a change, or is the way to one
     untold: bool = False  # its status could not be written
+
+    @property
+    def aws(self) -> Aws:
+        return self.there.aws
+
+    @property
+    def known(self) -> lookups.Known:
+        return self.there.known
+
+    @property
+    def roles(self) -> lookups.Roles:
+        return self.there.roles
+
+    @property
+    def there(self) -> Site:
+        if self.site is None:
+            raise AssertionError(f"{self.who.owner} has no cluster here, and something of it is asked for")
+        return self.site
 
     @property
     def status(self) -> Object:
@@ -61,6 +84,17 @@ class Pass:
     @property
     def asks(self) -> bool:
         return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
+
+    def age(self, most: float, now: float) -> float:
+        """Return how old an answer of AWS may be: from after the look that was asked for, if that is had now."""
+        return most if self.asked_at is None or self.look_in else min(most, now - self.asked_at)
+
+    def network_age(self, settled: bool, life: float, now: float) -> float:
+        """Return the same of a cluster's subnets: they are read once in `life` for all objects that are settled."""
+        if self.edited:
+            return lookups.NO_SECONDS
+        settled = settled and status.is_ready(self.conditions, self.who)
+        return self.age(life if settled else lookups.FACTS_SECONDS, now)
 
     @property
     def payer(self) -> tuple[str, bool]:

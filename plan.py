@@ -2,8 +2,8 @@
 fits.
 
 The picture: `Case` (object, view of the cluster, memory, facts) -> `PLAN` -> exactly one `Action`.
-The table is the specification. It stands at the end; before it the words that its rows are made of:
-the case, and what is said. What an action is stands in spec.
+The table is the specification. It stands at the end; before it what its rows say. What is seen stands
+in case, what an action is in actions.
 
 Pure and total: no clock, no call, no log. What it is not: an effect, or a status as users see it.
 """
@@ -11,9 +11,7 @@ Pure and total: no clock, no call, no log. What it is not: an effect, or a statu
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from actions import (
@@ -22,6 +20,7 @@ from actions import (
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Objection,
     Phase,
     RemoveFinalizer,
@@ -31,309 +30,39 @@ from actions import (
     deletion_suspended,
     give_up,
     kept,
+    kept_blindly,
     lost_answer,
     not_taken_over,
     refuse,
     resting,
     retain_not_allowed,
+    stay_barred,
     wait_to_see,
 )
-from answers import AwsError
-from aws import Profile, ProfileSpec
-from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND, View, backoff
-from kube import Object
-from limits import Settings
-from patterns import LONGEST_LIST, brief, listed, without_profiles
+from aws import Profile
+from case import Case
+from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND
+from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, listed, timestamp
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
     REPLACEMENT_NAMES,
-    RESERVED_KEYS,
     RETAINED_KEY,
-    Identity,
+    Finding,
     InvalidSpec,
-    Memory,
-    Resource,
     UpdatePolicy,
     controlled_by,
     differs,
     has_room,
     owner_of,
-    replacement_names,
     same_cluster,
-    same_tag,
     tagged,
 )
-from surroundings import OBJECTIONS, Facts, Home, elsewhere, unusually_long, warnings
+from surroundings import unmatched, unusually_long
 
 T = TypeVar("T")
 
-NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
-
-
-# What is seen.
-
-
-@dataclass(frozen=True)
-class Case:
-    """Everything that a row of the plan may look at."""
-
-    who: Identity
-    resource: Resource | InvalidSpec
-    memory: Memory
-    home: Home
-    view: View
-    facts: Facts | None
-    settings: Settings
-    now: datetime
-    looked: frozenset[str] = frozenset()  # described in the pass that read the object
-    lost_for: timedelta = timedelta(0)  # a marked create may still come true
-
-    # The object
-
-    @cached_property
-    def spec(self) -> ProfileSpec | None:
-        return self.resource.profile if isinstance(self.resource, Resource) else None
-
-    @property
-    def refusal(self) -> InvalidSpec | None:
-        return self.resource if isinstance(self.resource, InvalidSpec) else None
-
-    @property
-    def update_policy(self) -> UpdatePolicy:
-        return self.resource.update_policy if isinstance(self.resource, Resource) else "Refuse"
-
-    @property
-    def asks_to_adopt(self) -> bool:
-        return isinstance(self.resource, Resource) and self.resource.adopt
-
-    @property
-    def may_adopt(self) -> bool:
-        return self.settings.may_adopt(self.who.namespace)
-
-    @property
-    def may_retain(self) -> bool:
-        return self.settings.may_retain(self.who.namespace)
-
-    @property
-    def going(self) -> bool:
-        """The object is deleted, and its profile with it."""
-        return self.who.deleting and not self.who.retain
-
-    @property
-    def retaining(self) -> bool:
-        """The object is deleted, its profile stays."""
-        return self.who.deleting and self.who.retain
-
-    @property
-    def elsewhere(self) -> bool:
-        """The object has, or may have, a profile in a cluster other than the one that we look at."""
-        return self.memory.made_in not in {"", self.home.cluster_arn}
-
-    # Its profiles
-
-    @cached_property
-    def owner_tags(self) -> dict[str, str]:
-        return {OWNER_KEY: self.who.owner, CONTROLLER_KEY: self.home.controller}
-
-    def owns(self, profile: Profile) -> bool:
-        """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
-        if not (self.who.may_name(profile.name) or profile.arn == self.memory.profile_arn):
-            return False
-        if not all(same_tag(key, profile.tags.get(key, value), value) for key, value in self.owner_tags.items()):
-            return False
-        if self.owner_tags.keys() <= profile.tags.keys():
-            return self.who.may_name(profile.name)
-        return profile.arn == self.memory.profile_arn
-
-    def meets(self, profile: Profile) -> bool:
-        return self.spec is not None and not differs(self.spec, profile)
-
-    @cached_property
-    def owned(self) -> tuple[Profile, ...]:
-        """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
-
-        def rank(each: Profile) -> tuple[bool, bool, bool, datetime]:
-            wanted = each.active and self.meets(each)
-            serves = each.name == self.memory.profile_name
-            return not wanted, not serves, not each.active, each.created_at
-
-        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
-
-    @cached_property
-    def serving(self) -> Profile | None:
-        """The owned profile that is to be kept, whatever its state."""
-        return next(iter(self.owned), None)
-
-    @property
-    def surplus(self) -> Profile | None:
-        """Of several owned profiles the one that is least worth keeping."""
-        return self.owned[-1] if len(self.owned) > 1 else None
-
-    @cached_property
-    def failed(self) -> Profile | None:
-        """A profile in a failed state; of an object that goes, only one that failed to go."""
-        states = {"DELETE_FAILED"} if self.who.deleting else {"DELETE_FAILED", "CREATE_FAILED"}
-        return next((profile for profile in self.owned if profile.status in states), None)
-
-    @property
-    def owned_in_flight(self) -> Profile | None:
-        return next((each for each in self.owned if not (each.active or each.failed)), None)
-
-    @property
-    def stripped(self) -> Profile | None:
-        """A profile without all of its owner tags; to have none of them is what a retained one shall come to."""
-        for profile in self.owned:
-            missing = self.owner_tags.keys() - profile.tags.keys()
-            if missing and not (self.retaining and len(missing) == len(self.owner_tags)):
-                return profile
-        return None
-
-    # The profiles of nobody and of others
-
-    @cached_property
-    def as_made_by_kopf(self) -> Profile | None:
-        """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
-        found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
-        if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
-            return None
-        return found if self.meets(found) and not self.forbidden else None
-
-    @property
-    def made_by_kopf(self) -> Profile | None:
-        """The same where it is let be taken over: who plants kopf's finalizer can make another's profile look so."""
-        return self.as_made_by_kopf if self.settings.may_take_over_from_kopf(self.who.namespace) else None
-
-    @cached_property
-    def target(self) -> str:
-        """The name of the profile that is to be made: base, but for a replacement where base is taken."""
-        replaces = self.serving and self.update_policy == "Replace"
-        if not (self.spec and replaces and self.who.base in self.view.profiles):
-            return self.who.base
-        names = [*replacement_names(self.who, self.spec)]
-        # A create whose answer is open is asked for again by its own name: under another there could be two.
-        open_one = {self.memory.create_name} - {self.who.base} if self.memory.create_started_at else set()
-        tried = [*filter(self.who.may_name, open_one), *names]
-        return next((name for name in tried if name not in self.view.names), names[0])
-
-    @property
-    def name_holder(self) -> Profile | None:
-        """Who has the name of the profile that is to be made, but for one that goes for it."""
-        found = self.view.profiles.get(self.target)
-        makes_room = found and self.update_policy == "Recreate" and self.owns(found)
-        return None if makes_room else found
-
-    @property
-    def adoptable(self) -> Profile | None:
-        """The profile without an owner that the object may take over: spec and operator allow it."""
-        if not self.asks_to_adopt or not self.may_adopt or self.owned:
-            return None
-        found = self.name_holder
-        return None if found is None or found.failed or tagged(found) else found
-
-    @property
-    def estranged(self) -> Profile | None:
-        """The profile that is tagged for this very object, by another controller id: after a restore, or a typo."""
-        profiles = (each for each in self.view.profiles.values() if self.who.may_name(each.name))
-        return next((each for each in profiles if self.is_estranged(each)), None)
-
-    def is_estranged(self, profile: Profile) -> bool:
-        named = profile.tags.get(OWNER_KEY) == self.who.owner and CONTROLLER_KEY in profile.tags
-        return named and not controlled_by(profile, self.home.controller)
-
-    @property
-    def recorded(self) -> Profile | None:
-        """The profile that status recorded, whoever's it is by now."""
-        profiles = self.view.profiles.values()
-        return next((each for each in profiles if each.arn == self.memory.profile_arn), None)
-
-    # What earlier passes did
-
-    @property
-    def lost_create_until(self) -> datetime | None:
-        """Until when an unanswered create may still come true."""
-        return self.now + self.lost_for if self.lost_for > timedelta(0) else None
-
-    @property
-    def hidden(self) -> tuple[str, AwsError] | None:
-        """A profile that could be this object's and can't be looked at, with what AWS says.
-
-        Where a profile serves as wanted, only the one that status has recorded counts.
-        """
-        serves = self.serving is not None and self.serving.active and self.meets(self.serving)
-        goes_on = serves and not self.who.deleting
-        for name, error in self.view.hidden.items():
-            if self.who.may_name(name) and (name == self.memory.profile_name or not goes_on):
-                return name, error
-        return None
-
-    @property
-    def rests_until(self) -> datetime | None:
-        """Until when a profile in a failed state rests; a failure not yet counted rests from now."""
-        if not self.failed:
-            return None
-        counted = self.memory.counting(self.failed, self.now)
-        rest = backoff(counted.failures)  # from now at the most: failed_at may be by a clock that is ahead
-        until = min((counted.failed_at or self.now), self.now) + rest
-        return until if self.now < until else None
-
-    # Tags and limits
-
-    @cached_property
-    def wanted_tags(self) -> dict[str, str]:
-        return self.owner_tags | dict(self.resource.tags if isinstance(self.resource, Resource) else {})
-
-    @cached_property
-    def missing_tags(self) -> dict[str, str]:
-        tags = self.serving.tags if self.serving else {}
-        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
-
-    @cached_property
-    def unwanted_tags(self) -> frozenset[str]:
-        """Tag keys that we have set and the spec no longer has: those that others set stay."""
-        tags = self.serving.tags if self.serving else {}
-        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
-
-    @cached_property
-    def forbidden(self) -> list[Objection]:
-        """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
-        if self.spec is None or (self.serving and self.meets(self.serving)):
-            return []
-        return [*self.settings.limits.forbid(self.who, self.spec)]
-
-    @cached_property
-    def objections(self) -> list[Objection]:
-        """What AWS would have against the profile that is to be made, as far as the facts are known."""
-        facts = self.facts if self.view.found else NO_FACTS
-        if not (self.spec and facts):
-            return []
-        pairs = (check(self.home, self.view.found, self.spec, self.target, facts) for check in OBJECTIONS)
-        known = self.who.may_name if self.settings.limits.discreet else lambda _name: True
-        return [Objection(reason, without_profiles(text, known)) for several in pairs for reason, text in several]
-
-    @property
-    def warnings(self) -> tuple[Objection, ...]:
-        """What is unusual about the profile that is to be made, but may be meant."""
-        authority = self.settings.authority_of(self.home.cluster)
-        text = elsewhere(self.home, authority, self.facts.cluster if self.facts else None)
-        pairs = [("ClusterElsewhere", text)] if text else []
-        pairs += warnings(self.spec, self.facts) if self.spec else ()
-        return tuple(Objection(*each) for each in pairs)
-
-
-def case_of(
-    obj: Object, who: Identity, memory: Memory, home: Home, view: View, settings: Settings, now: datetime
-) -> Case:
-    """Return the case of an object, before any fact is asked for; an invalid spec is a case too."""
-    resource: Resource | InvalidSpec
-    try:
-        resource = Resource.parse(obj)
-    except InvalidSpec as error:
-        resource = error.with_traceback(None)  # whose frames hold the object, and this very error
-    return Case(
-        who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now
-    )  # fmt: skip
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
@@ -348,7 +77,8 @@ def released(c: Case, _found: bool) -> Report:
 def wrong_home(c: Case, _found: bool) -> Report:
     name, there = c.memory.profile_name or c.memory.create_name or c.who.base, c.memory.made_in
     what = f"Profile {name} was made in {there} and stays there, this controller works in {c.home.cluster_arn}"
-    keep = "correct the controller's cluster or region, or let the controller of that cluster have the object"
+    here = "correct the controller's cluster or region, or the entry of the clusters file"
+    keep = f"{here}, or let the controller of that cluster have the object"
     leave = f"set spec.deletionPolicy: Retain and delete the object, which leaves {name} in {there}"
     text = f"{what}: {keep}. Or {leave}; delete it there by hand if nobody needs it."
     return refuse("WrongHome", text)
@@ -414,7 +144,7 @@ def flight(c: Case, profile: Profile) -> Report:
 
 def edit_to_be_refused(c: Case, profile: Profile) -> str:
     """Say of an edit that it will be refused, though nothing is changed before the profile is ACTIVE."""
-    if c.spec is None or c.meets(profile):
+    if c.spec is None or c.meets(profile) or c.sure_at:
         return ""
     if c.forbidden:
         return f" {c.forbidden[0].reason}: {c.forbidden[0].message}"
@@ -512,8 +242,14 @@ def way_to_get(c: Case, holder: Profile) -> str:
     return f"delete that one, {' and '.join(steps)} to take it over"
 
 
+def invalid(c: Case, findings: Sequence[Finding]) -> Report:
+    stays = f" Profile {c.serving.name} serves as it is." if c.serving else ""
+    return refuse("InvalidSpec", f"{InvalidSpec(*findings)}{stays}")
+
+
 def differences(c: Case, profile: Profile) -> str:
-    pairs = differs(c.spec, profile) if c.spec else {}
+    spec = c.spec if c.owns(profile) else c.held
+    pairs = differs(spec, profile) if spec else {}
     if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
         each = LONGEST_LIST // 2 // len(pairs)
         pairs = {name: (brief(has, each), brief(want, each)) for name, (has, want) in pairs.items()}
@@ -523,7 +259,8 @@ def differences(c: Case, profile: Profile) -> str:
 def mismatch(c: Case, holder: Profile) -> Report:
     what = f"Profile {holder.name} is not adopted, because it is not what the spec says."
     mend = "write into the spec what EKS has, or make a new object with another spec.profileName"
-    text = f"{what} {differences(c, holder)}. To mend it, {mend}."
+    unknown = unmatched(c.spec, c.network, {}) if c.spec and c.network and not c.spec.among else ""
+    text = f"{what} {differences(c, holder) or unknown}. To mend it, {mend}."
     return refuse("AdoptMismatch", text, about=holder.name)
 
 
@@ -536,7 +273,27 @@ def immutable(c: Case, serving: Profile) -> Report:
 
 def active(c: Case, serving: Profile) -> Report:
     text = f"Profile {serving.name} is ACTIVE in EKS cluster {c.who.cluster}."
+    if c.spec and c.network and not c.spec.among:  # which is no edit
+        text += f" NoSubnetMatches: {unmatched(c.spec, c.network, {})}. Profile {serving.name} keeps its subnets."
     return Report(Phase.READY, "Active", text)
+
+
+def looked_at_again(c: Case, sure_at: datetime) -> Report:
+    """Leave a profile as it is until what tags have shown of it is seen once more: they may not be meant to stay so."""
+    by, name = c.spec.subnets_by if c.spec else "", c.serving.name if c.serving else ""
+    what = f"{by} do not match {listed(c.strayed[1:], most=LONGEST_CONDITION)} of profile {name} any more"
+    text = f"{what}: that is looked at again at {timestamp(sure_at)}, then spec.updatePolicy says what comes of it."
+    return Report(Phase.READY, "SubnetsChanged", text, sure_at)
+
+
+def not_to_be_told_apart(c: Case, last: Profile) -> Report:
+    """Keep several profiles of which only terms could say which one is wanted, until it is known what these match."""
+    which = listed([each.name for each in c.owned])
+    why = unmatched(c.spec, c.network, {}) if c.spec and c.network else ""
+    text = (
+        f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}."
+    )
+    return Report(Phase.RECONCILING, "Replacing", text, c.now + timedelta(seconds=POLL_MOST_SECONDS))
 
 
 # The table. First its longest conditions, each of which returns what its row acts on.
@@ -630,8 +387,10 @@ class Row(NamedTuple, Generic[T]):
 # The first row that fits. Kopf's old finalizer counts as ours in every row.
 _ROWS = (
     Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
+    Row("barred, deleting, Retain", lambda c: c.barred if c.retaining else None, lambda c, _: kept_blindly(c.memory)),
+    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(why.reason, why.message, c.who, c.memory)),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
-        lambda c, _: RemoveFinalizer("Retained", f"The profile in {c.memory.made_in} is kept.", blind=True)),
+        lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
     Row("deleting, suspended", deletion_held_by_suspend,
         lambda c, profile: deletion_suspended(profile, c.may_retain)),
@@ -651,8 +410,11 @@ _ROWS = (
     Row("suspended", lambda c: not c.who.deleting and c.who.suspended, suspended),
     Row("invalid spec", lambda c: not c.who.deleting and c.refusal,
         lambda _, refusal: refuse("InvalidSpec", str(refusal))),
+    Row("none owned, no role or too many tags", lambda c: not c.who.deleting and not c.owned and c.unfounded, invalid),
     Row("none owned, not allowed", lambda c: not c.who.deleting and not c.owned and c.forbidden, refuse_all),
     Row("no finalizer", wanted_without_a_finalizer, lambda _, __: AddFinalizer()),
+    Row("terms, the VPC not asked", lambda c: c.to_ask_for if not c.who.deleting else None,
+        lambda _, __: NeedNetwork()),
     Row("handed over by kopf, in flight", lambda c: if_in_flight(handed_over(c)), flight),
     Row("handed over by kopf", handed_over, take_over_from_kopf),
     Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c),
@@ -672,6 +434,7 @@ _ROWS = (
     Row("deleting, owned", lambda c: c.who.deleting and (c.surplus or c.serving),
         lambda _, profile: DeleteProfile(profile, "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
+    Row("several owned, terms unknown", lambda c: c.undecided, not_to_be_told_apart),
     Row("several owned", lambda c: c.surplus, delete_surplus),
     Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
         lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
@@ -680,12 +443,14 @@ _ROWS = (
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
         lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),
+    Row("owned, not as wanted by terms, seen once", lambda c: c.sure_at if c.strayed else None, looked_at_again),
     Row("owned, not as wanted, Refuse", lambda c: not_as_wanted(c, "Refuse"), immutable),
     Row("none owned, to adopt, on its way", lambda c: if_in_flight(c.adoptable), name_taken),
     Row("none owned, to adopt, not as wanted",
-        lambda c: c.adoptable if c.adoptable and not c.meets(c.adoptable) else None, mismatch),
+        lambda c: c.adoptable if c.adoptable and not c.shows(c.adoptable) else None, mismatch),
     Row("none owned, to adopt", lambda c: c.adoptable,
         lambda c, profile: TagProfile(profile, c.owner_tags, "taken over as it is", "Adopted")),
+    Row("to be made, no role or too many tags", lambda c: c.unfounded, invalid),
     Row("to be made, not allowed", lambda c: c.forbidden, refuse_all),
     Row("to be made, facts unknown", lambda c: c.spec if c.facts is None and c.view.found else None,
         lambda _, spec: NeedFacts(spec)),
@@ -693,7 +458,7 @@ _ROWS = (
     Row("to be made, the name is taken", lambda c: c.name_holder, name_taken),
     Row("owned, not as wanted, Recreate", lambda c: not_as_wanted(c, "Recreate"),
         lambda _, old: DeleteProfile(old, "to be made anew as the spec says (updatePolicy: Recreate)")),
-    Row("to be made", lambda c: c.spec,
+    Row("to be made", lambda c: c.to_make,
         lambda c, spec: CreateProfile(c.target, spec, c.warnings)),
 )  # fmt: skip
 PLAN: tuple[Row[Any], ...] = _ROWS  # whose rows have been checked one by one, each with its own type
@@ -721,3 +486,9 @@ def must_see(action: Action) -> tuple[str, ...]:
         case Report(about=str(about)):
             return (about,)
     return ()
+
+
+def stands_on_terms(case: Case, action: Action) -> bool:
+    """Say whether an action stands on what terms match, which is read anew in the pass that acts on it."""
+    changes = isinstance(action, CreateProfile | DeleteProfile) and not case.who.deleting
+    return changes and case.spec is not None and bool(case.spec.terms)

@@ -498,9 +498,10 @@ class PodLooks:
     """The looks at pods of a process. `step` belongs to one thread; `news`, `ask` and `counted` may be called by any.
 
     `view` returns the profiles of the settings' cluster as they were seen last, `renew` has them looked at anew.
-    `proof`, to be set, says why it is not known that this is the cluster which we talk to, "" where that is proven.
-    `wake` is called with objects whose conditions have to be written. `held`: whether this process acts. `after` is
-    what evicts: it is given each complete look, and returns whether it wants another soon, and what objects are told.
+    To be set: `proof` says why it is not known that this is the cluster which we talk to, "" where that is proven;
+    `at_home` whether it is an object's. `wake` is called with objects whose conditions have to be written. `held`:
+    whether this process acts. `after` is what evicts: it is given each complete look, and returns whether it wants
+    another soon, and what objects are told.
     """
 
     def __init__(
@@ -519,6 +520,7 @@ class PodLooks:
         self._edge, self._store, self.cluster, self._period = edge, store, settings.cluster, settings.resync_seconds
         self._view, self._renew, self._after = view, renew, after
         self.proof: Callable[[], str] = lambda: "nobody has looked"
+        self.at_home: Callable[[Identity], bool] = lambda who: who.cluster == self.cluster
         self._wake, self._monotonic, self._now, self._held = wake, monotonic, now, held
         self._resync_at: float | None = None  # None before the first step
         self._early_at, self._last = float("inf"), float("-inf")
@@ -663,7 +665,7 @@ class PodLooks:
         woken: list[Key] = []
         for obj in self._store.objects():
             key, memory = key_of(obj), Memory.parse(obj)
-            if Identity.parse(obj, memory, self.cluster).cluster != self.cluster:
+            if not self.at_home(Identity.parse(obj, memory, self.cluster)):
                 continue
             found, name, news = [], memory.profile_name, NOTHING
             if look and name in look.view.profiles:

@@ -4,7 +4,7 @@ The picture: object, view of its EKS cluster, memory in status -> `plan` -> at m
 finalizers -> status from what was seen and done -> when to look again. A crash between two steps is then
 the same case as a crash between two passes: the next pass trusts nothing but a new look.
 
-It knows Kubernetes only as the protocol `passes.Kube`, AWS only as `aws.Aws`. What it is not: a decision
+It knows Kubernetes only as the protocol `passes.Kube`, AWS only by `sites.Sites`. What it is not: a decision
 (plan), words for users (status), what is known of one EKS cluster (clusters), a queue, a thread, a sleep.
 """
 
@@ -19,13 +19,16 @@ from typing import assert_never
 
 import clusters
 import lookups
+import sites
 import status
+import surveys
 from actions import (
     AddFinalizer,
     Change,
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Phase,
     RemoveFinalizer,
     Report,
@@ -34,8 +37,10 @@ from actions import (
     give_up,
 )
 from answers import AwsError, Busy, Refused
-from aws import Aws, Profile
+from aws import Profile, calls_of_this_thread
+from case import Case, case_of, strayed_in
 from clusters import Cluster, View
+from entries import Barred, Entry
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from limits import Settings
@@ -43,7 +48,8 @@ from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, mus
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import LONGEST_NOTE, brief, listed, readable, visible
-from plan import WHOLE_CLUSTER, Case, case_of, flight, must_see, plan
+from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
+from sites import Site, Sites
 from spec import (
     FINALIZER,
     POD_CONDITIONS,
@@ -51,17 +57,15 @@ from spec import (
     RETAINED_KEY,
     Identity,
     Memory,
-    controlled_by,
     is_retained,
     owner_of,
 )
-from surroundings import Home, elsewhere, no_such, unhealthy, without_fargate
+from surroundings import Home, no_such, unhealthy, without_fargate
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
 
 OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
-VIEW_LIFE = 0.8  # of a resync: the first object of a resync reads the view, the others find it fresh
 
 
 class Reconciler:
@@ -76,7 +80,7 @@ class Reconciler:
         self,
         store: Store,
         kube: Kube,
-        aws: Aws,
+        where: Sites,
         settings: Settings,
         wake: Callable[[Key], None],
         now: Callable[[], datetime],
@@ -85,21 +89,18 @@ class Reconciler:
         posted: Callable[[str], None] = lambda _reason: None,
         readmit: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
-        self._store, self._kube, self._aws, self._settings = store, kube, aws, settings
+        self._store, self._kube, self._sites, self._settings = store, kube, where, settings
         self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
-        self._clusters, self._known = clusters.Clusters(readmit), lookups.Known(aws, monotonic)
-        self._thrift, self._view_life = Thrift(), VIEW_LIFE * settings.resync_seconds
-        self._roles = lookups.Roles(aws, self._known, kube, settings.authority_of, self._view_life, monotonic)
+        self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
+        self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
         self._aloud: dict[Key, str] = {}  # what was told last that no status says
-        self.homes = clusters.Homes(
-            aws, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings.wrong_account
-        )
-        self.elsewhere: bool | None = None  # the objects' own cluster; None before it was asked
+        self.homes = sites.Homes(where, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings)
+        self.surveys = surveys.Surveys(store, kube, where, self.homes, settings)
         self._anew: set[str] = set()  # clusters that somebody wants to have seen
-        self.view, self.tally = self._clusters.view, partial(self._clusters.tally, is_retained)
+        self.tally = partial(self._clusters.tally, is_retained)
         self.news: Callable[[Key], status.News | None] = lambda _key: None  # of an object's pods; None: as it was
         self.asked: Callable[[], None] = lambda: None  # told that an object has had the look that it asked for
 
@@ -107,32 +108,46 @@ class Reconciler:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
         if not namespace:
-            return self._alone_in(name, key, lambda cluster: self._survey(name, cluster))
+            entry = self._sites.named(name)
+            if self._sites.entries.listed is not None:
+                self._clusters.keep({each.key for each in self._sites.each})
+            if entry is None:  # it went from the file
+                return Requeue(gone=True)
+            return self._alone_in(entry, key, partial(self._survey, entry))
         obj = self._store.get(key)
         if obj is None:
             self._forget(key)
             return Requeue(gone=True)
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self._settings.cluster)
-        return self._alone_in(who.cluster, key, lambda cluster: self._pass(key, obj, who, memory, cluster))
+        found = self._sites.find(who)
+        if isinstance(found, Barred):
+            self._clusters.leave(key)
+            return self._pass(Pass(key, obj, who, memory, Cluster(), found, None, shown={}))
+        who = replace(who, cluster=found.name)
+
+        def work(cluster: Cluster, site: Site) -> Requeue:
+            return self._pass(Pass(key, obj, who, memory, cluster, found, site, shown={}))
+
+        return self._alone_in(found, key, work)
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits, self._thrift):
+        for times in (self._stalled, self._marks, self._waits, self._thrift, self._twice):
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
         self._aloud.pop(key, None)
 
-    def _pass(self, key: Key, obj: Object, who: Identity, memory: Memory, cluster: Cluster) -> Requeue:
-        p = Pass(key, obj, who, memory, cluster, shown={})
+    def _pass(self, p: Pass) -> Requeue:
+        key, cluster = p.key, p.cluster
         may_wait = status.waits_in_vain(p.conditions) and not p.who.deleting and key not in cluster.line
         if may_wait and (owed := self._thrift.defers(key, p.payer, self._monotonic())):
             if p.edited or p.asks:
                 self._tell_aloud(p, "Deferred", status.deferred(p.who))
             return Requeue(owed, skipped=True)
-        ended, sent = False, self._aws.calls
+        ended, sent = False, calls_of_this_thread()
         try:
-            if is_cut(obj):
+            if is_cut(p.obj):
                 self._read_whole(p)
             p.shown = {name: value for name, value in p.status.items() if name in status.SHOWN}
             p.noted = status.noted_in(p.conditions)
@@ -148,7 +163,7 @@ class Reconciler:
             if not ended:  # whoever breaks off must not hold up those behind it in line
                 cluster.leave(key)
             if not p.useful:
-                self._thrift.calls.spend(p.payer, self._aws.calls - sent, self._monotonic())
+                self._thrift.calls.spend(p.payer, calls_of_this_thread() - sent, self._monotonic())
         return requeue.within(p.look_in) if p.look_in else requeue
 
     def _take_news(self, p: Pass) -> None:
@@ -164,16 +179,15 @@ class Reconciler:
             raise Conflict(f"{was.owner} is gone")
         p.obj, p.memory = there, Memory.parse(there)
         p.who = Identity.parse(there, p.memory, self._settings.cluster)
-        if p.who.cluster != was.cluster:
+        if self._sites.find(p.who) != p.entry:
             raise Conflict(f"{was.owner} is of another cluster now")
+        if isinstance(p.entry, Entry):
+            p.who = replace(p.who, cluster=p.entry.name)
 
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
-            home = self.homes.of(p.who.cluster)
-            self._observe(p, home)
-            case, action = self._decide(p, home)
-            self._note(p, case)
+            case, action = self._seen(p, p.entry) if isinstance(p.entry, Entry) else self._barred(p, p.entry)
             again = self._is_again(p, action)
             report = self._act(p, case, action)
             if again and report is None:
@@ -186,7 +200,7 @@ class Reconciler:
         if report is None:
             p.useful = True
             return Requeue(0.0, urgent=None)
-        report = self._or_stall(p, report)
+        report = self._or_stall(p, status.unless_ready(report, p.conditions, p.who))
         p.useful |= report.phase is not Phase.STALLED and not p.edited and p.asked_at is None
         p.useful &= report.reason not in clusters.TIME_MAY_MEND
         try:
@@ -197,14 +211,31 @@ class Reconciler:
             self._tell_untold(p, error)  # what is waited for goes on, in its place in line
         return self._look_again(p, report)
 
+    def _seen(self, p: Pass, entry: Entry) -> tuple[Case, Report | Change]:
+        home = self.homes.of(entry)
+        self._observe(p, home)
+        case, action = self._decide(p, home, entry)
+        self._note(p, case)
+        return case, action
+
+    def _barred(self, p: Pass, why: Barred) -> tuple[Case, Report | Change]:
+        """Decide on an object that has no cluster here; what status remembers of one stays as it is."""
+        home = sites.nowhere(p.who.cluster)
+        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
+        case = replace(case, barred=why)
+        action = status.with_log(case, plan)
+        if isinstance(action, NeedFacts | NeedNetwork):
+            raise AssertionError("nothing is asked for an object without a cluster")  # noqa: TRY004
+        return case, action
+
     # Observe
 
     def _observe(self, p: Pass, home: Home) -> None:
         """Make the view good enough to plan on: read if old; what is in flight, or edited, described again."""
         cluster, asked = p.cluster, p.asks and self._may_have_its_look(p)
         told_missing = status.told_before(p.conditions, p.who) == "ClusterNotFound"
-        if asked or cluster.is_old(self._monotonic(), self._view_life, told_missing):
-            view, described = self._read(home.cluster, cluster)
+        if asked or cluster.is_old(self._monotonic(), self._settings.view_life, told_missing):
+            view, described = self._read(home, cluster, p.there)
             p.looked |= described
             if all(name in described for name in view.names if p.who.may_name(name)):
                 p.looked.add(WHOLE_CLUSTER)
@@ -223,7 +254,7 @@ class Reconciler:
             p.look_in = self._thrift.look(p.key, p.payer, now)
         return seen_at < p.asked_at and not p.look_in
 
-    def _read(self, name: str, cluster: Cluster) -> tuple[View, set[str]]:
+    def _read(self, home: Home, cluster: Cluster, site: Site) -> tuple[View, set[str]]:
         """Begin, or go on with, a look at all profiles; return the view and the names described just now.
 
         Raises `AwsError` as long as the view is not whole: nothing is decided on a part of it.
@@ -231,14 +262,14 @@ class Reconciler:
         cluster.reading = cluster.reading or clusters.Reading(self._monotonic())
         described: set[str] = set()
         try:
-            view = cluster.reading.go_on(self._aws, name, described)
+            view = cluster.reading.go_on(site.aws, home.cluster, described)
         except Refused as error:
-            if text := without_fargate(name, lookups.or_unknown(lambda: self._known.cluster(name))):
+            if text := without_fargate(home.shown, lookups.or_unknown(lambda: site.known.cluster(home.cluster))):
                 raise Refused("ClusterWithoutFargate", text) from error
             raise
         cluster.reading = None
         self._take_view(cluster, view, view.names)
-        self._find_orphans(name, cluster, view)
+        self.surveys.find_orphans(home, cluster, view)
         return view, described
 
     def _look_at(self, p: Pass, home: Home, name: str) -> None:
@@ -246,14 +277,14 @@ class Reconciler:
         view = p.cluster.view or self._no_view()
         if name != WHOLE_CLUSTER:
             p.looked.add(name)
-            seen = clusters.describe(self._aws, home.cluster, name)
+            seen = clusters.describe(p.aws, home.cluster, name)
             self._take_view(p.cluster, view.showing(name, seen), {name}, p.key)
             return
         described: set[str] = set()
-        view = clusters.reading_anew(view, p.who.may_name).go_on(self._aws, home.cluster, described)
+        view = clusters.reading_anew(view, p.who.may_name).go_on(p.aws, home.cluster, described)
         p.looked |= {WHOLE_CLUSTER, *described}
         self._take_view(p.cluster, view, described, p.key)
-        self._find_orphans(home.cluster, p.cluster, view)
+        self.surveys.find_orphans(home, p.cluster, view)
 
     def _take_view(self, cluster: Cluster, view: View, looked: Collection[str], looking: Key | None = None) -> None:
         settled, waiting = cluster.saw(view, looked, self._monotonic())
@@ -267,33 +298,52 @@ class Reconciler:
 
     # Decide
 
-    def _decide(self, p: Pass, home: Home) -> tuple[Case, Report | Change]:
+    def _decide(self, p: Pass, home: Home, entry: Entry) -> tuple[Case, Report | Change]:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
-        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
+        case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
+        listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
+        case = replace(case, listed_there=listed_there)
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = status.with_log(case, plan)
+            if isinstance(action, NeedNetwork):
+                age = p.network_age(len(case.owned) == 1, self._settings.view_life, self._monotonic())
+                case = self._with_network(p, case, age)
+                continue
             if isinstance(action, NeedFacts):
-                case = self._with_facts(p, case, action)
+                case = self._with_facts(p, case)
                 continue
             action = self._take_turn(p, case, action)
+            if stands_on_terms(case, action) and not p.network_read:
+                p.network_read = True
+                case = self._with_network(p, replace(case, facts=None), 0.0)
+                continue
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
                 return case, action
             self._look_at(p, home, not_looked_at)
 
-    def _with_facts(self, p: Pass, case: Case, need: NeedFacts) -> Case:
+    def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
-        cluster, age = case.home.cluster, lookups.FACTS_SECONDS
-        if p.asked_at is not None and not p.look_in:
-            age = min(age, self._monotonic() - p.asked_at)
-        case = replace(case, facts=self._known.facts(cluster, need.spec, age))
-        if case.objections:
-            case = replace(case, facts=self._known.facts(cluster, need.spec, lookups.NO_SECONDS))
-        return case
+        case = self._facts_of(p, case, p.age(lookups.FACTS_SECONDS, self._monotonic()))
+        return self._facts_of(p, case, lookups.NO_SECONDS) if case.objections else case
+
+    def _facts_of(self, p: Pass, case: Case, age: float) -> Case:
+        if case.spec and case.spec.terms:
+            case = self._with_network(p, case, age)
+            if case.network and case.network.error:
+                raise case.network.error
+        return replace(case, facts=p.known.facts(case.home.cluster, case.spec, age)) if case.spec else case
+
+    def _with_network(self, p: Pass, case: Case, age: float) -> Case:
+        """Ask for the subnets that terms choose from; of a profile counts what two looks have shown."""
+        strayed = partial(strayed_in, case)
+        network, wait = self._twice.look(p.key, partial(p.known.network, case.home.cluster), age, strayed)
+        sure_at = self._now() + timedelta(seconds=wait) if wait else None
+        return replace(case, network=network, sure_at=sure_at)
 
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -320,6 +370,8 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
+        if not (case.network and case.network.subnets is None):  # else that may hide in what they differ
+            p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults)
         p.overlapping = overlaps(case, p.cluster.shares)
         p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
@@ -355,12 +407,12 @@ class Reconciler:
 
     def _look_around(self, p: Pass, case: Case) -> None:
         """Note what keeps pods from a profile that is ACTIVE; what can't be seen now is as it was."""
-        if case.hidden or case.elsewhere:
+        if case.barred or case.hidden or case.elsewhere:
             return
         p.note("ProfileUnhealthy", "HealthIssues", unhealthy(case.serving))
         serves = case.serving if case.serving and case.serving.active and not p.who.deleting else None
         before = p.noted["RoleUnknownToCluster"].message if "RoleUnknownToCluster" in p.noted else ""
-        told = self._roles.note(case.home, p.cluster.roles, serves.role, before) if serves else ""
+        told = p.roles.note(case.home, p.cluster.roles, serves.role, before) if serves else ""
         p.note("RoleUnknownToCluster", "AccessLost", told)
 
     def _is_again(self, p: Pass, action: Report | Change) -> bool:
@@ -391,7 +443,7 @@ class Reconciler:
         if p.memory.first_tried_at is None:
             for each in create.warnings:
                 self._done(p, each.reason, each.message)
-        self._aws.ready()  # before the mark: nothing is fetched between it and the create
+        p.aws.ready()  # before the mark: nothing is fetched between it and the create
         if not self._mark(p, case, create, asked):
             return None
         profile = self._ask_for(p, case, create)
@@ -413,7 +465,7 @@ class Reconciler:
 
     def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
         try:
-            return self._aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
+            return p.aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
                 p.memory = p.memory.as_before_the_create(case.memory)
@@ -425,7 +477,7 @@ class Reconciler:
     def _delete(self, p: Pass, case: Case, delete: DeleteProfile) -> Report | None:
         name = delete.profile.name
         self._write_current(p, bare=True)
-        answer = self._aws.delete(case.home.cluster, name)
+        answer = p.aws.delete(case.home.cluster, name)
         pods = self._pods(p, name)  # not before: between the last look and the delete nothing else is asked
         self._done(p, "Deleting", f"Profile {name} is being deleted: {delete.why}.{pods}")
         going = replace(delete.profile, status="DELETING")
@@ -441,7 +493,7 @@ class Reconciler:
         p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
         self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
-            self._aws.tag(profile.arn, tags)
+            p.aws.tag(profile.arn, tags)
         except Refused as error:
             if RETAINED_KEY not in tags:
                 raise
@@ -453,14 +505,15 @@ class Reconciler:
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
         self._write_current(p, bare=True)
-        self._aws.untag(profile.arn, keys)
+        p.aws.untag(profile.arn, keys)
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
         self._done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
-        count = None if self.unproven(p.who.cluster) else lookups.running_pods(self._kube, profile)
+        unknown = not isinstance(p.entry, Entry) or self._sites.unproven(p.entry)
+        count = None if unknown else lookups.running_pods(self._kube, profile)
         return "" if count is None else f" {count} running pod{'' if count == 1 else 's'} on {profile}."
 
     def _changed(self, p: Pass, case: Case, profile: Profile, gone: bool = False) -> Case:
@@ -512,7 +565,7 @@ class Reconciler:
         if passing and status.is_current(status.find_condition("Stalled", old), p.who):
             self._write(p, old)
             return
-        report = status.with_note(report, p.who, self._settings)
+        report = status.with_note(report, p.who, self._settings) if p.site else report
         new = self._write(p, status.conditions(old, p.who, report, p.noted, self._now()))
         self._tell_of_overlap(p, status.find_condition("Overlapping", old))
         self._tell(p, report, old, new)
@@ -624,72 +677,62 @@ class Reconciler:
 
     # The clusters
 
-    def _alone_in(self, name: str, key: Key, work: Callable[[Cluster], Requeue]) -> Requeue:
-        """Work if no other pass is in that cluster; else come back in its turn, once it is free."""
-        requeue = self._clusters.alone_in(name, key, work)
+    def _alone_in(self, entry: Entry, key: Key, work: Callable[[Cluster, Site], Requeue]) -> Requeue:
+        """Work if no other pass is in that cluster, and its place has room; else come back in its turn."""
+        site = self._sites.of(entry)
+        if self._sites.waits(entry):
+            return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
+
+        def inside(cluster: Cluster) -> Requeue:
+            cluster.name = entry.name
+            return work(cluster, site)
+
+        with self._sites.room(entry, site) as enters:
+            if not enters:
+                return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
+            requeue = self._clusters.alone_in(entry.key, key, inside)
         return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
 
-    def read_anew(self, name: str) -> View | None:
-        """Return all profiles of a cluster, each described now; None where a pass is in it.
+    def view(self) -> View | None:
+        """Return the profiles of the controller's own cluster as they were seen last, None where they were not."""
+        home = self._sites.home
+        return self._clusters.view(home.key) if home else None
+
+    def read_anew(self) -> View | None:
+        """Return all profiles of the controller's own cluster, each described now; None where a pass is in it.
 
         For who looks at pods: no object waits for that key, which no worker takes. The passes go on with what was
         seen: no object may be told of a profile that this process has just seen to be gone.
         """
-        return self._clusters.alone_in(name, ("/pods", name), partial(self._see_all, name))
+        home = self._sites.home
+        return self._clusters.alone_in(home.key, ("/pods", home.name), partial(self._see_all, home)) if home else None
 
-    def _see_all(self, name: str, cluster: Cluster) -> View:
+    def _see_all(self, entry: Entry, cluster: Cluster) -> View:
         described: set[str] = set()
-        view = clusters.Reading(self._monotonic()).go_on(self._aws, name, described)
+        aws = self._sites.of(entry).aws
+        view = clusters.Reading(self._monotonic()).go_on(aws, entry.cluster, described)
         cluster.reading = None
         self._take_view(cluster, view, described)
         return view
 
-    def _survey(self, name: str, cluster: Cluster) -> Requeue:
+    def _survey(self, entry: Entry, cluster: Cluster, site: Site) -> Requeue:
         """Look at a cluster itself, so that orphans are found even where it has no object."""
         try:
-            home = self.homes.of(name)
-            if cluster.is_old(self._monotonic(), self._view_life) or name in self._anew:
-                self._anew.discard(name)
-                self._read(name, cluster)
+            home = self.homes.of(entry)
+            if cluster.is_old(self._monotonic(), self._settings.view_life) or entry.name in self._anew:
+                self._anew.discard(entry.name)
+                self._read(home, cluster, site)
             if cluster.view and cluster.view.found:
-                self._compare(home)
+                self.surveys.compare(home, entry, site)
             else:
-                self._warn(name, "ClusterNotFound", no_such(home))
+                surveys.warn(entry.name, "ClusterNotFound", no_such(home))
         except AwsError as error:
-            self._warn(name, error.reason, readable(str(error)))
+            surveys.warn(entry.name, error.reason, readable(str(error)))
             return Requeue(retry=True)
         return Requeue()
 
-    def _warn(self, cluster: str, reason: str, message: str) -> None:
-        log.warning(status.LOGGED_SURVEY, {"cluster": cluster, "reason": reason, "message": message})
-
-    def _compare(self, home: Home) -> None:
-        """Say, once a process, where the objects' own cluster is another than the one that is looked at."""
-        if self.elsewhere is None and self._settings.authority:
-            text = elsewhere(home, self._settings.authority_of(home.cluster), self._known.cluster(home.cluster))
-            self.elsewhere = bool(text)
-            if text:
-                self._warn(home.cluster, "ClusterElsewhere", text)
-
-    def unproven(self, cluster: str) -> str:
-        """Say why it is not known whether an EKS cluster is the one that we talk to, "" where that is proven."""
-        authority = self._settings.authority_of(cluster)
-        return self._known.unproven(cluster, authority, self._kube, self._settings.resync_seconds)
-
-    def see_anew(self, name: str) -> None:
-        """Have the profiles of a cluster looked at, in its turn."""
-        self._anew.add(name)
-        self._wake(("", name))
-
-    def _find_orphans(self, name: str, cluster: Cluster, view: View) -> None:
-        """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
-        controller = self.homes.controller
-        ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
-        for profile, why in cluster.new_orphans({each.name: self._why_orphan(each) for each in ours}).items():
-            log.warning(status.LOGGED_ORPHAN, {"cluster": name, "profile": profile, "message": why})
-
-    def _why_orphan(self, profile: Profile) -> str:
-        key = owner_of(profile)
-        if obj := self._store.get(key) if key else None:
-            return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
-        return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
+    def see_anew(self) -> None:
+        """Have the profiles of the controller's own cluster looked at, in its turn."""
+        if home := self._sites.home:
+            self._anew.add(home.name)
+            self._wake(("", home.name))

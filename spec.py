@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from aws import Profile, ProfileSpec, selector
+from aws import Profile, ProfileSpec, Term, selector
 from kube import Key, Object
 from patterns import bracketed, listed, steady
 
@@ -30,7 +30,7 @@ KOPF_FINALIZERS = frozenset({"KopfFinalizerMarker", "kopf.zalando.org/KopfFinali
 OUR_FINALIZERS = KOPF_FINALIZERS | {FINALIZER}
 REQUESTED_AT = "fargateprofiles.jicomusic.com/reconcile-requested-at"  # an annotation, by Flux's convention
 POD_CONDITIONS = {"PodsStranded", "PodsBlocked", "PodsFinished"}
-INFORMATIVE = {"Overlapping", "ProfileUnhealthy", "RoleUnknownToCluster"} | POD_CONDITIONS  # they never touch Ready
+INFORMATIVE = {"DefaultsChanged", "Overlapping", "ProfileUnhealthy", "RoleUnknownToCluster"} | POD_CONDITIONS
 OURS = {"Ready", "Reconciling", "Stalled"} | INFORMATIVE  # among the conditions of status
 OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofiles.jicomusic.com/controller"
 RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was
@@ -47,6 +47,7 @@ _WORD = r"[A-Za-z0-9*?]([A-Za-z0-9_.*?-]{0,61}[A-Za-z0-9*?])?"
 Name = Annotated[str, Field(pattern=NAME)]
 ClusterName = Annotated[str, Field(pattern=CLUSTER)]
 RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}\Z")]
+RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,64}\Z")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})\Z")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?\Z")]
 _DNS = r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?"
@@ -54,18 +55,24 @@ LabelKey = Annotated[str, Field(pattern=rf"^((?=[^/]{{1,253}}/){_DNS}(\.{_DNS})*
 LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
 TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({'|'.join(sorted(RESERVED_KEYS))})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
+# Of subnets, not of profiles: AWS's own tags, which start with aws:, may choose them too.
+TermKey = Annotated[str, Field(pattern=r"(?s)^.{1,128}\Z")]
+TermValue = Annotated[str, Field(pattern=r"(?s)^.{1,256}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
 LONGEST_WHY = 400  # characters of what EKS says of a failure, as status remembers it
 LONGEST_NAME = 192  # with a namespace of 63 and a slash it fills the value of the owner tag, 256
 NAME_RULE = "letters, digits, - and _, at most 91, first a letter or digit, not starting with eks-"
 MENDS = {
-    "spec": "give a mapping with at least podExecutionRoleArn and selectors",
+    "spec": "give a mapping with at least selectors, and podExecutionRoleArn where the operator has no default",
     "podExecutionRoleArn": "give the ARN of an IAM role without a path, arn:aws:iam::<account>:role/<name>",
+    "podExecutionRoleName": "give the name of a role in the cluster's account: 1 to 64 letters, digits and _+=,.@-",
     "selectors": "give a list of 1 to 100 selectors, each with a namespace",
     "namespace": "give a namespace: lowercase letters, digits and -, at most 63; * and ? are wildcards",
     "labels": "give at most 100 pairs of strings (quote numbers) that are labels of a pod; * and ? are wildcards",
     "subnets": "give at most 1000 subnet ids, each subnet- and 8 or 17 hex digits; without the field EKS chooses",
+    "subnetSelectorTerms": "give 1 to 30 terms, each with either id (subnet- and 8 or 17 hex digits) or tags: 1 to 20 "
+    "pairs of strings (quote numbers), keys of 1 to 128, values of 1 to 256 characters; the value * is any",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
     "none starting with aws:, no key of the controller",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
@@ -95,8 +102,8 @@ class Finding(NamedTuple):
         return f"{self.where} is {self.what}: {self.mend}"
 
 
-# Whose parts are no fields of ours: keys that users choose, and the fields of owners.
-WHOLE = {"labels", "annotations", "tags", "ownerReferences"}
+# Whose parts are no fields of ours (keys that users choose, the fields of owners), or have no mend of their own.
+WHOLE = {"labels", "annotations", "tags", "ownerReferences", "subnetSelectorTerms"}
 
 
 def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
@@ -123,6 +130,11 @@ def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str,
     return Finding(path, what[:80], mend, error["type"] == "string_type")
 
 
+def both_given(before: tuple[str, ...], one: str, other: str) -> Finding:
+    """Return the finding of two fields of which only one may be given."""
+    return Finding((*before, other), f"given beside {one}", "remove one of the two")
+
+
 class InvalidSpec(Exception):
     """The spec breaks rules that hold in every account; the text names each field, what is wrong, what mends it."""
 
@@ -140,12 +152,44 @@ class SelectorFields(BaseModel):
     labels: dict[LabelKey, LabelValue] = Field(default={}, max_length=100)
 
 
-class SpecFields(BaseModel):
+class TermFields(BaseModel):
     model_config = FIELDS
-    pod_execution_role_arn: RoleArn
+    id: SubnetId = ""
+    tags: dict[TermKey, TermValue] = Field(default={}, min_length=1, max_length=20)
+
+    @model_validator(mode="after")
+    def _one_of_two(self) -> TermFields:
+        if bool(self.id) == bool(self.tags):
+            raise ValueError("given both id and tags" if self.id else "given neither id nor tags")
+        return self
+
+    @property
+    def term(self) -> Term:
+        return Term(self.id, tuple(sorted(self.tags.items())))
+
+
+class DefaultFields(BaseModel):
+    """What a cluster can have a default for, where an object says nothing of it."""
+
+    model_config = FIELDS
+    pod_execution_role_arn: RoleArn = ""
+    pod_execution_role_name: RoleName = ""
+    subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=30)
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        return tuple(sorted({each.term for each in self.subnet_selector_terms}))
+
+    def both(self) -> Iterator[tuple[str, str]]:
+        """Yield the pairs of fields of which only one may be given, where both are."""
+        if self.pod_execution_role_arn and self.pod_execution_role_name:
+            yield "podExecutionRoleArn", "podExecutionRoleName"
+
+
+class SpecFields(DefaultFields):
     selectors: list[SelectorFields] = Field(min_length=1, max_length=100)
     subnets: list[SubnetId] = Field(default=[], max_length=1000)
-    tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
     cluster_name: ClusterName = ""
     profile_name: Name
     deletion_policy: Literal["Delete", "Retain"] = "Delete"
@@ -154,12 +198,10 @@ class SpecFields(BaseModel):
     stranded_pods: Literal["Report", "Evict"] = "Report"
     suspend: bool = False
 
-
-class Term(NamedTuple):
-    """One way to choose subnets: by an id, or by tags, all of which a subnet must have; a value * is any."""
-
-    id: str = ""
-    tags: tuple[tuple[str, str], ...] = ()  # sorted pairs
+    def both(self) -> Iterator[tuple[str, str]]:
+        yield from super().both()
+        if self.subnets and self.subnet_selector_terms:
+            yield "subnets", "subnetSelectorTerms"
 
 
 @dataclass(frozen=True)
@@ -173,16 +215,25 @@ class Defaults:
     terms: tuple[Term, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def subnets(self) -> str:
+        """Return a digest of the terms, by which status remembers them; "" for none."""
+        return hashlib.sha256(json.dumps(self.terms).encode()).hexdigest()[:8] if self.terms else ""
+
 
 @dataclass(frozen=True)
 class Resource:
-    """A valid spec: the profile that is wanted, the user's tags on it, and how far the controller may go for it."""
+    """A valid spec: the profile that is wanted, the user's tags on it, and how far the controller may go for it.
+
+    The role of `profile` is "" where the object gives none, or `role_name` alone: what comes of that is plan's.
+    """
 
     profile: ProfileSpec
     tags: Mapping[str, str]
     update_policy: UpdatePolicy = "Refuse"
     adopt: bool = False
     evict: bool = False
+    role_name: str = ""
 
     @classmethod
     def parse(cls, obj: Object) -> Resource:
@@ -194,6 +245,8 @@ class Resource:
             fields = SpecFields.model_validate({"profileName": name} | spec if isinstance(spec, dict) else spec)
         except ValidationError as error:
             found = [finding_of(each, MENDS, "spec", named=named) for each in error.errors()]
+        else:
+            found = [both_given(("spec",), one, other) for one, other in fields.both()]
         if found:  # not raised from that error, which holds the whole spec for as long as this one lives
             raise InvalidSpec(*found)
         if len(name) > LONGEST_NAME:
@@ -201,9 +254,9 @@ class Resource:
             raise InvalidSpec(Finding(("metadata", "name"), what, mend))
         selectors = frozenset(selector(each.namespace, each.labels) for each in fields.selectors)
         subnets = frozenset(fields.subnets) or None
-        profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets)
+        profile = ProfileSpec(fields.pod_execution_role_arn, selectors, subnets, fields.terms)
         allowed = fields.adoption_policy == "Adopt", fields.stranded_pods == "Evict"
-        return cls(profile, fields.tags, fields.update_policy, *allowed)
+        return cls(profile, fields.tags, fields.update_policy, *allowed, fields.pod_execution_role_name)
 
 
 class Memory(BaseModel):
@@ -224,6 +277,8 @@ class Memory(BaseModel):
     failed_arn: str = ""
     failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
+    default_role: str = ""  # the defaults that the profile was made by, or that an edit has taken up since
+    default_subnets: str = ""
     evictions: tuple[Any, ...] = ()  # as evictions.py reads and writes them
 
     @classmethod
@@ -284,7 +339,8 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "evictions",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_role",
+    "default_subnets", "evictions",
 }  # fmt: skip
 
 
@@ -303,6 +359,7 @@ class Identity:
     retain: bool
     suspended: bool
     requested_at: str = ""
+    unread_in: str = ""  # the ARN of the cluster that status remembers, where clusterName can't be read
 
     @classmethod
     def parse(cls, obj: Object, memory: Memory, default_cluster: str) -> Identity:
@@ -316,10 +373,7 @@ class Identity:
         def read(key: str, rule: str, remembered: str, default: str) -> str:
             if key not in fields:
                 return default
-            value = fields[key]
-            if isinstance(value, str) and re.search(rule, value):
-                return value
-            return remembered or default
+            return str(fields[key]) if is_readable(fields[key], rule) else remembered or default
 
         deleted = meta.get("deletionTimestamp")
         return cls(
@@ -334,6 +388,7 @@ class Identity:
             retain=fields.get("deletionPolicy", "Delete") != "Delete",
             suspended=fields.get("suspend") is True,
             requested_at=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
+            unread_in="" if is_readable(fields.get("clusterName", "x"), CLUSTER) else memory.made_in,
         )
 
     @property
@@ -361,21 +416,32 @@ class Identity:
         return profile.startswith(self.base) and bool(re.fullmatch("(-[0-9a-f]{8})?", profile[len(self.base) :]))
 
 
+def is_readable(value: object, rule: str) -> bool:
+    return isinstance(value, str) and bool(re.search(rule, value))
+
+
 def mapping(value: object) -> Object:
     return value if isinstance(value, dict) else {}
 
 
 def differs(wanted: ProfileSpec, profile: Profile) -> dict[str, tuple[str, str]]:
     """Return, by the field in spec, (what EKS has, what is wanted) where the two are not the same."""
-    subnets = profile.subnets if wanted.subnets is None else wanted.subnets  # else the choice is EKS's
     found = {}
-    if profile.role != wanted.role:
+    if profile.role != wanted.role and "podExecutionRoleArn" not in wanted.open:
         found["podExecutionRoleArn"] = profile.role, wanted.role
     if profile.selectors != wanted.selectors:
         found["selectors"] = bracketed(map(str, profile.selectors)), bracketed(map(str, wanted.selectors))
-    if profile.subnets != subnets:
-        found["subnets"] = bracketed(profile.subnets), bracketed(subnets)
+    if wanted.terms:
+        if "subnetSelectorTerms" not in wanted.open and strays(wanted, profile):
+            found["subnetSelectorTerms"] = bracketed(profile.subnets), f"some of {bracketed(wanted.among or ())}"
+    elif wanted.subnets is not None and profile.subnets != wanted.subnets:  # else the choice is EKS's
+        found["subnets"] = bracketed(profile.subnets), bracketed(wanted.subnets)
     return found
+
+
+def strays(wanted: ProfileSpec, profile: Profile) -> bool:
+    """Say whether a profile has subnets that its terms do not match; where nothing is known to match, it has none."""
+    return bool(wanted.among) and not (profile.subnets and profile.subnets <= (wanted.among or frozenset()))
 
 
 REPLACEMENT_NAMES = 16  # of a replacement; who takes them all has used up the quota of a cluster
@@ -390,7 +456,8 @@ def replacement_names(who: Identity, spec: ProfileSpec) -> Iterator[str]:
 def fingerprint(who: Identity, spec: ProfileSpec, number: int) -> str:
     """Return 8 hex digits that tell a replacement from those of other objects, other specs, and other numbers."""
     selectors = [[each.namespace, each.labels] for each in sorted(spec.selectors)]
-    subnets = sorted(spec.subnets or ())
+    # The terms and not what they match now: the first name of a replacement is to be foretold from the object.
+    subnets = spec.terms or sorted(spec.subnets or ())
     told = [who.namespace, who.name, who.base, spec.role, selectors, subnets, *([number] if number else [])]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:8]
 

@@ -18,11 +18,12 @@ from typing import NamedTuple, TypeVar
 from actions import Action, CreateProfile, DeleteProfile, Phase, RemoveFinalizer, Report, refuse
 from answers import AwsError, Busy, Refused
 from aws import Profile
+from case import Case
 from clusters import MISSING_SECONDS, TIME_MAY_MEND, InFlight
 from kube import Key, Object, TooLarge, WriteRefused
 from limits import Settings
 from patterns import LONGEST_LIST, LONGEST_NOTE, brief, steady, timestamp, visible, without_profiles
-from plan import Case, may_tell
+from plan import may_tell
 from spec import BOOKKEEPING, FINALIZER, INFORMATIVE, OURS, OWNER_KEY, Identity, Memory, is_guarded, mapping
 from surroundings import unusually_long
 
@@ -143,6 +144,18 @@ def find_condition(kind: str, listed: Sequence[Object]) -> Object:
 def is_current(condition: Object, who: Identity) -> bool:
     """Say whether a condition is true of the object as it is now specified."""
     return condition.get("status") == "True" and condition.get("observedGeneration") == who.generation
+
+
+def is_ready(listed: Sequence[Object], who: Identity) -> bool:
+    """Say whether the object is told to be ready, as it is now specified."""
+    return is_current(find_condition("Ready", listed), who)
+
+
+def unless_ready(report: Report, listed: Sequence[Object], who: Identity) -> Report:
+    """Let what was ready stay so while what tags have shown is looked at again; what was not is still on its way."""
+    if report.reason != "SubnetsChanged" or is_ready(listed, who):
+        return report
+    return replace(report, phase=Phase.RECONCILING)
 
 
 def since_of(condition: Object, otherwise: str) -> datetime:
@@ -414,10 +427,10 @@ def waits_in_vain(listed: Sequence[Object]) -> bool:
     return stalled or find_condition("Ready", listed).get("reason") in TIME_MAY_MEND
 
 
-def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | None = None) -> str:
-    """Return the cluster in which the object's profile is shown to be all that it wants, "" where there is more to do.
+def settled(obj: Object, default_cluster: str, arn: Callable[[Identity], str] | None = None) -> Identity | None:
+    """Return who the object is whose profile is shown to be all that it wants, None where there is more to do.
 
-    Then only what others change in AWS can give a look something to do. `arn` says where a cluster is
+    Then only what others change in AWS can give a look something to do. `arn` says where an object's cluster is
     for us; without it is believed what status says of that.
     """
     memory, listed = Memory.parse(obj), mapping(obj.get("status")).get("conditions") or []
@@ -428,8 +441,8 @@ def settled_in(obj: Object, default_cluster: str, arn: Callable[[str], str] | No
     guarded = FINALIZER in who.finalizers and not who.from_kopf and not who.deleting
     nothing_open = memory.create_started_at is None and memory == memory.settled()
     answered = who.requested_at in {"", memory.last_handled_reconcile_at}
-    at_home = memory.cluster_arn and memory.cluster_arn == (arn(who.cluster) if arn else memory.cluster_arn)
-    return who.cluster if told and at_rest and guarded and nothing_open and answered and at_home else ""
+    at_home = memory.cluster_arn and memory.cluster_arn == (arn(who) if arn else memory.cluster_arn)
+    return who if told and at_rest and guarded and nothing_open and answered and at_home else None
 
 
 def wait_or_stall(report: Report, waited: timedelta, patience: timedelta, now: datetime) -> Report:
@@ -560,7 +573,9 @@ REASONS: Mapping[str, Reason] = {
         "the operator is done with an object that is being deleted; finalizers of others still hold it",
         "Released",
     ),
-    "InvalidSpec": stalls("a field breaks a rule that holds in every account"),
+    "InvalidSpec": stalls(
+        "a field breaks a rule that holds in every account, or the role is missing and has no default"
+    ),
     "ImmutableField": stalls("role, selectors or subnets were edited, and EKS cannot change them"),
     "NameTaken": waits_or_stalls("the cluster has a profile of that name that is not this object's"),
     "AdoptMismatch": stalls("a profile is not taken over because it is not what the spec says"),
@@ -577,11 +592,20 @@ REASONS: Mapping[str, Reason] = {
     "SelectorNotAllowed": stalls(
         "a selector reaches into another namespace than the object's own (--selector-namespaces=own)"
     ),
-    "ClusterNotAllowed": stalls("clusterName is not the operator's own cluster (--selector-namespaces=own)"),
+    "ClusterNotAllowed": stalls(
+        "clusterName is none that objects of this namespace may name (--clusters-file, --selector-namespaces=own)"
+    ),
     "ClusterWithoutFargate": stalls("the cluster is only registered with EKS, or has its control plane on an Outpost"),
     "SubnetNotFound": stalls("a subnet does not exist in the region"),
     "SubnetOfOtherVpc": stalls("a subnet is not in the cluster's VPC"),
     "SubnetPublic": stalls("a subnet routes to an internet gateway"),
+    "NoSubnetMatches": stalls("the VPC has no subnet for a profile that a term of subnetSelectorTerms matches"),
+    "SubnetsChanged": Reason(
+        (Phase.READY, Phase.RECONCILING),
+        "a subnet of the profile is not matched by subnetSelectorTerms any more, and is looked at once more before "
+        "that counts as an edit",
+        "Active",
+    ),
     "SubnetUnsupportedZone": stalls(
         "a subnet is in a Local Zone, a Wavelength Zone, an Outpost, or a zone without Fargate"
     ),
@@ -648,6 +672,7 @@ EVENTS: Mapping[str, Event] = {
     "RoleUnknownToCluster": Event(
         "Warning", "the cluster does not know the role, so no pod can start; the note has the command that mends it"
     ),
+    "DefaultsChanged": Event("Normal", "the role or subnets of the profile are those of a default that is another now"),
     "ProfileUnhealthy": Event("Warning", "EKS finds an ACTIVE profile unhealthy; the note has its words"),
     "ClusterElsewhere": Event(
         "Warning",

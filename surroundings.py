@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from answers import FARGATE_PRINCIPAL
-from aws import Profile, ProfileSpec
+from answers import FARGATE_PRINCIPAL, AwsError
+from aws import Profile, ProfileSpec, Term
 from facts import ClusterFact, EntryFact, RoleFact, Route, SubnetFact
 from patterns import LONGEST_CONDITION, issuer_of, listed, meet, steady, visible
 
@@ -35,8 +35,14 @@ class Home:
     partition: str
     region: str
     account: str
-    cluster: str
+    cluster: str  # EKS's name
     controller: str
+    name: str = ""  # by which it is shown, "" for EKS's
+    foreign: bool = False  # another cluster than that of the settings, whatever its name
+
+    @property
+    def shown(self) -> str:
+        return self.name or self.cluster
 
     @property
     def cluster_arn(self) -> str:
@@ -57,6 +63,22 @@ class Facts:
     role: RoleFact | None
 
 
+class Network(NamedTuple):
+    """The subnets of a cluster's VPC with their tags; None = they may not be read, or that failed: `error`."""
+
+    subnets: Mapping[str, SubnetFact] | None
+    vpc: str = ""
+    at: float = 0.0  # when they were read, monotonic seconds
+    error: AwsError | None = None
+
+    def matching(self, term: Term) -> frozenset[str]:
+        return frozenset(each for each, fact in (self.subnets or {}).items() if term.meets(each, fact.tags))
+
+    def among(self, terms: Iterable[Term]) -> frozenset[str] | None:
+        """Return the subnets that at least one of the terms matches; None = not known."""
+        return None if self.subnets is None else frozenset().union(*map(self.matching, terms))
+
+
 ELSEWHERE = {
     "registered": "is only registered with EKS and runs elsewhere, where there is no Fargate",
     "local": "has its control plane on an Outpost, where there is no Fargate",
@@ -69,7 +91,8 @@ ELSEWHERE = {
 
 def no_such(home: Home) -> str:
     where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    mend = "make it, correct the controller's cluster or region, or make a new object"
+    entry = " or the entry of the clusters file" if home.name and home.foreign else ""
+    mend = f"make it, correct the controller's cluster or region{entry}, or make a new object"
     return f"{where}: {mend} with another spec.clusterName."
 
 
@@ -83,16 +106,17 @@ def without_fargate(name: str, cluster: ClusterFact | None) -> str:
 def no_cluster(home: Home, found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     if not found or (facts.cluster and not facts.cluster.found):
         yield "ClusterNotFound", no_such(home)
-    elif text := without_fargate(home.cluster, facts.cluster):
+    elif text := without_fargate(home.shown, facts.cluster):
         yield "ClusterWithoutFargate", text
     elif facts.cluster and facts.cluster.status != "ACTIVE":
-        text = f"Cluster {home.cluster} is {facts.cluster.status}: it goes on when that is ACTIVE."
+        text = f"Cluster {home.shown} is {facts.cluster.status}: it goes on when that is ACTIVE."
         yield "ClusterNotActive", text
 
 
-def wrong_subnets(home: Home, _found: bool, _spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
+def wrong_subnets(home: Home, _found: bool, spec: ProfileSpec, _name: str, facts: Facts) -> Iterator[tuple[str, str]]:
     vpc = facts.cluster.vpc if facts.cluster else ""
-    for name, subnet in facts.subnets.items():
+    named = {} if spec.terms else facts.subnets  # of what terms match the wrong ones are left out
+    for name, subnet in named.items():
         where = f"spec.subnets: {name}"
         if subnet and not subnet.found:
             text = f"{where} does not exist in {home.region}: correct or remove it."
@@ -117,14 +141,15 @@ def wrong_subnet(home: Home, where: str, subnet: SubnetFact, vpc: str) -> Iterat
 
 
 def wrong_role(home: Home, _found: bool, spec: ProfileSpec, name: str, facts: Facts) -> Iterator[tuple[str, str]]:
-    role, where = facts.role, f"spec.podExecutionRoleArn: {spec.role}"
+    role, where = facts.role, f"{spec.role_by}: {spec.role}"
     if not role:
         return
     if not role.found or role.arn != spec.role:
         there = f" (the role of that name is {role.arn})" if role.found else ""
         ours = spec.role.split(":")[4] == home.account
         way = "make the role or" if ours else "EKS takes roles of its own account only;"
-        text = f"{where} does not exist in account {home.account}{there}: {way} correct the ARN."
+        given = GIVEN.get(spec.role_by, "the default")
+        text = f"{where} does not exist in account {home.account}{there}: {way} correct {given}."
         yield "RoleNotFound", text
         return
     caller = home.caller(name)
@@ -133,6 +158,9 @@ def wrong_role(home: Home, _found: bool, spec: ProfileSpec, name: str, facts: Fa
         yield "RoleNotTrusted", f"{where} can't be assumed by Fargate: {mend_trust(name, trust, caller)}."
     if role.policies is not None and not role.policies:
         yield "RoleWithoutPolicy", f"{where} has no policy at all: attach {FARGATE_POLICY}."
+
+
+GIVEN = {"spec.podExecutionRoleArn": "the ARN", "spec.podExecutionRoleName": "the name"}
 
 
 def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
@@ -149,6 +177,56 @@ def mend_trust(name: str, trust: Trust, caller: Caller) -> str:
 OBJECTIONS = (no_cluster, wrong_subnets, wrong_role)
 
 
+# What terms choose
+
+
+def chosen(home: Home, spec: ProfileSpec, facts: Facts) -> frozenset[str]:
+    """Return those of the subnets that the terms match which a profile can have."""
+    vpc = facts.cluster.vpc if facts.cluster else ""
+    known = {each: facts.subnets.get(each) for each in spec.among or ()}
+    fits = (each for each, fact in known.items() if fact and fact.found and not [*wrong_subnet(home, each, fact, vpc)])
+    return frozenset(fits)
+
+
+def unmatched(spec: ProfileSpec, network: Network, left_out: Mapping[str, str]) -> str:
+    """Say what each term has found, and why that is `left_out`; or why it is not known what they match."""
+    if network.subnets is None:
+        if network.error:
+            return f"what {spec.subnets_by} match is not known: {steady(str(network.error)).rstrip('. ')}"
+        mend = "let the operator's IAM role call eks:DescribeCluster and ec2:DescribeSubnets"
+        return f"what {spec.subnets_by} match may not be read: {mend}"
+    found = ((term, sorted(network.matching(term))) for term in spec.terms)
+    told = [f"{term} finds {_left_out(ids, left_out) if ids else 'nothing'}" for term, ids in found]
+    where = f"of the {len(network.subnets)} subnets of {network.vpc or 'the VPC'}"
+    return f"{spec.subnets_by}: {where}, {listed(told, '; ', LONGEST_CONDITION)}"
+
+
+def _left_out(ids: Iterable[str], why: Mapping[str, str]) -> str:
+    told = [f"{each} ({why[each]})" if each in why else each for each in ids]
+    return listed(told, ", ", LONGEST_CONDITION)
+
+
+LEFT_OUT = {
+    "SubnetOfOtherVpc": "of another VPC",
+    "SubnetPublic": "public",
+    "SubnetUnsupportedZone": "in a zone without Fargate",
+}
+
+
+def no_subnet_matches(home: Home, spec: ProfileSpec, network: Network, facts: Facts) -> str:
+    """Say why no subnet can be chosen for a profile, and what would mend that; "" where one can."""
+    if chosen(home, spec, facts):
+        return ""
+    vpc = facts.cluster.vpc if facts.cluster else ""
+    pairs = ((each, [*wrong_subnet(home, each, fact, vpc)]) for each, fact in facts.subnets.items() if fact)
+    why = {each: listed([LEFT_OUT[reason] for reason, _ in wrong]) for each, wrong in pairs if wrong}
+    text = unmatched(spec, network, why)
+    if network.subnets is None:
+        return f"{text[0].upper()}{text[1:]}."
+    by = spec.subnets_by.removeprefix("spec.")
+    return f"{text}. To mend it, tag a private subnet of the VPC so that a term matches it, or correct {by}."
+
+
 def warnings(spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]]:
     """Yield what is unusual about a profile that is to be made but may be meant; each names its event."""
     policies = facts.role.policies if facts and facts.role else None
@@ -156,17 +234,17 @@ def warnings(spec: ProfileSpec, facts: Facts | None) -> Iterator[tuple[str, str]
         mend = "pods start only if its other policies let them pull images"
         yield "RolePolicyMissing", f"{spec.role} does not have {FARGATE_POLICY}: {mend}."
     if facts:
-        yield from poor_subnets(facts)
+        yield from poor_subnets(facts, spec.subnets_by)
 
 
-def poor_subnets(facts: Facts) -> Iterator[tuple[str, str]]:
+def poor_subnets(facts: Facts, given_by: str = "spec.subnets") -> Iterator[tuple[str, str]]:
     """Yield why pods may not start in subnets that EKS takes, a warning for each reason; unknown is none."""
     known = {name: subnet for name, subnet in facts.subnets.items() if subnet}
     found = {(wrong_way_out(subnet, facts.cluster), name) for name, subnet in known.items()}
     found |= {("SubnetFull", name) for name, subnet in known.items() if subnet.free == 0}
     for reason, text in SUBNETS.items():
         if names := sorted(name for what, name in found if what == reason):
-            yield reason, f"spec.subnets: {text.format(listed(names, most=LONGEST_CONDITION))}."
+            yield reason, f"{given_by}: {text.format(listed(names, most=LONGEST_CONDITION))}."
 
 
 SUBNETS = {

@@ -11,19 +11,19 @@ import copy
 import io
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import urllib3.exceptions
 
-from aws import Aws, connect, fetch
+from aws import Aws, Signs, connect, fetch
 from controller import Census, Controller, FirstLooks, PodCensus
 from credentials import Credentials
+from entries import Entries
 from evictions import Evictor
 from informer import Informer, Store, kept
 from kube import Command, Kube, KubeError, trimmed
@@ -32,6 +32,7 @@ from limits import Settings
 from metrics import Metrics
 from podlooks import PodLooks
 from reconcile import Reconciler
+from sites import Reach, Site, Sites
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import ApiServer, Dropped, token_by
 from tests.fakes.eks_rules import issuer
@@ -157,12 +158,22 @@ class Bench:
     holds_lease: bool = True
     judged: bool = False  # whether the next start knows that the objects were judged by its flags
     token: str = TOKEN  # of the controller's ServiceAccount
+    entries: Entries | None = None  # where not only the own cluster may be named
+    reach: Reach | None = None  # the ways to other places
+    clients: Mapping[str, Any] | None = None  # of the controller's own region, where AWS is not `world` alone
+    signs: Signs | None = None  # the controller's own credentials there
     looking: bool = False  # whether `run` has it look at pods, where it may
     kube: Kube = field(init=False)
     queue: WorkQueue = field(init=False)
 
     def __post_init__(self) -> None:
         self.start()
+
+    @property
+    def site(self) -> Site:
+        """What is shared by the clusters of the controller's own region and account."""
+        assert self.sites.home
+        return self.sites.of(self.sites.home)
 
     @property
     def manners(self) -> fake_aws.Manners:
@@ -174,33 +185,39 @@ class Bench:
         client = InProcess(self.api, self._around, self.token)
         self.kube = Kube(client, "test", observe=self.metrics.asked_kube, namespace=self.namespace, keep=kept)
         self.queue, self.store = WorkQueue(self.clock.monotonic, self.metrics), Store()
-        clients = CLIENTS or _clients(self.world.region)
+        clients = self.clients or CLIENTS or _clients(self.world.region)
         tripped = {name: Tripwire(client, self._around) for name, client in clients.items()}
-        edge = Aws(tripped, self.world.region, self._ready)
+        edge = Aws(tripped, self.world.region, self.signs or Ready(self))
+        entries = self.entries or Entries(self.world.region, self.settings.cluster)
+        self.sites = Sites(
+            entries, edge, self.kube, self.settings, self.clock.monotonic, self.reach, now=self.clock.time
+        )  # fmt: skip
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, self.settings, self.queue.wake, self.now, self.clock.monotonic,
+            self.store, self.kube, self.sites, self.settings, self.queue.wake, self.now, self.clock.monotonic,
             self.metrics["fargate_profile_time_to_ready_seconds"].observe,
             lambda reason: self.metrics["fargate_events_total"].labels(reason).inc(), self.queue.readmit,
         )  # fmt: skip
-        self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.elsewhere))
+        self.metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(self.reconciler.surveys.elsewhere))
         self.metrics.registry.register(Census(self.store, self.reconciler.tally, self.clock.now))
         evictor = Evictor(
-            self.settings, self.store, self.kube, lambda: self.reconciler.read_anew(self.settings.cluster),
-            lambda: self.reconciler.homes.of(self.settings.cluster), self._check_lease, self.clock.monotonic,
-            lambda _seconds: None,
+            self.settings, self.store, self.kube, self.reconciler.read_anew,
+            self.reconciler.homes.own, self._check_lease, self.clock.monotonic, lambda _seconds: None,
         )  # fmt: skip
         self.looks = PodLooks(
-            self.kube, self.store, self.settings, lambda: self.reconciler.view(self.settings.cluster),
+            self.kube, self.store, self.settings, self.reconciler.view,
             self.queue.wake, self.clock.monotonic, self.now, lambda: self.holds_lease,
-            lambda: self.reconciler.see_anew(self.settings.cluster), evictor.after,
+            self.reconciler.see_anew, evictor.after,
         )  # fmt: skip
-        self.looks.proof = partial(self.reconciler.unproven, self.settings.cluster)
+        self.looks.proof, self.looks.at_home = (
+            self.sites.home_unproven,
+            self.sites.is_at_home,
+        )
         self.reconciler.news, self.reconciler.asked = self.looks.news, self.looks.ask
         self.metrics.registry.register(PodCensus(self.looks.counted, self.settings.cluster))
         self._glance_at = self.clock.monotonic()
         replay = Replay(self.kube, self.api, self.namespace)
         judgement = Judgement(complete=self.judged)
-        self.first = FirstLooks(self.store, self.queue, self.reconciler, self.settings, judgement, self.now)
+        self.first = FirstLooks(self.store, self.queue, self.reconciler, self.sites, self.settings, judgement, self.now)
         self.informer = Informer(replay, self.store, self.queue, lambda: None, self.namespace, found=self.first.found)
         self.first.synced = lambda: self.informer.synced
         self.controller = Controller(
@@ -217,12 +234,12 @@ class Bench:
         if not self.holds_lease:
             raise KubeError("the Lease is not held: nothing is sent")
 
-    def _ready(self) -> None:
-        self.credentials_ready()
-
     def step(self) -> bool:
         """Let the informer catch up, then work on one key; say whether one was due."""
         self.informer.run_once()
+        for have_fetched in self.sites.due():
+            if role := have_fetched():
+                self.first.look_at_those_of(role)
         return self.controller.run_once()
 
     def run(self, seconds: float = 0.0) -> None:
@@ -344,13 +361,28 @@ class Bench:
 
 
 CLIENTS: dict[str, Any] = {}
+CREDENTIALS: list[Credentials] = []
+
+
+@dataclass
+class Ready:
+    """Credentials that are good as long as the bench's world says so."""
+
+    bench: Bench
+
+    def ready(self) -> None:
+        self.bench.credentials_ready()
+
+    def get_frozen_credentials(self) -> Any:
+        return CREDENTIALS[0].get_frozen_credentials()
 
 
 def _clients(region: str) -> dict[str, Any]:
     """Make the clients once for all tests: that alone takes half a second."""
     credentials = Credentials(lambda: fetch(region, Command))
     credentials.step()
-    CLIENTS.update(connect(region, 4, credentials))
+    CLIENTS.update(connect(region, 4))
+    CREDENTIALS.append(credentials)
     return CLIENTS
 
 

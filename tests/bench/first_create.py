@@ -15,10 +15,12 @@ from datetime import UTC, datetime
 
 from aws import POOL_THREADS, Aws, Pool
 from controller import Controller
+from entries import Entries
 from informer import Informer, Store
 from kube import Kube
 from limits import Settings
 from reconcile import Reconciler
+from sites import Sites
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import METHODS, Client, Memory
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -68,7 +70,9 @@ def measure(seconds: float, threads: int, profiles: int) -> float:
         account.add_profile("new", f"other-{number}", account.roles["good"], [{"namespace": f"other-{number}"}])
     source, store, queue = Kube(InProcess(api, lambda: None), "bench"), Store(), WorkQueue(time.monotonic)
     edge = Aws({name: Client(account.ask) for name in METHODS}, account.region, pool=Pool(threads))
-    reconciler = Reconciler(store, source, edge, Settings("demo", "bench"), queue.wake, now, time.monotonic)
+    settings = Settings("demo", "bench")
+    sites = Sites(Entries(account.region, "demo"), edge, source, settings, time.monotonic)
+    reconciler = Reconciler(store, source, sites, settings, queue.wake, now, time.monotonic)
     controller = Controller(queue, reconciler.reconcile, 600.0)
     informer = Informer(Replay(source, api), store, queue, lambda: None)
     began = time.perf_counter()

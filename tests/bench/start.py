@@ -24,7 +24,7 @@ import time
 began = time.perf_counter()
 import re, aws, controller, config
 kept, connect = [], aws.connect
-aws.connect = lambda *given: kept.append(connect(*given)) or kept[0]
+aws.connect = lambda *given, **more: kept.append(connect(*given, **more)) or kept[0]
 
 def tell():
     seconds = time.perf_counter() - began

@@ -13,11 +13,13 @@ from typing import Any
 
 from aws import SERVICES, Aws
 from controller import Controller, FirstLooks
+from entries import Entries
 from informer import Informer, Store, kept
 from kube import Kube
 from leader import Judgement
 from limits import Settings
 from reconcile import Reconciler
+from sites import Sites
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory
 from tests.fakes.eks_rules import Behaviour
@@ -67,8 +69,11 @@ class Fleet:
         self.queue, store = WorkQueue(monotonic), Store()
         kube = Kube(InProcess(self.api, lambda: None), "bench", keep=kept)
         aws = Aws(dict.fromkeys(SERVICES, Client(self.ask)), self.account.region)
-        reconciler = Reconciler(store, kube, aws, settings, self.queue.wake, now, monotonic, readmit=self.queue.readmit)
-        first = FirstLooks(store, self.queue, reconciler, settings, Judgement(complete=judged), now)
+        sites = Sites(Entries(self.account.region, "demo"), aws, kube, settings, monotonic)
+        reconciler = Reconciler(
+            store, kube, sites, settings, self.queue.wake, now, monotonic, readmit=self.queue.readmit
+        )
+        first = FirstLooks(store, self.queue, reconciler, sites, settings, Judgement(complete=judged), now)
         self.informer = Informer(Replay(kube, self.api), store, self.queue, lambda: None, found=first.found)
         first.synced = lambda: self.informer.synced
         self.controller = Controller(self.queue, first.reconcile, RESYNC, lean=first.lean)

@@ -599,3 +599,30 @@ def caught(act: Any) -> tuple[type, str, bool, str]:
     with pytest.raises(AwsError) as error:
         act()
     return type(error.value), error.value.reason, error.value.unclear, str(error.value)
+
+
+class TestTermsOfSubnets:
+    """What spec.subnetSelectorTerms stands on: all subnets of a VPC, with their tags, by one call."""
+
+    def seen(self, account: Account) -> dict[str, dict[str, str]]:
+        filters = [{"Name": "vpc-id", "Values": [account.vpc]}]
+        pages = account.client("ec2").get_paginator("describe_subnets").paginate(Filters=filters)
+        listed = [subnet for page in pages for subnet in page["Subnets"]]
+        assert {each["VpcId"] for each in listed} == {account.vpc}
+        return {each["SubnetId"]: {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])} for each in listed}
+
+    def test_all_subnets_of_a_vpc_are_listed_and_no_others(self, account: Account) -> None:
+        own = {*account.private_subnets, account.public_subnet, account.implicit_public_subnet}
+        assert self.seen(account).keys() == own | {account.local_zone_subnet}
+
+    def test_tags_come_and_go(self, account: Account) -> None:
+        made, other = account.add_subnet(fargate="yes", team="a"), account.private_subnets[0]
+        account.tag_subnet(other, fargate="")
+        account.tag_subnet(made, team="", tier="x")
+        account.tag_subnet(other, fargate="no")
+        seen = self.seen(account)
+        assert (seen[made], seen[other]) == ({"fargate": "yes", "tier": "x"}, {"fargate": "no"})
+
+    def test_a_new_subnet_takes_a_profile_s_pods(self, account: Account) -> None:
+        made = account.add_subnet()
+        assert create(account, subnets=[made])["subnets"] == [made]

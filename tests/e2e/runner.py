@@ -5,7 +5,7 @@
 E2E_SILENCE_SECONDS: of a watch, before it is given up. E2E_LOST_CREATE_SECONDS: for which an unanswered create may
 still come true. E2E_SERVICE_ACCOUNT: the folder that a pod has its token in. E2E_TOKEN_SECONDS: for which a token that
 was read is used. E2E_LOOK_SECONDS: between two looks at pods,
-and for which a pod waits before it is evicted.
+and for which a pod waits before it is evicted. E2E_FILE_SECONDS: between two looks at the clusters file.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import clustersfile
 import config
 import controller
 import evictions
@@ -35,6 +36,8 @@ def main() -> int:
         _set(kube, "connect", partial(kube.connect, service_account=Path(folder)))
     if seconds := os.environ.get("E2E_TOKEN_SECONDS"):
         _set(kube, "_PodLoader", partial(_short_loader, kube._PodLoader, timedelta(seconds=float(seconds))))
+    if seconds := os.environ.get("E2E_FILE_SECONDS"):
+        _set(clustersfile, "LOOK_SECONDS", float(seconds))
     if seconds := os.environ.get("E2E_LOOK_SECONDS"):
         for name in ("LEAST_SECONDS", "SETTLING_SECONDS", "STEP_SECONDS"):
             _set(podlooks, name, float(seconds))

@@ -6,8 +6,9 @@ test has planned, then moto, one request at a time since moto has no locks.
 
     test --> boto3 --> before-send hook, or WSGI server --> exchange --> moto, EKS replaced by RealEKS
 
-What a test steers is in `Manners`; what it looks at or changes behind everybody's back is in `World`.
-One world at a time: moto's backends are globals.
+What a test steers is in `Manners`; what it looks at or changes behind everybody's back is in `World`. A world is what
+an account has in a region; `World.beside` makes more of them behind the same endpoint, each with manners of its own.
+One set of them at a time: moto's backends are globals.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from io import BytesIO
@@ -34,7 +35,12 @@ import boto3
 import moto.eks.models
 import moto.eks.urls
 from botocore.config import Config
-from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import (
+    ConnectionClosedError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    ReadTimeoutError,
+)
 from moto import mock_aws
 from moto.core.base_backend import BackendDict
 from moto.core.model_instances import reset_model_data
@@ -47,8 +53,10 @@ from moto.ec2.models.availability_zones_and_regions import Zone
 from moto.eks.exceptions import EKSError
 from moto.eks.models import eks_backends
 from moto.eks.responses import EKSResponse
-from moto.iam.models import AWSManagedPolicy, iam_backends
+from moto.iam.models import AccessKey, AWSManagedPolicy, get_account_id_from, iam_backends
+from moto.sts.responses import TokenResponse
 
+from tests.fakes.accounts import Places, Sts, Wish, trust_of
 from tests.fakes.eks_rules import (
     ACCOUNT,
     INLINE,
@@ -65,7 +73,7 @@ from tests.fakes.eks_rules import (
     in_use,
     issuer,
 )
-from tests.fakes.quotas import Quotas
+from tests.fakes.quotas import Quotas, installed
 
 # What the sample manifest of the original names, letter by letter.
 SAMPLE_SUBNETS = ("subnet-075aa287882d71709", "subnet-0b36ca4d53f742857")
@@ -117,6 +125,7 @@ LOST = Fault("LOST", happens=True, cut=True)
 DROP = Fault("DROP", cut=True)
 REFUSED = Fault("REFUSED", cut=True)  # nobody listens; over HTTP the same as DROP
 BROKEN = Fault("BROKEN", happens=True, respond=_truncated)
+SILENT = Fault("SILENT", cut=True, seconds=30)  # what is sent arrives nowhere
 
 
 def hang(seconds: float) -> Fault:
@@ -162,6 +171,13 @@ class Call:
     params: dict[str, str] = field(default_factory=dict)  # cluster, profile, arn; the form of the others
     status: int = 0
     code: str = ""
+    account: str = ACCOUNT  # whose key has signed it
+    region: str = ""  # for which it is signed
+    key: str = field(default="", repr=False)
+
+    @property
+    def place(self) -> tuple[str, str]:
+        return self.account, self.region
 
     @property
     def writes(self) -> bool:
@@ -175,6 +191,8 @@ class Manners(Behaviour):
     on_call: Callable[[Call], None] | None = None  # runs before a request is carried out: others act meanwhile
     calls: list[Call] = field(default_factory=list)
     quotas: Quotas = field(default_factory=Quotas)
+    down: Fault | None = None  # what every request meets that is signed for this region: SILENT or REFUSED
+    sts: Sts = field(default_factory=Sts)  # all places have one
     _planned: list[_Planned] = field(default_factory=list)
 
     def fail(
@@ -210,6 +228,13 @@ class Manners(Behaviour):
             self.on_call(call)
         return planned.fault if planned else None
 
+    def elsewhere(self) -> Manners:
+        """Return manners like these, for another place: with a log and faults of their own."""
+        fresh = Manners()
+        own = {name: getattr(fresh, name) for name in ("calls", "quotas", "down", "_planned", "on_call")}
+        own |= {name: getattr(fresh, name) for name in ("updating", "fail_creates", "fail_deletes")}
+        return replace(self, **own)
+
 
 # One request, whichever way it came
 
@@ -234,15 +259,18 @@ def recognise(method: str, path: str, authorization: str, body: bytes, target: s
 
     `target` is the header that names it where the protocol is JSON.
     """
-    scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", authorization)
-    service = scope.group(1) if scope else "sts"
-    now = RealEKS.manners.clock()
+    scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", authorization)
+    key, region, service = scope.groups() if scope else ("", "", "sts")
+    call = Call(RealEKS.places.home.clock(), service, "", region=region, key=key)
+    call.account = get_account_id_from(key)
     if service == "eks":
-        return Call(now, service, *_eks_operation(method, unquote(path), body))
-    if target:
-        return Call(now, service, target.rpartition(".")[2], {})
-    form = {key: values[0] for key, values in parse_qs(body.decode()).items()}
-    return Call(now, service, form.get("Action", f"{method} {path}"), form)
+        call.operation, call.params = _eks_operation(method, unquote(path), body)
+    elif target:
+        call.operation = target.rpartition(".")[2]
+    else:
+        call.params = {name: values[0] for name, values in parse_qs(body.decode()).items()}
+        call.operation = call.params.get("Action", f"{method} {path}")
+    return call
 
 
 def _eks_operation(method: str, path: str, body: bytes) -> tuple[str, dict[str, str]]:
@@ -259,16 +287,33 @@ def _eks_operation(method: str, path: str, body: bytes) -> tuple[str, dict[str, 
 
 def exchange(call: Call, forward: Callable[[], Answer]) -> tuple[Answer, Fault | None]:
     """Log a request, carry it out unless its fault forbids it, and return what the wire should carry."""
-    fault = RealEKS.manners.admit(call)
+    manners = RealEKS.places.of(call.place)
+    fault = manners.admit(call) or _down(manners, call)
     answer: Answer = (0, {}, b"")
+    if call.operation == "AssumeRole":
+        time.sleep(manners.sts.slow.get(call.params.get("RoleArn", ""), 0.0))
     if fault is None or fault.happens:
         with LOCK:
-            answer = forward()
+            answer = _carried_out(manners, call, forward)
     if fault:
         answer = fault.respond(call.service, answer)
     call.status = 0 if fault and fault.cut else answer[0]
     call.code = fault.name if fault else _code(answer)
     return answer, fault
+
+
+def _down(manners: Manners, call: Call) -> Fault | None:
+    """Return what meets every request to a region that is down; IAM is in none."""
+    is_there = call.service != "iam" and RealEKS.places.known(call.place)
+    return manners.down if is_there else None
+
+
+def _carried_out(manners: Manners, call: Call, forward: Callable[[], Answer]) -> Answer:
+    try:
+        manners.sts.check(call.key, call.service, manners.clock())
+    except Refusal as refusal:
+        return _refusal(call.service, (0, {}, b""), refusal.code, refusal.status, refusal.text)
+    return forward()
 
 
 def _code(answer: Answer) -> str:
@@ -285,6 +330,7 @@ EXCEPTIONS = {
     "DROP": ConnectionClosedError,
     "REFUSED": EndpointConnectionError,
     "HANG": ReadTimeoutError,
+    "SILENT": ConnectTimeoutError,
 }
 
 
@@ -399,17 +445,25 @@ class MotoAccount:
         return ec2_backends[self.account][self.region]
 
     def trust_policy(self, role_arn: str) -> str | None:
-        roles = iam_backends[self.account][self._backend.partition].roles.values()
-        return next((role.assume_role_policy_document for role in roles if role.arn == role_arn), None)
+        return _trust_policy(self.account, role_arn)
 
     def new_uuid(self) -> str:
         return str(uuid.uuid4())
 
 
+def _trust_policy(account: str, role_arn: str) -> str | None:
+    roles = iam_backends[account]["aws"].roles.values()
+    return next((role.assume_role_policy_document for role in roles if role.arn == role_arn), None)
+
+
 class RealEKS(moto.eks.models.EKSBackend):  # type: ignore[misc]
     """moto's EKS with the rules that EKS keeps. Its callers hold LOCK."""
 
-    manners = Manners()  # on the class, because moto makes the objects
+    places = Places(Manners())  # on the class, because moto makes the objects
+
+    @property
+    def manners(self) -> Manners:
+        return self.places.of((str(self.account_id), str(self.region_name)))
 
     @property
     def _url_module(self) -> Any:
@@ -506,6 +560,7 @@ class World(Outsiders):
     account: str = ACCOUNT
     endpoint: str | None = None
     env: dict[str, str] = field(default_factory=dict)  # what a child process needs to come here
+    others: list[World] = field(default_factory=list)  # of other accounts and regions, behind the same endpoint
     lock = LOCK
 
     @property
@@ -519,7 +574,51 @@ class World(Outsiders):
 
     def client(self, service: str) -> Any:
         """Return a boto3 client for this world that asks once."""
-        return _client(service, self.region, self.endpoint)
+        key = "testing" if self.account == ACCOUNT else _key(self.account)
+        return _client(service, self.region, self.endpoint, key)
+
+    def beside(self, account: str = "", region: str = "", cluster: str = "demo") -> World:
+        """Return what another account, or this one, has in another region, as much as this world; the home's only."""
+        manners, place = self.manners.elsewhere(), (account or self.account, region or self.region)
+        world = World(manners, place[1], account=place[0], cluster=cluster, endpoint=self.endpoint)
+        with LOCK:
+            key = _key(place[0])
+            iam_backends[place[0]]["aws"].access_keys[key] = AccessKey(None, "AKIA", place[0])
+            _build(world)
+        self.others.append(world)
+        return world
+
+    def everywhere(self) -> list[Call]:
+        """Return the requests that came to this place and to all beside it, each place's in their order."""
+        return [call for each in (self, *self.others) for call in list(each.manners.calls)]
+
+    def let_in(self, name: str = "fargate-operator", external_id: str = "", account: str = ACCOUNT) -> str:
+        """Make a role of this account that whom another one lets may assume, or make it anew; return its ARN."""
+        iam, arn = iam_backends[self.account]["aws"], f"arn:aws:iam::{self.account}:role/{name}"
+        with LOCK:
+            for role in [role for role in iam.roles.values() if role.arn == arn]:
+                del iam.roles[role.id]
+            iam.create_role(name, trust_of(account, external_id), "/", None, "", [], "3600")
+        return arn
+
+    def add_subnet(self, **tags: str) -> str:
+        """Make one more private subnet in the cluster's VPC, with these tags."""
+        ec2 = ec2_backends[self.account][self.region]
+        with LOCK:
+            taken = sum(each.vpc_id == self.vpc for zone in ec2.subnets.values() for each in zone.values())
+            made = ec2.create_subnet(self.vpc, f"10.0.{taken}.0/24", availability_zone=f"{self.region}a")
+            tables = ec2.route_tables.values()
+            private = next(each.id for each in tables if self.private_subnets[0] in each._associations.values())
+            ec2.associate_route_table(private, subnet_id=made.id)
+            ec2.create_tags([made.id], tags)
+        return str(made.id)
+
+    def tag_subnet(self, subnet_id: str, **tags: str) -> None:
+        """Add tags to a subnet; an empty value takes a tag away."""
+        ec2 = ec2_backends[self.account][self.region]
+        with LOCK:
+            ec2.create_tags([subnet_id], {key: value for key, value in tags.items() if value})
+            ec2.delete_tags([subnet_id], {key: None for key, value in tags.items() if not value})
 
     def add_cluster(self, name: str, tags: Tags | None = None) -> None:
         """Make one more ACTIVE cluster in the same VPC."""
@@ -550,16 +649,21 @@ class World(Outsiders):
             self._eks.clusters.pop(cluster)
 
 
+def _key(account: str) -> str:
+    """Return the access key of an account's own user, in the form by which moto knows one."""
+    return f"AKIA{account}USER"
+
+
 @cache
-def _client(service: str, region: str, endpoint: str | None) -> Any:
+def _client(service: str, region: str, endpoint: str | None, key: str) -> Any:
     """Return a client that outlives its world: to make the EC2 one alone takes 0.2 s."""
     once = Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
-    return _session(region).client(service, endpoint_url=endpoint, config=once)
+    return _session(region, key).client(service, endpoint_url=endpoint, config=once)
 
 
 @cache
-def _session(region: str) -> Any:
-    return boto3.session.Session("testing", "testing", region_name=region)
+def _session(region: str, key: str) -> Any:
+    return boto3.session.Session(key, "testing", region_name=region)
 
 
 ALLOW_ECR = {"Effect": "Allow", "Action": ["ecr:GetAuthorizationToken", "ecr:BatchGetImage"], "Resource": "*"}
@@ -577,14 +681,19 @@ def build_world(
     """
     world = World(manners, region, env=_environment(region))
     with LOCK:
-        _build_network(world, subnet_ids)
-        _build_roles(world, role_name)
-        world.add_cluster(world.cluster)
+        _build(world, subnet_ids, role_name)
     return world
 
 
+def _build(world: World, subnet_ids: tuple[str, ...] = (), role_name: str = "fargate-pods") -> None:
+    RealEKS.places.add((world.account, world.region), world.manners)
+    _build_network(world, subnet_ids)
+    _build_roles(world, role_name)
+    world.add_cluster(world.cluster)
+
+
 def _build_network(world: World, subnet_ids: tuple[str, ...]) -> None:
-    ec2 = ec2_backends[ACCOUNT][world.region]
+    ec2 = ec2_backends[world.account][world.region]
     world.vpc, foreign_vpc = (ec2.create_vpc(f"10.{index}.0.0/16").id for index in range(2))
     ec2.modify_vpc_attribute(world.vpc, "enable_dns_hostnames", True)
     first, second, public, implicit, local = (
@@ -623,14 +732,18 @@ def _give_table(ec2: Any, subnets: list[Any], **target: str) -> None:
 
 
 def _build_roles(world: World, role_name: str) -> None:
-    iam = iam_backends[ACCOUNT]["aws"]
+    iam = iam_backends[world.account]["aws"]
+    there = {role.name: role.arn for role in iam.roles.values()}  # of another region: IAM is in none
     document = json.dumps({"Version": "2012-10-17", "Statement": [ALLOW_ECR]})
     for name in ("AmazonEKSFargatePodExecutionRolePolicy", "AmazonEKSClusterPolicy"):
         # Two by hand: loading all that moto has takes 0.7 s.
-        policy = AWSManagedPolicy(name, ACCOUNT, world.region, document=document)
+        policy = AWSManagedPolicy(name, world.account, world.region, document=document)
         iam.managed_policies[policy.arn] = policy
     for kind, (trust, policy_name) in ROLES.items():
         name = role_name if kind == "good" else f"fargate-{kind}"
+        if name in there:
+            world.roles[kind] = there[name]
+            continue
         role = iam.create_role(name, trust, "/", None, "", [], "3600")
         role.create_date = datetime.fromtimestamp(world.manners.clock(), UTC)
         world.roles[kind] = role.arn
@@ -648,10 +761,11 @@ def _build_roles(world: World, role_name: str) -> None:
 def install(manners: Manners) -> Iterator[None]:
     """Let moto make RealEKS backends that read these manners, and forget all at the end."""
     with ExitStack() as patches:
-        patches.enter_context(patch.object(RealEKS, "manners", manners))
+        patches.enter_context(patch.object(RealEKS, "places", Places(manners)))
         patches.enter_context(patch.object(eks_backends, "backend", RealEKS))
         patches.enter_context(patch.object(EKSResponse, "untag_resource", _untag_resource))
-        patches.enter_context(manners.quotas.installed())
+        patches.enter_context(installed(lambda place: RealEKS.places.of(place).quotas))
+        patches.enter_context(patch.object(TokenResponse, "assume_role", _assume_role(TokenResponse.assume_role)))
         patches.enter_context(patch.object(EKSResponse, "describe_access_entry", _describe_access_entry, create=True))
         # What costs a world 0.1 s each: a new boto3 session, and 1,300 machine images.
         patches.enter_context(patch.object(moto.eks.models, "validate_role_arn"))
@@ -671,6 +785,27 @@ def _describe_access_entry(self: Any) -> Any:
     """Answer what moto does not know."""
     role = unquote(self._get_param("principalArn"))
     return ActionResult({"accessEntry": self.eks_backend.describe_access_entry(self._get_param("name"), role)})
+
+
+def _assume_role(inner: Callable[[Any], ActionResult]) -> Callable[[Any], Any]:
+    """Return what stands in for moto's, which gives keys of every role to everybody."""
+
+    def assume_role(self: Any) -> Any:
+        sts, now = RealEKS.places.home.sts, RealEKS.places.home.clock()
+        caller = self.backend.get_caller_identity(self.get_access_key(), self.region)[1]
+        wish = Wish(caller, self._get_param("RoleArn"), self._get_param("ExternalId") or "")
+        try:
+            sts.judge(wish, partial(_trust_policy, wish.role.split(":")[4]))
+        except Refusal as refusal:
+            status, headers, body = _refusal("sts", (0, {}, b""), refusal.code, refusal.status, refusal.text)
+            return body.decode(), headers | {"status": status}
+        answer = inner(self)
+        keys = answer.result["Credentials"]
+        ends = sts.give(keys.access_key_id, wish.role, now, self._get_int_param("DurationSeconds", 3600))
+        keys.expiration = datetime.fromtimestamp(ends, UTC).replace(tzinfo=None)
+        return answer
+
+    return assume_role
 
 
 # Where moto looks for it; it reads this once a process.

@@ -12,9 +12,10 @@ import random
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cache, partial
+from hashlib import sha256
 from typing import Any
 
 import botocore.session
@@ -53,7 +54,7 @@ METHODS = {
     ),
     "ec2": ("describe_subnets", "describe_route_tables"),
     "iam": ("get_role", "list_attached_role_policies", "list_role_policies"),
-    "sts": ("get_caller_identity",),
+    "sts": ("get_caller_identity", "assume_role"),  # the latter is for who has several accounts
 }
 SERVICE_OF = {method: service for service, methods in METHODS.items() for method in methods}
 MAX_PAGES = 1000  # of a list that never ends, a test should hear
@@ -94,6 +95,7 @@ class RoutedSubnet(Subnet):
     gateway: str  # the target of the default route of its table
     main: bool = False  # it has no route table of its own
     free: int = 251
+    tags: Tags = field(default_factory=dict)
 
 
 @dataclass
@@ -124,25 +126,33 @@ class Paginator:
         raise AssertionError(f"a list goes on after {MAX_PAGES} pages")
 
 
-class Memory(Outsiders):
-    """The account. `rand` makes the UUIDs, so that a seeded simulation repeats."""
+HOME = ACCOUNT, "us-east-1"
 
-    account = ACCOUNT
-    vpc, foreign_vpc = "vpc-0a0a0a0a", "vpc-0b0b0b0b"
-    private_subnets = ("subnet-aaaaaaa1", "subnet-aaaaaaa2")
-    public_subnet, implicit_public_subnet = "subnet-bbbbbbb1", "subnet-bbbbbbb2"
-    foreign_subnet, local_zone_subnet = "subnet-ccccccc1", "subnet-ccccccc2"
+
+class Memory(Outsiders):
+    """What an account has in a region. `rand` makes the UUIDs, so that a seeded simulation repeats."""
+
     cluster = "demo"
     lock = nullcontext()  # one thread at a time
 
-    def __init__(self, manners: Behaviour, region: str = "us-east-1", rand: random.Random | None = None) -> None:
-        self.manners, self.region = manners, region
+    def __init__(
+        self,
+        manners: Behaviour,
+        region: str = "us-east-1",
+        rand: random.Random | None = None,
+        account: str = ACCOUNT,
+    ) -> None:
+        self.manners, self.region, self.account = manners, region, account
+        self.vpc, self.foreign_vpc = self._id("vpc-0a0a0a0a"), self._id("vpc-0b0b0b0b")
+        self.private_subnets = self._id("subnet-aaaaaaa1"), self._id("subnet-aaaaaaa2")
+        self.public_subnet, self.implicit_public_subnet = self._id("subnet-bbbbbbb1"), self._id("subnet-bbbbbbb2")
+        self.foreign_subnet, self.local_zone_subnet = self._id("subnet-ccccccc1"), self._id("subnet-ccccccc2")
         self._rules = Eks(self, manners)
         self.clusters: dict[str, Cluster] = {}
         self._rand = rand or random.Random()
         self._made_at = datetime.fromtimestamp(manners.clock(), UTC)
         self.roles = {
-            kind: f"arn:aws:iam::{ACCOUNT}:role/fargate-{'pods' if kind == 'good' else kind}" for kind in ROLES
+            kind: f"arn:aws:iam::{account}:role/fargate-{'pods' if kind == 'good' else kind}" for kind in ROLES
         }
         first, second = region + "a", region + "b"
         self.subnets = {
@@ -154,6 +164,13 @@ class Memory(Outsiders):
             self.local_zone_subnet: RoutedSubnet(self.vpc, f"{region}-bos-1a", False, "nat-1"),
         }
         self.add_cluster(self.cluster)
+
+    def _id(self, usual: str) -> str:
+        """Return an id that no other account and region has."""
+        if (self.account, self.region) == HOME:
+            return usual
+        kind = usual.partition("-")[0]
+        return f"{kind}-{sha256(f'{self.account} {self.region} {usual}'.encode()).hexdigest()[:17]}"
 
     # What a client can do
 
@@ -211,8 +228,12 @@ class Memory(Outsiders):
         return {"accessEntry": dict(self._rules.describe_entry(cluster_name, principal_arn))}
 
     def _describe_subnets(self, filters: list[Answer]) -> Answer:
-        wanted = _filtered(filters, "subnet-id")
-        found = {each: subnet for each, subnet in self.subnets.items() if each in wanted}
+        ids, vpcs = _filtered(filters, "subnet-id"), _filtered(filters, "vpc-id")
+        found = {
+            each: subnet
+            for each, subnet in self.subnets.items()
+            if (ids is None or each in ids) and (vpcs is None or subnet.vpc in vpcs)
+        }
         return {
             "Subnets": [
                 {
@@ -221,13 +242,14 @@ class Memory(Outsiders):
                     "AvailabilityZone": subnet.zone,
                     "AvailableIpAddressCount": subnet.free,
                     "Ipv6Native": False,
+                    "Tags": [{"Key": key, "Value": value} for key, value in subnet.tags.items()],
                 }
                 for each, subnet in found.items()
             ]
         }
 
     def _describe_route_tables(self, filters: list[Answer]) -> Answer:
-        wanted = _filtered(filters, "vpc-id")
+        wanted = _filtered(filters, "vpc-id") or ()
         return {"RouteTables": [self._table(each) for each in self.subnets if self.subnets[each].vpc in wanted]}
 
     def _table(self, subnet_id: str) -> Answer:
@@ -296,6 +318,18 @@ class Memory(Outsiders):
             name, arn, self.vpc, (*self.private_subnets, self.public_subnet), dict(tags or {})
         )
 
+    def add_subnet(self, **tags: str) -> str:
+        """Make one more private subnet in the cluster's VPC, with these tags."""
+        made = self._id(f"subnet-{len(self.subnets):08x}")
+        self.subnets[made] = RoutedSubnet(self.vpc, self.region + "a", False, "nat-1", tags=tags)
+        return made
+
+    def tag_subnet(self, subnet_id: str, **tags: str) -> None:
+        """Add tags to a subnet; an empty value takes a tag away."""
+        subnet = self.subnets[subnet_id]
+        kept = {key: value for key, value in (subnet.tags | tags).items() if value}
+        self.subnets[subnet_id] = replace(subnet, tags=kept)
+
     def set_cluster_status(self, cluster: str, status: str) -> None:
         """Set what DescribeCluster says; anything but ACTIVE refuses creates."""
         self.clusters[cluster].status = status
@@ -305,6 +339,6 @@ class Memory(Outsiders):
         self.clusters.pop(cluster)
 
 
-def _filtered(filters: list[Answer], name: str) -> list[str]:
-    values: list[str] = next(each["Values"] for each in filters if each["Name"] == name)
-    return values
+def _filtered(filters: list[Answer], name: str) -> list[str] | None:
+    """Return the values of a filter, None where it is not asked for."""
+    return next((each["Values"] for each in filters if each["Name"] == name), None)

@@ -259,32 +259,38 @@ def check_tags(tags: Tags, refusal: Callable[[str], Refusal], current: Tags | No
 
 def trusts_fargate(document: str, profile_arn: str) -> bool:
     """Tell whether a trust policy lets Fargate's pods of this profile in: some statement does, and none denies it."""
-    statements = _listed(json.loads(document)["Statement"])
+    statements = listed(json.loads(document)["Statement"])
     return {each["Effect"] for each in statements if _applies(each, profile_arn)} == {"Allow"}
 
 
 def _applies(statement: dict[str, Any], profile_arn: str) -> bool:
-    principal, condition = statement.get("Principal", {}), statement.get("Condition", {})
-    named = principal == "*" or FARGATE in _listed(principal.get("Service"))
-    actions = [action.lower() for action in _listed(statement.get("Action", []))]
-    asked = [(operator, key, values) for operator, keys in condition.items() for key, values in keys.items()]
+    principal = statement.get("Principal", {})
+    named = principal == "*" or FARGATE in listed(principal.get("Service"))
+    actions = [action.lower() for action in listed(statement.get("Action", []))]
     return (
         named
-        and any(_is_like("sts:assumerole", action) for action in actions)
-        and all(_is_met(operator, key, _listed(values), profile_arn) for operator, key, values in asked)
+        and any(is_like("sts:assumerole", action) for action in actions)
+        and conditions_hold(statement, {"aws:sourcearn": profile_arn, "aws:sourceaccount": profile_arn.split(":")[4]})
     )
 
 
-def _is_met(operator: str, key: str, values: list[str], profile_arn: str) -> bool:
+def conditions_hold(statement: dict[str, Any], given: dict[str, str]) -> bool:
+    """Tell whether the conditions of a statement hold for a request; `given`: its keys, in small letters."""
+    blocks = statement.get("Condition", {}).items()
+    asked = [(operator, key, values) for operator, keys in blocks for key, values in keys.items()]
+    return all(_is_met(operator, key, listed(values), given) for operator, key, values in asked)
+
+
+def _is_met(operator: str, key: str, values: list[str], given: dict[str, str]) -> bool:
     name = operator.removesuffix("IfExists")
-    value = {"aws:sourcearn": profile_arn, "aws:sourceaccount": profile_arn.split(":")[4]}.get(key.lower())
+    value = given.get(key.lower())
     if value is None:
         return name != operator
     compare = COMPARISONS[name.replace("Not", "")]
     return any(compare(value, each) for each in values) != ("Not" in name)
 
 
-def _is_like(text: str, pattern: str) -> bool:
+def is_like(text: str, pattern: str) -> bool:
     """Match as IAM does, to which brackets are letters."""
     wild = {"*": ".*", "?": "."}
     return re.fullmatch("".join(wild.get(each, re.escape(each)) for each in pattern), text, re.DOTALL) is not None
@@ -292,13 +298,13 @@ def _is_like(text: str, pattern: str) -> bool:
 
 def _is_arn_like(arn: str, pattern: str) -> bool:
     parts, patterns = arn.split(":", 5), pattern.split(":", 5)
-    return len(parts) == len(patterns) and all(map(_is_like, parts, patterns))
+    return len(parts) == len(patterns) and all(map(is_like, parts, patterns))
 
 
-COMPARISONS = {"StringEquals": str.__eq__, "StringLike": _is_like, "ArnEquals": _is_arn_like, "ArnLike": _is_arn_like}
+COMPARISONS = {"StringEquals": str.__eq__, "StringLike": is_like, "ArnEquals": _is_arn_like, "ArnLike": _is_arn_like}
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 

@@ -6,7 +6,7 @@ An account has a value of its own only where AWS has set one; of the others it i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
@@ -47,19 +47,20 @@ class Quotas:
             "GlobalQuota": False,
         }
 
-    @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Let moto answer with these."""
 
-        def applied(_backend: Any, service_code: str, quota_code: str) -> dict[str, Any]:
-            return self.answer(service_code, quota_code, default=False)
+@contextmanager
+def installed(of: Callable[[tuple[str, str]], Quotas]) -> Iterator[None]:
+    """Let moto answer with the quotas that an account has in a region."""
 
-        def default(response: Any) -> str:
-            asked = json.loads(response.body)
-            return json.dumps({"Quota": self.answer(asked["ServiceCode"], asked["QuotaCode"], default=True)})
+    def applied(backend: Any, service_code: str, quota_code: str) -> dict[str, Any]:
+        return of((backend.account_id, backend.region_name)).answer(service_code, quota_code, default=False)
 
-        with (
-            patch.object(ServiceQuotasBackend, "get_service_quota", applied),
-            patch.object(ServiceQuotasResponse, "get_aws_default_service_quota", default, create=True),
-        ):
-            yield
+    def default(response: Any) -> str:
+        asked, place = json.loads(response.body), (response.current_account, response.region)
+        return json.dumps({"Quota": of(place).answer(asked["ServiceCode"], asked["QuotaCode"], default=True)})
+
+    with (
+        patch.object(ServiceQuotasBackend, "get_service_quota", applied),
+        patch.object(ServiceQuotasResponse, "get_aws_default_service_quota", default, create=True),
+    ):
+        yield

@@ -30,6 +30,7 @@ from typing import Any
 
 import plan
 from actions import Action
+from case import Case as Seen
 from tests.fakes.eks import SERVICE_OF, operation
 from tests.simulation import specs
 from tests.simulation.checker import EXCEPTIONS, Violation
@@ -162,7 +163,7 @@ def count_rows() -> None:
     """Have every row of the plan count how often it is the one that fits."""
 
     def counting(row: plan.Row[Any]) -> plan.Row[Any]:
-        def then(case: plan.Case, found: Any) -> Action:
+        def then(case: Seen, found: Any) -> Action:
             rows[row.seen] += 1
             return row.then(case, found)
 

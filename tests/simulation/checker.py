@@ -90,6 +90,8 @@ class Checker:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
         if call.operation in {*WRITES, "CreateEviction"} or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
+        if call.service == "eks":
+            no_object_reaches_what_its_namespace_is_not_listed_for(process, call)
         if call.operation == "PatchStatus":
             no_create_is_marked_that_can_t_be_signed(process, call)
 
@@ -130,8 +132,8 @@ class Checker:
         cluster, _, name = call.about.partition("/")
         known = process.knows.setdefault(cluster, {})
         long_ago = self.world.clock.elapsed >= process.known_at.get((cluster, name), 0.0) + BLIND_TURN_SECONDS
-        if isinstance(answer, ClientError):
-            code = answer.response["Error"]["Code"]
+        if isinstance(answer, Exception):
+            code = answer.response["Error"]["Code"] if isinstance(answer, ClientError) else ""
             unlisted = call.operation == "ListFargateProfiles" and code != "ResourceNotFoundException"
             process.look.unlisted = process.look.unlisted or unlisted
             if code == "ResourceNotFoundException" or "AccessDenied" in code or long_ago:
@@ -227,8 +229,13 @@ class Checker:
     # The truth
 
     def profiles(self) -> Iterator[Stored]:
-        for name in [*self.world.account.clusters]:
-            yield from [*self.world.account.stored(name).values()]
+        for memory in self.world.fleet.all:
+            for name in [*memory.clusters]:
+                yield from [*memory.stored(name).values()]
+
+    def label(self, profile: Object) -> str:
+        """Return the cluster of a profile, which no cluster of another account or region is called."""
+        return self.world.fleet.label_of(profile["fargateProfileArn"])
 
     def owns(self, obj: Object, profile: Object) -> bool:
         """Say whether a profile is the object's, by the two tags and the name, or by its ARN in status if untagged."""
@@ -308,8 +315,10 @@ def no_owner_loses_pods_without_end(checker: Checker, process: Process, call: Ca
 
 def _meant(checker: Checker, call: Call) -> Stored | None:
     if call.operation == "DeleteFargateProfile":
-        names = (call.request["clusterName"], call.request["fargateProfileName"])
-        return next((each for each in checker.profiles() if (each.body["clusterName"], each.name) == names), None)
+        label, _, name = call.about.partition("/")
+        return next(
+            (each for each in checker.profiles() if (checker.label(each.body), each.name) == (label, name)), None
+        )
     arn = call.request["resourceArn"]
     return next((each for each in checker.profiles() if each.body["fargateProfileArn"] == arn), None)
 
@@ -336,7 +345,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
         made = checker.made.get(stored.body["fargateProfileArn"])
         if made is None or made.uid != meta["uid"]:
             continue
-        if made.kept or may_leave(change.before, stored.body):  # once kept, whatever is edited then
+        if made.kept or may_leave(checker, change.before, stored.body):  # once kept, whatever is edited then
             made.kept = True
             checker.forgotten.add(stored.body["fargateProfileArn"])  # who adopts it can't tell whose tags it has
         elif made.excuse:
@@ -348,7 +357,7 @@ def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> N
 
 def s4_nothing_is_sent_while_something_is_known_to_fly(process: Process, call: Call) -> None:
     """A live process sends no create or delete to a cluster while it knows of one in flight there."""
-    known = process.knows.get(call.request["clusterName"], {})
+    known = process.knows.get(call.about.partition("/")[0], {})
     flying = [name for name, profile in known.items() if profile["status"] in {"CREATING", "DELETING"}]
     if flying:
         raise Violation("S4", f"{process.name} sends {call} and knows that {flying[0]} is in flight")
@@ -369,7 +378,8 @@ def no_create_is_marked_that_can_t_be_signed(process: Process, call: Call) -> No
     namespace, _, name = call.about.partition("/")
     obj = process.world.api.peek(PLURAL, namespace, name) or {}
     stands, written = (_marked_at(each) for each in (obj, call.request))
-    if process.world.clock.elapsed < process.world.unsigned_until and written > stands:
+    elsewhere = "@" in (process.world.fleet.where(obj, process.cluster) or "") if obj else False
+    if process.world.clock.elapsed < process.world.unsigned_until and written > stands and not elsewhere:
         raise Violation("no mark without credentials", f"{process.name} marks a create of {call.about}")
 
 
@@ -391,7 +401,7 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
         raise Violation("S5", f"{call} was sent without a mark in status")
     spec = obj["spec"]
     wanted = {
-        "clusterName": spec.get("clusterName", process.cluster),
+        "clusterName": _meant_cluster(process, obj),
         "fargateProfileName": request["fargateProfileName"],
         "podExecutionRoleArn": spec["podExecutionRoleArn"],
         "selectors": _set_of(spec["selectors"]),
@@ -401,6 +411,28 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
     sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
     if sent != wanted or not name_fits(obj, request["fargateProfileName"]):
         raise Violation("S5", f"the object says {wanted}, sent is {sent}")
+
+
+def _meant_cluster(process: Process, obj: Object) -> str:
+    """Return EKS's name of the cluster that an object means, by the file with which the pass began."""
+    entries = process.look.entries
+    label = process.world.fleet.where(obj, process.cluster, entries.listed if entries else None)
+    return (label or "none").partition("@")[0]
+
+
+def no_object_reaches_what_its_namespace_is_not_listed_for(process: Process, call: Call) -> None:
+    """A pass goes to the cluster alone that the file gives its object: the one of its begin, or the one of now."""
+    look, fleet = process.look, process.world.fleet
+    obj = process.world.api.peek(PLURAL, *look.key) or process.store.get(look.key)
+    if not look.key[0] or obj is None or look.entries is None:
+        return
+    files = (look.entries.listed, process.sites.entries.listed)
+    known = filter(None, (obj, process.store.get(look.key), look.mark, look.proved))  # it may have been made anew
+    allowed = {fleet.where(each, process.cluster, listed) for each in known for listed in files}
+    reached = call.about.partition("/")[0]
+    if reached not in allowed:
+        where = sorted(map(str, allowed))
+        raise Violation("Tenancy", f"{call} of {'/'.join(look.key)} reaches {reached}, it may reach {where}")
 
 
 def _set_of(selectors: list[Object]) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -427,7 +459,8 @@ def s7_ready_is_what_eks_has_shown(process: Process, change: Change) -> None:
     if after is None or now.get("status") != "True" or same:
         return
     status = after["status"]
-    shown = process.knows.get(status["clusterName"], {}).get(status["profileName"], {})
+    label = process.world.fleet.label_of(status["profileArn"])
+    shown = process.knows.get(label, {}).get(status["profileName"], {})
     of_its_spec = now["observedGeneration"] == after["metadata"]["generation"] and meets(after["spec"], shown)
     if shown.get("status") != "ACTIVE" or shown["fargateProfileArn"] != status["profileArn"] or not of_its_spec:
         raise Violation("S7", f"{process.name} says ready, and EKS last showed it {shown or 'nothing'}")
@@ -476,17 +509,17 @@ def retains(spec: Any) -> bool:
     return not isinstance(spec, dict) or spec.get("deletionPolicy", "Delete") != "Delete"
 
 
-def may_leave(obj: Object, profile: Object) -> bool:
+def may_leave(checker: Checker, obj: Object, profile: Object) -> bool:
     """Say whether an object may go without its profile; where that is out of reach, whatever the controller allows."""
     here = obj["metadata"]["namespace"] in RETAIN_IN
-    return retains(obj.get("spec")) and (here or not _seen_from(obj, profile))
+    return retains(obj.get("spec")) and (here or not _seen_from(checker, obj, profile))
 
 
-def _seen_from(obj: Object, profile: Object) -> bool:
-    """Say whether the controller looks for the object's profile in the cluster that this one is in."""
-    spec = obj.get("spec")
-    named = spec.get("clusterName") if isinstance(spec, dict) else None
-    return bool((named or "demo") == profile["clusterName"])
+def _seen_from(checker: Checker, obj: Object, profile: Object) -> bool:
+    """Say whether every controller looks for the object's profile in the cluster that this one is in."""
+    fleet = checker.world.fleet
+    files = [fleet.listed, *(each.sites.entries.listed for each in checker.world.processes)]
+    return all(fleet.where(obj, "demo", listed) == checker.label(profile) for listed in files)
 
 
 def owner_tags(key: Key) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
@@ -17,9 +18,11 @@ from urllib3.exceptions import ProtocolError
 
 from answers import Retryable
 from spec import CONTROLLER_KEY, OWNER_KEY
+from tests.fakes.accounts import trust_of
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
 from tests.simulation.checker import ANOTHERS_FINALIZER, PLURAL, owner_tags
+from tests.simulation.fleet import EU, EXTERNAL_ID, FILES, ROLE
 from tests.simulation.podworld import KINDS, OPTIONAL
 from tests.simulation.podworld import NAMESPACES as PLACES
 
@@ -189,8 +192,8 @@ def fitting(faults: tuple[Fault, ...], call: Call | None, side: str) -> list[Fau
 
 def random_spec(world: World, rand: random.Random) -> Object:
     """Return what somebody may ask for: mostly what EKS takes, sometimes not, sometimes nonsense."""
-    account = world.account
-    spec: Object = {"tags": random_tags(rand)}
+    spec: Object = {"tags": random_tags(rand)} | _somewhere(world, rand)
+    account = world.fleet.account_of(spec.get("clusterName"))
     if world.pods and rand.random() < 0.6:
         spec["strandedPods"] = "Evict"
     if rand.random() < 0.2:
@@ -199,7 +202,7 @@ def random_spec(world: World, rand: random.Random) -> Object:
         ]
     if rand.random() < 0.3:
         spec["subnets"] = rand.choice((None, [account.public_subnet], [account.foreign_subnet], ["subnet-00000000"]))
-    if rand.random() < 0.2:
+    if rand.random() < 0.2 and "clusterName" not in spec:
         spec["clusterName"] = rand.choice(("other", "other", "demo", "none"))
     if rand.random() < 0.15:
         spec["profileName"] = rand.choice(("shared", "web"))
@@ -212,6 +215,13 @@ def random_spec(world: World, rand: random.Random) -> Object:
     if rand.random() < 0.15:
         spec |= rand.choice(BROKEN)
     return spec
+
+
+def _somewhere(world: World, rand: random.Random) -> Object:
+    """Return which cluster somebody names where there are several."""
+    if world.fleet.beside and rand.random() < 0.6:
+        return {"clusterName": rand.choice(("eu", "eu", "eu", "alias", "us"))}
+    return {}
 
 
 def random_tags(rand: random.Random) -> dict[str, str]:
@@ -273,11 +283,13 @@ def _edit_tags(world: World, obj: Object, rand: random.Random) -> None:
 
 
 def _edit_fields(world: World, obj: Object, rand: random.Random) -> None:
-    first, second = world.account.private_subnets
+    spec = obj["spec"] if isinstance(obj["spec"], dict) else {}
+    account = world.fleet.account_of(spec.get("clusterName"))
+    first, second = account.private_subnets
     field = rand.choice(("subnets", "podExecutionRoleArn", "selectors"))
     values: dict[str, list[Any]] = {
         "subnets": [[first], [second, first], [first, second], None],
-        "podExecutionRoleArn": [world.account.roles["good"], world.account.roles["other-policy"]],
+        "podExecutionRoleArn": [account.roles["good"], account.roles["other-policy"]],
         "selectors": [[{"namespace": obj["metadata"]["name"]}], [{"namespace": "x"}, {"namespace": "y"}]],
     }
     _edit(world, obj, **{field: rand.choice(values[field])})
@@ -362,7 +374,8 @@ def _lose_status(world: World, obj: Object, _rand: random.Random) -> None:
     owned = [each for each in world.checker.profiles() if world.checker.owns(obj, each.body)]
     stripped = [each for each in owned if not owner_tags(("", "")).keys() <= each.body["tags"].keys()]
     going = "deletionTimestamp" in obj["metadata"]
-    if "createStartedAt" not in status.get("bookkeeping", {}) and not stripped and not going:
+    # Nor where an entry has led elsewhere: it alone shows where the profile is then.
+    if "createStartedAt" not in status.get("bookkeeping", {}) and not (stripped or going or world.fleet.moved):
         world.note("user", f"loses the status of {namespace}/{name}")
         world.checker.status_lost(obj)
         world.api.edit(PLURAL, namespace, name, {"status": dict.fromkeys(status)})
@@ -372,57 +385,57 @@ def _lose_status(world: World, obj: Object, _rand: random.Random) -> None:
 
 
 def _on_profile(
-    act: Callable[[World, Stored, random.Random], object],
+    act: Callable[[World, Memory, Stored, random.Random], object],
 ) -> Callable[[World, Place, random.Random], object]:
     def on_profile(world: World, _place: Place, rand: random.Random) -> None:
         if profiles := [*world.checker.profiles()]:
             stored = rand.choice(profiles)
-            world.note("outsider", f"acts on {stored.body['clusterName']}/{stored.name}")
-            act(world, stored, rand)
+            label = world.checker.label(stored.body)
+            world.note("outsider", f"acts on {label}/{stored.name}")
+            act(world, world.fleet.holder(label), stored, rand)
 
     return on_profile
 
 
-def _delete_profile(world: World, stored: Stored, _rand: random.Random) -> None:
-    world.account.delete_profile(stored.body["clusterName"], stored.name)
+def _delete_profile(_world: World, account: Memory, stored: Stored, _rand: random.Random) -> None:
+    account.delete_profile(stored.body["clusterName"], stored.name)
 
 
-def _strip_owner(world: World, stored: Stored, rand: random.Random) -> None:
+def _strip_owner(world: World, account: Memory, stored: Stored, rand: random.Random) -> None:
     keys = rand.choice(((OWNER_KEY,), (CONTROLLER_KEY,), (OWNER_KEY, CONTROLLER_KEY)))
     if OWNER_KEY in stored.body["tags"]:
         world.checker.tags_stripped(stored.body["fargateProfileArn"])
-        world.account.strip_tags(stored.body["clusterName"], stored.name, keys)
+        account.strip_tags(stored.body["clusterName"], stored.name, keys)
 
 
-def _drop_tag(world: World, stored: Stored, rand: random.Random) -> None:
-    world.account.strip_tags(stored.body["clusterName"], stored.name, [rand.choice(TAGS)])
+def _drop_tag(_world: World, account: Memory, stored: Stored, rand: random.Random) -> None:
+    account.strip_tags(stored.body["clusterName"], stored.name, [rand.choice(TAGS)])
 
 
-def _foreign_tag(world: World, stored: Stored, rand: random.Random) -> None:
+def _foreign_tag(world: World, account: Memory, stored: Stored, rand: random.Random) -> None:
     tag = {"theirs": rand.choice("xyz")}
-    world.account.set_tags(stored.body["clusterName"], stored.name, tag)
+    account.set_tags(stored.body["clusterName"], stored.name, tag)
     world.checker.foreign.setdefault(stored.body["fargateProfileArn"], {}).update(tag)
 
 
-def _another_hand(world: World, stored: Stored, _rand: random.Random) -> None:
+def _another_hand(_world: World, account: Memory, stored: Stored, _rand: random.Random) -> None:
     """Make somebody else's profile, and with it the ARN, of the same name."""
     cluster, name = stored.body["clusterName"], stored.name
-    world.account.delete_profile(cluster, name)
-    world.account.add_profile(cluster, name, world.account.roles["good"], [{"namespace": "theirs"}])
+    account.delete_profile(cluster, name)
+    account.add_profile(cluster, name, account.roles["good"], [{"namespace": "theirs"}])
 
 
-def _copy_tags(world: World, stored: Stored, _rand: random.Random) -> None:
+def _copy_tags(_world: World, account: Memory, stored: Stored, _rand: random.Random) -> None:
     body = stored.body
-    world.account.add_profile(
-        body["clusterName"], "copy", body["podExecutionRoleArn"], body["selectors"], tags=body["tags"]
-    )
+    account.add_profile(body["clusterName"], "copy", body["podExecutionRoleArn"], body["selectors"], tags=body["tags"])
 
 
 def _take_name(world: World, _place: Place, rand: random.Random) -> None:
     name = rand.choice((*NAMES, "shared"))
-    if name not in world.account.stored("demo"):
+    account = rand.choice(world.fleet.all) if world.fleet.beside else world.account
+    if name not in account.stored("demo"):
         status = rand.choice(("ACTIVE", "CREATING", "DELETING"))
-        world.account.add_profile("demo", name, world.account.roles["good"], [{"namespace": "theirs"}], status=status)
+        account.add_profile("demo", name, account.roles["good"], [{"namespace": "theirs"}], status=status)
 
 
 def _update(world: World, _place: Place, rand: random.Random) -> None:
@@ -467,9 +480,9 @@ def _set_back(world: World, _place: Place, rand: random.Random) -> None:
     world.later(rand.choice((1.0, 20.0, 60.0, 200.0)), world.snapshot())
 
 
-def _hide(world: World, stored: Stored, rand: random.Random) -> None:
+def _hide(world: World, _account: Memory, stored: Stored, rand: random.Random) -> None:
     """Take away the right to describe a profile, for a while."""
-    about = f"{stored.body['clusterName']}/{stored.name}"
+    about = f"{world.fleet.label_of(stored.body['fargateProfileArn'])}/{stored.name}"
     world.hidden.add(about)
     world.later(rand.choice((5.0, 60.0, 600.0)), lambda: world.hidden.discard(about))
 
@@ -560,6 +573,34 @@ def _stranded_pods(world: World, obj: Object, rand: random.Random) -> None:
     _edit(world, obj, strandedPods=rand.choice(("Evict", "Evict", "Report")))
 
 
+# What happens to the clusters file, to roles and to regions, where there are several
+
+
+def _with_fleet(act: Callable[[World, random.Random], object]) -> Callable[[World, Place, random.Random], object]:
+    def with_fleet(world: World, _place: Place, rand: random.Random) -> None:
+        if world.fleet.beside:
+            act(world, rand)
+
+    return with_fleet
+
+
+def _file(world: World, rand: random.Random) -> None:
+    world.fleet.write(*rand.choice(FILES))
+
+
+def _role_refused(world: World, rand: random.Random) -> None:
+    """Let nobody in by the role, for a while; whose keys are good keeps them."""
+    fleet = world.fleet
+    fleet.trust.pop(ROLE, None)
+    lets_in = partial(fleet.trust.__setitem__, ROLE, trust_of(external_id=EXTERNAL_ID))
+    world.later(rand.choice((20.0, 200.0, 900.0)), lets_in)
+
+
+def _region_down(world: World, rand: random.Random) -> None:
+    world.fleet.down.add(EU.region)
+    world.later(rand.choice((5.0, 60.0, 300.0)), partial(world.fleet.down.discard, EU.region))
+
+
 # What goes on meanwhile
 
 
@@ -634,6 +675,12 @@ PODS = (
     Other("webhook away", _with_pods(_webhook_away)),
     Other("forbid", _with_pods(_forbid)),
     Other("stranded pods", _on_some(_stranded_pods)),
+)
+FLEET = (
+    Other("clusters file", _with_fleet(_file)),
+    Other("clusters file", _with_fleet(_file)),
+    Other("role refused", _with_fleet(_role_refused)),
+    Other("region down", _with_fleet(_region_down)),
 )
 MEANWHILE = (
     Other("other worker", _other_worker),

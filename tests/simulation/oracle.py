@@ -35,6 +35,7 @@ from tests.simulation.checker import (
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from tests.fakes.eks import Memory
     from tests.fakes.eks_rules import Stored
     from tests.simulation.checker import Checker
     from tests.simulation.world import World
@@ -65,9 +66,10 @@ def silence(world: World) -> None:
     patience_ends = made["PatchStatus"] <= len(objects) and not reasons.isdisjoint(TIME_MAY_MEND)
     if patience_ends:  # once an object: what is waited for becomes what somebody has to mend
         loud -= {"PatchStatus", "CreateEvent"}
-    if loud - (ASKING if any(_asks(world, obj) for obj in objects) else set()):
+    if loud - (ASKING if any(_asks(obj) for obj in objects) else set()):
         raise Violation("S6", f"a settled world writes: {', '.join(sorted(loud))}")
-    most = len(world.processes) * (len(world.account.clusters) + len(objects)) * 4
+    clusters = sum(len(each.clusters) for each in world.fleet.all)
+    most = len(world.processes) * (clusters + len(objects)) * 4
     if made["ListFargateProfiles"] > most and "ClusterNotFound" not in reasons:  # such a one is looked for all the time
         raise Violation("S6", f"a settled world is listed {made['ListFargateProfiles']} times, {most} would do")
 
@@ -85,10 +87,10 @@ def truth_is_told(world: World) -> None:
             raise Violation("L1", f"{meta['namespace']}/{meta['name']} tells an untruth for a minute: {after}")
 
 
-def _asks(world: World, obj: Object) -> bool:
+def _asks(obj: Object) -> bool:
     """Say whether only EKS itself can judge the object's input, so that it is asked again and again."""
     spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}
-    only_eks_knows = spec.get("podExecutionRoleArn") == world.account.roles["only-eks-knows"]
+    only_eks_knows = str(spec.get("podExecutionRoleArn")).endswith(":role/fargate-only-eks-knows")
     return only_eks_knows and ready_of(obj)["reason"] == "RoleNotTrusted"
 
 
@@ -114,7 +116,7 @@ def _uncounted(world: World) -> list[str]:
     lost = [
         each.name
         for each in world.checker.profiles()
-        if each.body["clusterName"] == cluster and _is_lost(world.checker, each)
+        if world.checker.label(each.body) == cluster and _is_lost(world.checker, each)
     ]
     counted = max(each.tally()[cluster].orphans if cluster in each.tally() else 0 for each in world.processes)
     return [f"of the profiles {lost}, which have no object, {counted} are counted"] if counted < len(lost) else []
@@ -144,8 +146,8 @@ def expected(world: World, obj: Object) -> set[str]:
     """Return the reasons with which this object may rest in this world; empty if it has to be gone."""
     spec, own = obj.get("spec"), _own(world, obj)
     fields = spec if isinstance(spec, dict) else {}
-    if _elsewhere(world, obj):
-        return {"WrongHome"}
+    if out_of_reach := _out_of_reach(world, obj):
+        return {out_of_reach}
     if "deletionTimestamp" in obj["metadata"]:
         return _holds(world, obj, own)
     if fields.get("suspend") is True:
@@ -154,14 +156,14 @@ def expected(world: World, obj: Object) -> set[str]:
         return {"InvalidSpec"}
     if not own and (wrong := _denied(world, obj)):
         return {wrong}
-    taken, against = _taken(world, obj), objections(world, fields)
+    taken, against = _taken(world, obj), objections(world, _cluster(world, obj) or "", fields)
     if any(meets(fields, each.body) for each in own):
         return {"Active"}
     if own:
         return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
     if taken and _may_adopt(obj, taken.body):
         return {"Active"} if meets(fields, taken.body) else {"AdoptMismatch"}
-    if taken and fields["podExecutionRoleArn"] == world.account.roles["only-eks-knows"]:
+    if taken and fields["podExecutionRoleArn"].endswith(":role/fargate-only-eks-knows"):
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
 
@@ -187,24 +189,28 @@ def _own(world: World, obj: Object) -> list[Stored]:
     return [
         each
         for each in world.checker.profiles()
-        if each.body["clusterName"] == cluster and world.checker.owns(obj, each.body)
+        if world.checker.label(each.body) == cluster and world.checker.owns(obj, each.body)
     ]
 
 
-def _cluster(world: World, obj: Object) -> str:
-    spec = obj.get("spec")
-    named = spec.get("clusterName") if isinstance(spec, dict) else None
-    return str(named or world.processes[0].cluster)
+def _cluster(world: World, obj: Object) -> str | None:
+    """Return the label of the cluster that an object means, None where it may not."""
+    return world.fleet.where(obj, world.processes[0].cluster)
 
 
-def _elsewhere(world: World, obj: Object) -> bool:
-    arn = obj.get("status", {}).get("clusterArn", "")
-    return bool(arn) and not arn.endswith(f":cluster/{_cluster(world, obj)}")
+def _out_of_reach(world: World, obj: Object) -> str:
+    """Return why nothing is done for an object whatever it says, "" where it is."""
+    arn, cluster = obj.get("status", {}).get("clusterArn", ""), _cluster(world, obj)
+    if cluster is None:
+        return "ClusterNotAllowed"
+    return "WrongHome" if arn and world.fleet.label_of(arn) != cluster else ""
 
 
 def _taken(world: World, obj: Object) -> Stored | None:
     place = (_cluster(world, obj), base_of(obj))
-    return next((each for each in world.checker.profiles() if (each.body["clusterName"], each.name) == place), None)
+    return next(
+        (each for each in world.checker.profiles() if (world.checker.label(each.body), each.name) == place), None
+    )
 
 
 def _may_adopt(obj: Object, profile: Object) -> bool:
@@ -243,12 +249,12 @@ def _allowed(spec: Object) -> bool:
     return ":role/fargate-" in spec["podExecutionRoleArn"]
 
 
-def objections(world: World, spec: Object) -> set[str]:
-    """Return what AWS has against a spec, in the README's reasons."""
-    account, found = world.account, set()
+def objections(world: World, label: str, spec: Object) -> set[str]:
+    """Return what AWS has against a spec in a cluster, in the README's reasons."""
+    account, found = world.fleet.holder(label), set()
     if not _allowed(spec):
         return {"RoleNotAllowed"}
-    if _name_of(world, spec) not in account.clusters:
+    if label.partition("@")[0] not in account.clusters:
         return {"ClusterNotFound"}
     for each in spec.get("subnets") or []:
         subnet = account.subnets.get(each)
@@ -260,15 +266,11 @@ def objections(world: World, spec: Object) -> set[str]:
             found.add("SubnetUnsupportedZone")
         elif subnet.gateway.startswith("igw-"):
             found.add("SubnetPublic")
-    return found | _against_role(world, spec)
+    return found | _against_role(account, spec)
 
 
-def _name_of(world: World, spec: Object) -> str:
-    return str(spec.get("clusterName") or world.processes[0].cluster)
-
-
-def _against_role(world: World, spec: Object) -> set[str]:
-    kind = next((kind for kind, arn in world.account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
+def _against_role(account: Memory, spec: Object) -> set[str]:
+    kind = next((kind for kind, arn in account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
     if kind is None:
         return {"RoleNotFound"}
     if kind in {"no-trust", "other-source", "only-eks-knows"}:

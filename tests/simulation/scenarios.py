@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from entries import Entry
 from spec import REQUESTED_AT, Identity, Memory, Resource, replacement_names
+from tests.fakes.accounts import trust_of
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
+from tests.simulation.fleet import EU, EXTERNAL_ID, REGION, ROLE
 from tests.simulation.world import Deed, Place, Script, World, nothing
 
 ISSUE = {"code": "AccessDenied", "message": "as planned", "resourceIds": []}
@@ -563,6 +566,126 @@ def stranded_pods_are_made_anew(world: World) -> None:
         world.run(15)
         if not world.evictable():
             break
+
+
+# Of several accounts and regions
+
+
+def made_elsewhere(world: World, *listed: Entry, **spec: Any) -> None:
+    """Bring the world to where one object has its profile at home, and one of the same profile's name elsewhere."""
+    world.fleet.open(*listed)
+    world.start("one")
+    world.apply("home", profileName="same")
+    made(world, clusterName="eu", profileName="same", **spec)
+
+
+@story
+def two_homes(world: World) -> None:
+    made_elsewhere(world, tags={"a": "x"})
+    world.edit(tags={"a": "y", "b": None})
+    world.run(10)
+    world.delete()
+    world.run(30)
+
+
+@story
+def two_homes_and_replicas_that_hear_of_the_file_one_after_the_other(world: World) -> None:
+    world.elect, world.resync_seconds = True, 40
+    world.start("two")
+    made_elsewhere(world)
+    world.fleet.write()
+    world.run(3)
+    world.processes[0].alive = False
+    world.run(20)
+    world.start("one")
+    world.fleet.write(EU)
+    world.run(30)
+
+
+@story
+def an_entry_goes_and_comes_back(world: World) -> None:
+    made_elsewhere(world)
+    world.fleet.write()
+    world.run(10)
+    world.edit(tags={"a": "x"})
+    world.delete()
+    world.run(10)
+    world.fleet.write(EU)
+    world.run(30)
+
+
+@story
+def an_entry_goes_while_its_object_is_made(world: World) -> None:
+    world.fleet.open()
+    world.start("one")
+    world.apply(clusterName="eu")
+    world.run(2)
+    world.fleet.write()
+    world.run(10)
+    world.fleet.write(EU)
+    world.run(20)
+
+
+@story
+def an_entry_goes_and_its_object_is_let_go(world: World) -> None:
+    made_elsewhere(world, deletionPolicy="Retain")
+    world.fleet.write()
+    world.run(10)
+    world.delete()
+    world.run(10)
+
+
+@story
+def an_entry_is_moved_to_another_region(world: World) -> None:
+    made_elsewhere(world)
+    world.fleet.write(replace(EU, region=REGION))
+    world.run(10)
+    world.edit(tags={"a": "x"})
+    world.delete()
+    world.run(20)
+    world.fleet.write(EU)
+    world.run(30)
+
+
+@story
+def an_entry_is_not_for_this_namespace(world: World) -> None:
+    world.fleet.open(replace(EU, namespaces=("team",)))
+    world.start("one")
+    world.apply(clusterName="eu")
+    made(world, namespace="team", clusterName="eu")
+    world.fleet.write(replace(EU, namespaces=("def*",)))
+    world.run(30)
+
+
+@story
+def a_role_that_lets_nobody_in(world: World) -> None:
+    world.fleet.open()
+    world.fleet.trust.clear()
+    world.start("one")
+    world.apply("home")
+    made(world, clusterName="eu")
+    world.fleet.trust[ROLE] = trust_of(external_id=EXTERNAL_ID)
+    world.run(40)
+
+
+@story
+def keys_of_a_role_end(world: World) -> None:
+    world.fleet.sts.life_seconds = 150.0
+    made_elsewhere(world)
+    world.run(200)
+    world.edit(tags={"a": "x"})
+    world.run(10)
+
+
+@story
+def a_region_that_is_down(world: World) -> None:
+    made_elsewhere(world)
+    world.fleet.down.add(EU.region)
+    world.edit(tags={"a": "x"})
+    world.apply("db")
+    world.run(30)
+    world.fleet.down.clear()
+    world.run(30)
 
 
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)

@@ -45,7 +45,7 @@ def words(account: Memory) -> list[str]:
     """Return strings of every kind that a spec may have; the schema says of each place which of them fit there."""
     subnets = [*account.subnets, "subnet-00000000", "subnet-nonsense"]
     roles = [*account.roles.values(), "arn:aws:iam::123456789012:role/none", "arn:aws:iam::123456789012:role/a/b"]
-    good = [account.roles["good"], *account.private_subnets, "demo"]
+    good = [account.roles["good"], account.roles["good"].rpartition("/")[2], *account.private_subnets, "demo"]
     policies = ["Delete", "Retain", "Refuse", "Replace", "Recreate", "Never", "Adopt", "Report", "Evict"]
     return [*WORDS, *subnets, *roles, "other", *policies, *(good * 8)]
 
@@ -54,7 +54,26 @@ class Specs:
     """Makes values that a schema accepts, or does not."""
 
     def __init__(self, account: Memory, rand: random.Random) -> None:
-        self._words, self._rand = words(account), rand
+        self._words, self._rand, self._account = words(account), rand, account
+
+    def whole(self) -> Object:
+        """Return a spec that obeys what the schema says in rules: of two fields of which only one may be given it has
+        one, and a role. What it says of subnets matches some of the VPC: else a profile that serves may stay as it is.
+        """
+        spec: Object = self.valid(SCHEMA)
+        if "podExecutionRoleArn" not in spec and "podExecutionRoleName" not in spec:
+            spec["podExecutionRoleArn"] = self.valid(SCHEMA["properties"]["podExecutionRoleArn"])
+        if "podExecutionRoleArn" in spec:
+            spec.pop("podExecutionRoleName", None)
+        if "subnets" in spec:
+            spec.pop("subnetSelectorTerms", None)
+        if "subnetSelectorTerms" in spec:
+            ids = [each["id"] for each in spec["subnetSelectorTerms"] if "id" in each]
+            there = [each for each in ids if each in self._account.subnets] or [*self._account.private_subnets[:1]]
+            spec["subnetSelectorTerms"] = [{"id": each} for each in there if each != self._account.foreign_subnet] or [
+                {"id": self._account.private_subnets[1]}
+            ]
+        return spec
 
     def valid(self, schema: Object) -> Any:
         match schema["type"]:
@@ -92,7 +111,10 @@ class Specs:
         if way < 0.3 and needed:
             dropped = self._rand.choice(needed)
             return {name: each for name, each in value.items() if name != dropped}
-        name = self._rand.choice([each for each in value if each not in NEVER_BROKEN])
+        whole = [each for each in value if each not in NEVER_BROKEN]
+        if not whole:
+            return value | {"replicas": 2}
+        name = self._rand.choice(whole)
         return value | {name: self.broken(schema["properties"][name], value[name])}
 
 
@@ -105,7 +127,7 @@ def _fits(schema: Object, word: str) -> bool:
 
 def random_spec(specs: Specs, rand: random.Random, names: Object) -> Object:
     """Return a spec that keeps its names, now and then with something in it that is wrong in every account."""
-    spec: Object = specs.valid(SCHEMA)
+    spec: Object = specs.whole()
     if rand.random() < 0.25:
         spec = specs.broken(SCHEMA, spec)
     return {name: value for name, value in spec.items() if name not in NAMES} | names

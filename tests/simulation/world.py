@@ -20,7 +20,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,8 +28,10 @@ import urllib3.exceptions
 from botocore.exceptions import ClientError
 
 from answers import Retryable
-from aws import Aws
+from aws import Aws, Signer
 from controller import RELIST_SECONDS, Controller, FirstLooks, judged_by
+from credentials import Credentials
+from entries import Entries
 from evictions import Evictor
 from informer import Informer, Store, kept, key_of
 from kube import SILENCE_SECONDS, Kube, KubeError
@@ -38,11 +40,12 @@ from limits import LOST_CREATE, Settings
 from metrics import Metrics
 from podlooks import PodLooks
 from reconcile import Reconciler
+from sites import Sites
 from tests.fakes.apiserver import ApiServer, Expired, Response
 from tests.fakes.eks import METHODS, SERVICE_OF, Client, Memory, operation, refused
 from tests.fakes.eks_rules import Behaviour
 from tests.harness import TOKEN, VERIFIED, Clock
-from tests.simulation import oracle
+from tests.simulation import fleet, oracle
 from tests.simulation.checker import (
     ADOPTION_IN,
     ANOTHERS_FINALIZER,
@@ -56,6 +59,7 @@ from tests.simulation.checker import (
     l2_nobody_who_is_due_is_passed_over,
 )
 from tests.simulation.evictions import EVICT_IN, Shown
+from tests.simulation.fleet import Fleet
 from tests.simulation.podworld import CLUSTER, PodWorld
 from workqueue import Backoff, Requeue, WorkQueue
 
@@ -74,6 +78,17 @@ DEEPEST = 3  # so many passes may stand still one inside the other
 
 class Killed(BaseException):
     """The process ends here: nothing of it goes on, nothing catches this but who runs it."""
+
+
+@dataclass
+class Signs:
+    """Credentials that sign as long as `ready` raises nothing."""
+
+    ready: Callable[[], None]
+
+    def get_frozen_credentials(self) -> object:
+        self.ready()
+        return fleet.OWN
 
 
 @dataclass
@@ -125,6 +140,7 @@ class Look:
     """One pass in work: for which object, and what it has been shown of each profile since it began."""
 
     key: Key
+    entries: Entries | None = None  # by which it began
     shown: dict[str, Object] = field(default_factory=dict)
     mark: Object | None = None  # the object as the mark of a create left it
     proved: Object | None = None  # the object as its status was written last
@@ -149,23 +165,30 @@ class Process:
         self.kube = Kube(KubeDoor(self), name, rand=half, keep=kept)
         self.queue, self.store = WorkQueue(clock.monotonic, METRICS), Store()
         self.passed_over: Counter[Key] = Counter()  # how many were looked at while each was due
-        clients = dict.fromkeys(METHODS, Client(self.ask))
-        edge = Aws(clients, world.account.region, world.sign)
+        edge = self._reach(world.account.region)
         lost_create = timedelta(seconds=world.lost_create)
         settings = Settings(
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
             kopf_in=KOPF_IN, retain_in=RETAIN_IN, evict_in=EVICT_IN, limits=LIMITS,
         )  # fmt: skip
-        judgement = Judgement(judged_by(settings))
+        entries, self.file, self.file_at = world.fleet.entries(cluster), world.fleet.version, 0.0
+        self._by: Callable[[Entries], str] = lambda listed: judged_by(settings, entries=listed)
+        self.judgement = judgement = Judgement(self._by(entries))
         self.elector = self._elector(judgement) if world.elect else None
         check = self.elector.check if self.elector else lambda: None
+        kube = fenced(self.kube, check)
+        self.sites = Sites(
+            entries, edge, kube, settings, clock.monotonic, self._reach, lambda each: fenced(each, check),
+            now=lambda: self.wall_clock().timestamp(),
+        )  # fmt: skip
+        self.roles_at = clock.elapsed  # when its thread of the roles looks after their credentials
         reconciler = Reconciler(
-            self.store, fenced(self.kube, check), fenced(edge, check), settings, self.queue.wake, self.wall_clock,
-            clock.monotonic, readmit=self.queue.readmit,
+            self.store, kube, self.sites, settings, self.queue.wake, self.wall_clock, clock.monotonic,
+            readmit=self.queue.readmit,
         )  # fmt: skip
         self.shown, self.glance_at, self._glances = Shown(), clock.elapsed, False
         self.pod_looks = self._pod_looks(settings, reconciler, check) if world.pods else None
-        self.first = FirstLooks(self.store, self.queue, reconciler, settings, judgement, self.wall_clock)
+        self.first = FirstLooks(self.store, self.queue, reconciler, self.sites, settings, judgement, self.wall_clock)
         self._reconcile, self.tally = self.first.reconcile, reconciler.tally
         self.informer = Informer(self.kube, self.store, self.queue, lambda: None, found=self.first.found)
         self.first.synced = lambda: self.informer.synced
@@ -176,18 +199,22 @@ class Process:
         if not self.elector:
             self._lead()
 
+    def _reach(self, region: str, credentials: Credentials | None = None, account: str = "") -> Aws:
+        clients = dict.fromkeys(METHODS, Client(partial(self._asks, region)))
+        return Aws(clients, region, credentials or Signs(self.world.sign), account=account)
+
     def _pod_looks(self, settings: Settings, reconciler: Reconciler, check: Callable[[], None]) -> PodLooks:
         """Wire what looks at pods and evicts them, as controller.py does."""
         clock, cluster, edge = self.world.clock, settings.cluster, fenced(self.kube, check)
         evictor = Evictor(
-            settings, self.store, edge, partial(reconciler.read_anew, cluster), partial(reconciler.homes.of, cluster),
-            check, clock.monotonic, self.world.run,
+            settings, self.store, edge, reconciler.read_anew, reconciler.homes.own, check, clock.monotonic,
+            self.world.run,
         )  # fmt: skip
         looks = PodLooks(
-            edge, self.store, settings, partial(reconciler.view, cluster), self.queue.wake, clock.monotonic,
-            self.wall_clock, lambda: self.leads, partial(reconciler.see_anew, cluster), evictor.after,
+            edge, self.store, settings, reconciler.view, self.queue.wake, clock.monotonic,
+            self.wall_clock, lambda: self.leads, reconciler.see_anew, evictor.after,
         )  # fmt: skip
-        looks.proof = lambda: "" if cluster == CLUSTER else "as planned"
+        looks.proof, looks.at_home = lambda: "" if cluster == CLUSTER else "as planned", self.sites.is_at_home
         reconciler.news, reconciler.asked = looks.news, looks.ask
         return looks
 
@@ -226,25 +253,31 @@ class Process:
 
     def _pass(self, key: Key) -> Requeue:
         l2_nobody_who_is_due_is_passed_over(self, key)
-        self.looks.append(Look(key))
+        self.looks.append(Look(key, self.sites.entries))
         try:
             return self._reconcile(key)
         finally:
             self.looks.pop()
 
-    def ask(self, method: str, request: Object) -> Object:
-        self.world.sign()
+    def _asks(self, region: str, method: str, request: Object) -> Object:
+        """Send a request, signed as the product has said; where it has not, nothing signs it."""
+        return self.ask(method, request, region, Signer().get_frozen_credentials().access_key)
+
+    def ask(self, method: str, request: Object, region: str = fleet.REGION, key: str = "own") -> Object:
         arn = str(request.get("resourceArn", ""))
         about = (
             arn.partition(":fargateprofile/")[2].rpartition("/")[0]
             if arn
             else "/".join(
                 str(value)
-                for key, value in request.items()
-                if key in {"clusterName", "fargateProfileName", "name", "RoleName"}
+                for each, value in request.items()
+                if each in {"clusterName", "fargateProfileName", "name", "RoleName", "RoleArn"}
             )
         )
-        perform = partial(self.world.ask_account, method, request, about)
+        if SERVICE_OF[method] == "eks":
+            cluster, slash, name = about.partition("/")
+            about = f"{self.world.fleet.label(key, region, cluster)}{slash}{name}"
+        perform = partial(self.world.ask_account, method, request, about, region, key)
         call = Call(SERVICE_OF[method], operation(method), about, request, perform)
         answer: Object = self.world.effect(self, call)
         return answer
@@ -255,10 +288,14 @@ class Process:
         """Return when it has something to do; None for never."""
         if not self.alive or self.asleep:
             return None
-        due = self.queue.next_due()
+        due, now = self.queue.next_due(), self.world.clock.elapsed
         moments = [] if due is None else [due - 1000.0]
         if self.elector:
             moments.append(self.elect_at)
+        if self.leads:
+            moments.append(now if self.sites.needed.is_set() else self.roles_at)
+        if self._file_is_new():
+            moments.append(self._told_at)
         if self._has_news():
             moments.append(max(self.informer_at, self.held_until))
         return min(moments, default=None)
@@ -272,6 +309,10 @@ class Process:
         try:
             if self.elector and now >= self.elect_at:
                 self.elect(self.elector)
+            elif self._file_is_new() and now >= self._told_at:
+                self.read_file()
+            elif self.leads and (self.sites.needed.is_set() or now >= self.roles_at):
+                self.fetch()
             elif self._has_news() and now >= max(self.informer_at, self.held_until):
                 self.listen()
             else:
@@ -279,6 +320,34 @@ class Process:
         except Killed:
             if self.alive:  # it is somebody around this one who has been killed
                 raise
+
+    def _file_is_new(self) -> bool:
+        return self.file != self.world.fleet.version
+
+    @property
+    def _told_at(self) -> float:
+        return max(self.file_at, self.world.fleet.changed_at + fleet.HEARD_SECONDS.get(self.name, 0.0))
+
+    def read_file(self) -> None:
+        """Do what the thread does that reads the clusters file."""
+        if not self.judgement.begin():
+            self.file_at = self.world.clock.elapsed + LOOK_SECONDS
+            return
+        self.file, self.sites.entries = self.world.fleet.version, self.world.fleet.entries(self.cluster)
+        self.first.judge_anew(self._by(self.sites.entries))
+
+    def fetch(self) -> None:
+        """Do what the threads do that fetch the credentials of roles; these calls are no pass's."""
+        self.sites.needed.clear()
+        for fetch in self.sites.due():
+            look = Look(("", "roles"))
+            self.looks.append(look)
+            try:
+                if role := fetch():
+                    self.first.look_at_those_of(role)
+            finally:
+                self.looks.remove(look)
+        self.roles_at = self.world.clock.elapsed + self.sites.until_due()
 
     def elect(self, elector: LeaderElector) -> None:
         """Do what the elector's thread does; a lost Lease ends the process."""
@@ -471,6 +540,7 @@ class World:
         manners = Behaviour(clock=self.clock.time, creating_seconds=60, deleting_seconds=60)
         self.account = Memory(manners, rand=random.Random(self.seed + 2))
         self.manners = manners
+        self.fleet = Fleet(self)
         self.checker = Checker(self)
         self.processes: list[Process] = []
         self.identities = itertools.count()
@@ -487,6 +557,13 @@ class World:
         self.account.add_cluster("other")
         (self.api.peek("namespaces", "", "kube-system") or {})["metadata"]["uid"] = CONTROLLER
         self.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+
+    def rand_of(self, number: int) -> random.Random:
+        return random.Random(self.seed + number)
+
+    def at(self, seconds: float) -> datetime:
+        """Return a moment by its seconds since 1970."""
+        return datetime.fromtimestamp(seconds, UTC)
 
     def with_pods(self, misses: float = 0.0) -> PodWorld:
         """Have pods in this world; processes that are started from now on look at them."""
@@ -539,12 +616,12 @@ class World:
 
     # Effects
 
-    def ask_account(self, method: str, request: Object, about: str) -> Object:
+    def ask_account(self, method: str, request: Object, about: str, region: str, key: str) -> Object:
         if method == "describe_fargate_profile" and about in self.hidden:
             raise refused("DescribeFargateProfile", "AccessDeniedException", 403, "You are not authorized to see it")
         if method == "list_fargate_profiles" and self.unlisted:
             raise refused("ListFargateProfiles", "AccessDeniedException", 403, "You are not authorized to list them")
-        return self.account.ask(method, request)
+        return self.fleet.ask(key, region, method, request)
 
     def effect(self, process: Process, call: Call) -> Any:
         """Carry out one call of a process, with what the script has for the points around it."""
@@ -695,6 +772,7 @@ class World:
         self.api.cached = self.api.admit = None
         self.hidden.clear()
         self.unlisted = False
+        self.fleet.quieten()
         if self.pods:
             self.pods.quieten()
         self.manners.updating.clear()
@@ -728,9 +806,10 @@ class World:
         self, name: str = "web", namespace: str = "default", finalizers: tuple[str, ...] = (), **spec: Any
     ) -> None:
         self.note("user", f"applies {namespace}/{name} {spec}")
+        account = self.fleet.account_of(spec.get("clusterName"))
         usual = {
-            "podExecutionRoleArn": self.account.roles["good"],
-            "subnets": list(self.account.private_subnets),
+            "podExecutionRoleArn": account.roles["good"],
+            "subnets": list(account.private_subnets),
             "selectors": [{"namespace": name}],
         }
         wanted = {key: value for key, value in (usual | spec).items() if value is not None}

@@ -10,6 +10,7 @@ from tests.simulation.checker import Violation
 from tests.simulation.deeds import (
     FATES,
     FAULTS,
+    FLEET,
     NAMES,
     NAMESPACES,
     OTHERS,
@@ -20,11 +21,12 @@ from tests.simulation.deeds import (
     fitting,
     random_spec,
 )
+from tests.simulation.fleet import FILES
 from tests.simulation.podworld import KINDS
 from tests.simulation.podworld import NAMESPACES as PLACES
 from tests.simulation.world import Deed, Place, World
 
-WITH_PODS = 0.3  # of the worlds
+WITH_PODS = WITH_FLEET = 0.3  # of the worlds
 POINTS_OF_PODS = 200  # more than others: what is evicted was seen to wait for a minute
 SLICES, SLICE_SECONDS = 40, 60.0
 
@@ -47,6 +49,7 @@ class Luck:
         self.fates: tuple[Fault, ...] = tuple(each for each in (*FATES, *SLEEPS) if rand.random() < 0.5)
         self.others = [each for group in OTHERS if rand.random() < 0.6 for each in group] or [*USERS]
         self.pods = PODS if rand.random() < 0.8 else ()
+        self.fleet = FLEET if rand.random() < 0.8 else ()
         self.done: list[int] = []
 
     def __call__(self, world: World, place: Place) -> Deed | None:
@@ -63,8 +66,8 @@ class Luck:
 
     def _draw(self, world: World, place: Place, rand: random.Random) -> Deed | None:
         faults, fates = fitting(self.faults, place.call, place.side), fitting(self.fates, place.call, place.side)
-        pods = self.pods if world.pods else ()
-        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods) if group]
+        pods, fleet = self.pods if world.pods else (), self.fleet if world.fleet.beside else ()
+        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods, fleet) if group]
         return rand.choice(rand.choice(groups)) if groups else None
 
 
@@ -80,6 +83,10 @@ def build(seed: int, luck: Luck) -> World:
     if pods.random() < WITH_PODS:
         people(world, pods)
         luck.points += POINTS_OF_PODS
+    several = random.Random(seed + 111)
+    if several.random() < WITH_FLEET:
+        world.fleet.open(*several.choice(FILES))
+        world.fleet.sts.life_seconds = several.choice((900.0, 900.0, 3600.0))
     for name in ("one", "two")[: rand.choice((1, 2))]:
         world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)
@@ -92,7 +99,8 @@ def build(seed: int, luck: Luck) -> World:
             spec = (world.object(name) or world.object(name, "team") or {})["spec"]
             if isinstance(spec.get("subnets"), list) and isinstance(spec["selectors"], list) and spec["selectors"]:
                 role = spec.get("podExecutionRoleArn") or ""
-                world.account.add_profile("demo", name, role, spec["selectors"], spec["subnets"])
+                account = world.fleet.account_of(spec.get("clusterName"))
+                account.add_profile("demo", name, role, spec["selectors"], spec["subnets"])
     return world
 
 

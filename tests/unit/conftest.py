@@ -14,10 +14,13 @@ from tests.fakes.apiserver import kubeconfig, serve
 from tests.harness import TOKEN, Bench, bench
 
 Object = dict[str, Any]
+SPOKE = "222222222222"
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.fakes.aws import World
 
 
 @pytest.fixture
@@ -73,3 +76,26 @@ def plan(run: Any, b: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         b.settings = replace(b.settings, adoption_in=frozenset({"default"}))
         b.start()
         yield foretell
+
+
+@pytest.fixture
+def spoke(b: Bench, monkeypatch: pytest.MonkeyPatch) -> World:
+    """Give the account of a spoke, in another region, which has cluster prod and lets the hub in."""
+    monkeypatch.setattr("controller.utc_now", b.now)  # by which its STS ends what it gives
+    made = b.world.beside(SPOKE, "eu-west-1", "prod")
+    made.let_in(external_id="agreed")
+    return made
+
+
+def clusters_file(folder: Path) -> Path:
+    """Write a file of clusters: prod-eu in the account of a spoke, by another name too, and one that is nowhere."""
+    role = {"roleArn": f"arn:aws:iam::{SPOKE}:role/fargate-operator", "externalId": "agreed"}
+    there = {"cluster": "prod", "region": "eu-west-1", **role}
+    entries = [
+        {"name": "prod-eu", **there, "namespaces": ["default", "team-*"]},
+        {"name": "prod-alias", **there},
+        {"name": "nowhere", "roleArn": "arn:aws:iam::333333333333:role/fargate-operator"},
+    ]
+    file = folder / "listed.yaml"
+    file.write_text(yaml.safe_dump({"clusters": entries}))
+    return file

@@ -37,8 +37,8 @@ def edge(region: str, called: set[tuple[str, str]]) -> aws.Aws:
 
     credentials = Credentials(lambda: aws.fetch(region, Command))
     credentials.step()
-    clients = aws.connect(region, 2, credentials, watch)
-    return aws.Aws(clients, region, credentials.ready)
+    clients = aws.connect(region, 2, watch)
+    return aws.Aws(clients, region, credentials)
 
 
 def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:

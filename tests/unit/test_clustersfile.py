@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 import clustersfile
+from aws import Term
 from clustersfile import LOOK_SECONDS, MOST_BYTES, ClustersFile, Renewal, judged, parse, read
 from entries import Entries, Entry
 from leader import Judgement
-from spec import Defaults, Term
+from spec import Defaults
 from tests.docs import ROOT
 
 FLAGS = Entries("eu-west-1", "demo", defaults=Defaults("flag-role"))

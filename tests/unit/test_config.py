@@ -16,10 +16,11 @@ import pytest
 
 import config
 import controller
+from aws import Term
 from config import VERSION, Config, Missing, configure, entries_of, settings, tell_doubts
 from controller import judged_by, main
 from entries import Entries, Entry
-from spec import Defaults, Term
+from spec import Defaults
 from tests.fakes.apiserver import kubeconfig
 
 HOME = {"CLUSTER_NAME": "demo", "AWS_REGION": "eu-west-1"}

@@ -506,7 +506,7 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
     monkeypatch.setenv("AWS_PROFILE", "shop")
     credentials = Credentials(fetched)
     credentials.step()
-    edge = aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1", credentials.ready)
+    edge = aws.Aws(aws.connect("eu-west-1", 2), "eu-west-1", credentials)
     for ask in (edge.account, edge.ready):
         with pytest.raises(Retryable, match=r"AWS_PROFILE") as error:
             ask()
@@ -524,7 +524,7 @@ def test_a_profile_that_comes_while_we_run_signs_the_next_request(
 def test_the_client_of_eks_is_made_at_the_start_and_each_other_once_at_its_first_use() -> None:
     """The description of EC2 alone takes as long to read as half a start, and more memory than what is kept of it."""
     made: list[str] = []
-    clients = aws.connect("eu-west-1", 2, Credentials(fetched), lambda service, _: made.append(service))
+    clients = aws.connect("eu-west-1", 2, lambda service, _: made.append(service))
     assert made == ["eks"]
     users = [threading.Thread(target=lambda: clients["sts"].meta) for _ in range(4)]
     for each in users:
@@ -537,21 +537,21 @@ def test_the_client_of_eks_is_made_at_the_start_and_each_other_once_at_its_first
 
 def test_an_endpoint_of_one_service_that_is_none_is_told_where_that_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL_IAM", "nonsense")
-    edge = aws.Aws(aws.connect("eu-west-1", 2, Credentials(fetched)), "eu-west-1")
+    edge = aws.Aws(aws.connect("eu-west-1", 2), "eu-west-1", Credentials(fetched))
     with pytest.raises(AwsError, match=r"AWS can't be asked, correct .* nonsense") as error:
         edge.role("arn:aws:iam::123456789012:role/pods")
     assert error.value.reason == "AwsUnreachable"
     monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", "nonsense")
     with pytest.raises(AwsError, match="AWS can't be asked, correct"):
-        aws.connect("eu-west-1", 2, Credentials(fetched))
+        aws.connect("eu-west-1", 2)
 
 
 def test_an_unsigned_request_is_sent_nowhere_and_counted_by_its_reason() -> None:
     metrics = Metrics()
     credentials = Credentials(Source(Clock(), failure="no token"), Clock().time)
     credentials.step()
-    clients = aws.connect("eu-west-1", 2, credentials, metrics.watch_aws)
-    edge = aws.Aws(clients, "eu-west-1")
+    clients = aws.connect("eu-west-1", 2, metrics.watch_aws)
+    edge = aws.Aws(clients, "eu-west-1", credentials)
     with pytest.raises(Retryable, match="no token"):
         edge.names("demo")
     labels = {"service": "eks", "operation": "ListFargateProfiles", "code": "NoCredentials"}

@@ -16,9 +16,11 @@ from checks import CHECKS, LOGGING, READS, WEBHOOK, Line
 from clusters import View
 from controller import main
 from doctor import MOST_SECONDS, Looks, doctor, told
+from entries import Entries
 from kube import micro_time
 from limits import Settings
 from pods import COMPUTE_TYPE, PROFILE_LABEL
+from sites import Homes, Sites, There
 from tests.docs import table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve
@@ -348,12 +350,16 @@ class Clock:
         return self.now
 
 
+def there(b: Bench) -> There:
+    edge = Aws({name: b.world.client(name) for name in ("eks", "ec2", "iam", "sts", "service-quotas")}, b.world.region)
+    sites = Sites(Entries(b.world.region, "demo"), edge, b.kube, Settings("demo"), lambda: 0.0)
+    assert sites.home
+    return There(sites, Homes(sites, lambda: "", Settings("demo")), sites.home)
+
+
 def looked(b: Bench, seconds: float) -> tuple[int, list[str], list[str]]:
     said: list[str] = []
-
-    edge = Aws({name: b.world.client(name) for name in ("eks", "ec2", "iam", "sts", "service-quotas")}, b.world.region)
-    who = ("aws", b.world.account)
-    code, out = doctor(edge, Settings("demo"), "text", ("a", "b"), NOW, lambda: who, said.append, Clock(seconds))
+    code, out = doctor(there(b), Settings("demo"), "text", ("a", "b"), NOW, said.append, Clock(seconds))
     return code, out, said
 
 
@@ -370,9 +376,7 @@ def test_reading_ends_in_time_and_what_was_not_read_is_unknown(b: Bench) -> None
 
 
 def test_everything_is_read_once_and_before_anything_is_judged(b: Bench) -> None:
-    edge = Aws({name: b.world.client(name) for name in ("eks", "ec2", "iam", "sts", "service-quotas")}, b.world.region)
-    who = ("aws", b.world.account)
-    looks = Looks(edge, Settings("demo"), lambda: who, lambda _: None, lambda: 0.0)
+    looks = Looks(there(b), Settings("demo"), lambda _: None, lambda: 0.0)
     cluster = looks.at_all(("a", "b"), NOW)
     assert isinstance(cluster.view, Read)
     b.manners.clear()

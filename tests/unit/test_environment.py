@@ -387,7 +387,7 @@ def ask_aws(_tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv(name, "nobody")
     credentials = Credentials(lambda: aws.fetch("eu-west-1", Command))
     credentials.step()
-    aws.Aws(aws.connect("eu-west-1", 2, credentials), "eu-west-1").names("demo")
+    aws.Aws(aws.connect("eu-west-1", 2), "eu-west-1", credentials).names("demo")
 
 
 EDGES: dict[str, tuple[Callable[[Path, pytest.MonkeyPatch], None], type[Exception], str]] = {

@@ -52,10 +52,10 @@ class World:
 
     def start(self) -> None:
         """Begin with nothing in memory, as after a restart."""
-        b, cluster = self.b, "demo"
+        b = self.b
         self.evictor = Evictor(
-            b.settings, b.store, b.kube, lambda: None if self.occupied else b.reconciler.read_anew(cluster),
-            lambda: b.reconciler.homes.of(cluster), self._check, b.clock.monotonic, self._pause,
+            b.settings, b.store, b.kube, lambda: None if self.occupied else b.reconciler.read_anew(),
+            b.reconciler.homes.own, self._check, b.clock.monotonic, self._pause,
         )  # fmt: skip
 
     def restart(self) -> None:
@@ -126,7 +126,7 @@ class World:
             },
             "spec": json.loads(json.dumps(template["spec"])),
         }  # fmt: skip
-        view = self.b.reconciler.read_anew("demo")
+        view = self.b.reconciler.read_anew()
         found = (
             pods.chosen(pod, view.profiles.values()).profile
             if view and self.takes and meta["name"] not in self.never
@@ -154,7 +154,7 @@ class World:
 
     def seen(self, look: Callable[[Look], Look] = lambda it: it) -> Look:
         """Look at all pods."""
-        view = self.b.reconciler.read_anew("demo")
+        view = self.b.reconciler.read_anew()
         assert view
         seen, taken, placed = [], dict[str, set[str]](), dict[str, set[str]]()
         for pod in self.pods():

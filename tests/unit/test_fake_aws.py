@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import (
     ClientError,
     ConnectionClosedError,
+    ConnectTimeoutError,
     EndpointConnectionError,
     ReadTimeoutError,
 )
@@ -24,7 +25,7 @@ from botocore.parsers import ResponseParserError
 
 from tests.contract.eks_calls import Clock, create, delete, describe, existing, names, refusal
 from tests.fakes import aws
-from tests.fakes.aws import BROKEN, DROP, LOST, REFUSED, Manners, World, error, hang, html
+from tests.fakes.aws import BROKEN, DROP, LOST, REFUSED, SILENT, Manners, World, error, hang, html
 
 
 @pytest.fixture
@@ -308,3 +309,162 @@ class TestHttp:
         assert refusal(names, http)[:2] == ("503", 503)
         http.manners.fail("ListFargateProfiles", BROKEN)
         assert "fargateProfileNames" not in http.client("eks").list_fargate_profiles(clusterName="demo")
+
+
+HUB, SPOKE, FAR = "123456789012", "111122223333", "444455556666"
+
+
+def sts_of(world: World, role: str, **more: Any) -> Any:
+    """Assume a role with the world's own keys."""
+    return world.client("sts").assume_role(RoleArn=role, RoleSessionName="operator", **more)
+
+
+def assumed(world: World, service: str, role: str, region: str, **more: Any) -> Any:
+    """Return a client that signs with a role's keys."""
+    keys = sts_of(world, role, **more)["Credentials"]
+    named = keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"]
+    once = Config(retries={"total_max_attempts": 1}, connect_timeout=1, read_timeout=1)
+    return boto3.session.Session(*named, region_name=region).client(service, endpoint_url=world.endpoint, config=once)
+
+
+@pytest.fixture(params=["in process", "over http"])
+def home(request: pytest.FixtureRequest, manners: Manners) -> Iterator[World]:
+    """Return the world of whoever runs the controller, either way."""
+    with aws.in_process(manners) if request.param == "in process" else aws.over_http(manners) as world:
+        yield world
+
+
+class TestPlaces:
+    def test_a_role_leads_to_what_its_account_has_in_the_region_that_is_signed_for(self, home: World) -> None:
+        there, far = home.beside(SPOKE), home.beside(SPOKE, "eu-west-1")
+        role = there.let_in()
+        existing(home, "at-home")
+        existing(there, "there")
+        existing(far, "far")
+        for region, name in (("us-east-1", "there"), ("eu-west-1", "far")):
+            eks = assumed(home, "eks", role, region)
+            assert eks.list_fargate_profiles(clusterName="demo")["fargateProfileNames"] == [name]
+            assert eks.describe_cluster(name="demo")["cluster"]["arn"] == f"arn:aws:eks:{region}:{SPOKE}:cluster/demo"
+        assert names(home) == ["at-home"]
+        assert names(far) == ["far"], "who is in that account needs no role"
+
+    def test_an_assumed_role_is_who_it_is(self, home: World) -> None:
+        role = home.beside(SPOKE).let_in()
+        found = assumed(home, "sts", role, "us-east-1").get_caller_identity()
+        assert found["Account"] == SPOKE
+        assert found["Arn"] == f"arn:aws:sts::{SPOKE}:assumed-role/fargate-operator/operator"
+        assert home.client("sts").get_caller_identity()["Account"] == HUB
+
+    def test_one_account_s_roles_and_subnets_are_none_of_another_s(self, home: World) -> None:
+        there, far = home.beside(SPOKE), home.beside(SPOKE, "eu-west-1")
+        assert there.roles["good"] == far.roles["good"] == f"arn:aws:iam::{SPOKE}:role/fargate-pods"
+        iam, ec2 = (assumed(home, each, there.let_in(), "us-east-1") for each in ("iam", "ec2"))
+        assert iam.get_role(RoleName="fargate-pods")["Role"]["Arn"] == there.roles["good"]
+        by_vpc = [{"Name": "vpc-id", "Values": [home.vpc, there.vpc, far.vpc]}]
+        assert {each["VpcId"] for each in ec2.describe_subnets(Filters=by_vpc)["Subnets"]} == {there.vpc}
+        assert refusal(create, there, podExecutionRoleArn=home.roles["good"])[0] == "InvalidParameterException"
+        assert refusal(create, there, subnets=[home.private_subnets[0]])[0] == "InvalidParameterException"
+        create(there)
+
+    def test_each_place_has_its_turn_its_manners_and_its_log(self, home: World, clock: Clock) -> None:
+        there = home.beside(SPOKE)
+        there.manners.creating_seconds = 5
+        create(home)
+        create(there)
+        clock.now += 5
+        assert (describe(home)["status"], describe(there)["status"]) == ("CREATING", "ACTIVE")
+        there.manners.fail("DescribeFargateProfile", error("ThrottlingException", 429))
+        describe(home)
+        assert refusal(describe, there)[0] == "ThrottlingException"
+        assert home.manners.count("DescribeFargateProfile") == there.manners.count("DescribeFargateProfile") == 2
+        assert {(call.account, call.region) for call in there.manners.calls} == {(SPOKE, "us-east-1")}
+        assert len(home.everywhere()) == len(home.manners.calls) + len(there.manners.calls)
+
+    def test_a_region_that_is_down_is_so_for_every_account_s_own_and_for_all_but_iam(self, home: World) -> None:
+        far = home.beside(SPOKE, "eu-west-1")
+        role = far.let_in()
+        eks, ec2, iam = (assumed(home, each, role, "eu-west-1") for each in ("eks", "ec2", "iam"))
+        far.manners.down = REFUSED
+        with pytest.raises((EndpointConnectionError, ConnectionClosedError)):
+            eks.list_fargate_profiles(clusterName="demo")
+        far.manners.down = SILENT
+        with pytest.raises((ConnectTimeoutError, ReadTimeoutError)):
+            ec2.describe_subnets()
+        iam.get_role(RoleName="fargate-pods")
+        assert names(home) == []
+        far.manners.down = None
+        assert eks.list_fargate_profiles(clusterName="demo")["fargateProfileNames"] == []
+
+    def test_subnets_come_and_change_their_tags(self, home: World) -> None:
+        far = home.beside(SPOKE, "eu-west-1")
+        made = far.add_subnet(fargate="yes", team="a")
+        far.tag_subnet(made, team="", tier="x")
+        filters = [{"Name": "vpc-id", "Values": [far.vpc]}]
+        listed = far.client("ec2").describe_subnets(Filters=filters)["Subnets"]
+        tags = {each["SubnetId"]: {tag["Key"]: tag["Value"] for tag in each.get("Tags", [])} for each in listed}
+        assert tags[made] == {"fargate": "yes", "tier": "x"}
+        create(far, subnets=[made])
+
+
+class TestAssumeRole:
+    @pytest.mark.parametrize(
+        ("trust", "asked"),
+        [
+            ({"external_id": "42"}, {}),
+            ({"external_id": "42"}, {"ExternalId": "43"}),
+            ({"account": FAR}, {}),
+        ],
+    )
+    def test_whom_the_trust_policy_does_not_let_in_is_refused(
+        self, home: World, trust: dict[str, str], asked: dict[str, str]
+    ) -> None:
+        role = home.beside(SPOKE).let_in(**trust)
+        said = f"User: arn:aws:sts::{HUB}:user/moto is not authorized to perform: sts:AssumeRole on resource: {role}"
+        assert refusal(sts_of, home, role, **asked) == ("AccessDenied", 403, said)
+        assert home.manners.calls[-1].operation == "AssumeRole"
+        assert home.manners.calls[-1].code == "AccessDenied"
+
+    def test_a_role_that_is_not_there_is_refused_in_the_same_words(self, home: World) -> None:
+        role = f"arn:aws:iam::{SPOKE}:role/none"
+        code, status, said = refusal(sts_of, home, role)
+        assert (code, status) == ("AccessDenied", 403)
+        assert said.endswith(f"is not authorized to perform: sts:AssumeRole on resource: {role}")
+
+    def test_what_the_callers_own_policy_does_not_name_is_refused(self, home: World) -> None:
+        role = home.beside(SPOKE).let_in()
+        home.manners.sts.may_assume = (f"arn:aws:iam::{FAR}:role/*",)
+        assert refusal(sts_of, home, role)[0] == "AccessDenied"
+        home.manners.sts.may_assume = (f"arn:aws:iam::{SPOKE}:role/fargate-*",)
+        sts_of(home, role)
+
+    def test_the_right_external_id_opens(self, home: World) -> None:
+        role = home.beside(SPOKE).let_in(external_id="42")
+        sts_of(home, role, ExternalId="42")
+        home.others[0].let_in(external_id="43")
+        assert refusal(sts_of, home, role, ExternalId="42")[0] == "AccessDenied", "the role was made anew"
+
+    def test_keys_end(self, home: World, clock: Clock) -> None:
+        role = home.beside(SPOKE).let_in()
+        home.manners.sts.life_seconds = 100
+        keys = sts_of(home, role)["Credentials"]
+        assert keys["Expiration"].timestamp() == clock.now + 100
+        clients = {each: assumed(home, each, role, "us-east-1") for each in ("eks", "ec2", "iam")}
+        clients["eks"].list_fargate_profiles(clusterName="demo")
+        clock.now += 100
+        ended = {
+            "eks": refusal(clients["eks"].list_fargate_profiles, clusterName="demo")[0],
+            "ec2": refusal(clients["ec2"].describe_subnets)[0],
+            "iam": refusal(clients["iam"].get_role, RoleName="fargate-pods")[0],
+        }
+        assert ended == {"eks": "ExpiredTokenException", "ec2": "RequestExpired", "iam": "ExpiredToken"}
+
+    def test_one_role_may_be_slow_and_holds_up_no_other(self, http: World) -> None:
+        slow, quick = http.beside(SPOKE).let_in(), http.beside(FAR).let_in()
+        http.manners.sts.slow[slow] = 1.0
+        with ThreadPoolExecutor(1) as threads:
+            waits = threads.submit(sts_of, http, slow)
+            begun = time.monotonic()
+            sts_of(http, quick)
+            assert time.monotonic() - begun < 0.8
+            assert not waits.done()
+            waits.result()

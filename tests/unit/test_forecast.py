@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,15 +13,23 @@ import forecast
 import kube
 from actions import Phase, TagProfile, UntagProfile
 from aws import Selector
+from case import Case
 from clusters import View
 from memory import foresee
-from plan import Case
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import Memory
+from surroundings import Network
 from tests.fakes.eks_rules import issuer
 from tests.harness import Bench
+from tests.unit.conftest import SPOKE, clusters_file
 from tests.unit.test_plan import GOOD as GOOD_FACTS
 from tests.unit.test_plan import NOW, case, cases, profile, who
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.fakes.aws import World
 
 Object = dict[str, Any]
 
@@ -200,14 +208,106 @@ def test_the_pods_of_another_cluster_of_the_name_are_not_looked_at(
 
 def test_a_forecast_remembers_from_step_to_step_what_the_controller_would_write_into_status() -> None:
     going = who(deleted_at=NOW, retain=True)
-    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS)
+    changes, end, _ = foresee(case(profile(), who=going, memory=Memory()), lambda _: GOOD_FACTS, lambda: Network(None))
     assert ([type(each) for each in changes], end.reason) == ([TagProfile, UntagProfile], "Retained")
 
 
 @given(cases)
 @settings(max_examples=1000, deadline=None)
 def test_whatever_is_seen_a_forecast_comes_to_an_end_at_which_the_controller_changes_nothing(seen: Case) -> None:
-    changes, end, last = foresee(seen, lambda _: GOOD_FACTS)
+    changes, end, last = foresee(seen, lambda _: GOOD_FACTS, lambda: Network(None))
     assert len(changes) <= 2 * len(seen.view.profiles) + 3
     if end.phase is Phase.READY:
         assert any(each.active for each in last.view.profiles.values())
+
+
+# Where a file lists the clusters
+
+
+@pytest.fixture
+def there(b: Bench, spoke: World) -> Callable[..., Object]:
+    """Return a maker of objects that are valid in the account of the spoke."""
+
+    def make(name: str, cluster: str = "prod-eu", namespace: str = "default", **spec: Any) -> Object:
+        where = {"podExecutionRoleArn": spoke.roles["good"], "subnets": list(spoke.private_subnets)}
+        return b.manifest(name, namespace, clusterName=cluster, **where, **spec)
+
+    return make
+
+
+def test_each_object_is_planned_in_its_own_cluster_with_the_credentials_of_its_account(
+    plan: Any, b: Bench, spoke: World, there: Any, tmp_path: Path
+) -> None:
+    spoke.add_profile("prod", "web", spoke.roles["good"], [{"namespace": "x"}])
+    objects = b.manifest("web"), there("web", namespace="team-a"), there("api")
+    code, out, _ = plan(*objects, flags=("--clusters-file", str(clusters_file(tmp_path))))
+    assert code == 1
+    here, taken, made, total = out.splitlines()
+    assert here.startswith("create    default/web")
+    assert taken.startswith("refuse    team-a/web   NameTaken")
+    assert made.startswith("create    default/api")
+    assert total == "Plan: 2 create, 1 refuse."
+    calls = [call for call in b.world.everywhere() if call.service in {"eks", "ec2"}]
+    assert {(call.account, call.region) for call in calls} == {(b.world.account, "us-east-1"), (SPOKE, "eu-west-1")}
+    assert {call.account for call in calls if call.params.get("cluster") == "prod"} == {SPOKE}
+
+
+def test_a_cluster_that_an_object_may_not_name_is_refused_in_the_words_for_one_that_is_not_there(
+    plan: Any, there: Any, tmp_path: Path
+) -> None:
+    flags = "--clusters-file", str(clusters_file(tmp_path))
+    listed, missing = there("a", namespace="elsewhere"), there("b", "no-such", namespace="elsewhere")
+    code, out, _ = plan(listed, missing, flags=flags)
+    one, other = (line.partition("ClusterNotAllowed: ")[2] for line in out.splitlines()[:2])
+    assert code == 1
+    assert one
+    assert one.replace("prod-eu", "no-such") == other
+
+
+def test_a_role_that_can_t_be_assumed_refuses_the_rows_of_its_own_cluster_and_is_asked_for_once(
+    plan: Any, b: Bench, spoke: World, there: Any, tmp_path: Path
+) -> None:
+    spoke.let_in(external_id="another")
+    objects = there("a"), b.manifest("web"), there("b")
+    code, out, _ = plan(*objects, flags=("--clusters-file", str(clusters_file(tmp_path))))
+    first, ours, second, total = out.splitlines()
+    assert code == 1
+    assert first.startswith(
+        "refuse    default/a    CredentialsRefused: arn:aws:iam::222222222222:role/fargate-operator"
+    )
+    assert first.split("  ")[-1] == second.split("  ")[-1]
+    assert ours.startswith("create    default/web")
+    assert total == "Plan: 1 create, 2 refuse."
+    assert sum(call.operation == "AssumeRole" for call in b.world.everywhere()) == 1
+
+
+def test_two_names_for_one_cluster_are_one_cluster(plan: Any, there: Any, tmp_path: Path) -> None:
+    objects = there("a", profileName="web"), there("b", "prod-alias", profileName="web")
+    _, out, _ = plan(*objects, flags=("--clusters-file", str(clusters_file(tmp_path))))
+    first, second, _ = out.splitlines()
+    assert first.startswith("create    default/a")
+    assert second.startswith("refuse    default/b  NameTaken")
+
+
+def test_an_object_without_a_cluster_keeps_its_profile_and_goes_blindly_with_retain_alone(
+    plan: Any, b: Bench, tmp_path: Path
+) -> None:
+    b.apply("web", clusterName="demo")
+    b.apply("kept", clusterName="demo", deletionPolicy="Retain")
+    b.run(200)
+    file = clusters_file(tmp_path)
+    flags = "--clusters-file", str(file), "--cluster-name", "other", "--delete"
+    code, out, _ = plan(b.manifest("web"), b.manifest("kept"), flags=flags)
+    stays, goes, _ = out.splitlines()
+    assert code == 1
+    assert stays.startswith("refuse    default/web   ClusterNotAllowed")
+    assert "The deletion waits: " in stays
+    assert goes.startswith("nothing   default/kept  Retained")
+
+
+def test_of_pods_of_a_cluster_that_is_not_proven_to_be_this_one_nothing_is_said(
+    plan: Any, there: Any, tmp_path: Path
+) -> None:
+    _, out, err = plan(there("a"), flags=("--clusters-file", str(clusters_file(tmp_path))))
+    assert " takes " not in out
+    assert "whether EKS cluster prod is the one that the kubeconfig reaches is unknown" in err

@@ -106,24 +106,30 @@ def crd_takes(field: str, text: str) -> bool:
     """Say whether crd.yaml takes this text in a field of a new object."""
     selectors = FIELDS["selectors"]
     of_selector, tags = selectors["items"]["properties"], FIELDS["tags"]
+    term = FIELDS["subnetSelectorTerms"]["items"]["properties"]
     root = VERSION["schema"]["openAPIV3Schema"]
     schema, cel, variable = {
         "podExecutionRoleArn": (FIELDS["podExecutionRoleArn"], rules(FIELDS["podExecutionRoleArn"]), "self"),
         "namespace": (of_selector["namespace"], rules(selectors), "s.__namespace__"),
         "label key": ({}, rules(selectors), "k"),
         "label value": (of_selector["labels"]["additionalProperties"], rules(selectors), "s.labels[k]"),
+        "podExecutionRoleName": (FIELDS["podExecutionRoleName"], "", ""),
         "subnets": (FIELDS["subnets"]["items"], "", ""),
+        "id of a term": (term["id"], "", ""),
+        "tag key of a term": ({}, rules(FIELDS["subnetSelectorTerms"]), "k"),
+        "tag value of a term": (term["tags"]["additionalProperties"], "", ""),
         "tag key": ({}, rules(tags), "k"),
         "tag value": (tags["additionalProperties"], rules(tags["additionalProperties"]), "self"),
         "clusterName": (FIELDS["clusterName"], rules(FIELDS["clusterName"]), "self"),
         "profileName": (FIELDS["profileName"], rules(FIELDS["profileName"]), "self"),
         "metadata.name": ({}, rules(root), "self.metadata.name"),
     }[field]
-    if field == "tag key":
+    if field.startswith("tag key"):
         least, most = re.findall(r"size\(k\) >= (\d+) && size\(k\) <= (\d+)", cel)[0]
         reserved = re.findall(r"'(fargateprofiles[^']+)'", cel)
         if not int(least) <= len(text) <= int(most) or text in reserved:
             return False
+        cel = cel if field == "tag key" else ""  # of a subnet's tags nothing but the length is judged
     return not finds(schema, text) and (not cel or passes(cel, variable, text))
 
 
@@ -144,6 +150,15 @@ def code_takes(field: str, text: str) -> bool:
             spec["selectors"] = [{"namespace": "a", "labels": {"x": text}}]
         case "subnets":
             spec["subnets"] = [text]
+        case "podExecutionRoleName":
+            spec[field] = text
+            del spec["podExecutionRoleArn"]
+        case "id of a term":
+            spec["subnetSelectorTerms"] = [{"id": text}]
+        case "tag key of a term":
+            spec["subnetSelectorTerms"] = [{"tags": {text: "x"}}]
+        case "tag value of a term":
+            spec["subnetSelectorTerms"] = [{"tags": {"x": text}}]
         case "tag key":
             spec["tags"] = {text: "x"}
         case "tag value":
@@ -183,6 +198,10 @@ TEXTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {  # good ones, bad 
     "subnets": (("subnet-075aa287882d71709", "subnet-0123abcd"),
                 ("", "subnet-", "subnet-075aa287882d7170", "subnet-075AA287882D71709", "vpc-0123abcd",
                  "subnet-0123abcd\n", "xsubnet-0123abcd", "subnet-0123abcg")),
+    "podExecutionRoleName": (("pods", "a" * 64, "A_+=,.@-9"), ("", "a" * 65, "a b", "pods\n", "path/pods", "ä")),
+    "id of a term": (("subnet-0123abcd",), ("", "subnet-", "subnet-0123abcg", "vpc-0123abcd", "subnet-0123abcd\n")),
+    "tag key of a term": (("a", "a b", "ä", "a" * 128, "aws:cloudformation:stack-name", OWNER_KEY), ("", "a" * 129)),
+    "tag value of a term": (("*", "a", "ä b", "x" * 256, "a*", "aws:x", "a\nb"), ("", "x" * 257)),
     "tag key": (("a", "a b", "ä", "a" * 128, "x:y/z", "aws", "xaws:", "\n", "fargateprofiles.jicomusic.com/owners"),
                 ("", "a" * 129, "aws:x", "AWS:x", "aWs:", OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY)),
     "tag value": (("", "a", "ä b", "x" * 256, "aws", "see aws:x", "a\nb"), ("x" * 257, "aws:x", "AWS:x")),
@@ -203,12 +222,23 @@ def test_the_crd_and_the_code_know_the_same_fields_and_need_the_same_ones() -> N
     fields = spec.SpecFields.model_fields.values()
     assert set(FIELDS) == {field.alias for field in fields}
     assert set(RAW_SPEC["required"]) == {field.alias for field in fields if field.is_required()} - {"profileName"}
+    term = FIELDS["subnetSelectorTerms"]["items"]
+    assert set(term["properties"]) == set(spec.TermFields.model_fields)
     in_selector = spec.SelectorFields.model_fields
     assert set(FIELDS["selectors"]["items"]["properties"]) == set(in_selector)
     assert FIELDS["deletionPolicy"]["enum"] == ["Delete", "Retain"]
 
 
-@pytest.mark.parametrize(("field", "least", "most"), [("selectors", 1, 100), ("labels", 0, 100), ("tags", 0, 48)])
+@pytest.mark.parametrize(
+    ("field", "least", "most"),
+    [
+        ("selectors", 1, 100),
+        ("labels", 0, 100),
+        ("tags", 0, 48),
+        ("terms", 1, 30),
+        ("tags of a term", 1, 20),
+    ],
+)
 def test_the_crd_and_the_code_have_the_same_bounds(field: str, least: int, most: int) -> None:
     for count in {least, most, most + 1, max(0, least - 1)}:
         pairs, spec = {f"k{index}": "x" for index in range(count)}, copy.deepcopy(SAMPLES[0]["spec"])
@@ -217,8 +247,14 @@ def test_the_crd_and_the_code_have_the_same_bounds(field: str, least: int, most:
                 spec["selectors"] = [{"namespace": f"n{index}"} for index in range(count)]
             case "labels":
                 spec["selectors"] = [{"namespace": "a", "labels": pairs}]
+            case "terms":
+                spec["subnetSelectorTerms"] = [{"tags": {"a": str(index)}} for index in range(count)]
+            case "tags of a term":
+                spec["subnetSelectorTerms"] = [{"tags": pairs}]
             case _:
                 spec["tags"] = pairs
+        if "subnetSelectorTerms" in spec:
+            del spec["subnets"]
         obj = SAMPLES[0] | {"spec": spec}
         fits = least <= count <= most
         assert (not list(Draft202012Validator(SCHEMA).iter_errors(obj))) is fits
@@ -350,7 +386,8 @@ def test_the_samples_are_the_original_one_and_one_with_every_field() -> None:
     original, full = SAMPLES
     assert original["metadata"]["name"] == "new-profile-7"
     assert original["spec"]["selectors"][0]["labels"]["green"] == "white"
-    assert set(full["spec"]) == set(FIELDS)
+    instead = {"podExecutionRoleName", "subnetSelectorTerms"}  # of two others that it has
+    assert set(full["spec"]) == set(FIELDS) - instead
 
 
 def test_the_examples_of_the_documents_are_valid() -> None:
@@ -398,22 +435,25 @@ def life() -> Iterator[Bench]:
     WRITTEN.clear()
     with bench() as b:
         record(b.kube)
-        record(b.reconciler._aws)
+        record(b.site.aws)
         uid = b.api.get("namespaces", "", "kube-system")["metadata"]["uid"]  # type: ignore[index]
         orphan = {OWNER_KEY: "default/nobody", CONTROLLER_KEY: uid}
         b.world.add_profile("demo", "nobody", b.world.roles["good"], [{"namespace": "x"}], tags=orphan)
         for name in ("web", "kept"):
             b.apply(name, tags={"team": "a"})
         b.apply("bad", subnets=[b.world.public_subnet], podExecutionRoleArn=b.world.roles["other-policy"])
+        terms = [{"id": b.world.private_subnets[0]}]
+        b.api.apply(b.manifest("terms", subnets=[], subnetSelectorTerms=terms, deletionPolicy="Delete"))
         b.run(200)
         b.edit(tags={"team": None, "crew": "b"})
         b.edit("kept", deletionPolicy="Retain", suspend=False)
         b.run(700)
-        WRITTEN.extend(b.get(name) for name in ("web", "kept", "bad"))
-        for name in ("web", "kept", "bad"):
+        made = ("web", "kept", "bad", "terms")
+        WRITTEN.extend(map(b.get, made))
+        for name in made:
             b.delete(name)
-        b.run(200)
-        assert all(b.gone(name) for name in ("web", "kept", "bad"))
+        b.run(300)
+        assert all(map(b.gone, made))
         assert set(b.profiles()) == {"nobody", "kept"}
         elector = LeaderElector(b.kube, LEASE, "one", b.clock.monotonic, b.clock.now, lambda: 0.5)
         for _ in range(2):

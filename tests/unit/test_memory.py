@@ -10,8 +10,8 @@ from hypothesis import given, settings
 
 from actions import CreateProfile
 from aws import HealthIssue
+from case import Case
 from memory import marked, must_see_for_tags, must_see_for_the_mark, remember
-from plan import Case
 from spec import Memory, Resource
 from status import TRUST_PROPAGATION
 from tests.unit.test_plan import (

@@ -186,8 +186,8 @@ def test_requests_to_aws_are_counted_by_operation_and_answer_each_page_of_a_list
     with in_process(Manners(max_profiles=200)) as world:
         credentials = Credentials(lambda: aws.fetch(world.region, Command))
         credentials.step()
-        clients = aws.connect(world.region, 2, credentials, metrics.watch_aws)
-        edge = aws.Aws(clients, world.region)
+        clients = aws.connect(world.region, 2, metrics.watch_aws)
+        edge = aws.Aws(clients, world.region, credentials)
         for number in range(101):  # a page holds 100
             world.add_profile("demo", f"p{number}", world.roles["good"], [{"namespace": "x"}])
         Reading(0.0).go_on(edge, "demo", set())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from clusters import Cluster
+from entries import Entry
 from passes import Pass
 from spec import REQUESTED_AT, Identity, Memory
 
@@ -12,8 +13,8 @@ from spec import REQUESTED_AT, Identity, Memory
 def a_pass(status: dict[str, Any] | None = None, **metadata: Any) -> Pass:
     about = {"namespace": "default", "name": "web", "generation": 2, "creationTimestamp": "2026-11-22T08:00:00Z"}
     obj: dict[str, Any] = {"metadata": about | metadata, "spec": {}, "status": status or {}}
-    memory = Memory.parse(obj)
-    return Pass(("default", "web"), obj, Identity.parse(obj, memory, "demo"), memory, Cluster(), shown={})
+    memory, entry = Memory.parse(obj), Entry("demo", "demo", "us-east-1")
+    return Pass(("default", "web"), obj, Identity.parse(obj, memory, "demo"), memory, Cluster(), entry, None, shown={})
 
 
 def test_what_is_noted_stands_until_it_is_not_so_any_more() -> None:

@@ -16,6 +16,7 @@ from actions import (
     CreateProfile,
     DeleteProfile,
     NeedFacts,
+    NeedNetwork,
     Phase,
     RemoveFinalizer,
     Report,
@@ -23,12 +24,14 @@ from actions import (
     UntagProfile,
 )
 from answers import Refused
-from aws import Profile, ProfileSpec, selector
+from aws import Profile, ProfileSpec, Term, selector
+from case import Case
 from clusters import View, backoff
+from entries import Barred
 from facts import ClusterFact, RoleFact, Route, SubnetFact
 from limits import Limits, Settings
 from memory import remember
-from plan import PLAN, Case, must_see, plan
+from plan import PLAN, must_see, plan
 from spec import (
     CONTROLLER_KEY,
     FINALIZER,
@@ -42,7 +45,7 @@ from spec import (
     Resource,
     replacement_names,
 )
-from surroundings import Facts, Home
+from surroundings import Facts, Home, Network
 
 NOW = datetime(2026, 11, 22, 8, 0, tzinfo=UTC)
 HOME = Home("aws", "us-east-1", "123456789012", "demo", "uid-1")
@@ -117,11 +120,21 @@ ADOPTION = Settings("demo", adoption_in=frozenset({"default"}))
 NO_ROLES = Settings("demo", limits=Limits(roles=("none",)))
 NO_RETAIN = Settings("demo", retain_in=frozenset({"shop"}))
 FROM_KOPF = Settings("demo", kopf_in=frozenset({"default"}))
+TERM = Term(tags=(("fargate", "yes"),))
+BY_TERMS = replace(SPEC, subnets=None, terms=(TERM,))
+FITS = replace(GOOD.subnets["subnet-1"] or SubnetFact(), tags={"fargate": "yes"})
+MOVED = Network({"subnet-1": replace(FITS, tags={}), "subnet-2": FITS}, "vpc-1")
+UNKNOWN = Network(None)
+BARE = Resource(replace(SPEC, role=""), {})  # it gives no role
 ADOPTING: dict[str, Any] = {"resource": Resource(SPEC, {}, adopt=True), "settings": ADOPTION}
+
+BARRED = Barred("ClusterNotAllowed", "Cluster shop is not for you.")
 
 # By the row's own words: a case in which it is the first that fits, and what it answers.
 ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, no finalizer of ours": (case(who=replace(GOING, finalizers=("other",))), Report),
+    "barred, deleting, Retain": (case(profile(), who=KEPT, memory=ELSEWHERE, barred=BARRED), RemoveFinalizer),
+    "barred": (case(profile(), who=GOING, memory=ELSEWHERE, barred=BARRED), Report),
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
@@ -145,11 +158,13 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, none owned": (case(profile(tags=OTHER_OWNER), who=GOING), RemoveFinalizer),
     "suspended": (case(profile(), who=who(suspended=True)), Report),
     "invalid spec": (case(profile(), resource=InvalidSpec(Finding(("spec", "x"), "wrong", "mend it"))), Report),
+    "none owned, no role or too many tags": (case(resource=BARE), Report),
     "none owned, not allowed": (
         case(profile(**UNTAGGED), who=who(finalizers=KOPF), settings=NO_ROLES),
         Report,
     ),
     "no finalizer": (case(who=who(finalizers=())), AddFinalizer),
+    "terms, the VPC not asked": (case(profile(), resource=Resource(BY_TERMS, {})), NeedNetwork),
     "handed over by kopf, in flight": (
         case(profile(status="DELETING", **UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF),
         Report,
@@ -167,6 +182,15 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "deleting, Retain, untagged": (case(STRIPPED, who=KEPT, memory=KNOWN), RemoveFinalizer),
     "deleting, owned": (case(profile(), who=GOING), DeleteProfile),
     "owned, failed": (case(profile(status="CREATE_FAILED"), memory=COUNTED), DeleteProfile),
+    "several owned, terms unknown": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=UNKNOWN,
+        ),
+        Report,
+    ),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
     "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
@@ -175,10 +199,18 @@ ROWS: dict[str, tuple[Case, Any]] = {
         UntagProfile,
     ),
     "owned, as wanted": (case(profile()), Report),
+    "owned, not as wanted by terms, seen once": (
+        case(profile(), resource=Resource(BY_TERMS, {}), network=MOVED, sure_at=NOW),
+        Report,
+    ),
     "owned, not as wanted, Refuse": (case(OLD), Report),
     "none owned, to adopt, on its way": (case(profile(status="CREATING", **UNTAGGED), **ADOPTING), Report),
     "none owned, to adopt, not as wanted": (case(replace(OLD, **UNTAGGED), **ADOPTING), Report),
     "none owned, to adopt": (case(profile(**UNTAGGED), **ADOPTING), TagProfile),
+    "to be made, no role or too many tags": (
+        case(replace(OLD, selectors=frozenset()), resource=replace(BARE, update_policy="Replace")),
+        Report,
+    ),
     "to be made, not allowed": (
         case(OLD, resource=Resource(SPEC, {}, "Replace"), settings=NO_ROLES),
         Report,
@@ -593,6 +625,7 @@ cases = st.builds(
     memory=memories,
     facts=st.sampled_from([None, GOOD]),
     settings=st.sampled_from([Settings("demo"), ADOPTION, FROM_KOPF, NO_RETAIN]),
+    barred=st.sampled_from([None, None, None, BARRED]),
 )
 
 
@@ -600,6 +633,7 @@ cases = st.builds(
 @given(cases)
 def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
     action = plan(c)
+    assert not c.barred or isinstance(action, Report | RemoveFinalizer), "nothing is sent for whom no cluster is"
     match action:
         case DeleteProfile(profile=each):
             assert each in c.owned, "S2: only what is ours is deleted"
@@ -615,7 +649,7 @@ def test_whatever_is_seen_no_promise_is_broken_by_one_step(c: Case) -> None:
             assert c.who.guarded and not c.who.deleting and isinstance(c.resource, Resource), "S1, S5"
         case RemoveFinalizer():
             kept = c.who.retain or not c.owned
-            may = c.may_retain or not c.owned or c.elsewhere
+            may = c.may_retain or not c.owned or c.elsewhere or c.barred
             assert c.who.deleting and kept and may, "S3: nothing is let go while something of it is there"
         case Report(phase=Phase.READY):
             assert c.serving and c.serving.active and c.meets(c.serving), "S7"

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 
 from aws import SERVICES, Aws
+from entries import Entries
 from informer import Store
 from kube import Conflict, Key, Object
-from limits import Settings
+from limits import VIEW_LIFE, Settings
 from memory import SEND_WITHIN_SECONDS
 from patterns import timestamp
-from reconcile import OUTSIDE_SECONDS, VIEW_LIFE, Reconciler
+from reconcile import OUTSIDE_SECONDS, Reconciler
+from sites import Sites
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
 from tests.harness import Bench, Clock
@@ -97,8 +99,10 @@ class Desk:
     def __post_init__(self) -> None:
         self.world = Memory(Behaviour(self.clock.time, creating_seconds=60, deleting_seconds=60))
         edge = Aws({name: Client(self.ask) for name in SERVICES}, "us-east-1")
+        settings = Settings("demo")
+        sites = Sites(Entries("us-east-1", "demo"), edge, self.kube, settings, self.clock.monotonic)
         self.reconciler = Reconciler(
-            self.store, self.kube, edge, Settings("demo"), self.woken.append, self.clock.now, self.clock.monotonic,
+            self.store, self.kube, sites, settings, self.woken.append, self.clock.now, self.clock.monotonic,
             readmit=self.readmit,
         )  # fmt: skip
 

@@ -88,7 +88,12 @@ def test_the_order_of_selectors_subnets_and_labels_means_nothing_and_neither_doe
         (fields(selectors=[{"namespace": "a"}, {"labels": {}}]), ["selectors[1].namespace"]),
         (fields(selectors=[{"namespace": "a", "labels": {"bad key!": "x"}}]), ["selectors[0].labels.bad key!"]),
         (fields(profileName="eks-x"), ["profileName"]),
-        ({}, ["podExecutionRoleArn", "selectors"]),
+        (fields(podExecutionRoleName="pods"), ["podExecutionRoleName"]),
+        (fields(subnets=SUBNETS, subnetSelectorTerms=[{"id": SUBNETS[0]}]), ["subnetSelectorTerms"]),
+        (fields(subnetSelectorTerms=[{}]), ["subnetSelectorTerms[0]"]),
+        (fields(subnetSelectorTerms=[{"id": SUBNETS[0], "tags": {"a": "b"}}]), ["subnetSelectorTerms[0]"]),
+        (fields(subnetSelectorTerms=[{"tags": {"a": 5}}]), ["subnetSelectorTerms[0].tags.a"]),
+        ({}, ["selectors"]),
     ],
 )
 def test_each_finding_says_where_it_is(spec: object, places: list[str]) -> None:

@@ -13,12 +13,15 @@ from typing import Any
 
 import pytest
 
+from aws import SERVICES, Aws
 from controller import SORTING, FirstLooks
+from entries import Entries
 from informer import Store
 from kube import Key
 from leader import LEASE_SECONDS, LOOK_SECONDS, Judgement
 from limits import Settings
-from spec import REQUESTED_AT
+from sites import Sites
+from spec import REQUESTED_AT, Identity
 from tests.harness import START
 from tests.simulation.checker import PLURAL, ready_of
 from tests.simulation.world import LEASE, Line, World
@@ -262,6 +265,11 @@ def test_what_was_not_settled_counts_as_judged_by_the_new_flags_once_it_was_look
     assert not process.first.judgement.complete
 
 
+EDGE: Any = Aws(dict.fromkeys(SERVICES), "us-east-1")
+NO_API: Any = None
+SITES = Sites(Entries("us-east-1", "demo"), EDGE, NO_API, Settings("demo"), lambda: 0.0)
+
+
 @dataclass
 class Answers:
     """A reconciler that answers the next passes so, and knows where each cluster is."""
@@ -273,8 +281,11 @@ class Answers:
     def homes(self) -> Answers:
         return self
 
-    def arn(self, cluster: str) -> str:
-        return f"arn:aws:eks:us-east-1:123456789012:cluster/{cluster}"
+    def is_known(self) -> bool:
+        return True
+
+    def arn(self, who: Identity) -> str:
+        return f"arn:aws:eks:us-east-1:123456789012:cluster/{who.cluster}"
 
     def reconcile(self, key: Key) -> Requeue:
         self.looked.append(key)
@@ -286,7 +297,7 @@ def test_an_object_counts_as_judged_once_a_pass_has_come_to_its_end() -> None:
     reconciler: Any = Answers([Requeue(30.0, skipped=True), Requeue(0.0, urgent=None), Requeue()])
     store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("flags")
     store.put(SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}})
-    first = FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    first = FirstLooks(store, queue, reconciler, SITES, Settings("demo"), judgement, lambda: START)
     assert first.found(("default", "web"))
     assert first.reconcile(SORTING).gone
     complete = [first.reconcile(("default", "web")) and judgement.complete for _ in range(3)]
@@ -298,7 +309,7 @@ def test_an_object_that_went_before_this_process_acted_keeps_no_flags_from_being
     store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("flags")
     obj = SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}}
     store.put(obj)
-    first = FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    first = FirstLooks(store, queue, reconciler, SITES, Settings("demo"), judgement, lambda: START)
     assert first.found(("default", "web"))
     store.remove(obj | {"metadata": obj["metadata"] | {"resourceVersion": "2"}})
     first.look_at_all()
@@ -378,7 +389,7 @@ def anew(*answers: Requeue) -> tuple[Answers, FirstLooks]:
     reconciler: Any = Answers([*answers])
     store, queue, judgement = Store(), WorkQueue(lambda: 0.0), Judgement("before", complete=True)
     store.put(SETTLED | {"metadata": SETTLED["metadata"] | {"uid": "1", "resourceVersion": "1"}})
-    return reconciler, FirstLooks(store, queue, reconciler, Settings("demo"), judgement, lambda: START)
+    return reconciler, FirstLooks(store, queue, reconciler, SITES, Settings("demo"), judgement, lambda: START)
 
 
 def test_by_a_new_clusters_file_every_object_is_judged_anew_and_at_once() -> None:

@@ -14,10 +14,11 @@ from hypothesis import given, settings
 from actions import Action, Phase, RemoveFinalizer, Report, TagProfile
 from answers import ERRORS, UNKNOWN, AwsError, Busy, Refused, Retryable
 from aws import HealthIssue
+from case import Case
 from clusters import InFlight
 from kube import Object, WriteRefused
 from patterns import timestamp
-from plan import Case, plan
+from plan import plan
 from spec import FINALIZER, REQUESTED_AT, Identity, Memory
 from status import (
     EVENTS,
@@ -32,7 +33,7 @@ from status import (
     phase_of,
     render_status,
     report_of,
-    settled_in,
+    settled,
     shown_of,
     undone,
     wait_behind,
@@ -414,7 +415,7 @@ def ready_and(*more: Object) -> Object:
 
 
 @pytest.mark.parametrize(
-    ("what", "meta", "status", "settled"),
+    ("what", "meta", "status", "is_settled"),
     [
         ("nothing is amiss", {}, {}, True),
         ("it shares pods with another", {}, ready_and(holding("Overlapping")), False),
@@ -442,20 +443,20 @@ def ready_and(*more: Object) -> Object:
     ],
 )  # fmt: skip
 def test_settled_is_what_only_others_can_give_something_to_do(
-    what: str, meta: Object, status: Object, settled: bool
+    what: str, meta: Object, status: Object, is_settled: bool
 ) -> None:
     obj = {"metadata": SETTLED["metadata"] | meta, "spec": {}, "status": SETTLED["status"] | status}
-    told = settled_in(obj, "demo", lambda name: replace(HOME, cluster=name).cluster_arn)
-    assert told == ("demo" if settled else ""), what
+    told = settled(obj, "demo", lambda who: replace(HOME, cluster=who.cluster).cluster_arn)
+    assert bool(told) == is_settled, what
 
 
 def test_an_object_is_settled_in_the_cluster_that_it_names_itself() -> None:
-    def arn(name: str) -> str:
-        return replace(HOME, cluster=name).cluster_arn
+    def arn(who: Identity) -> str:
+        return replace(HOME, cluster=who.cluster).cluster_arn
 
     there = SETTLED | {"spec": {"clusterName": "other"}}
-    assert settled_in(there, "demo", arn) == ""
-    there = there | {"status": SETTLED["status"] | {"clusterArn": arn("other")}}
-    assert settled_in(there, "demo", arn) == "other"
-    assert settled_in(there, "demo", lambda _name: "") == "", "an account that is not known is no home"
-    assert settled_in(there, "demo") == "other", "as far as status says"
+    assert settled(there, "demo", arn) is None
+    there = there | {"status": SETTLED["status"] | {"clusterArn": replace(HOME, cluster="other").cluster_arn}}
+    told = settled(there, "demo", arn), settled(there, "demo")
+    assert [each and each.cluster for each in told] == ["other", "other"], "also as far as status says"
+    assert settled(there, "demo", lambda _who: "") is None, "an account that is not known is no home"

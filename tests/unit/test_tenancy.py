@@ -23,6 +23,7 @@ from limits import Limits, Settings
 from lookups import FACTS_KEPT
 from memory import foresee
 from spec import CONTROLLER_KEY, KOPF_FINALIZERS, OWNER_KEY, RETAINED_KEY, Identity, Memory, Resource, replacement_names
+from surroundings import Network
 from tests.docs import ROOT, section
 from tests.fakes.aws import REFUSED, error
 from tests.harness import Bench, bench
@@ -335,9 +336,11 @@ def test_9_names_without_end_fill_no_memory(b: Bench) -> None:
         b.run(20)
         leave(b, "mine", seconds=700)
     known = b.reconciler._clusters._known
-    assert [name for name, each in known.items() if not each.forgettable] == ["demo"]
-    assert not [name for name in known if name in {f"none-{number}" for number in range(1, 10, 2)}], "none is forbidden"
-    facts = b.reconciler._known
+    assert [name for name, each in known.items() if not each.forgettable] == [f"/{b.world.region}/demo"]
+    assert not [
+        name for name in known if name.rpartition("/")[2] in {f"none-{number}" for number in range(1, 10, 2)}
+    ], "none is forbidden"
+    facts = b.site.known
     for number in range(FACTS_KEPT + 100):
         facts.facts("demo", ProfileSpec(f"{ROLES}none-{number}", frozenset()))
     assert len(facts._said) <= FACTS_KEPT + 2
@@ -499,7 +502,7 @@ def test_11_what_plan_says() -> None:
     view = View(True, {"web": replace(profile(), tags=tags)}, 0.0)
     frank = case(view=view, resource=MINE)
     discreet = case(view=view, settings=Settings("demo", limits=Limits(own_namespace_in="demo")), resource=MINE)
-    said, hushed = (foresee(each, lambda _: GOOD)[1].message for each in (frank, discreet))
+    said, hushed = (foresee(each, lambda _: GOOD, lambda: Network(None))[1].message for each in (frank, discreet))
     assert names_in(said) == {SECRET["namespace"], SECRET["object"]} and names_in(hushed) == set()
 
 

@@ -1,0 +1,398 @@
+"""What is seen of one FargateProfile object in a pass: all that a decision about it may look at.
+
+The picture: object, view of the cluster, memory, facts, the cluster's defaults -> `Case`, which says whose the
+profiles are, whether one is as wanted, and what speaks against making one.
+
+Pure: no clock, no call, no log. What it is not: a decision (plan).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+
+from actions import Objection
+from answers import AwsError
+from aws import Profile, ProfileSpec
+from clusters import View, backoff
+from entries import Barred
+from kube import Object
+from limits import Settings
+from patterns import without_profiles
+from spec import (
+    CONTROLLER_KEY,
+    OWNER_KEY,
+    RESERVED_KEYS,
+    Defaults,
+    Finding,
+    Identity,
+    InvalidSpec,
+    Memory,
+    Resource,
+    UpdatePolicy,
+    controlled_by,
+    differs,
+    replacement_names,
+    same_tag,
+    tagged,
+)
+from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
+from wanted import changed, role_arn, tags, unfounded, wanted
+
+NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
+
+
+@dataclass(frozen=True)
+class Case:
+    """Everything that a row of the plan may look at."""
+
+    who: Identity
+    resource: Resource | InvalidSpec
+    memory: Memory
+    home: Home
+    view: View
+    facts: Facts | None
+    settings: Settings
+    now: datetime
+    looked: frozenset[str] = frozenset()  # described in the pass that read the object
+    lost_for: timedelta = timedelta(0)  # a marked create may still come true
+    barred: Barred | None = None  # why the object has no cluster here; then home and view stand for nothing
+    listed_there: bool = False  # the clusters file lists the object's namespace by name for its cluster
+    defaults: Defaults = field(default_factory=Defaults)  # of the cluster, for who says nothing
+    network: Network | None = None  # that terms choose from; None: not asked yet
+    sure_at: datetime | None = None  # when what it shows of the serving profile is looked at again, before it counts
+
+    # The object
+
+    @cached_property
+    def spec(self) -> ProfileSpec | None:
+        """What is wanted: what the object says, else the defaults as far as they are held against its profile."""
+        if not isinstance(self.resource, Resource):
+            return None
+        spec = wanted(self.resource, self.home, self.defaults, None if self.takes_up else self.memory)
+        return replace(spec, among=self.network.among(spec.terms)) if spec.terms and self.network else spec
+
+    @property
+    def held(self) -> ProfileSpec | None:
+        """What is wanted of a profile that is not this object's yet: by the defaults of now."""
+        return replace(self.spec, open=frozenset()) if self.spec else None
+
+    @property
+    def takes_up(self) -> bool:
+        """An edit, or a look that was asked for, may change the profile: then it gets the defaults of now."""
+        if self.who.deleting or self.update_policy == "Refuse" or self.memory.observed_generation < 0:
+            return False
+        asked = self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
+        return asked or self.memory.observed_generation != self.who.generation
+
+    @property
+    def to_ask_for(self) -> ProfileSpec | None:
+        """The spec whose terms choose from subnets of which nothing was asked yet."""
+        return self.spec if self.spec and self.spec.terms and self.network is None and self.view.found else None
+
+    @cached_property
+    def unfounded(self) -> list[Finding]:
+        """What is missing for a profile to be made, in the object and the defaults together."""
+        if not (self.spec and isinstance(self.resource, Resource)):
+            return []
+        return [*unfounded(self.resource, self.spec, self.defaults)]
+
+    @cached_property
+    def changed_defaults(self) -> str:
+        """In what the profile that serves is another than the defaults of now would make it, "" for nothing."""
+        if not (self.spec and self.serving and isinstance(self.resource, Resource)) or self.who.deleting:
+            return ""
+        return changed(self.resource, self.spec, self.defaults, self.serving)
+
+    @property
+    def refusal(self) -> InvalidSpec | None:
+        return self.resource if isinstance(self.resource, InvalidSpec) else None
+
+    @property
+    def update_policy(self) -> UpdatePolicy:
+        return self.resource.update_policy if isinstance(self.resource, Resource) else "Refuse"
+
+    @property
+    def asks_to_adopt(self) -> bool:
+        return isinstance(self.resource, Resource) and self.resource.adopt
+
+    @property
+    def may_adopt(self) -> bool:
+        return self.settings.may_adopt(self.who.namespace)
+
+    @property
+    def may_retain(self) -> bool:
+        return self.settings.may_retain(self.who.namespace)
+
+    @property
+    def going(self) -> bool:
+        """The object is deleted, and its profile with it."""
+        return self.who.deleting and not self.who.retain
+
+    @property
+    def retaining(self) -> bool:
+        """The object is deleted, its profile stays."""
+        return self.who.deleting and self.who.retain
+
+    @property
+    def elsewhere(self) -> bool:
+        """The object has, or may have, a profile in a cluster other than the one that we look at."""
+        return self.memory.made_in not in {"", self.home.cluster_arn}
+
+    # Its profiles
+
+    @cached_property
+    def owner_tags(self) -> dict[str, str]:
+        return {OWNER_KEY: self.who.owner, CONTROLLER_KEY: self.home.controller}
+
+    def owns(self, profile: Profile) -> bool:
+        """Both tags name this object and the name fits; or no tag names another and status recorded the ARN."""
+        if not (self.who.may_name(profile.name) or profile.arn == self.memory.profile_arn):
+            return False
+        if not all(same_tag(key, profile.tags.get(key, value), value) for key, value in self.owner_tags.items()):
+            return False
+        if self.owner_tags.keys() <= profile.tags.keys():
+            return self.who.may_name(profile.name)
+        return profile.arn == self.memory.profile_arn
+
+    def meets(self, profile: Profile) -> bool:
+        return self.spec is not None and not differs(self.spec, profile)
+
+    def shows(self, profile: Profile) -> bool:
+        """Say whether a profile that is not this object's yet is as wanted, the defaults of now and all terms held."""
+        if self.spec and self.spec.terms and not self.spec.among:
+            return False
+        return self.held is not None and not differs(self.held, profile)
+
+    @cached_property
+    def strayed(self) -> tuple[str, ...]:
+        """The profile that serves and differs by terms alone, with those of its subnets that no term matches now."""
+        if not (self.spec and self.serving) or differs(self.spec, self.serving).keys() != {"subnetSelectorTerms"}:
+            return ()
+        return self.serving.arn, *sorted(self.serving.subnets - (self.spec.among or frozenset()))
+
+    @property
+    def undecided(self) -> Profile | None:
+        """One of several profiles of which terms would say which one to keep, if it were known what they match."""
+        spec, last = self.spec, self.surplus
+        unknown = spec and spec.terms and not spec.among and not spec.open
+        return last if last and unknown and self.meets(last) and last.subnets != self.owned[0].subnets else None
+
+    @cached_property
+    def owned(self) -> tuple[Profile, ...]:
+        """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
+
+        def rank(each: Profile) -> tuple[bool, bool, bool, float]:
+            wanted = each.active and self.meets(each)
+            serves = each.name == self.memory.profile_name
+            # Where a default is not held, several may be as wanted: the last one was made by the latest of them.
+            age = each.created_at.timestamp()
+            last = wanted and self.spec is not None and self.spec.open
+            return not wanted, not (serves or last), not each.active, -age if last else age
+
+        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
+
+    @cached_property
+    def serving(self) -> Profile | None:
+        """The owned profile that is to be kept, whatever its state."""
+        return next(iter(self.owned), None)
+
+    @property
+    def surplus(self) -> Profile | None:
+        """Of several owned profiles the one that is least worth keeping."""
+        return self.owned[-1] if len(self.owned) > 1 else None
+
+    @cached_property
+    def failed(self) -> Profile | None:
+        """A profile in a failed state; of an object that goes, only one that failed to go."""
+        states = {"DELETE_FAILED"} if self.who.deleting else {"DELETE_FAILED", "CREATE_FAILED"}
+        return next((profile for profile in self.owned if profile.status in states), None)
+
+    @property
+    def owned_in_flight(self) -> Profile | None:
+        return next((each for each in self.owned if not (each.active or each.failed)), None)
+
+    @property
+    def stripped(self) -> Profile | None:
+        """A profile without all of its owner tags; to have none of them is what a retained one shall come to."""
+        for profile in self.owned:
+            missing = self.owner_tags.keys() - profile.tags.keys()
+            if missing and not (self.retaining and len(missing) == len(self.owner_tags)):
+                return profile
+        return None
+
+    # The profiles of nobody and of others
+
+    @cached_property
+    def as_made_by_kopf(self) -> Profile | None:
+        """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
+        found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
+        if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
+            return None
+        return found if self.shows(found) and not self.forbidden else None
+
+    @property
+    def made_by_kopf(self) -> Profile | None:
+        """The same where it is let be taken over: who plants kopf's finalizer can make another's profile look so."""
+        return self.as_made_by_kopf if self.settings.may_take_over_from_kopf(self.who.namespace) else None
+
+    @cached_property
+    def target(self) -> str:
+        """The name of the profile that is to be made: base, but for a replacement where base is taken."""
+        replaces = self.serving and self.update_policy == "Replace"
+        if not (self.spec and replaces and self.who.base in self.view.profiles):
+            return self.who.base
+        names = [*replacement_names(self.who, self.spec)]
+        # A create whose answer is open is asked for again by its own name: under another there could be two.
+        open_one = {self.memory.create_name} - {self.who.base} if self.memory.create_started_at else set()
+        tried = [*filter(self.who.may_name, open_one), *names]
+        return next((name for name in tried if name not in self.view.names), names[0])
+
+    @property
+    def name_holder(self) -> Profile | None:
+        """Who has the name of the profile that is to be made, but for one that goes for it."""
+        found = self.view.profiles.get(self.target)
+        makes_room = found and self.update_policy == "Recreate" and self.owns(found)
+        return None if makes_room else found
+
+    @property
+    def adoptable(self) -> Profile | None:
+        """The profile without an owner that the object may take over: spec and operator allow it."""
+        if not self.asks_to_adopt or not self.may_adopt or self.owned:
+            return None
+        found = self.name_holder
+        return None if found is None or found.failed or tagged(found) else found
+
+    @property
+    def estranged(self) -> Profile | None:
+        """The profile that is tagged for this very object, by another controller id: after a restore, or a typo."""
+        profiles = (each for each in self.view.profiles.values() if self.who.may_name(each.name))
+        return next((each for each in profiles if self.is_estranged(each)), None)
+
+    def is_estranged(self, profile: Profile) -> bool:
+        named = profile.tags.get(OWNER_KEY) == self.who.owner and CONTROLLER_KEY in profile.tags
+        return named and not controlled_by(profile, self.home.controller)
+
+    @property
+    def recorded(self) -> Profile | None:
+        """The profile that status recorded, whoever's it is by now."""
+        profiles = self.view.profiles.values()
+        return next((each for each in profiles if each.arn == self.memory.profile_arn), None)
+
+    # What earlier passes did
+
+    @property
+    def lost_create_until(self) -> datetime | None:
+        """Until when an unanswered create may still come true."""
+        return self.now + self.lost_for if self.lost_for > timedelta(0) else None
+
+    @property
+    def hidden(self) -> tuple[str, AwsError] | None:
+        """A profile that could be this object's and can't be looked at, with what AWS says.
+
+        Where a profile serves as wanted, only the one that status has recorded counts.
+        """
+        serves = self.serving is not None and self.serving.active and self.meets(self.serving)
+        goes_on = serves and not self.who.deleting
+        for name, error in self.view.hidden.items():
+            if self.who.may_name(name) and (name == self.memory.profile_name or not goes_on):
+                return name, error
+        return None
+
+    @property
+    def rests_until(self) -> datetime | None:
+        """Until when a profile in a failed state rests; a failure not yet counted rests from now."""
+        if not self.failed:
+            return None
+        counted = self.memory.counting(self.failed, self.now)
+        rest = backoff(counted.failures)  # from now at the most: failed_at may be by a clock that is ahead
+        until = min((counted.failed_at or self.now), self.now) + rest
+        return until if self.now < until else None
+
+    # Tags and limits
+
+    @cached_property
+    def wanted_tags(self) -> dict[str, str]:
+        found = tags(self.resource, self.defaults) if isinstance(self.resource, Resource) else {}
+        return self.owner_tags | dict(found)
+
+    @cached_property
+    def missing_tags(self) -> dict[str, str]:
+        tags = self.serving.tags if self.serving else {}
+        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
+
+    @cached_property
+    def unwanted_tags(self) -> frozenset[str]:
+        """Tag keys that we have set and the spec no longer has: those that others set stay."""
+        tags = self.serving.tags if self.serving else {}
+        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
+
+    @cached_property
+    def forbidden(self) -> list[Objection]:
+        """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
+        if self.spec is None or (self.serving and self.meets(self.serving)):
+            return []
+        found = self.settings.limits.forbid(self.who, self.spec, listed_there=self.listed_there)
+        default = self.spec.role == role_arn(self.home, self.defaults.role)  # which whoever runs us has allowed
+        return [each for each in found if not (default and each.reason == "RoleNotAllowed")]
+
+    @cached_property
+    def objections(self) -> list[Objection]:
+        """What AWS would have against the profile that is to be made, as far as the facts are known."""
+        facts = self.facts if self.view.found else NO_FACTS
+        if not (self.spec and facts):
+            return []
+        checks = (check(self.home, self.view.found, self.spec, self.target, facts) for check in OBJECTIONS)
+        pairs = [pair for several in checks for pair in several]
+        if self.spec.terms and self.network and self.view.found:
+            text = no_subnet_matches(self.home, self.spec, self.network, facts)
+            pairs += [("NoSubnetMatches", text)] if text else []
+        known = self.who.may_name if self.settings.limits.discreet else lambda _name: True
+        return [Objection(reason, without_profiles(text, known)) for reason, text in pairs]
+
+    @property
+    def to_make(self) -> ProfileSpec | None:
+        """The spec of the profile that is to be made, with the subnets that its terms choose now."""
+        if not (self.spec and self.spec.terms and self.facts):
+            return self.spec
+        return replace(self.spec, subnets=chosen(self.home, self.spec, self.facts))
+
+    @property
+    def warnings(self) -> tuple[Objection, ...]:
+        """What is unusual about the profile that is to be made, but may be meant."""
+        authority = "" if self.home.foreign else self.settings.authority
+        text = elsewhere(self.home, authority, self.facts.cluster if self.facts else None)
+        pairs = [("ClusterElsewhere", text)] if text else []
+        facts, spec = self.facts, self.to_make
+        if facts and spec and spec.terms:
+            facts = replace(facts, subnets={each: facts.subnets[each] for each in spec.subnets or ()})
+        pairs += warnings(spec, facts) if spec else ()
+        return tuple(Objection(*each) for each in pairs)
+
+
+def case_of(
+    obj: Object,
+    who: Identity,
+    memory: Memory,
+    home: Home,
+    view: View,
+    settings: Settings,
+    now: datetime,
+    defaults: Defaults | None = None,
+) -> Case:
+    """Return the case of an object, before any fact is asked for; an invalid spec is a case too."""
+    resource: Resource | InvalidSpec
+    try:
+        resource = Resource.parse(obj)
+    except InvalidSpec as error:
+        resource = error.with_traceback(None)  # whose frames hold the object, and this very error
+    return Case(
+        who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now,
+        defaults=defaults or Defaults(),
+    )  # fmt: skip
+
+
+def strayed_in(case: Case, network: Network) -> tuple[str, ...]:
+    """Return what a case would have strayed if the VPC were like that."""
+    return replace(case, network=network).strayed

@@ -1,0 +1,408 @@
+"""Where the clusters that objects name are reached: whose credentials sign there, and what is shared of a region.
+
+The picture: an object -> `Entries` -> an entry -> its `Site`: one edge to AWS, and what was looked up by it, for all
+clusters of the same region and credentials. The credentials of roles are fetched by threads of the controller, which
+`Sites.due` hands the work, so that no worker waits for STS, and no role for another.
+
+What it is not: the clients (aws), what is known of one cluster (clusters), or a thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aws
+from answers import AwsError, Refused
+from aws import Aws
+from credentials import Credentials
+from entries import Barred, Entries, Entry
+from kube import KubeError
+from limits import Settings
+from lookups import Known, Kubernetes, Roles
+from spec import Identity
+from surroundings import Home
+
+log = logging.getLogger("fargate")
+
+Role = tuple[str, str]  # its ARN, and the external id with which it is assumed
+Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by these (None: our own), of an account
+OWN: Role = ("", "")
+AGAIN_SECONDS = 1.0  # to the next try of who found a place full, or waits for its first credentials
+LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
+NO_HOME = "The controller has no cluster of its own: start it with --cluster-name."
+AT_ONCE = 16  # roles that are assumed at once
+MOST_SILENT = 2  # workers in a place that gives no answer
+
+
+@dataclass(frozen=True)
+class Site:
+    """What is shared by all clusters of one region that are reached with the same credentials."""
+
+    aws: Aws
+    known: Known
+    roles: Roles
+
+
+@dataclass
+class Assumed:
+    """The credentials of a role; `due`: monotonic seconds, at which they are looked after again."""
+
+    role: Role
+    credentials: Credentials
+    due: float = float("-inf")
+    busy: bool = False  # a thread is at it
+
+
+class Index:
+    """What follows from entries: each cluster by its shown name, the home, and whether there are several places."""
+
+    def __init__(self, entries: Entries) -> None:
+        self.entries = entries
+        first = {each.key: each for each in reversed(entries.all)}
+        self.shown = {each.name: each for each in entries.all if each is first[each.key]}
+        home = next((each for each in entries.all if each.name == entries.home), None)
+        self.home = first[home.key] if home else None
+        self.several = len({each.place for each in self.shown.values()}) > 1
+        self.contradictions: Mapping[str, str] | None = None
+
+
+class Sites:
+    """Every site, made at its first need and dropped when no entry needs it any more; safe to share between threads.
+
+    `own` is the way to the controller's own region with its own credentials, by which roles are assumed; `reach` makes
+    the others, and `fence` what passes use of each. `entries` may be replaced at any time: who looks next goes by the
+    new ones.
+    """
+
+    def __init__(
+        self,
+        entries: Entries,
+        own: Aws,
+        kube: Kubernetes,
+        settings: Settings,
+        monotonic: Callable[[], float],
+        reach: Reach | None = None,
+        fence: Callable[[Aws], Aws] = lambda edge: edge,
+        workers: int = 0,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.entries, self._known_index, self.region = entries, Index(entries), own.region
+        self._kube, self._settings, self._monotonic = kube, settings, monotonic
+        self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
+        self.needed = threading.Event()  # something is to be fetched at once
+        self.rooms = Rooms(workers)
+        self._lock = threading.Lock()
+        self._own = self._site(own)
+        self._sites: dict[tuple[Role, str], Site] = {(OWN, own.region): self._own}
+        self._assumed: dict[Role, Assumed] = {}
+
+    # Which cluster
+
+    def find(self, who: Identity) -> Entry | Barred:
+        """Return the cluster that an object names, or why it has none here."""
+        return self.entries.find(who.namespace, who.cluster, who.unread_in)
+
+    def named(self, name: str) -> Entry | None:
+        """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
+        if self.entries.listed is None:
+            found = self.entries.find("", name)
+            return found if name and isinstance(found, Entry) else None
+        return self._index.shown.get(name)
+
+    @property
+    def each(self) -> Collection[Entry]:
+        """Every cluster that is known by the flags, once each."""
+        return self._index.shown.values()
+
+    @property
+    def home(self) -> Entry | None:
+        """The cluster of objects that name none, None where there is no such."""
+        return self._index.home
+
+    def is_home(self, entry: Entry) -> bool:
+        """Say whether it is the one of the settings, which we may take to be that of the API server."""
+        home = self.home
+        return home is not None and entry.key == home.key
+
+    def authority_of(self, entry: Entry) -> str:
+        """Return the certificates by which a cluster should be known, "" where nothing says so."""
+        return self._settings.authority if self.is_home(entry) else ""
+
+    def unproven(self, entry: Entry) -> str:
+        """Say why it is not known whether a cluster is the one that we talk to, "" where that is proven."""
+        known = self.of(entry).known
+        return known.unproven(entry.cluster, self.authority_of(entry), self._kube, self._settings.resync_seconds)
+
+    def home_unproven(self) -> str:
+        return self.unproven(self.home) if self.home else NO_HOME
+
+    def is_at_home(self, who: Identity) -> bool:
+        """Say whether the controller's own cluster is that of an object."""
+        entry = self.find(who)
+        return isinstance(entry, Entry) and self.is_home(entry)
+
+    @property
+    def several(self) -> bool:
+        """There is more than one place, so that one must not hold up the others."""
+        return self._index.several
+
+    def wrong(self, entry: Entry, account: str) -> str:
+        """Say what is wrong with an entry where our own credentials are of that account, "" for nothing."""
+        index = self._index
+        if index.contradictions is None:  # the account is the same for as long as this process lives
+            index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
+        return index.contradictions.get(entry.key, "")
+
+    @property
+    def _index(self) -> Index:
+        """What follows from the entries, worked out once for them."""
+        if self._known_index.entries is not self.entries:
+            self._known_index = Index(self.entries)
+        return self._known_index
+
+    # How it is reached
+
+    def of(self, entry: Entry) -> Site:
+        """Return the site of a cluster; nothing is asked yet."""
+        role = role_of(entry)
+        with self._lock:
+            if (site := self._sites.get((role, entry.region))) is None:
+                if self._reach is None:
+                    raise AssertionError(f"there is no way to {' '.join(entry.place)}")
+                credentials = None if role == OWN else self._assumed_of(role)
+                site = self._sites[role, entry.region] = self._site(
+                    self._reach(entry.region, credentials, entry.account)
+                )
+            return site
+
+    def own_account(self) -> tuple[str, str]:
+        """Ask for (partition, account) of the controller's own credentials."""
+        return self._own.aws.account()
+
+    def _site(self, edge: Aws) -> Site:
+        edge = self._fence(edge)
+        known, life = Known(edge, self._monotonic), self._settings.view_life
+        return Site(edge, known, Roles(edge, known, self._kube, self._authority_at(edge), life, self._monotonic))
+
+    def _authority_at(self, edge: Aws) -> Callable[[str], str]:
+        """Return `authority_of` for the clusters of a site, by EKS's names."""
+
+        def authority_of(cluster: str) -> str:
+            home = self.home
+            at_home = home and home.cluster == cluster and self.of(home).aws is edge
+            return self._settings.authority if at_home else ""
+
+        return authority_of
+
+    def room(self, entry: Entry, site: Site) -> AbstractContextManager[bool]:
+        """Take up room in the place of a cluster for as long as it lasts; it is with whether there is any."""
+        return self.rooms.taken(entry.place, alone=not self.several, silent=site.aws.silent)
+
+    def waits(self, entry: Entry) -> bool:
+        """Say whether the first credentials of its role are on their way yet."""
+        role = role_of(entry)
+        return role != OWN and self._of_role(role).is_new
+
+    # What signs there
+
+    def due(self, *, anew: bool = False) -> list[Callable[[], Role | None]]:
+        """Return what is to be called now, each in a thread of its own: it fetches credentials.
+
+        It returns the role that has some again. `anew`: what has failed is tried again at once, as those are there by
+        which roles are assumed. What no entry needs any more is dropped.
+        """
+        with self._lock:
+            self._forget()
+            now = self._monotonic()
+            idle = [each for each in self._assumed.values() if not each.busy and (anew or each.due <= now)]
+            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
+            for each in due:
+                each.busy = True
+            for each in idle:
+                if not each.credentials.is_due:
+                    each.due = now + MOST_SECONDS
+        return [partial(self._fetch, each) for each in due]
+
+    def until_due(self) -> float:
+        """Return the seconds until some credentials are looked after again."""
+        with self._lock:
+            due = [each.due for each in self._assumed.values() if not each.busy]
+        return max(LEAST_SECONDS, min(due, default=float("inf")) - self._monotonic())
+
+    def uses(self, who: Identity, role: Role) -> bool:
+        """Say whether the cluster of an object is reached with a role."""
+        entry = self.find(who)
+        return isinstance(entry, Entry) and role_of(entry) == role
+
+    def _fetch(self, assumed: Assumed) -> Role | None:
+        before, wait, credentials = assumed.credentials.good_for(), MOST_SECONDS, assumed.credentials
+        try:
+            wait = credentials.step()
+        finally:
+            assumed.due, assumed.busy = self._monotonic() + wait, False
+            self.needed.set()  # who waits has reckoned without this one
+        if credentials.failure:
+            fields = {"role": assumed.role[0], "message": str(credentials.failure)}
+            log.warning('failed credentials role=%(role)s message="%(message)s"', fields)
+        return assumed.role if credentials.good_for() and not before else None
+
+    def _of_role(self, role: Role) -> Credentials:
+        with self._lock:
+            return self._assumed_of(role)
+
+    def _assumed_of(self, role: Role) -> Credentials:
+        if role not in self._assumed:
+            self._assumed[role] = Assumed(role, Credentials(partial(self._assume, *role), self._now))
+            self.needed.set()
+        return self._assumed[role].credentials
+
+    def _forget(self) -> None:
+        """Drop what no entry needs any more; without a file only the own region is in use."""
+        needed = {(role_of(each), each.region) for each in self.each} | {(OWN, self.region)}
+        roles = {role for role, _ in needed}
+        self._sites = {place: site for place, site in self._sites.items() if place in needed}
+        self._assumed = {role: each for role, each in self._assumed.items() if role in roles}
+
+
+def role_of(entry: Entry) -> Role:
+    return entry.role_arn, entry.external_id
+
+
+class Regions:
+    """Makes the edge to a region and account: the clients of a region are shared by all accounts, the pool by all.
+
+    `own` are the controller's own credentials, which sign where no others are given. The clients of the first region
+    are made at once, so that its name is known to be of use; those of others at their first call.
+    """
+
+    def __init__(self, connections: int, own: Credentials, watch: aws.Watch, pool: aws.Pool) -> None:
+        self._connections, self._own, self._watch, self._pool = connections, own, watch, pool
+        self._clients: dict[str, Mapping[str, Any]] = {}
+
+    def __call__(self, region: str, credentials: Credentials | None = None, account: str = "") -> Aws:
+        if region not in self._clients:
+            at_once = not self._clients
+            self._clients[region] = aws.connect(region, self._connections, self._watch, at_once=at_once)
+        return Aws(self._clients[region], region, credentials or self._own, self._pool, account)
+
+
+class Rooms:
+    """Who of the workers is in which place: one that gives no answer holds few of them, and no other's turn.
+
+    Where there is one place only it may have them all.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._most, self._lock, self._inside = max(1, workers * 3 // 4), threading.Lock(), Counter[object]()
+
+    @contextmanager
+    def taken(self, place: object, *, alone: bool, silent: bool) -> Iterator[bool]:
+        """Work in a place if there is room; yields whether there is."""
+        most = float("inf") if alone else min(self._most, MOST_SILENT if silent else self._most)
+        with self._lock:
+            enters = self._inside[place] < most
+            self._inside[place] += enters
+        try:
+            yield enters
+        finally:
+            with self._lock:
+                self._inside[place] -= enters
+
+
+class Homes:
+    """Where each cluster is for us; who we are is asked until it is answered, once a process."""
+
+    def __init__(self, sites: Sites, controller: Callable[[], str], settings: Settings) -> None:
+        self._sites, self._ask_controller, self._settings = sites, controller, settings
+        self._self: tuple[str, str, str] | None = None
+
+    @property
+    def controller(self) -> str:
+        """The controller id, "" before it was asked."""
+        return self._self[2] if self._self else ""
+
+    @property
+    def account(self) -> str:
+        """The account of our own credentials, "" before it was asked."""
+        return self._self[1] if self._self else ""
+
+    def of(self, entry: Entry) -> Home:
+        """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
+        partition, account, controller = self._ask()
+        if wrong := self._sites.wrong(entry, account):
+            raise Refused("ClusterNotAllowed", wrong)
+        if entry.role_arn:
+            partition, account = entry.role_arn.split(":")[1], entry.account
+        ours = self._sites.is_home(entry)
+        if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
+            raise Refused("WrongAccount", wrong)
+        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, foreign=not ours)
+
+    def _ask(self) -> tuple[str, str, str]:
+        if self._self is None:
+            self._self = (*self._sites.own_account(), self._ask_controller())
+            fields = {"account": self._self[1], "controller": self._self[2], "region": self._sites.region}
+            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
+        return self._self
+
+    def is_known(self) -> bool:
+        """Say whether it is known by now who we are; it is asked."""
+        try:
+            self._ask()
+        except (AwsError, KubeError):
+            return False
+        return True
+
+    def own(self) -> Home:
+        """Return where the controller's own cluster is; raises as `of` does."""
+        if (entry := self._sites.home) is None:
+            raise Refused("ClusterNotFound", NO_HOME)
+        return self.of(entry)
+
+    def arn(self, who: Identity) -> str:
+        """Return the ARN of an object's cluster, "" where it can't be told now; each that needs it says why."""
+        entry = self._sites.find(who)
+        try:
+            return "" if isinstance(entry, Barred) else self.of(entry).cluster_arn
+        except (AwsError, KubeError):
+            return ""
+
+
+@dataclass(frozen=True)
+class There:
+    """One cluster, as whoever asks about it alone has it in hand."""
+
+    sites: Sites
+    homes: Homes
+    entry: Entry
+
+    @property
+    def site(self) -> Site:
+        return self.sites.of(self.entry)
+
+    @property
+    def home(self) -> Home:
+        """Where it is; raises `AwsError` where that is not known, or is known to be wrong."""
+        return self.homes.of(self.entry)
+
+    def has(self, who: Identity) -> bool:
+        """Say whether an object names it."""
+        found = self.sites.find(who)
+        return isinstance(found, Entry) and found.key == self.entry.key
+
+    def unproven(self, api: Kubernetes) -> str:
+        """Say why it is not known whether it is the cluster of an API server, "" where that is proven."""
+        return self.site.known.unproven(self.entry.cluster, self.sites.authority_of(self.entry), api)
+
+
+def nowhere(name: str) -> Home:
+    """Return what stands for the cluster of an object that has none here."""
+    return Home("", "", "", name, "", name, foreign=True)

@@ -1,0 +1,353 @@
+"""Subnets by their tags, over a whole controller: what is chosen, and when a profile is replaced for it or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aws import Term
+from limits import Settings
+from lookups import LOOKS_APART_SECONDS
+from spec import REQUESTED_AT, Defaults
+from surroundings import FARGATE_POLICY
+from tests.fakes.aws import error
+from tests.harness import Bench, bench
+from wanted import role_arn
+
+TERMS = [{"tags": {"fargate": "yes"}}]
+RESYNC_SECONDS = 700.0  # a little more than the 600 s that Bench's controllers have
+
+
+@pytest.fixture
+def b() -> Iterator[Bench]:
+    with bench() as made:
+        yield made
+
+
+def tag(b: Bench, *subnets: str, key: str = "fargate", value: str = "yes") -> None:
+    b.world.client("ec2").create_tags(Resources=list(subnets), Tags=[{"Key": key, "Value": value}])
+
+
+def untag(b: Bench, *subnets: str, key: str = "fargate") -> None:
+    b.world.client("ec2").delete_tags(Resources=list(subnets), Tags=[{"Key": key}])
+
+
+def by_terms(b: Bench, terms: Sequence[Any] = TERMS, **spec: Any) -> None:
+    """Apply an object that chooses its subnets, and let it get Ready."""
+    b.apply(**spec)
+    obj = b.manifest(subnetSelectorTerms=list(terms), **spec)
+    del obj["spec"]["subnets"]
+    b.api.delete("fargateprofiles", "default", "web")
+    b.run(1)
+    b.api.apply(obj)
+    b.run(90)
+    assert b.ready(), b.get()
+
+
+def asked(b: Bench, operation: str = "DescribeSubnets") -> int:
+    return sum(call.operation == operation for call in b.manners.calls)
+
+
+def writes(b: Bench) -> list[str]:
+    return [
+        f"{call.operation} {call.params.get('profile', '')}"
+        for call in b.manners.calls
+        if call.writes and not call.code
+    ]
+
+
+def replicas(b: Bench, seconds: float, *others: Bench) -> None:
+    """Let time pass in several processes over one world, each with what it has read itself."""
+    for _ in range(int(seconds // 10)):
+        b.run(10)
+        for each in others:
+            each.run(0)
+
+
+# What is chosen
+
+
+def test_a_profile_gets_the_private_subnets_that_match_and_no_others(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one, b.world.public_subnet, b.world.foreign_subnet, b.world.local_zone_subnet)
+    tag(b, two, value="no")
+    by_terms(b)
+    assert b.profiles()["web"]["subnets"] == [one] == b.get()["status"]["subnets"]
+
+
+@pytest.mark.parametrize(
+    ("terms", "number"),
+    [
+        ([{"tags": {"fargate": "*"}}], 2),
+        ([{"tags": {"fargate": "yes", "zone": "a"}}], 1),
+        ([{"tags": {"fargate": "yes", "zone": "b"}}, {"tags": {"zone": "a"}}], 1),
+        ([{"tags": {"fargate": "no"}}, {"tags": {"zone": "a"}}], 2),
+    ],
+)
+def test_terms_add_up_and_the_tags_of_one_have_to_be_there_all(b: Bench, terms: Any, number: int) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    tag(b, one, key="zone", value="a")
+    tag(b, two, value="no")
+    by_terms(b, terms)
+    assert len(b.profiles()["web"]["subnets"]) == number
+
+
+def test_where_no_subnet_can_be_taken_it_says_what_each_term_found_and_why_that_was_left_out(b: Bench) -> None:
+    tag(b, b.world.public_subnet)
+    obj = b.manifest(subnetSelectorTerms=[*TERMS, {"id": b.world.foreign_subnet}])
+    del obj["spec"]["subnets"]
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    b.api.apply(obj)
+    b.run(30)
+    assert (b.reason(), b.stalled()) == ("NoSubnetMatches", True)
+    assert f"fargate=yes finds {b.world.public_subnet} (public)" in b.message()
+    assert f"{b.world.foreign_subnet} finds nothing" in b.message()
+    tag(b, b.world.private_subnets[0])
+    b.run(600)
+    assert b.ready()
+
+
+def test_what_terms_match_may_not_be_read_is_told_with_the_right_that_is_missing(b: Bench) -> None:
+    b.manners.fail("DescribeSubnets", error("UnauthorizedOperation", 403, "no"), times=10**6)
+    obj = b.manifest(subnetSelectorTerms=TERMS)
+    del obj["spec"]["subnets"]
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    b.api.apply(obj)
+    b.run(30)
+    assert b.reason() == "NoSubnetMatches"
+    assert "ec2:DescribeSubnets" in b.message()
+    assert not b.profiles()
+
+
+# When a profile is replaced
+
+
+def test_a_tag_that_moves_makes_exactly_one_replacement_whatever_two_replicas_have_read(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    by_terms(b, updatePolicy="Replace")
+    other = Bench(b.clock, b.api, b.world, Settings(cluster="demo", controller_id=""))
+    replicas(b, 200, other)  # whose facts are so much younger
+    untag(b, one)
+    tag(b, two)
+    before = len(writes(b))
+    replicas(b, 3 * RESYNC_SECONDS, other)
+    changes = writes(b)[before:]
+    assert [each.split()[0] for each in changes] == ["CreateFargateProfile", "DeleteFargateProfile"]
+    assert [each["subnets"] for each in b.profiles().values()] == [[two]]
+    assert b.ready()
+    replicas(b, 2 * RESYNC_SECONDS, other)
+    assert len(writes(b)) == before + 2
+
+
+def test_a_tag_that_is_added_moves_nothing(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    by_terms(b, updatePolicy="Replace")
+    before = writes(b)
+    tag(b, two)
+    b.run(2 * RESYNC_SECONDS)
+    assert (writes(b), b.reason()) == (before, "Active")
+    assert b.get()["status"]["subnets"] == [one]
+
+
+def test_what_two_looks_have_not_shown_alike_is_no_edit(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    by_terms(b, updatePolicy="Recreate")
+    before = writes(b)
+    untag(b, one)
+    tag(b, two)
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", RESYNC_SECONDS)
+    assert b.ready()
+    assert one in b.message() and "looked at again at" in b.message()
+    tag(b, one)
+    b.run(LOOKS_APART_SECONDS + 20)
+    assert (writes(b), b.reason()) == (before, "Active")
+
+
+def test_refuse_tells_of_a_subnet_that_no_longer_matches_after_two_looks_and_changes_nothing(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    by_terms(b)
+    before = writes(b)
+    untag(b, one)
+    tag(b, two)
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", RESYNC_SECONDS)
+    b.run(LOOKS_APART_SECONDS + 5)
+    assert (b.reason(), writes(b)) == ("ImmutableField", before)
+    assert f"spec.subnetSelectorTerms: EKS has [{one}], wanted is some of [{two}]" in b.message()
+
+
+@pytest.mark.parametrize("trouble", ["UnauthorizedOperation", "RequestLimitExceeded", "nothing matches"])
+@pytest.mark.parametrize("policy", ["Replace", "Recreate"])
+def test_what_is_not_known_of_subnets_and_what_matches_nothing_is_never_an_edit(
+    b: Bench, trouble: str, policy: str
+) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    by_terms(b, updatePolicy=policy)
+    before = writes(b)
+    untag(b, one)
+    if trouble != "nothing matches":
+        tag(b, two)
+        b.manners.fail("DescribeSubnets", error(trouble, 403, "no"), times=10**6)
+    b.run(3 * RESYNC_SECONDS)
+    assert (writes(b), b.ready()) == (before, True)
+    assert "NoSubnetMatches: " in b.message()
+
+
+def test_objects_that_are_settled_have_the_subnets_read_once_a_resync_and_cluster(b: Bench) -> None:
+    tag(b, b.world.private_subnets[0])
+    by_terms(b)
+    for number in range(5):
+        obj = b.manifest(f"web-{number}", subnetSelectorTerms=TERMS)
+        del obj["spec"]["subnets"]
+        b.api.apply(obj)
+    b.run(900)
+    assert all(b.ready(f"web-{number}") for number in range(5))
+    before = asked(b)
+    b.run(6000)
+    assert 8 <= asked(b) - before <= 13
+    seed = asked(b)
+    b.settle("seed")
+    assert asked(b) - seed >= 1, "of an object without terms they are read for its create"
+
+
+def test_an_edit_of_terms_is_on_its_way_until_two_looks_have_shown_what_they_match(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    tag(b, two, value="no")
+    by_terms(b, updatePolicy="Replace")
+    b.edit(subnetSelectorTerms=[{"tags": {"fargate": "no"}}])
+    b.run(20)
+    assert (b.ready(), b.reason()) == (False, "SubnetsChanged")
+    b.run(300)
+    assert b.ready()
+    assert [each["subnets"] for each in b.profiles().values()] == [[two]]
+
+
+# Defaults
+
+
+def with_defaults(b: Bench, role: str = "", terms: tuple[Any, ...] = (), **tags: str) -> None:
+    found = Defaults(role, terms, tags)
+    b.sites.entries = replace(b.sites.entries, defaults=found)
+
+
+def selectors_alone(b: Bench, **spec: Any) -> None:
+    obj = b.manifest(**spec)
+    for each in ("subnets", "podExecutionRoleArn"):
+        obj["spec"].pop(each) if each not in spec else None
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    b.api.apply(obj)
+    b.run(90)
+
+
+def role(b: Bench) -> list[str]:
+    return [each["podExecutionRoleArn"] for each in b.profiles().values()]
+
+
+def another_role(b: Bench) -> str:
+    iam, good = b.world.client("iam"), b.world.roles["good"].rpartition("/")[2]
+    trust = iam.get_role(RoleName=good)["Role"]["AssumeRolePolicyDocument"]
+    made: str = iam.create_role(RoleName="other", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    iam.attach_role_policy(RoleName="other", PolicyArn=f"arn:aws:iam::aws:policy/{FARGATE_POLICY}")
+    return made
+
+
+def tags_of(b: Bench) -> dict[str, str]:
+    return {key: value for key, value in b.profiles()["web"]["tags"].items() if "/" not in key}
+
+
+def test_an_object_with_selectors_alone_is_made_by_the_defaults_and_its_spec_stays_as_it_is(b: Bench) -> None:
+    one, _ = b.world.private_subnets
+    tag(b, one)
+    name = b.world.roles["good"].rpartition("/")[2]
+    with_defaults(b, name, (Term(tags=(("fargate", "yes"),)),), team="blue")
+    selectors_alone(b)
+    made = b.profiles()["web"]
+    assert (b.ready(), made["podExecutionRoleArn"], made["subnets"]) == (True, b.world.roles["good"], [one])
+    assert made["tags"]["team"] == "blue"
+    assert set(b.get()["spec"]) & {"podExecutionRoleArn", "podExecutionRoleName", "subnets", "tags"} == set()
+    assert "subnetSelectorTerms" not in b.get()["spec"]
+
+
+def test_without_role_and_default_an_object_is_refused_with_what_mends_it(b: Bench) -> None:
+    selectors_alone(b)
+    assert (b.reason(), b.profiles()) == ("InvalidSpec", {})
+    assert "spec.podExecutionRoleArn is missing" in b.message() and "default" in b.message()
+
+
+def test_a_role_by_its_name_is_that_of_the_cluster_s_account(b: Bench) -> None:
+    selectors_alone(b, podExecutionRoleName=b.world.roles["good"].rpartition("/")[2])
+    assert role(b) == [b.world.roles["good"]]
+
+
+@pytest.mark.parametrize("policy", ["Refuse", "Replace", "Recreate"])
+def test_a_default_that_has_changed_is_told_and_is_no_edit(b: Bench, policy: str) -> None:
+    with_defaults(b, b.world.roles["good"])
+    selectors_alone(b, updatePolicy=policy)
+    before = writes(b)
+    with_defaults(b, other := another_role(b))
+    b.run(2 * RESYNC_SECONDS)
+    assert (writes(b), b.ready(), b.reason()) == (before, True, "Active")
+    assert other in b.condition("DefaultsChanged")["message"]
+    with_defaults(b)
+    b.run(RESYNC_SECONDS)
+    assert (writes(b), b.ready()) == (before, True)
+    assert "no default role any more" in b.condition("DefaultsChanged")["message"]
+
+
+@pytest.mark.parametrize("how", ["an edit", "a look that is asked for"])
+def test_a_changed_default_is_taken_up_where_the_object_lets_it_be(b: Bench, how: str) -> None:
+    for policy, taken in (("Refuse", False), ("Replace", True)):
+        with_defaults(b, b.world.roles["good"])
+        selectors_alone(b, updatePolicy=policy)
+        b.run(300)
+        with_defaults(b, other := role_arn(b.reconciler.homes.own(), "other"))
+        if policy == "Refuse":
+            another_role(b)
+        if how == "an edit":
+            b.edit(tags={"policy": policy})
+        else:
+            b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": {REQUESTED_AT: policy}}})
+        b.run(600)
+        assert b.ready(), b.get()
+        assert role(b) == [other if taken else b.world.roles["good"]]
+        assert bool(b.condition("DefaultsChanged")) is not taken
+
+
+def test_default_tags_are_followed_at_once_and_the_object_s_own_win(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], team="blue", cost="1")
+    selectors_alone(b, tags={"team": "red"})
+    assert tags_of(b) == {
+        "team": "red",
+        "cost": "1",
+    }
+    with_defaults(b, b.world.roles["good"], extra="x")
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == {
+        "team": "red",
+        "extra": "x",
+    }
+
+
+def test_more_tags_than_eks_has_room_for_are_refused_by_name_and_a_profile_that_serves_stays_ready(b: Bench) -> None:
+    own = {f"own-{number}": "x" for number in range(48)}
+    with_defaults(b, b.world.roles["good"], team="blue")
+    selectors_alone(b, tags=own)
+    assert b.reason() == "InvalidSpec"
+    assert "49 tags together with the defaults of this cluster (team)" in b.message()
+    with_defaults(b, b.world.roles["good"])
+    b.run(600)
+    assert b.ready()
+    with_defaults(b, b.world.roles["good"], team="blue")
+    b.run(RESYNC_SECONDS)
+    assert b.ready()
+    assert "more than 48" in b.condition("DefaultsChanged")["message"]

@@ -1,0 +1,108 @@
+"""What an object's profile shall be in its cluster: what the object says, and the cluster's defaults where it says
+nothing.
+
+The picture: `Resource`, `Home`, `Defaults`, and of which of these the profile stands by status -> `ProfileSpec`, tags,
+what is missing for a profile to be made, and `changed`, how a profile that serves is another than the defaults of now.
+
+A default is read when a profile is made. One that has changed since is not held against a profile that serves: the
+field is open there. Nothing is ever written into the object's spec. Pure: no clock, no call, no log. What it is not:
+what terms match (surroundings), or a decision (plan).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from aws import Profile, ProfileSpec
+from patterns import LONGEST_CONDITION, listed
+from spec import MENDS, REQUESTED_AT, Defaults, Finding, Memory, Resource, strays
+from surroundings import Home
+
+ROLE, TERMS = "podExecutionRoleArn", "subnetSelectorTerms"  # as fields that can be open
+MOST_TAGS = 48  # EKS has room for two more, which are the controller's own
+
+
+def role_arn(home: Home, role: str) -> str:
+    """Return the ARN of a role that is given by its ARN, or by its name in the cluster's account; "" for none."""
+    named = role and not role.startswith("arn:")
+    return f"arn:{home.partition}:iam::{home.account}:role/{role}" if named else role
+
+
+def wanted(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
+    """Return the profile that is wanted; `stands_on` is what status remembers, None: the defaults of now are held."""
+    return _with_terms(_with_role(resource, home, defaults, stands_on), defaults, stands_on)
+
+
+def _with_role(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
+    spec = resource.profile
+    if spec.role:
+        return spec
+    if resource.role_name:
+        return replace(spec, role=role_arn(home, resource.role_name), role_by="spec.podExecutionRoleName")
+    role = role_arn(home, defaults.role)
+    held = role and (stands_on is None or stands_on.default_role == role)
+    return replace(spec, role=role, role_by="the default role", open=frozenset(() if held else {ROLE}))
+
+
+def _with_terms(spec: ProfileSpec, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
+    if spec.terms:
+        return replace(spec, subnets_by="spec.subnetSelectorTerms")
+    if spec.subnets or not defaults.terms:
+        return spec
+    held = stands_on is None or stands_on.default_subnets == defaults.subnets
+    by = "the default subnetSelectorTerms"
+    return replace(spec, terms=defaults.terms, subnets_by=by, open=spec.open | (set() if held else {TERMS}))
+
+
+def standing(resource: Resource, home: Home, defaults: Defaults) -> dict[str, str]:
+    """Return what status is to remember of the defaults that a profile is made by."""
+    says_role = resource.profile.role or resource.role_name
+    says_subnets = resource.profile.subnets or resource.profile.terms
+    return {
+        "default_role": "" if says_role else role_arn(home, defaults.role),
+        "default_subnets": "" if says_subnets else defaults.subnets,
+    }
+
+
+def tags(resource: Resource, defaults: Defaults) -> Mapping[str, str]:
+    """Return the tags that are wanted, of the same key the object's own; without the defaults where these have no room.
+
+    A profile that serves goes on so; none is made.
+    """
+    both = {**defaults.tags, **resource.tags}
+    return resource.tags if len(both) > MOST_TAGS else both
+
+
+def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iterator[Finding]:
+    """Yield why no profile can be made by an object and the defaults of its cluster together."""
+    if not spec.role:
+        mend = f"{MENDS[ROLE]}, or its name in podExecutionRoleName; the operator has no default for this cluster"
+        yield Finding(("spec", ROLE), "missing", mend)
+    both = {**defaults.tags, **resource.tags}
+    if len(both) > MOST_TAGS:
+        beside = listed(sorted(defaults.tags.keys() - resource.tags.keys()), most=LONGEST_CONDITION)
+        what = f"{len(both)} tags together with the defaults of this cluster ({beside})"
+        yield Finding(("spec", "tags"), what, f"give fewer, EKS has room for {MOST_TAGS}; or have fewer defaults set")
+
+
+def changed(resource: Resource, spec: ProfileSpec, defaults: Defaults, profile: Profile) -> str:
+    """Say in what a profile that serves is another than the defaults of now would make it, "" for nothing."""
+    found = [*_changed(spec, profile)]
+    mend = f"The next edit of the object takes that up, or a look that is asked for ({REQUESTED_AT})"
+    told = [*found, f"{mend}, under updatePolicy: Replace or Recreate."] if found else []
+    if len({**defaults.tags, **resource.tags}) > MOST_TAGS:
+        text = f"The default tags are not set, because with those of spec.tags they are more than {MOST_TAGS}"
+        told.append(f"{text}: give fewer, or have fewer defaults set.")
+    return " ".join(told)
+
+
+def _changed(spec: ProfileSpec, profile: Profile) -> Iterator[str]:
+    if ROLE in spec.open and not spec.role:
+        mend = f"set spec.{ROLE}, without which no other profile can be made"
+        yield f"There is no default role any more, and profile {profile.name} keeps {profile.role}: {mend}."
+    elif ROLE in spec.open and profile.role != spec.role:
+        yield f"The default role is {spec.role}, and profile {profile.name} keeps {profile.role}."
+    if TERMS in spec.open and strays(spec, profile):
+        keeps = listed(sorted(profile.subnets), most=LONGEST_CONDITION)
+        yield f"The default subnetSelectorTerms match other subnets, and profile {profile.name} keeps {keeps}."
