@@ -98,6 +98,7 @@ def test_an_entry_may_list_the_home_under_its_own_name() -> None:
 
 NAMES = "give what objects write as clusterName: letters, digits, - and _, at most 100, first a letter or digit; "
 NAMES += "numbers in quotes"
+TERMS = MENDS["subnetSelectorTerms"]
 ALIASES = "give all entries of one EKS cluster the same roleArn and externalId"
 WRONG = {
     "nothing": ("", [": nothing in it: give one mapping with clusters"]),
@@ -156,8 +157,8 @@ WRONG = {
         [":5: clusters[0].defaults.podExecutionRoleName: given beside podExecutionRoleArn: remove one of the two"]),
     "a term by id and tags, and one by neither": (
         one("defaults:\n  subnetSelectorTerms:\n  - {id: subnet-01234567, tags: {a: b}}\n  - {}"),
-        [f":5: clusters[0].defaults.subnetSelectorTerms[0]: given both id and tags: {MENDS['subnetSelectorTerms']}",
-         f":6: clusters[0].defaults.subnetSelectorTerms[1]: given neither id nor tags: {MENDS['subnetSelectorTerms']}"]),
+        [f":5: clusters[0].defaults.subnetSelectorTerms[0]: given both id and tags: {TERMS}",
+         f":6: clusters[0].defaults.subnetSelectorTerms[1]: given neither id nor tags: {TERMS}"]),
     "a tag that is no text": (
         one("defaults:\n  tags: {a: 1}\n  subnetSelectorTerms: [{tags: {b: yes}}]"),
         [":4: clusters[0].defaults.tags.a: 1, which YAML reads as a number: put it in quotes",

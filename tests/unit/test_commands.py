@@ -502,7 +502,8 @@ clusters:
 """
 NEEDED = (
     "5: spec.podExecutionRoleArn: missing: give the ARN of an IAM role without a path, "
-    "arn:aws:iam::<account>:role/<name>, or its name in podExecutionRoleName; the operator has no default for this cluster"
+    "arn:aws:iam::<account>:role/<name>, or its name in podExecutionRoleName; the operator has no default for "
+    "this cluster"
 )
 ONLY_WEB = "--allowed-roles=arn:*:iam::*:role/web-*"
 UNTOLD = (
