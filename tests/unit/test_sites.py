@@ -442,6 +442,7 @@ class Stuck:
     account: str
     seconds: float
     lock: threading.Lock = field(default_factory=threading.Lock)
+    over: threading.Event = field(default_factory=threading.Event)  # the test is
     made: list[str] = field(default_factory=list)  # the accounts of creates
 
     def clients(self, region: str) -> dict[str, Any]:
@@ -450,7 +451,7 @@ class Stuck:
     def ask(self, region: str, method: str, request: Answer) -> Answer:
         account = str(Signer().get_frozen_credentials().access_key)
         if account == self.account:
-            time.sleep(self.seconds)
+            self.over.wait(self.seconds)
             raise ReadTimeoutError(endpoint_url=region)
         with self.lock:
             answer = self.world.ask(region, method, request)
@@ -496,7 +497,9 @@ def seconds_until_the_others_are_made(seconds: float) -> float:
         return time.monotonic() - began
     finally:
         stop.set()
-        queue.close()
+        stuck.over.set()
+        for worker in workers:
+            worker.join(10)
 
 
 KINDS = (("dead", THERE, 60), ("alive", FAR, 20))
