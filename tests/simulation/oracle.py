@@ -26,7 +26,8 @@ from tests.simulation.checker import (
     Violation,
     as_made_by_kopf,
     base_of,
-    chosen_in,
+    fit,
+    matching_in,
     meets,
     owner_tags,
     ready_of,
@@ -46,6 +47,7 @@ Object = dict[str, Any]
 ASKING = {"CreateFargateProfile", "PatchStatus", "CreateEvent"}
 KUBE_WRITES = {"PatchStatus", "PatchFinalizers", "CreateEvent"}
 QUIET_SECONDS = 480.0  # after a change of pods, until all is said of them: some of it takes 5 minutes
+ROLES_GIVEN = {"podExecutionRoleArn", "podExecutionRoleName"}
 LABEL_KEY = r"([a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?/)?[A-Za-z0-9*?]([-._A-Za-z0-9*?]{0,61}[A-Za-z0-9*?])?"
 
 
@@ -259,7 +261,8 @@ def objections(world: World, label: str, spec: Object) -> set[str]:
         return {"RoleNotAllowed"}
     if label.partition("@")[0] not in account.clusters:
         return {"ClusterNotFound"}
-    if chosen_in(spec, account) == set():
+    matching = matching_in(spec, account)
+    if matching is not None and not fit(matching, account):
         found.add("NoSubnetMatches")
     for each in spec.get("subnets") or []:
         subnet = account.subnets.get(each)
@@ -306,6 +309,8 @@ def valid(obj: Object) -> bool:
     """Say whether crd.yaml would let this object in: its schema, and its CEL rules in Python's words."""
     spec, name = obj.get("spec"), obj["metadata"]["name"]
     if not isinstance(spec, dict) or not _schema().is_valid(spec):
+        return False
+    if any(pair <= spec.keys() for pair in ({"subnets", "subnetSelectorTerms"}, ROLES_GIVEN)):
         return False
     profile, tags = spec.get("profileName", name), spec.get("tags", {})
     words = [*tags, *tags.values()]
