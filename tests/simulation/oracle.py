@@ -109,7 +109,8 @@ def _stranded(world: World) -> list[str]:
     """Complain of pods that may be evicted and were not, and of pods that have not come to rest."""
     if not world.pods:
         return []
-    quiet = world.clock.elapsed - world.pods.changed_at
+    last = max((each.settles_at for each in world.checker.profiles()), default=0.0)  # then its pods are looked at
+    quiet = min(world.clock.elapsed - world.pods.changed_at, world.clock.time() - last)
     waits = [f"pod {name} is stranded, and may be evicted" for name in world.evictable()]
     return waits or (["pods have just changed"] if quiet < max(QUIET_SECONDS, 4 * world.resync_seconds) else [])
 
