@@ -132,22 +132,20 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     elector, check, held = electing(config, source, instance, judgement, health), lambda: None, lambda: True
     if elector:
         check, held = elector.check, elector.leading
-    sites = Sites(
-        entries, edge, fenced(source, check), rules, time.monotonic, reach,
-        lambda each: fenced(each, check), config.workers,
-    )  # fmt: skip
+    fence = partial(fenced, check=check)
+    sites = Sites(entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers)
     reconciler = Reconciler(
-        store, fenced(source, check), sites, rules, queue.wake, utc_now, time.monotonic,
+        store, fence(source), sites, rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
         lambda reason: metrics["fargate_events_total"].labels(reason).inc(), queue.readmit,
     )  # fmt: skip
-    looks = looking(fenced(source, check), store, rules, reconciler, sites, queue.wake, held, check)
+    looks = looking(fence(source), store, rules, reconciler, sites, queue.wake, held, check)
     show(metrics, elector, reconciler, store, sites, looks)
     first = FirstLooks(store, queue, reconciler, sites, rules, judgement, utc_now)
     informers = informers_of(sources, store, queue, health, metrics, first.found)
     health.synced = first.synced = lambda: all(each.synced for each in informers.values())
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
-    renewal = renewing(config, entries, metrics, first, by, partial(setattr, sites, "entries"))
+    renewal = renewing(config, entries, metrics, first, by, sites.take)
     return Process(
         config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, sites,
         looks, renewal,
@@ -174,7 +172,8 @@ def renewing(
     if not config.clusters_file:
         return None
     refused = metrics["fargate_clusters_file_refused"].set
-    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: config.account)
+    own = lambda: first.reconciler.homes.account or config.account  # noqa: E731
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, own)
     return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 
@@ -314,7 +313,8 @@ class Process:
         self.sites.needed.clear()
         for fetch in self.sites.due(anew=bool(self.credentials.good_for()) and not before):
             threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
-        self.sites.needed.wait(min(wait, self.sites.until_due()))
+        if not self.stop.is_set():
+            self.sites.needed.wait(min(wait, self.sites.until_due()))
 
     def _fetch_of_role(self, fetch: Callable[[], Role | None]) -> None:
         """Have the credentials of one role fetched; once there are some again, the objects that wait for them look."""

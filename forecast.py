@@ -33,7 +33,7 @@ from overlaps import (
     overlaps,
     share_pods,
 )
-from patterns import counted, listed, timestamp
+from patterns import LONGEST_LIST, counted, listed, timestamp
 from pods import (
     COMPUTE_TYPE,
     DEFAULT_SCHEDULER,
@@ -155,6 +155,8 @@ class Forecast:
         end = with_note(end, last.who, self.settings)
         if not changes or end.phase is not Phase.READY or end.note:
             yield ending(end)
+        if end.phase is Phase.READY and last.changed_defaults:
+            yield Step("nothing", f"DefaultsChanged: {last.changed_defaults}")
         overlap = overlap_message(last, overlaps(last))
         if overlap not in {"", overlap_message(case, overlaps(case))}:
             yield Step("overlap", overlap)
@@ -168,16 +170,18 @@ class Forecast:
         rest = [*changes]
         while rest:
             match rest.pop(0), rest[0] if rest else None:
-                case CreateProfile(name=new), DeleteProfile(profile=old):
+                case CreateProfile(name=new, spec=spec), DeleteProfile(profile=old):
                     rest.pop(0)
-                    text = f"{old.name} -> {new}: the new one first, then the old one goes"
+                    text = f"{old.name} -> {new}{by_terms(spec)}: the new one first, then the old one goes"
                     yield self._taking(self._going("replace", text, old, entry), new, view, entry, old.name)
-                case DeleteProfile(profile=old, heir=None), CreateProfile(name=new):
+                case DeleteProfile(profile=old, heir=None), CreateProfile(name=new, spec=spec):
                     rest.pop(0)
-                    step = self._going("recreate", f"{old.name} -> {new}: the old one goes first", old, entry)
+                    text = f"{old.name} -> {new}{by_terms(spec)}: the old one goes first"
+                    step = self._going("recreate", text, old, entry)
                     yield self._taking(step, new, view, entry, old.name)
-                case CreateProfile(name=name, warnings=warnings), _:
-                    step = Step("create", " ".join([f"profile {name}.", *(each.message for each in warnings)]))
+                case CreateProfile(name=name, spec=spec, warnings=warnings), _:
+                    said = [f"profile {name}{by_terms(spec)}.", *(each.message for each in warnings)]
+                    step = Step("create", " ".join(said))
                     yield self._taking(step, name, view, entry)
                 case DeleteProfile(profile=old, why=why), _:
                     step = self._going("delete", f"profile {old.name}: {why}; it goes", old, entry)
@@ -232,6 +236,13 @@ def ending(end: Report) -> Step:
     """Return the row of what an object comes to."""
     reason = "" if end.message.startswith(end.reason) else f"{end.reason}: "
     return Step(WORDS[end.phase], reason + end.message + end.note)
+
+
+def by_terms(spec: aws.ProfileSpec) -> str:
+    """Say in which subnets a profile is made where terms choose them."""
+    if not (spec.terms and spec.subnets):
+        return ""
+    return f" in {listed(sorted(spec.subnets), most=LONGEST_LIST)}, which {spec.subnets_by} match"
 
 
 def site_of(sites: Sites, entry: Entry) -> Site:

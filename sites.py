@@ -104,6 +104,10 @@ class Sites:
         self._sites: dict[tuple[Role, str], Site] = {(OWN, own.region): self._own}
         self._assumed: dict[Role, Assumed] = {}
 
+    def take(self, entries: Entries) -> None:
+        """Go by other entries from now on."""
+        self.entries = entries
+
     # Which cluster
 
     def find(self, who: Identity) -> Entry | Barred:

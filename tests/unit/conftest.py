@@ -87,12 +87,15 @@ def spoke(b: Bench, monkeypatch: pytest.MonkeyPatch) -> World:
     return made
 
 
-def clusters_file(folder: Path) -> Path:
-    """Write a file of clusters: prod-eu in the account of a spoke, by another name too, and one that is nowhere."""
+def clusters_file(folder: Path, defaults: Object | None = None) -> Path:
+    """Write a file of clusters: prod-eu in the account of a spoke, by another name too, and one that is nowhere.
+
+    `defaults` are those of prod-eu.
+    """
     role = {"roleArn": f"arn:aws:iam::{SPOKE}:role/fargate-operator", "externalId": "agreed"}
     there = {"cluster": "prod", "region": "eu-west-1", **role}
     entries = [
-        {"name": "prod-eu", **there, "namespaces": ["default", "team-*"]},
+        {"name": "prod-eu", **there, "namespaces": ["default", "team-*"], "defaults": defaults or {}},
         {"name": "prod-alias", **there},
         {"name": "nowhere", "roleArn": "arn:aws:iam::333333333333:role/fargate-operator"},
     ]

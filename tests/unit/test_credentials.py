@@ -26,6 +26,7 @@ from aws import Keys
 from config import configure
 from controller import CREDENTIALS_SECONDS, SORTING, STUCK_SECONDS, Process, build, main
 from credentials import STATIC_SECONDS, Credentials
+from entries import Entries, Entry
 from kube import Command
 from metrics import Metrics
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -655,6 +656,27 @@ def test_every_object_looks_as_soon_as_there_are_credentials_again_and_only_then
     process._fetch()
     assert steps.given() == 3, "it was renewed"
     assert process.queue.get() is None
+
+
+ROLE = "arn:aws:iam::222222222222:role/fargate-operator"
+
+
+def test_those_who_wait_for_a_role_look_as_soon_as_it_is_assumed_and_no_others(process: Process) -> None:
+    shop = Entry("shop", "shop", "eu-west-1", ROLE)
+    process.sites.take(Entries("eu-west-1", "demo", (shop,)))
+    process.sites.of(shop)
+    process.sites._assumed[ROLE, ""].credentials = Credentials(lambda: Keys("signs", None))
+    for name in ("shop", "demo"):
+        meta = {"namespace": name, "name": "web", "uid": name, "resourceVersion": "1"}
+        spec = {"clusterName": name}
+        process.first.store.put({"metadata": meta | {"creationTimestamp": "2026-11-22T08:00:00Z"}, "spec": spec})
+    process.queue.open()
+    process.credentials = Signing().credentials
+    process.credentials.step()
+    process.stop.set()  # nothing is waited for
+    process._fetch()
+    wait_for(process.queue.waiting, SOON, "somebody looks")
+    assert process.queue.waiting() == {("shop", "web")}
 
 
 def test_a_fetch_that_never_ends_starts_the_workers_after_a_moment_and_makes_no_process_stuck(process: Process) -> None:

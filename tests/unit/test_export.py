@@ -77,7 +77,7 @@ def test_where_the_role_of_an_entry_can_t_be_assumed_there_is_no_result_and_it_i
     code, _, out, err = exported(run, clusters_file(tmp_path), "--cluster", "prod-eu")
     assert (code, out) == (2, "")
     assert "can't be assumed" in err
-    assert "sts:ExternalId agreed" in err
+    assert "with the sts:ExternalId that the clusters file has" in err
     assert {call.service for call in b.world.everywhere()} == {"sts"}, "the own credentials are not used in its place"
 
 

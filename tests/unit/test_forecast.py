@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from case import Case
 from clusters import View
 from memory import foresee
 from pods import COMPUTE_TYPE, PROFILE_LABEL
-from spec import Memory
+from spec import Defaults, Memory
 from surroundings import Network
 from tests.fakes.eks_rules import issuer
 from tests.harness import Bench
@@ -311,3 +312,79 @@ def test_of_pods_of_a_cluster_that_is_not_proven_to_be_this_one_nothing_is_said(
     _, out, err = plan(there("a"), flags=("--clusters-file", str(clusters_file(tmp_path))))
     assert " takes " not in out
     assert "whether EKS cluster prod is the one that the kubeconfig reaches is unknown" in err
+
+
+# Role names, subnets by tags, and defaults
+
+
+BY_TAGS: Object = {"subnets": [], "subnetSelectorTerms": [{"tags": {"fargate": "yes"}}]}
+
+
+def test_the_row_of_a_new_profile_says_which_subnets_its_terms_choose(plan: Any, b: Bench) -> None:
+    one, other = sorted(b.world.add_subnet(fargate="yes") for _ in "ab")
+    b.world.tag_subnet(b.world.public_subnet, fargate="yes")
+    code, out, _ = plan(b.manifest(**BY_TAGS))
+    assert code == 0
+    assert f"profile web in {one}, {other}, which spec.subnetSelectorTerms match." in out
+
+
+def test_where_no_subnet_can_be_chosen_the_row_has_what_each_term_found(plan: Any, b: Bench) -> None:
+    b.world.tag_subnet(b.world.public_subnet, fargate="yes")
+    code, out, _ = plan(b.manifest(**BY_TAGS))
+    assert code == 1
+    assert out.startswith("refuse    default/web  NoSubnetMatches: ")
+    assert f"{b.world.public_subnet} (public)" in out
+
+
+def test_a_subnet_that_has_lost_its_tag_is_foretold_as_the_edit_that_it_will_be(plan: Any, b: Bench) -> None:
+    one, other = (b.world.add_subnet(fargate="yes") for _ in "ab")
+    b.settle(**BY_TAGS, updatePolicy="Replace")
+    b.world.tag_subnet(one, fargate="")
+    code, out, _ = plan(b.manifest(**BY_TAGS, updatePolicy="Replace"))
+    assert code == 0
+    assert out.startswith("replace   default/web  web -> web-")
+    assert f" in {other}, which spec.subnetSelectorTerms match: the new one first" in out
+
+
+def selectors_alone(b: Bench) -> Object:
+    made = b.manifest()
+    del made["spec"]["podExecutionRoleArn"], made["spec"]["subnets"]
+    return made
+
+
+def test_by_the_flags_defaults_an_object_with_selectors_alone_is_planned_in_full(plan: Any, b: Bench) -> None:
+    subnet = b.world.add_subnet(fargate="yes")
+    role = b.world.roles["good"].rpartition("/")[2]
+    flags = "--default-pod-execution-role", role, "--default-subnet-tags", "fargate=yes"
+    assert plan(selectors_alone(b))[1].startswith("refuse    default/web  InvalidSpec: ")
+    code, out, _ = plan(selectors_alone(b), flags=flags)
+    assert code == 0
+    assert out.startswith(
+        f"create    default/web  profile web in {subnet}, which the default subnetSelectorTerms match."
+    )
+
+
+def test_a_default_that_has_changed_is_told_and_changes_nothing(plan: Any, b: Bench) -> None:
+    b.sites.entries = replace(b.sites.entries, defaults=Defaults(b.world.roles["good"]))
+    b.entries = b.sites.entries
+    b.api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}})
+    b.api.apply(selectors_alone(b))
+    b.run(200)
+    assert b.ready()
+    code, out, _ = plan(selectors_alone(b), flags=("--default-pod-execution-role", "another"))
+    assert code == 0
+    assert "nothing   default/web  DefaultsChanged: The default role is arn:aws:iam::123456789012:role/another" in out
+    assert out.splitlines()[-1] == "Plan: 1 nothing."
+
+
+def test_an_entry_s_defaults_are_those_of_its_own_account(plan: Any, b: Bench, spoke: World, tmp_path: Path) -> None:
+    subnet = spoke.add_subnet(fargate="yes")
+    role = spoke.roles["good"].rpartition("/")[2]
+    terms = [{"tags": {"fargate": "yes"}}]
+    file = clusters_file(tmp_path, {"podExecutionRoleName": role, "subnetSelectorTerms": terms, "tags": {"a": "b"}})
+    obj = selectors_alone(b)
+    obj["spec"]["clusterName"] = "prod-eu"
+    code, out, _ = plan(obj, flags=("--clusters-file", str(file)))
+    assert code == 0
+    assert f"profile web in {subnet}, which the default subnetSelectorTerms match." in out
+    assert [each.account for each in b.world.everywhere() if each.operation == "GetRole"] == [SPOKE]

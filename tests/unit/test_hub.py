@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs import DOCUMENTS, ROOT, section
+from clustersfile import parse
+from entries import Entries
+from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.accounts import Sts, Wish
 from tests.fakes.eks_rules import Refusal
+from tests.unit.test_sites import HERE, apply, estate
 
 GUIDE = "docs/clusters.md"
 HUB, IN_HUB = "123456789012", "arn:aws:iam::123456789012:role/fargate-operator"
@@ -21,6 +24,54 @@ POLICY, TRUST = map(json.loads, re.findall(r"```json\n(.*?)```", DOCUMENTS[GUIDE
 FILE = section(GUIDE, "## The file\n\n```yaml\n", "```")
 ENTRIES: list[dict[str, Any]] = yaml.safe_load(FILE)["clusters"]
 SPOKES = sorted({(each["roleArn"], each["externalId"]) for each in ENTRIES if "roleArn" in each})
+
+
+def taken() -> Entries:
+    found = parse("clusters.yaml", FILE, Entries("us-east-1", "my-cluster"), HUB)
+    assert isinstance(found, Entries), found
+    return found
+
+
+def test_the_file_of_the_guide_is_one_that_is_taken() -> None:
+    assert [each.name for each in taken().listed or ()] == [each["name"] for each in ENTRIES]
+
+
+def test_the_guide_tells_of_every_field_of_the_file() -> None:
+    told = [row[0] for row in table(GUIDE, "field of an entry")]
+    assert told == ["name", "cluster", "region", "roleArn", "externalId", "namespaces", "defaults"]
+    assert {*ENTRIES[0]} == {*told}
+    inside = {name for row in table(GUIDE, "field of `defaults`") for name in row[0].split(", or ")}
+    assert {*ENTRIES[0]["defaults"]} | {"podExecutionRoleArn"} == inside
+
+
+def test_the_hub_asks_for_roles_alone_and_in_a_spoke_for_no_more_than_the_iam_policy_grants() -> None:
+    """A life in the clusters of the guide's file: made, tagged, untagged, kept and deleted."""
+    spokes = [each for each in taken().listed or () if each.role_arn]
+    policy = json.loads((ROOT / "IAMPolicy.json").read_text())["Statement"]
+    granted = {action.partition(":")[2] for each in policy for action in listed(each["Action"])}
+    names = [(each, f"{what}-{each.name}") for each in spokes for what in ("gone", "kept")]
+    with estate(*spokes, home="") as (b, world):
+        for each in spokes:
+            world.at(*each.place).add_cluster(each.cluster)
+            world.at(*each.place).add_subnet(fargate="yes")
+        for each, name in names:
+            keep: dict[str, Any] = {"deletionPolicy": "Retain"} if name.startswith("kept") else {}
+            apply(b, world, each.name, name, "team-a", subnets=[], tags={"team": "a"}, **keep)
+        b.run(400)
+        assert all(b.ready(name, "team-a") for _, name in names)
+        for _, name in names:
+            b.edit(name, "team-a", tags={"crew": "b", "team": None})
+        b.run(60)
+        for _, name in names:
+            b.delete(name, "team-a")
+        b.run(300)
+        assert all(b.gone(name, "team-a") for _, name in names)
+        assert world.asked_of(HERE) <= {"assume_role", "get_caller_identity"}
+        roles = {(each["RoleArn"], each["ExternalId"]) for each in world.assumed}
+        assert roles == {(each.role_arn, each.external_id) for each in spokes}
+        for each in spokes:
+            asked = {"".join(map(str.capitalize, method.split("_"))) for method in world.asked_of(each.account)}
+            assert {"CreateFargateProfile", "DeleteFargateProfile", "TagResource", "UntagResource"} <= asked <= granted
 
 
 def listed(value: Any) -> list[Any]:
