@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aws import HealthIssue, ProfileSpec, selector
+from aws import HealthIssue, ProfileSpec, Term, selector
 from kube import Object
 from limits import Limits, Settings
 from patterns import timestamp
@@ -442,3 +442,11 @@ def test_credentials_of_another_account_than_the_cluster_s_are_wrong_for_that_cl
     assert bool(said) == bool(words)
     assert not words or "AWS_PROFILE=prod" in said
     assert Settings("demo").wrong_account(cluster, account) == "", "it was not said whose the cluster is"
+
+
+def test_the_name_of_a_replacement_follows_from_the_terms_and_not_from_what_they_match() -> None:
+    spec = replace(SPEC, subnets=None, terms=(Term(tags=(("fargate", "yes"),)),))
+    found = replace(spec, subnets=frozenset(SUBNETS), among=frozenset(SUBNETS))
+    assert fingerprint(who(), found, 0) == fingerprint(who(), spec, 0)
+    assert fingerprint(who(), spec, 0) != fingerprint(who(), replace(spec, terms=(Term("subnet-1"),)), 0)
+    assert fingerprint(who(), spec, 0) != fingerprint(who(), SPEC, 0)
