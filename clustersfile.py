@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, Field, ValidationError
+from pydantic.alias_generators import to_camel
 
-from aws import Term
 from entries import REGION, Contradiction, Entries, Entry
 from kube import Object
 from leader import LOOK_SECONDS as LEASE_LOOK_SECONDS
@@ -27,12 +27,10 @@ from patterns import brief, decoded
 from spec import (
     FIELDS,
     ClusterName,
+    DefaultFields,
     Defaults,
     Finding,
-    RoleArn,
-    SubnetId,
-    TagKey,
-    TagValue,
+    both_given,
     finding_of,
     mapping,
 )
@@ -47,17 +45,11 @@ LONGEST_PLACE = 300  # bytes, of where one is
 ROLE_NAME = r"[A-Za-z0-9_+=,.@-]{1,64}"
 ROLE_ARN = rf"arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/([!-.0-~]+/){{0,64}}{ROLE_NAME}"
 
-RoleName = Annotated[str, Field(pattern=rf"^{ROLE_NAME}\Z")]
 _Region = Annotated[str, Field(pattern=rf"^{REGION}\Z")]
 _AssumedRole = Annotated[str, Field(pattern=rf"^{ROLE_ARN}\Z", max_length=640)]
 _ExternalId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@:/-]{2,1224}\Z")]
 _Namespaces = Annotated[str, Field(pattern=r"^[a-z0-9*]([a-z0-9*-]{0,61}[a-z0-9*])?\Z")]
-_SubnetTagKey = Annotated[str, Field(pattern=r"(?s)^.{1,128}\Z")]
-_SubnetTagValue = Annotated[str, Field(pattern=r"(?s)^.{0,256}\Z")]
 _NAME = "letters, digits, - and _, at most 100, first a letter or digit; numbers in quotes"
-TERMS_MEND = (
-    "give a list of 1 to 20 terms, each with the id of a subnet or with tags that it must have; a value * is any"
-)
 MENDS = {
     "clusters": f"give a list of at most {MOST_ENTRIES:,} entries, each a mapping with at least name",
     "name": f"give what objects write as clusterName: {_NAME}",
@@ -69,26 +61,8 @@ MENDS = {
     "numbers in quotes",
     "namespaces": "give a list of 1 to 1000 namespaces, or leave the field out for all; * stands for any characters",
     "defaults": "give a mapping of podExecutionRoleArn or podExecutionRoleName, subnetSelectorTerms and tags",
-    "podExecutionRoleArn": SPEC_MENDS["podExecutionRoleArn"],
-    "podExecutionRoleName": "give the name of an IAM role: letters, digits and _ + = , . @ -, at most 64",
-    "subnetSelectorTerms": TERMS_MEND,
-    "tags": SPEC_MENDS["tags"],
+    **{name: SPEC_MENDS[name] for name in map(to_camel, DefaultFields.model_fields)},
 }
-TERM_MENDS = {**MENDS, "id": SPEC_MENDS["subnets"].partition("; ")[0], "tags": TERMS_MEND}
-
-
-class TermFields(BaseModel):
-    model_config = FIELDS
-    id: SubnetId = ""
-    tags: dict[_SubnetTagKey, _SubnetTagValue] = Field(default={}, min_length=1, max_length=50)
-
-
-class DefaultsFields(BaseModel):
-    model_config = FIELDS
-    pod_execution_role_arn: RoleArn = ""
-    pod_execution_role_name: RoleName = ""
-    subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=20)
-    tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
 
 
 class EntryFields(BaseModel):
@@ -99,13 +73,12 @@ class EntryFields(BaseModel):
     role_arn: _AssumedRole = ""
     external_id: _ExternalId = ""
     namespaces: list[_Namespaces] = Field(default=["*"], min_length=1, max_length=1000)
-    defaults: DefaultsFields = DefaultsFields()
+    defaults: DefaultFields = DefaultFields()
 
     def entry(self, region: str, line: int) -> Entry:
         """Return the entry; `region` is the operator's."""
         said = self.defaults
-        terms = tuple(Term(each.id, tuple(sorted(each.tags.items()))) for each in said.subnet_selector_terms)
-        defaults = Defaults(said.pod_execution_role_arn or said.pod_execution_role_name, terms, said.tags)
+        defaults = Defaults(said.pod_execution_role_arn or said.pod_execution_role_name, said.terms, said.tags)
         where = self.cluster or self.name, self.region or region, self.role_arn, self.external_id
         return Entry(self.name, *where, tuple(self.namespaces), defaults, line)
 
@@ -170,25 +143,16 @@ def _listed(document: Document, region: str) -> tuple[dict[int, Entry], list[Fin
 
 
 def _finding(error: Any, number: int) -> Finding:
-    mends = TERM_MENDS if "subnetSelectorTerms" in error["loc"] else MENDS
-    return finding_of(error, mends, "clusters", number)  # type: ignore[arg-type]
+    return finding_of(error, MENDS, "clusters", number)
 
 
 def _together(path: tuple[str | int, ...], entry: Object) -> Iterator[Finding]:
     """Yield what is wrong with fields of an entry that are valid one by one."""
     if "externalId" in entry and "roleArn" not in entry:
         yield Finding((*path, "externalId"), "given without roleArn", "give the role that asks for it, or remove it")
-    defaults = mapping(entry.get("defaults"))
-    if {"podExecutionRoleArn", "podExecutionRoleName"} <= defaults.keys():
-        yield Finding(
-            (*path, "defaults", "podExecutionRoleName"), "given beside podExecutionRoleArn", "remove one of them"
-        )
-    terms = defaults.get("subnetSelectorTerms")
-    for number, term in enumerate(terms if isinstance(terms, list) else []):
-        if isinstance(term, dict) and len(term.keys() & {"id", "tags"}) != 1:
-            what = "neither id nor tags" if term.keys().isdisjoint({"id", "tags"}) else "both id and tags"
-            mend = "give one of them; two terms choose the subnets of either"
-            yield Finding((*path, "defaults", "subnetSelectorTerms", number), what, mend)
+    defaults, (one, other) = mapping(entry.get("defaults")), ("podExecutionRoleArn", "podExecutionRoleName")
+    if {one, other} <= defaults.keys():
+        yield both_given((*path, "defaults"), one, other)
 
 
 def _twice(several: Sequence[object]) -> list[Finding]:

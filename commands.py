@@ -15,7 +15,7 @@ import json
 import sys
 from argparse import Namespace
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -35,13 +35,15 @@ from explain import explain
 from export import export
 from forecast import Forecast, PodsThere, Step, applied, site_of
 from kube import Key
-from limits import Settings
+from limits import Limits, Settings
 from lookups import Kubernetes
 from manifests import Told
 from overlaps import Claim, Manifest, can_be_a_name, clashes, manifests
-from patterns import counted, decoded, readable, visible_lines
+from patterns import counted, decoded, listed, readable, visible_lines
 from sites import Homes, Regions, Sites, There
 from spec import Finding, Identity, InvalidSpec, Memory, Resource, mapping
+from surroundings import Home
+from wanted import role_arn, unfounded, wanted
 
 
 class Outcome(NamedTuple):
@@ -128,9 +130,9 @@ def validate(options: Namespace, now: datetime) -> Outcome:
     """Judge every FargateProfile of the files, offline."""
     found, broken, unread = read(options.filename, recursive=options.recursive)
     ours = [each for each in found if not each.passed_over]
-    entries, wrong_file, unread_file = listed(options)
+    entries, wrong_file, unread_file = listed_clusters(options)
     broken, unread = [*wrong_file, *broken], [*unread_file, *unread]
-    more = beside(ours, entries, options, now)
+    more, unjudged = beside(ours, entries, options, now)
     judged = [each.judged(options.namespace, more[number]) for number, each in enumerate(ours)]
     findings = [*broken, *(each for several in judged for each in several)]
     wrong = sum(map(bool, judged))
@@ -147,34 +149,42 @@ def validate(options: Namespace, now: datetime) -> Outcome:
         told = {name: [each._asdict() for each in several] for name, several in lists.items()}
         lines = [json.dumps({"objects": len(ours), "wrong": wrong, **told, "passedOver": over}, indent=2)]
     code = 2 if unread else 1 if findings else 0
-    notes = [NOT_JUDGED] if wrong_file or unread_file else []
+    notes = [] if entries else [NOT_JUDGED]
+    if unjudged and "*" not in options.allowed_roles:
+        notes.append(f"{NO_ACCOUNT} {listed(unjudged)}.")
     return Outcome(code, lines, [*map(str, unread), *notes, said])
 
 
-NOT_JUDGED = "Which clusters objects may name is not judged: first mend the clusters file."
+NOT_JUDGED = (
+    "Which clusters objects may name, and what they get by default, is not judged: first mend the clusters file."
+)
+NO_ACCOUNT = (
+    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as in this case:"
+)
 
 
-def listed(options: Namespace) -> tuple[Entries, list[Told], list[Told]]:
-    """Return the clusters that objects may name, what is wrong with the file of them, and why it can't be read.
-
-    With one of these, the clusters are as without a file.
-    """
+def listed_clusters(options: Namespace) -> tuple[Entries | None, list[Told], list[Told]]:
+    """Return the clusters that objects may name, what is wrong with the file of them, and why it can't be read."""
     home = kube.named_by_arn(options.cluster or options.cluster_name)
     flags = Entries(home.region, home.cluster or options.cluster or options.cluster_name, None, defaults(options))
     if not options.clusters_file:
         return flags, [], []
     text = clustersfile.read(options.clusters_file)
     if isinstance(text, Told):
-        return flags, [], [text]
+        return None, [], [text]
     found = clustersfile.parse(options.clusters_file, text, flags, home.account)
-    return (flags, found, []) if isinstance(found, list) else (found, [], [])
+    return (None, found, []) if isinstance(found, list) else (found, [], [])
 
 
 def beside(
-    manifests: Sequence[Manifest], entries: Entries, options: Namespace, now: datetime
-) -> defaultdict[int, list[Finding]]:
-    """Return, by the manifest's number, what it does not show alone: what flags forbid, and what another asks for."""
+    manifests: Sequence[Manifest], entries: Entries | None, options: Namespace, now: datetime
+) -> tuple[defaultdict[int, list[Finding]], list[str]]:
+    """Return, by the manifest's number, what it does not show alone: what flags forbid, and what another asks for.
+
+    And the objects whose role can't be judged here.
+    """
     found: defaultdict[int, list[Finding]] = defaultdict(list)
+    account, unjudged = kube.named_by_arn(options.cluster or options.cluster_name).account, list[str]()
     claims: dict[int, Claim] = {}
     for number, each in enumerate(manifests):
         if not can_be_a_name(mapping(mapping(each.obj).get("metadata")).get("name")):
@@ -183,36 +193,59 @@ def beside(
         found[number] += barred
         claims[number] = Claim(who, frozenset(), f"{each.file}:{each.line}")
         with suppress(InvalidSpec):
-            wanted = Resource.parse(each.obj).profile
-            claims[number] = replace(claims[number], selectors=wanted.selectors)
-            judge = limits(options, own_cluster(who, entry, entries)).judge
-            found[number] += [finding for _, finding in judge(who, wanted)]
+            resource = Resource.parse(each.obj)
+            claims[number] = replace(claims[number], selectors=resource.profile.selectors)
+            rules = limits(options, own_cluster(who, entry, entries))
+            found[number] += forbidden(who, resource, entry, account, rules)
+            if entry and resource.role_name and not home_of(entry, account).account:
+                unjudged.append(who.owner)
     numbers = [*claims]
     for index, finding in clashes([*claims.values()], overlapping=not options.allow_overlaps):
         found[numbers[index]].append(finding)
-    return found
+    return found, unjudged
 
 
 def placed(
-    manifest: Manifest, key: Key, entries: Entries, now: datetime
+    manifest: Manifest, key: Key, entries: Entries | None, now: datetime
 ) -> tuple[Identity, Entry | None, list[Finding]]:
     """Return who an object is, with its cluster as that is shown, the cluster's entry, and why it may not name it."""
     spec = manifest.obj.get("spec")
     who = Identity.parse(applied(key, spec, {}, now), Memory(), "")
-    entry = entries.find(who.namespace, who.cluster)
+    entry = entries.find(who.namespace, who.cluster) if entries else None
     if isinstance(entry, Entry):
         return replace(who, cluster=entry.name or OF_THE_CONTROLLER), entry, []
+    if entry is None:
+        return replace(who, cluster=who.cluster or OF_THE_CONTROLLER), None, []
     no_name = not who.cluster and "clusterName" in mapping(spec)  # it has had its finding
     found = [] if no_name or not entry.finding else [entry.finding]
     return replace(who, cluster=who.cluster or OF_THE_CONTROLLER), None, found
 
 
-def own_cluster(who: Identity, entry: Entry | None, entries: Entries) -> str:
+def forbidden(who: Identity, resource: Resource, entry: Entry | None, account: str, rules: Limits) -> Iterator[Finding]:
+    """Yield what speaks against an object, together with the defaults of its cluster where that is known."""
+    spec = resource.profile
+    if entry:
+        home = home_of(entry, account)
+        spec = wanted(resource, home, entry.defaults, None)
+        yield from unfounded(resource, spec, entry.defaults)
+        # A default is allowed by who has set it, and a name is no role yet where the account is not known.
+        if spec.role == role_arn(home, entry.defaults.role) or (resource.role_name and not home.account):
+            spec = replace(spec, role="")
+    yield from (finding for _, finding in rules.judge(who, spec))
+
+
+def home_of(entry: Entry, account: str) -> Home:
+    """Return where an entry's cluster is, as far as is known offline; `account` is the controller's own, or ""."""
+    partition = entry.role_arn.split(":")[1] if entry.role_arn else "aws"
+    return Home(partition, entry.region, entry.account or account, entry.cluster, "")
+
+
+def own_cluster(who: Identity, entry: Entry | None, entries: Entries | None) -> str:
     """Return the cluster in which an object may select pods of its own namespace.
 
     Which one is the controller's may not be known; the selectors are held to the same in any.
     """
-    home = entries.named(entries.home) if entries.home else None
+    home = entries.named(entries.home) if entries and entries.home else None
     return home.name if home and entry and not entry.lists(who.namespace) else who.cluster
 
 

@@ -143,13 +143,13 @@ def subnet_tags(text: str) -> tuple[tuple[str, str], ...]:
     """Return the pairs of a text such as fargate=yes,team=*, by their keys."""
     pairs = [each.partition("=") for each in text.split(",") if each.strip()]
     told = {key.strip(): value.strip() for key, sign, value in pairs if sign}
-    fit = all(0 < len(key) <= LONGEST_KEY and len(value) <= LONGEST_VALUE for key, value in told.items())
+    fit = all(0 < len(key) <= LONGEST_KEY and 0 < len(value) <= LONGEST_VALUE for key, value in told.items())
     if not fit or not len(told) == len(pairs) <= MOST_TAGS:
         raise ValueError(text)
     return tuple(sorted(told.items()))
 
 
-LONGEST_KEY, LONGEST_VALUE, MOST_TAGS = 128, 256, 50  # of a subnet's tags
+LONGEST_KEY, LONGEST_VALUE, MOST_TAGS = 128, 256, 20  # of a term, as in spec
 aws_region = like(rf"({REGION})?")
 default_role = like(rf"((arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/)?{ROLE_NAME})?")
 tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")

@@ -22,6 +22,7 @@ import lookups
 import sites
 import status
 import surveys
+import telling
 from actions import (
     AddFinalizer,
     Change,
@@ -47,7 +48,7 @@ from limits import Settings
 from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
-from patterns import LONGEST_NOTE, brief, listed, readable, visible
+from patterns import listed, readable
 from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
 from sites import Site, Sites
 from spec import (
@@ -90,13 +91,12 @@ class Reconciler:
         readmit: Callable[[Key], bool] = lambda _key: False,
     ) -> None:
         self._store, self._kube, self._sites, self._settings = store, kube, where, settings
-        self._ready_after, self._posted = ready_after, posted
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
-        self._aloud: dict[Key, str] = {}  # what was told last that no status says
+        self._telling = telling.Telling(kube, self._thrift, wake, now, monotonic, ready_after, posted)
         self.homes = sites.Homes(where, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings)
         self.surveys = surveys.Surveys(store, kube, where, self.homes, settings)
         self._anew: set[str] = set()  # clusters that somebody wants to have seen
@@ -136,14 +136,14 @@ class Reconciler:
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
-        self._aloud.pop(key, None)
+        self._telling.forget(key)
 
     def _pass(self, p: Pass) -> Requeue:
         key, cluster = p.key, p.cluster
         may_wait = status.waits_in_vain(p.conditions) and not p.who.deleting and key not in cluster.line
         if may_wait and (owed := self._thrift.defers(key, p.payer, self._monotonic())):
             if p.edited or p.asks:
-                self._tell_aloud(p, "Deferred", status.deferred(p.who))
+                self._telling.aloud(p, "Deferred", status.deferred(p.who))
             return Requeue(owed, skipped=True)
         ended, sent = False, calls_of_this_thread()
         try:
@@ -154,10 +154,10 @@ class Reconciler:
             self._take_news(p)
             requeue = self._step(p)
             if not p.untold:
-                self._aloud.pop(key, None)
+                self._telling.forget(key)
             ended = True
         except WriteRefused as error:
-            self._tell_untold(p, error)
+            self._telling.untold(p, error)
             raise
         finally:
             if not ended:  # whoever breaks off must not hold up those behind it in line
@@ -208,7 +208,7 @@ class Reconciler:
         except TooLarge as error:
             if report.phase is not Phase.RECONCILING:
                 raise
-            self._tell_untold(p, error)  # what is waited for goes on, in its place in line
+            self._telling.untold(p, error)  # what is waited for goes on, in its place in line
         return self._look_again(p, report)
 
     def _seen(self, p: Pass, entry: Entry) -> tuple[Case, Report | Change]:
@@ -389,10 +389,10 @@ class Reconciler:
                 return action
             case AddFinalizer():
                 self._patch_finalizers(p, [*p.who.others_finalizers, FINALIZER])
-                self._log_action(p, "Guarded", "The finalizer is in place.")
+                self._telling.action(p, "Guarded", "The finalizer is in place.")
             case RemoveFinalizer(event=event, message=message, logged=logged):
                 self._patch_finalizers(p, p.who.others_finalizers)
-                self._done(p, event, message, logged)
+                self._telling.done(p, event, message, logged)
             case CreateProfile():
                 return self._create(p, case, action)
             case DeleteProfile():
@@ -442,7 +442,7 @@ class Reconciler:
         asked, lost = status.asked_for(case, create.name), status.lost_before(case, p.status)
         if p.memory.first_tried_at is None:
             for each in create.warnings:
-                self._done(p, each.reason, each.message)
+                self._telling.done(p, each.reason, each.message)
         p.aws.ready()  # before the mark: nothing is fetched between it and the create
         if not self._mark(p, case, create, asked):
             return None
@@ -450,7 +450,9 @@ class Reconciler:
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         action = "ProfileLost" if lost else asked.reason
-        tell = self._log_action if action == "Creating" else self._done  # whose event is the one that ends it
+        tell = (
+            self._telling.action if action == "Creating" else self._telling.done
+        )  # whose event is the one that ends it
         tell(p, action, f"{asked.message}{lost}{pods}")
         said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
         return replace(report, message=said)
@@ -479,7 +481,7 @@ class Reconciler:
         self._write_current(p, bare=True)
         answer = p.aws.delete(case.home.cluster, name)
         pods = self._pods(p, name)  # not before: between the last look and the delete nothing else is asked
-        self._done(p, "Deleting", f"Profile {name} is being deleted: {delete.why}.{pods}")
+        self._telling.done(p, "Deleting", f"Profile {name} is being deleted: {delete.why}.{pods}")
         going = replace(delete.profile, status="DELETING")
         after = self._changed(p, case, going, gone=answer is None)
         if answer is None:
@@ -500,7 +502,7 @@ class Reconciler:
             self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag
             return
         self._changed(p, case, replace(profile, tags={**profile.tags, **tags}))
-        self._done(p, tag.event, f"Profile {profile.name} is tagged {listed(sorted(tags))}: {tag.why}.")
+        self._telling.done(p, tag.event, f"Profile {profile.name} is tagged {listed(sorted(tags))}: {tag.why}.")
 
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
@@ -508,7 +510,7 @@ class Reconciler:
         p.aws.untag(profile.arn, keys)
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
-        self._done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")
+        self._telling.done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")
 
     def _pods(self, p: Pass, profile: str) -> str:
         """Say how many pods run on a profile, "" where that may not be known; those of other clusters can't be."""
@@ -567,8 +569,8 @@ class Reconciler:
             return
         report = status.with_note(report, p.who, self._settings) if p.site else report
         new = self._write(p, status.conditions(old, p.who, report, p.noted, self._now()))
-        self._tell_of_overlap(p, status.find_condition("Overlapping", old))
-        self._tell(p, report, old, new)
+        self._telling.overlap(p, status.find_condition("Overlapping", old))
+        self._telling.outcome(p, report, old, new)
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
@@ -606,56 +608,6 @@ class Reconciler:
         if Memory.parse(p.obj).proof != p.memory.proof:
             p.memory = Memory.parse(p.obj)  # or the report of that would bring in what it stood for, undone by nobody
             raise status.Blocked(status.undone("the status that was written is not in the API server's answer"))
-
-    def _tell_untold(self, p: Pass, error: WriteRefused) -> None:
-        p.untold = True
-        self._tell_aloud(p, "WriteRefused", status.write_refused("the status of this object", error).message)
-
-    def _tell_aloud(self, p: Pass, action: str, note: str) -> None:
-        """Tell by log and event of what no status says; once, as long as it is the same."""
-        if self._aloud.get(p.key) != note:
-            self._aloud[p.key] = note
-            self._done(p, action, note)
-
-    def _tell_of_overlap(self, p: Pass, before: Object) -> None:
-        """Tell of what stands in status by now: what does not take there would be new in every pass."""
-        overlap = p.noted["Overlapping"].message if "Overlapping" in p.noted else ""
-        if not overlap or not status.tells(status.find_condition("Overlapping", p.conditions), overlap):
-            return
-        if not before:
-            self._done(p, "Overlapping", overlap, p.overlap_logged)
-        if not status.tells(before, overlap):
-            for key in filter(None, map(owner_of, p.overlapping)):
-                self._wake(key)
-
-    def _tell(self, p: Pass, report: Report, old: list[Object], new: list[Object]) -> None:
-        """Post an event where the object turned Ready, stalled or idle, or stalls for another reason."""
-        before = status.find_condition("Ready", old)
-        for kind, said in status.begun(old, new).items():
-            self._done(p, kind, said)
-        if status.is_news(report.note, old, new):
-            self._done(p, "RetainNotAllowed", report.note.strip())
-        if told := status.event_of(report, old, new):
-            self._done(p, *told, told[1].replace(report.message, report.logged or report.message))
-        elif report.logged and not status.tells(before, report.message):
-            log.info(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.logged))
-        elif report.reason in clusters.TIME_MAY_MEND and before.get("reason") != report.reason:
-            log.warning(status.LOGGED_ERROR, status.fields_of(p.who, p.who.base, report.reason, report.message))
-        if report.phase is Phase.READY and before and before.get("status") != "True":
-            since = status.since_of(before, p.obj["metadata"]["creationTimestamp"])
-            self._ready_after((self._now() - since).total_seconds())
-
-    def _done(self, p: Pass, action: str, note: str, logged: str = "") -> None:
-        """Log what was done or found, and post it as an event; `logged`: as it is logged, where that says more."""
-        self._log_action(p, action, logged or note)
-        self._posted(action)
-        if self._thrift.posts(p.key, self._monotonic()):  # else it is one of many, and the log has them all
-            kind, words = status.EVENTS[action].kind, brief(visible(note), LONGEST_NOTE)
-            self._kube.event(p.obj, kind, action, "Reconcile", words, self._now())
-
-    def _log_action(self, p: Pass, action: str, note: str) -> None:
-        level = logging.WARNING if action in status.EVENTS and status.EVENTS[action].kind == "Warning" else logging.INFO
-        log.log(level, status.LOGGED_ACTION, status.fields_of(p.who, p.memory.profile_name or p.who.base, action, note))
 
     # Come back
 

@@ -106,7 +106,7 @@ class Finding(NamedTuple):
 WHOLE = {"labels", "annotations", "tags", "ownerReferences", "subnetSelectorTerms"}
 
 
-def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str, named: bool = False) -> Finding:
+def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str | int, named: bool = False) -> Finding:
     """Return what an error of the models below says; `named`: metadata.name is the profile's name too."""
     path = tuple(part for part in (*before, *error["loc"]) if part != "[key]")
     if named and path == ("spec", "profileName"):
@@ -130,7 +130,7 @@ def finding_of(error: Mapping[str, Any], mends: Mapping[str, str], *before: str,
     return Finding(path, what[:80], mend, error["type"] == "string_type")
 
 
-def both_given(before: tuple[str, ...], one: str, other: str) -> Finding:
+def both_given(before: tuple[str | int, ...], one: str, other: str) -> Finding:
     """Return the finding of two fields of which only one may be given."""
     return Finding((*before, other), f"given beside {one}", "remove one of the two")
 

@@ -6,6 +6,7 @@ E2E_SILENCE_SECONDS: of a watch, before it is given up. E2E_LOST_CREATE_SECONDS:
 still come true. E2E_SERVICE_ACCOUNT: the folder that a pod has its token in. E2E_TOKEN_SECONDS: for which a token that
 was read is used. E2E_LOOK_SECONDS: between two looks at pods,
 and for which a pod waits before it is evicted. E2E_FILE_SECONDS: between two looks at the clusters file.
+E2E_TERM_SECONDS: for which facts are believed, and between the two looks at tags before a profile is replaced.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import controller
 import evictions
 import kube
 import limits
+import lookups
 import podlooks
 
 
@@ -38,6 +40,9 @@ def main() -> int:
         _set(kube, "_PodLoader", partial(_short_loader, kube._PodLoader, timedelta(seconds=float(seconds))))
     if seconds := os.environ.get("E2E_FILE_SECONDS"):
         _set(clustersfile, "LOOK_SECONDS", float(seconds))
+    if seconds := os.environ.get("E2E_TERM_SECONDS"):
+        for name in ("FACTS_SECONDS", "LOOKS_APART_SECONDS"):
+            _set(lookups, name, float(seconds))
     if seconds := os.environ.get("E2E_LOOK_SECONDS"):
         for name in ("LEAST_SECONDS", "SETTLING_SECONDS", "STEP_SECONDS"):
             _set(podlooks, name, float(seconds))

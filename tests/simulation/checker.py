@@ -403,9 +403,9 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
     wanted = {
         "clusterName": _meant_cluster(process, obj),
         "fargateProfileName": request["fargateProfileName"],
-        "podExecutionRoleArn": spec["podExecutionRoleArn"],
+        "podExecutionRoleArn": role_in(spec, process.world.fleet.holder(call.about.partition("/")[0]).account),
         "selectors": _set_of(spec["selectors"]),
-        "subnets": sorted(set(spec.get("subnets") or [])),
+        "subnets": sorted(chosen_in(spec) & {*request.get("subnets", [])} or set(spec.get("subnets") or [])),
         "tags": spec.get("tags", {}) | owner_tags(process.look.key),
     }
     sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
@@ -438,6 +438,17 @@ def no_object_reaches_what_its_namespace_is_not_listed_for(process: Process, cal
 def _set_of(selectors: list[Object]) -> list[tuple[str, list[tuple[str, str]]]]:
     found = {(each["namespace"], tuple(sorted((each.get("labels") or {}).items()))) for each in selectors}
     return sorted((namespace, [*labels]) for namespace, labels in found)
+
+
+def role_in(spec: Object, account: str) -> str:
+    """Return the role that a spec gives, by its ARN or by its name in an account."""
+    named = f"arn:aws:iam::{account}:role/{spec.get('podExecutionRoleName')}"
+    return str(spec.get("podExecutionRoleArn") or named)
+
+
+def chosen_in(spec: Object) -> set[str]:
+    """Return the subnets of which terms leave the choice; those of the simulation have no tags."""
+    return {each["id"] for each in spec.get("subnetSelectorTerms") or [] if "id" in each}
 
 
 def s5_no_wrong_input_reaches_aws(call: Call, answer: Any) -> None:
@@ -540,7 +551,9 @@ def meets(spec: Object, profile: Object) -> bool:
     if not profile:
         return False
     subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
-    same_role = profile["podExecutionRoleArn"] == spec.get("podExecutionRoleArn")
+    if chosen := chosen_in(spec):
+        subnets = bool(profile["subnets"]) and chosen >= {*profile["subnets"]}
+    same_role = profile["podExecutionRoleArn"] == role_in(spec, profile["fargateProfileArn"].split(":")[4])
     return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])
 
 

@@ -242,7 +242,7 @@ BROKEN: tuple[Object, ...] = (
     {"tags": {"k" * 129: ""}},
     {"subnets": ["subnet-nonsense"]},
     {"podExecutionRoleArn": "arn:aws:iam::123456789012:role/team/pods"},
-    {"podExecutionRoleArn": None},
+    {"podExecutionRoleName": "team/pods"},
     {"deletionPolicy": "Keep"},
     {"updatePolicy": "Rolling"},
     {"suspend": "yes"},

@@ -30,6 +30,7 @@ from tests.simulation.checker import (
     owner_tags,
     ready_of,
     retains,
+    role_in,
 )
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def truth_is_told(world: World) -> None:
 def _asks(obj: Object) -> bool:
     """Say whether only EKS itself can judge the object's input, so that it is asked again and again."""
     spec = obj["spec"] if isinstance(obj.get("spec"), dict) else {}
-    only_eks_knows = str(spec.get("podExecutionRoleArn")).endswith(":role/fargate-only-eks-knows")
+    only_eks_knows = role_in(spec, "any").endswith(":role/fargate-only-eks-knows")
     return only_eks_knows and ready_of(obj)["reason"] == "RoleNotTrusted"
 
 
@@ -163,7 +164,7 @@ def expected(world: World, obj: Object) -> set[str]:
         return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
     if taken and _may_adopt(obj, taken.body):
         return {"Active"} if meets(fields, taken.body) else {"AdoptMismatch"}
-    if taken and fields["podExecutionRoleArn"].endswith(":role/fargate-only-eks-knows"):
+    if taken and role_in(fields, "any").endswith(":role/fargate-only-eks-knows"):
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
 
@@ -246,7 +247,7 @@ def _wrong_profile(world: World, obj: Object) -> str:
 
 
 def _allowed(spec: Object) -> bool:
-    return ":role/fargate-" in spec["podExecutionRoleArn"]
+    return ":role/fargate-" in role_in(spec, "any")
 
 
 def objections(world: World, label: str, spec: Object) -> set[str]:
@@ -270,7 +271,8 @@ def objections(world: World, label: str, spec: Object) -> set[str]:
 
 
 def _against_role(account: Memory, spec: Object) -> set[str]:
-    kind = next((kind for kind, arn in account.roles.items() if arn == spec["podExecutionRoleArn"]), None)
+    role = role_in(spec, account.account)
+    kind = next((kind for kind, arn in account.roles.items() if arn == role), None)
     if kind is None:
         return {"RoleNotFound"}
     if kind in {"no-trust", "other-source", "only-eks-knows"}:

@@ -478,7 +478,7 @@ def test_validate_tells_what_is_wrong_with_the_clusters_file_and_judges_the_rest
         "clusters[0].nam", "clusters[0].name", "spec.subnet",
     ]  # fmt: skip
     assert err.splitlines() == [
-        "Which clusters objects may name is not judged: first mend the clusters file.",
+        "Which clusters objects may name, and what they get by default, is not judged: first mend the clusters file.",
         "1 FargateProfile, 3 findings in 1 object.",
     ]
 
@@ -489,6 +489,67 @@ def test_validate_without_the_clusters_file_that_it_is_told_of_has_no_result(run
     assert (code, out) == (2, "")
     mend = "correct --clusters-file, or who may read the file"
     assert err.splitlines()[0] == f"{folder}/none.yaml: can't be read (No such file or directory): {mend}"
+
+
+# What objects get that say nothing of it
+
+ROLE_LINE = "  podExecutionRoleArn: arn:aws:iam::123456789012:role/pods\n"
+NO_ROLE, BY_NAME = GOOD.replace(ROLE_LINE, ""), GOOD.replace(ROLE_LINE, "  podExecutionRoleName: pods\n")
+DEFAULTS = """
+clusters:
+- {name: own, defaults: {podExecutionRoleArn: "arn:aws:iam::123456789012:role/default", tags: {a: b}}}
+- {name: theirs, roleArn: "arn:aws-cn:iam::111122223333:role/operator"}
+"""
+NEEDED = (
+    "5: spec.podExecutionRoleArn: missing: give the ARN of an IAM role without a path, "
+    "arn:aws:iam::<account>:role/<name>, or its name in podExecutionRoleName; the operator has no default for "
+    "this cluster"
+)
+ONLY_WEB = "--allowed-roles=arn:*:iam::*:role/web-*"
+UNTOLD = (
+    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as in this case: "
+    "default/web.\n"
+)
+BY_DEFAULT: dict[str, tuple[str, tuple[str, ...], list[str], str]] = {
+    "no role, and nobody has a default": (NO_ROLE, (), [NEEDED], ""),
+    "no role, and the flag has one": (NO_ROLE, ("--default-pod-execution-role=pods",), [], ""),
+    "no role, and the flag has one that no object may pass itself": (
+        NO_ROLE, ("--default-pod-execution-role=arn:aws:iam::123456789012:role/pods", ONLY_WEB), [], ""
+    ),
+    "no role, and the cluster's entry has one": (NO_ROLE + "  clusterName: own\n", ("FILE", ONLY_WEB), [], ""),
+    "no role, and the flag's default is not for clusters of the file": (
+        NO_ROLE + "  clusterName: theirs\n", ("FILE", "--default-pod-execution-role=pods"), [NEEDED], ""
+    ),
+    "a role's name, and the file says in which account": (
+        BY_NAME + "  clusterName: theirs\n", ("FILE", ONLY_WEB),
+        ["6: spec.podExecutionRoleName: arn:aws-cn:iam::111122223333:role/pods is not among the roles that objects may "
+         "pass: take one that matches the controller's --allowed-roles"],
+        "",
+    ),
+    "a role's name, and nobody says in which account": (BY_NAME, (ONLY_WEB,), [], UNTOLD),
+    "a role's name, and every role is allowed": (BY_NAME, (), [], ""),
+    "a role's name, and the ARN of the home says in which account": (
+        BY_NAME, (ONLY_WEB.replace("web-", "po"), "--cluster-name=arn:aws:eks:eu-west-1:123456789012:cluster/demo"),
+        [], "",
+    ),
+    "more tags than EKS takes, with those by default": (
+        GOOD + "  clusterName: own\n  tags: {" + ", ".join(f"k{n}: v" for n in range(48)) + "}\n", ("FILE",),
+        ["9: spec.tags: 49 tags together with the defaults of this cluster (a): give fewer, EKS has room for 48; or "
+         "have fewer defaults set"],
+        "",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "flags", "found", "note"), BY_DEFAULT.values(), ids=BY_DEFAULT.keys())
+def test_validate_judges_an_object_with_the_defaults_that_it_is_told_of(
+    run: Any, tmp_path: Path, text: str, flags: tuple[str, ...], found: list[str], note: str
+) -> None:
+    folder = write(tmp_path, web=text, clusters=DEFAULTS)
+    given = [f"--clusters-file={folder / 'clusters.yaml'}" if each == "FILE" else each for each in flags]
+    code, out, err = run("validate", "-f", folder / "web.yaml", *given)
+    assert (code, out.splitlines()) == (1 if found else 0, [f"{folder / 'web.yaml'}:{each}" for each in found])
+    assert err.startswith(f"{note}1 FargateProfile, ")
 
 
 # Which files are read

@@ -23,7 +23,7 @@ FLOORS = (
     {"plan"},
     {"status", "memory", "overlaps", "pods"},
     {"passes"},
-    {"surveys", "checks"},
+    {"surveys", "telling", "checks"},
     {"reconcile"},
     {"config", "explain", "doctor", "podlooks"},
     {"forecast", "export"},

@@ -140,34 +140,22 @@ def code_takes(field: str, text: str) -> bool:
         "selectors": [{"namespace": "a"}],
         "profileName": "web",
     }
-    name = "web"
-    match field:
-        case "namespace":
-            spec["selectors"] = [{"namespace": text}]
-        case "label key":
-            spec["selectors"] = [{"namespace": "a", "labels": {text: "x"}}]
-        case "label value":
-            spec["selectors"] = [{"namespace": "a", "labels": {"x": text}}]
-        case "subnets":
-            spec["subnets"] = [text]
-        case "podExecutionRoleName":
-            spec[field] = text
-            del spec["podExecutionRoleArn"]
-        case "id of a term":
-            spec["subnetSelectorTerms"] = [{"id": text}]
-        case "tag key of a term":
-            spec["subnetSelectorTerms"] = [{"tags": {text: "x"}}]
-        case "tag value of a term":
-            spec["subnetSelectorTerms"] = [{"tags": {"x": text}}]
-        case "tag key":
-            spec["tags"] = {text: "x"}
-        case "tag value":
-            spec["tags"] = {"x": text}
-        case "metadata.name":
-            del spec["profileName"]
-            name = text
-        case _:
-            spec[field] = text
+    name = text if field == "metadata.name" else "web"
+    said: dict[str, Object] = {
+        "namespace": {"selectors": [{"namespace": text}]},
+        "label key": {"selectors": [{"namespace": "a", "labels": {text: "x"}}]},
+        "label value": {"selectors": [{"namespace": "a", "labels": {"x": text}}]},
+        "subnets": {"subnets": [text]},
+        "id of a term": {"subnetSelectorTerms": [{"id": text}]},
+        "tag key of a term": {"subnetSelectorTerms": [{"tags": {text: "x"}}]},
+        "tag value of a term": {"subnetSelectorTerms": [{"tags": {"x": text}}]},
+        "tag key": {"tags": {text: "x"}},
+        "tag value": {"tags": {"x": text}},
+        "metadata.name": {},
+    }
+    spec |= said.get(field, {field: text})
+    for other in {"metadata.name": ["profileName"], "podExecutionRoleName": ["podExecutionRoleArn"]}.get(field, []):
+        del spec[other]
     try:
         Resource.parse({"metadata": {"name": name, "namespace": "default"}, "spec": spec})
     except InvalidSpec:

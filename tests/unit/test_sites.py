@@ -35,30 +35,21 @@ HUB, EAST = "us-east-1", "eu-west-1"
 ROLES = {account: f"arn:aws:iam::{account}:role/fargate-operator" for account in (THERE, FAR)}
 
 
-class Account(Memory):
-    """One region of an account; its roles are its own."""
-
-    def __init__(self, manners: Behaviour, account: str, region: str) -> None:
-        self.account = account
-        super().__init__(manners, region)
-        self.roles = {kind: arn.replace(HERE, account) for kind, arn in self.roles.items()}
-
-
 @dataclass
 class Estate:
     """All accounts and regions. Whose a request is shows only in what signs it, as the clients are shared by all."""
 
     clock: Clock
-    places: dict[tuple[str, str], Account] = field(default_factory=dict)
+    places: dict[tuple[str, str], Memory] = field(default_factory=dict)
     calls: list[tuple[str, str, str]] = field(default_factory=list)  # account, region, method
     assumed: list[dict[str, str]] = field(default_factory=list)
     denied: set[str] = field(default_factory=set)  # roles that can't be assumed
     dead: set[tuple[str, str]] = field(default_factory=set)  # places that give no answer
     life: float = 3600.0
 
-    def at(self, account: str, region: str) -> Account:
+    def at(self, account: str, region: str) -> Memory:
         behaviour = Behaviour(self.clock.time, creating_seconds=60, deleting_seconds=60)
-        return self.places.setdefault((account, region), Account(behaviour, account, region))
+        return self.places.setdefault((account, region), Memory(behaviour, region, account=account))
 
     def clients(self, region: str) -> dict[str, Any]:
         return dict.fromkeys(SERVICES, Client(lambda method, request: self.ask(region, method, request)))
@@ -127,9 +118,10 @@ def apply(b: Bench, world: Estate, cluster: str, name: str = "web", namespace: s
     assert b.entries
     found = next((each for each in b.entries.all if each.name == cluster), None)
     place = (found.account or HERE, found.region) if found else (HERE, HUB)
-    usual: dict[str, Any] = {"podExecutionRoleArn": world.at(*place).roles["good"], "subnets": None}
+    there = world.at(*place)
+    usual = {"podExecutionRoleArn": there.roles["good"], "subnets": list(there.private_subnets)}
     more = {"clusterName": cluster} if cluster else {}
-    b.apply(name, namespace, **{key: value for key, value in (usual | more | spec).items() if value is not None})
+    b.apply(name, namespace, **(usual | more | spec))
 
 
 def test_an_object_is_made_in_the_account_and_region_of_its_entry_and_nowhere_else() -> None:
