@@ -187,7 +187,10 @@ class Twice:
         again = self._found.when(key, found, network.at) + LOOKS_APART_SECONDS
         if network.at >= again:
             return network, 0.0
-        return (network, again - now) if now < again else self.look(key, ask, now - again, finds)
+        if now < again:
+            return network, again - now
+        # Twice at the most: an answer that came since, to a question of before, counts by its age for a new one.
+        return self.look(key, ask, 0.0 if age <= now - again else now - again, finds)
 
 
 class Kubernetes(Protocol):

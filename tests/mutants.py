@@ -720,8 +720,6 @@ MUTANTS = (
            "self.refused(isinstance(found, list))", "self.refused(False)", "tests/unit/test_clustersfile.py"),
     Mutant("clusters: what stands in the file twice as one thing is followed", "manifests.py",
            "if isinstance(event, yaml.AliasEvent) or event.anchor:", "if False:", "tests/unit/test_clustersfile.py"),
-    Mutant("clusters: the file may be nested for ever", "manifests.py", "if self._depth > self.most_deep:", "if False:",
-           "tests/unit/test_clustersfile.py"),
     Mutant("clusters: a new file is taken up while the Lease vouches for the one before", "clustersfile.py",
            "if not self.judgement.begin():", "if self.judgement.begin() is None:", "tests/unit/test_clustersfile.py"),
     Mutant("clusters: a renewal that failed counts as one that took the note off", "leader.py",

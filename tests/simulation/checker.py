@@ -23,6 +23,7 @@ from tests.fakes.apiserver import Change
 from tests.simulation.evictions import Evictions
 
 if TYPE_CHECKING:
+    from tests.fakes.eks import Memory
     from tests.fakes.eks_rules import Stored
     from tests.simulation.world import Call, Look, Process, World
 
@@ -47,6 +48,7 @@ EXCEPTIONS = {
     TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
     SET_BACK: "an API server that was set back: a profile that was made, or whose create was marked, since (S1, S3)",
 }
+TAGS_HEARD_SECONDS = 200.0  # a resync and two looks after a change of tags, in any case, all have heard of it
 # What EKS refuses by quotas, network and roles; what else it refuses of an input holds in every account.
 OF_THIS_ACCOUNT = re.compile("more than|Trust Policy|[Ss]ubnet|Availability Zone")
 
@@ -98,6 +100,7 @@ class Checker:
     def before(self, process: Process, call: Call) -> None:
         """Judge a call in the moment in which it takes effect."""
         if call.operation == "CreateFargateProfile":
+            nothing_is_replaced_for_a_subnet_that_was_added(self, process, call)
             s5_a_create_says_what_its_object_says(process, call)
         elif call.operation in WRITES:
             s2_only_an_own_profile_is_changed(self, process, call)
@@ -405,7 +408,7 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
         "fargateProfileName": request["fargateProfileName"],
         "podExecutionRoleArn": role_in(spec, process.world.fleet.holder(call.about.partition("/")[0]).account),
         "selectors": _set_of(spec["selectors"]),
-        "subnets": sorted(chosen_in(spec) & {*request.get("subnets", [])} or set(spec.get("subnets") or [])),
+        "subnets": sorted(_wanted_subnets(process, call, spec)),
         "tags": spec.get("tags", {}) | owner_tags(process.look.key),
     }
     sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
@@ -446,9 +449,40 @@ def role_in(spec: Object, account: str) -> str:
     return str(spec.get("podExecutionRoleArn") or named)
 
 
-def chosen_in(spec: Object) -> set[str]:
-    """Return the subnets of which terms leave the choice; those of the simulation have no tags."""
-    return {each["id"] for each in spec.get("subnetSelectorTerms") or [] if "id" in each}
+def chosen_in(spec: Object, account: Memory) -> set[str] | None:
+    """Return the private subnets among which the terms of a spec leave the choice now, None where it has no terms."""
+    terms = spec.get("subnetSelectorTerms")
+    if not terms:
+        return None
+    ids = {each["id"] for each in terms if "id" in each}
+    tags = [each["tags"].items() for each in terms if "tags" in each]
+    return {
+        name
+        for name, subnet in account.subnets.items()
+        if (name in ids or any(each <= subnet.tags.items() for each in tags))
+        and (subnet.vpc, subnet.public, subnet.zone[:-1]) == (account.vpc, False, account.region)
+    }
+
+
+def _wanted_subnets(process: Process, call: Call, spec: Object) -> set[str]:
+    """Return the subnets that a create has to send: by tags all that matched a moment ago are as good."""
+    world, sent = process.world, {*call.request.get("subnets", [])}
+    chosen = chosen_in(spec, world.fleet.holder(call.about.partition("/")[0]))
+    if chosen is None:
+        return {*(spec.get("subnets") or [])}
+    return (chosen | world.fleet.tagged) & sent or {"some that the terms match"}
+
+
+def nothing_is_replaced_for_a_subnet_that_was_added(checker: Checker, process: Process, call: Call) -> None:
+    """No profile is made beside one that serves and is as the object wants it, if its subnets are chosen by terms."""
+    obj, fleet, now = process.look.mark, process.world.fleet, process.world.clock.elapsed
+    if obj is None or not obj["spec"].get("subnetSelectorTerms") or now - fleet.tagged_at < TAGS_HEARD_SECONDS:
+        return
+    label = call.about.partition("/")[0]
+    own = [each.body for each in checker.profiles() if checker.label(each.body) == label]
+    serving = [each for each in own if each["status"] == "ACTIVE" and checker.owns(obj, each)]
+    if any(meets(obj["spec"], each, fleet.holder(label)) and process.knows_of(label, each) for each in serving):
+        raise Violation("Terms", f"{call} of {'/'.join(process.look.key)}, whose profile is as it wants it")
 
 
 def s5_no_wrong_input_reaches_aws(call: Call, answer: Any) -> None:
@@ -473,6 +507,7 @@ def s7_ready_is_what_eks_has_shown(process: Process, change: Change) -> None:
     label = process.world.fleet.label_of(status["profileArn"])
     shown = process.knows.get(label, {}).get(status["profileName"], {})
     of_its_spec = now["observedGeneration"] == after["metadata"]["generation"] and meets(after["spec"], shown)
+    # Of subnets by terms only the oracle judges: what others tag is heard of at a resync, and is no edit at once.
     if shown.get("status") != "ACTIVE" or shown["fargateProfileArn"] != status["profileArn"] or not of_its_spec:
         raise Violation("S7", f"{process.name} says ready, and EKS last showed it {shown or 'nothing'}")
 
@@ -546,12 +581,13 @@ def name_fits(obj: Object, name: str) -> bool:
     return re.fullmatch(re.escape(base_of(obj)) + "(-[0-9a-f]{8})?", name) is not None
 
 
-def meets(spec: Object, profile: Object) -> bool:
-    """Say whether a profile has the role, selectors and subnets of a spec."""
+def meets(spec: Object, profile: Object, account: Memory | None = None) -> bool:
+    """Say whether a profile has the role, selectors and subnets of a spec; with `account`, by what terms match now."""
     if not profile:
         return False
     subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
-    if chosen := chosen_in(spec):
+    chosen = chosen_in(spec, account) if account else None
+    if chosen:  # where they match nothing, what serves is let be
         subnets = bool(profile["subnets"]) and chosen >= {*profile["subnets"]}
     same_role = profile["podExecutionRoleArn"] == role_in(spec, profile["fargateProfileArn"].split(":")[4])
     return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])

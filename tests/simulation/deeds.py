@@ -34,9 +34,11 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 Do = Callable[["World", "Place"], Any]
 URL = "https://eks.example"
+MOST_SUBNETS = 8  # of an account
 STALE_SECONDS = 600.0
 SLOW_SECONDS = 9.0  # just within the timeout of a read
 TIMEOUT_SECONDS = 10.0
+YES = [{"tags": {"fargate": "yes"}}]  # which subnets, where some have tags
 NAMES = ("web", "api", "db", "jobs")
 NAMESPACES = ("default", "default", "team")
 TAGS = ("a", "b", "c")
@@ -202,6 +204,7 @@ def random_spec(world: World, rand: random.Random) -> Object:
         ]
     if rand.random() < 0.3:
         spec["subnets"] = rand.choice((None, [account.public_subnet], [account.foreign_subnet], ["subnet-00000000"]))
+    spec |= _chosen(world, rand)
     if rand.random() < 0.2 and "clusterName" not in spec:
         spec["clusterName"] = rand.choice(("other", "other", "demo", "none"))
     if rand.random() < 0.15:
@@ -222,6 +225,11 @@ def _somewhere(world: World, rand: random.Random) -> Object:
     if world.fleet.beside and rand.random() < 0.6:
         return {"clusterName": rand.choice(("eu", "eu", "eu", "alias", "us"))}
     return {}
+
+
+def _chosen(world: World, rand: random.Random) -> Object:
+    """Return terms that choose the subnets, where some have tags."""
+    return {"subnets": None, "subnetSelectorTerms": YES} if world.fleet.tagged and rand.random() < 0.5 else {}
 
 
 def random_tags(rand: random.Random) -> dict[str, str]:
@@ -601,6 +609,18 @@ def _region_down(world: World, rand: random.Random) -> None:
     world.later(rand.choice((5.0, 60.0, 300.0)), partial(world.fleet.down.discard, EU.region))
 
 
+def _tags(world: World, _place: Place, rand: random.Random) -> None:
+    """Let the tag come to a subnet, or leave one; or let there be one more that has it."""
+    if not world.fleet.tagged:
+        return
+    account = rand.choice(world.fleet.all)
+    if rand.random() < 0.2 and len(account.subnets) < MOST_SUBNETS:
+        world.fleet.tag(account, account.add_subnet(), fargate="yes")
+    else:
+        private = [each for each, subnet in account.subnets.items() if subnet.gateway.startswith("nat-")]
+        world.fleet.tag(account, rand.choice(private), fargate=rand.choice(("yes", "")))
+
+
 # What goes on meanwhile
 
 
@@ -682,6 +702,7 @@ FLEET = (
     Other("role refused", _with_fleet(_role_refused)),
     Other("region down", _with_fleet(_region_down)),
 )
+TAGGERS = (Other("tags of subnets", _tags),)
 MEANWHILE = (
     Other("other worker", _other_worker),
     Other("other process", _other_process),

@@ -55,6 +55,8 @@ class Fleet:
     down: set[str] = field(default_factory=set)  # regions that nobody reaches
     beside: dict[Place, Memory] = field(default_factory=dict)
     keys: int = 0  # that were given
+    tagged: set[str] = field(default_factory=set)  # subnets that have, or had, a tag
+    tagged_at: float = float("-inf")  # when tags of subnets changed last
 
     def open(self, *listed: Entry) -> None:
         """Let there be the other places, and a file."""
@@ -70,6 +72,13 @@ class Fleet:
         before = {each.name: each.key for each in self.listed or ()}
         self.moved = self.moved or any(before.get(each.name, each.key) != each.key for each in listed)
         self.listed, self.version, self.changed_at = listed, self.version + 1, self.world.clock.elapsed
+
+    def tag(self, account: Memory, subnet: str, **tags: str) -> None:
+        """Change the tags of a subnet; an empty value takes a tag away."""
+        self.world.note("admin", f"tags {subnet} of {account.account} {tags}")
+        account.tag_subnet(subnet, **tags)
+        self.tagged.add(subnet)
+        self.tagged_at = self.world.clock.elapsed
 
     def entries(self, home: str) -> Entries:
         return Entries(REGION, home, self.listed)

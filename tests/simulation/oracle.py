@@ -26,6 +26,7 @@ from tests.simulation.checker import (
     Violation,
     as_made_by_kopf,
     base_of,
+    chosen_in,
     meets,
     owner_tags,
     ready_of,
@@ -158,12 +159,13 @@ def expected(world: World, obj: Object) -> set[str]:
     if not own and (wrong := _denied(world, obj)):
         return {wrong}
     taken, against = _taken(world, obj), objections(world, _cluster(world, obj) or "", fields)
-    if any(meets(fields, each.body) for each in own):
+    account = world.fleet.holder(_cluster(world, obj) or "")
+    if any(meets(fields, each.body, account) for each in own):
         return {"Active"}
     if own:
         return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
     if taken and _may_adopt(obj, taken.body):
-        return {"Active"} if meets(fields, taken.body) else {"AdoptMismatch"}
+        return {"Active"} if meets(fields, taken.body, account) else {"AdoptMismatch"}
     if taken and role_in(fields, "any").endswith(":role/fargate-only-eks-knows"):
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
@@ -257,6 +259,8 @@ def objections(world: World, label: str, spec: Object) -> set[str]:
         return {"RoleNotAllowed"}
     if label.partition("@")[0] not in account.clusters:
         return {"ClusterNotFound"}
+    if chosen_in(spec, account) == set():
+        found.add("NoSubnetMatches")
     for each in spec.get("subnets") or []:
         subnet = account.subnets.get(each)
         if subnet is None:

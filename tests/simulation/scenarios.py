@@ -12,7 +12,7 @@ from entries import Entry
 from spec import REQUESTED_AT, Identity, Memory, Resource, replacement_names
 from tests.fakes.accounts import trust_of
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
-from tests.simulation.deeds import FATES, FAULTS, SLEEPS, fitting
+from tests.simulation.deeds import FATES, FAULTS, SLEEPS, YES, fitting
 from tests.simulation.fleet import EU, EXTERNAL_ID, REGION, ROLE
 from tests.simulation.world import Deed, Place, Script, World, nothing
 
@@ -686,6 +686,47 @@ def a_region_that_is_down(world: World) -> None:
     world.run(30)
     world.fleet.down.clear()
     world.run(30)
+
+
+def chosen(world: World, **spec: Any) -> None:
+    """Bring the world to where an object has its profile in the one subnet that has the tag."""
+    world.resync_seconds = 40
+    world.start("one")
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
+    made(world, subnets=None, subnetSelectorTerms=YES, **spec)
+
+
+@story
+def a_subnet_is_added(world: World) -> None:
+    chosen(world, updatePolicy="Replace")
+    world.fleet.tag(world.account, world.account.private_subnets[1], fargate="yes")
+    world.run(150)
+
+
+@story
+def a_tag_moves(world: World) -> None:
+    chosen(world, updatePolicy="Replace")
+    world.fleet.tag(world.account, world.account.private_subnets[1], fargate="yes")
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="")
+    world.run(150)
+
+
+@story
+def a_tag_moves_and_the_profile_stays(world: World) -> None:
+    chosen(world)
+    world.fleet.tag(world.account, world.account.private_subnets[1], fargate="yes")
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="")
+    world.run(150)
+
+
+@story
+def no_subnet_has_the_tag_for_a_while(world: World) -> None:
+    chosen(world, updatePolicy="Recreate")
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="")
+    made(world, name="db", subnets=None, subnetSelectorTerms=YES)
+    world.run(120)
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
+    world.run(20)
 
 
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)

@@ -251,6 +251,12 @@ class Process:
     def look(self) -> Look:
         return self.looks[-1] if self.looks else Look(("", ""))
 
+    def knows_of(self, label: str, profile: Object) -> bool:
+        """Say whether it was shown this very profile of a cluster last, as ACTIVE."""
+        shown = self.knows.get(label, {}).get(profile["fargateProfileName"], {})
+        same = shown.get("fargateProfileArn") == profile["fargateProfileArn"]
+        return bool(same and shown["status"] == "ACTIVE")
+
     def _pass(self, key: Key) -> Requeue:
         l2_nobody_who_is_due_is_passed_over(self, key)
         self.looks.append(Look(key, self.sites.entries))

@@ -16,6 +16,7 @@ from tests.simulation.deeds import (
     OTHERS,
     PODS,
     SLEEPS,
+    TAGGERS,
     USERS,
     Fault,
     fitting,
@@ -27,6 +28,7 @@ from tests.simulation.podworld import NAMESPACES as PLACES
 from tests.simulation.world import Deed, Place, World
 
 WITH_PODS = WITH_FLEET = 0.3  # of the worlds
+WITH_TAGS = 0.25
 POINTS_OF_PODS = 200  # more than others: what is evicted was seen to wait for a minute
 SLICES, SLICE_SECONDS = 40, 60.0
 
@@ -67,7 +69,8 @@ class Luck:
     def _draw(self, world: World, place: Place, rand: random.Random) -> Deed | None:
         faults, fates = fitting(self.faults, place.call, place.side), fitting(self.fates, place.call, place.side)
         pods, fleet = self.pods if world.pods else (), self.fleet if world.fleet.beside else ()
-        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods, fleet) if group]
+        tags = TAGGERS if world.fleet.tagged else ()
+        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods, fleet, tags) if group]
         return rand.choice(rand.choice(groups)) if groups else None
 
 
@@ -87,6 +90,9 @@ def build(seed: int, luck: Luck) -> World:
     if several.random() < WITH_FLEET:
         world.fleet.open(*several.choice(FILES))
         world.fleet.sts.life_seconds = several.choice((900.0, 900.0, 3600.0))
+    if several.random() < WITH_TAGS:
+        for account in world.fleet.all:
+            world.fleet.tag(account, account.private_subnets[0], fargate="yes")
     for name in ("one", "two")[: rand.choice((1, 2))]:
         world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)

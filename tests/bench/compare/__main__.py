@@ -23,13 +23,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tests.bench import fleet
 from tests.bench.compare.candidates import CANDIDATES, KOPF, OURS, Candidate, Died, arena
 from tests.bench.compare.many import many, one_pass
 from tests.bench.compare.measure import ROUNDS, Figures, Sizes, say
 from tests.bench.compare.table import Row, as_json, as_text, rows
 from tests.e2e.controlplane import Unavailable, find_binaries
 
-CHOICES = (*ROUNDS, "many", "pass")
+CHOICES = (*ROUNDS, "many", "fleet", "pass")
 WORLD, LARGE = (1000, 100), (5000, 500)  # objects, clusters
 WHAT = {
     "rounds": "rounds of all that is compared",
@@ -116,6 +117,8 @@ def ours_alone(asked: argparse.Namespace, worlds: dict[int, int], sizes: Sizes, 
     if "pass" in asked.only:
         for _ in range(sizes.rounds):
             record.take("pass", OURS.name, one_pass)
+    if "fleet" in asked.only:
+        record.take("fleet", OURS.name, fleet.compared)
     if "many" in asked.only:
         for objects, clusters in worlds.items():
             for _ in range(asked.many_rounds):

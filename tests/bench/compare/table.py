@@ -57,6 +57,8 @@ def rows(worlds: Mapping[int, int]) -> tuple[Row, ...]:
         Row("delete", "delete -> DeleteFargateProfile request, p50", "ms"),
         Row("gone", "the look that finds the profile gone -> object gone, p50", "ms", 100),
         *many,
+        Row("fleet-memory", "200 clusters in 10 accounts and 5 regions, resident memory more than with one", "MiB", 40),
+        Row("fleet-create", "the same, object -> request, p50, as many times as with one", "", 1.5),
         Row("pass", "CPU of a settled pass with 100 profiles in the cluster", "ms", 0.3),
     )
 
