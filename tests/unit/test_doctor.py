@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -25,11 +25,15 @@ from tests.docs import table
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve
 from tests.harness import Bench
+from tests.unit.conftest import SPOKE, clusters_file
 from tests.unit.test_checks import HOOK, NOW, deployment, seen
 from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import hold_to_the_document
 from tests.unit.test_fluentbit import EXAMPLES
 from tests.unit.test_prune import BY_DOCTOR
+
+if TYPE_CHECKING:
+    from tests.fakes.aws import World
 
 Object = dict[str, Any]
 Told = tuple[int, str, str]
@@ -179,6 +183,31 @@ def test_another_cluster_of_eks_is_looked_at_without_kubernetes(b: Bench, sound:
     code, out, _ = sound("--cluster", "other")
     assert (code, {request.method for request in b.api.log}) == (2, {"POST"})
     assert (verdicts(out)["profiles"], verdicts(out)["webhook"]) == ({"ok"}, {"unknown"})
+
+
+def test_of_an_entry_of_the_clusters_file_its_own_account_is_asked_and_not_the_cluster_that_we_talk_to(
+    b: Bench, sound: Any, spoke: World, tmp_path: Path
+) -> None:
+    spoke.add_profile("prod", "theirs", spoke.roles["good"], [{"namespace": "x"}], list(spoke.private_subnets))
+    code, out, _ = sound("--cluster", "prod-alias", "--clusters-file", str(clusters_file(tmp_path)), "-o", "json")
+    found = json.loads(out)
+    assert (code, found["cluster"], found["proven"]) == (2, "prod", False)
+    assert {each["check"]: each["verdict"] for each in found["checks"]}["webhook"] == "unknown"
+    asked = [call for call in b.world.everywhere() if call.service != "sts"]
+    assert {call.account for call in asked} == {SPOKE}
+    assert not [request for request in b.api.log if request.path.endswith(("/nodes", "/pods", "/fargateprofiles"))]
+
+
+def test_an_object_counts_for_the_cluster_that_it_names_by_whichever_name(b: Bench, sound: Any, tmp_path: Path) -> None:
+    file = tmp_path / "listed.yaml"
+    file.write_text("clusters: [{name: demo}, {name: ours, cluster: demo}, {name: theirs, cluster: other}]")
+    for number in range(12):
+        b.apply(f"web-{number}", clusterName=("demo", "ours", "theirs")[number % 3])
+    flags = "--cluster-name", "demo", "--clusters-file", str(file)
+    assert "the objects want" not in sound("--cluster", "demo", *flags)[1]
+    for number in range(12, 15):
+        b.apply(f"web-{number}", clusterName="ours")
+    assert "the quota is 10, the objects want 12." in sound("--cluster", "ours", *flags)[1]
 
 
 def test_a_cluster_that_eks_does_not_have_is_no_result(sound: Any) -> None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -24,9 +24,13 @@ from tests.docs import DOCUMENTS, section
 from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve
 from tests.harness import Bench
+from tests.unit.conftest import SPOKE, clusters_file
 from tests.unit.test_clusters import ONE, TWO, bundle
 from tests.unit.test_commands import hold_to_the_document
 from tests.unit.test_pods import WHOLE, junk, places, planted
+
+if TYPE_CHECKING:
+    from tests.fakes.aws import World
 
 Object = dict[str, Any]
 Told = tuple[int, str, str]
@@ -410,6 +414,24 @@ def test_an_object_without_a_profile_in_eks_or_none_at_all_is_told(b: Bench, tol
 
 
 # Which cluster, and without AWS
+
+
+def test_of_an_entry_of_the_clusters_file_the_profiles_are_those_of_its_account(
+    b: Bench, told: Any, spoke: World, tmp_path: Path
+) -> None:
+    spoke.add_profile("prod", "theirs", spoke.roles["good"], WEB)
+    flags = "--cluster", "prod-eu", "--clusters-file", str(clusters_file(tmp_path))
+    _, out, err = told("-f", file(deployment()), *flags)
+    assert of("profile", out) == ["theirs takes it, by its selector shop/tier=web."]
+    assert "Whether EKS cluster prod is the cluster of these pods is unknown" in err
+    assert {call.account for call in b.world.everywhere() if call.service == "eks"} == {SPOKE}
+
+
+def test_of_an_object_of_another_cluster_nothing_is_said(b: Bench, told: Any, tmp_path: Path) -> None:
+    b.apply("web", clusterName="nowhere")
+    code, out, err = told("profile", "default/web", "--clusters-file", str(clusters_file(tmp_path)))
+    assert (code, out) == (2, "")
+    assert "Profile web of cluster nowhere: " in err
 
 
 def test_without_a_proof_that_it_is_this_cluster_explain_says_so(b: Bench, told: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from aws import HealthIssue, ProfileSpec, selector
+from aws import HealthIssue, ProfileSpec, Term, selector
 from kube import Object
 from patterns import timestamp
 from spec import (
@@ -373,3 +373,11 @@ def test_a_difference_shows_what_eks_has_and_what_is_wanted_in_order() -> None:
         "selectors": ("[web/a=1]", "[db]"),
         "subnets": ("[subnet-1, subnet-2]", f"[{', '.join(several)}]"),
     }
+
+
+def test_the_name_of_a_replacement_follows_from_the_terms_and_not_from_what_they_match() -> None:
+    spec = replace(SPEC, subnets=None, terms=(Term(tags=(("fargate", "yes"),)),))
+    found = replace(spec, subnets=frozenset(SUBNETS), among=frozenset(SUBNETS))
+    assert fingerprint(who(), found, 0) == fingerprint(who(), spec, 0)
+    assert fingerprint(who(), spec, 0) != fingerprint(who(), replace(spec, terms=(Term("subnet-1"),)), 0)
+    assert fingerprint(who(), spec, 0) != fingerprint(who(), SPEC, 0)

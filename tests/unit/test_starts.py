@@ -418,6 +418,7 @@ def test_a_pass_that_began_by_the_file_before_counts_for_nothing() -> None:
 
     first.reconciler.reconcile = meanwhile  # type: ignore[method-assign]
     first.reconcile(("default", "web"))
+    first.reconcile(SORTING)
     assert not first.judgement.complete
     first.reconciler.reconcile = look  # type: ignore[method-assign]
     first.reconcile(("default", "web"))

@@ -14,7 +14,7 @@ from limits import Settings
 from lookups import LOOKS_APART_SECONDS
 from spec import REQUESTED_AT, Defaults
 from surroundings import FARGATE_POLICY
-from tests.fakes.aws import error
+from tests.fakes.aws import Call, error
 from tests.harness import Bench, bench
 from wanted import role_arn
 
@@ -167,6 +167,26 @@ def test_what_two_looks_have_not_shown_alike_is_no_edit(b: Bench) -> None:
     assert (writes(b), b.reason()) == (before, "Active")
 
 
+def test_a_replacement_stands_on_what_is_read_in_the_very_pass_that_makes_it(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    before = writes(b)
+    untag(b, one)
+    tag(b, two)
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", RESYNC_SECONDS)
+
+    def put_back(call: Call) -> None:
+        if call.operation == "DescribeRouteTables":  # of the facts for the create, after both looks
+            b.manners.on_call = None
+            tag(b, one)
+
+    b.manners.on_call = put_back
+    b.run(LOOKS_APART_SECONDS + 30)
+    assert b.manners.on_call is None
+    assert (writes(b), b.reason()) == (before, "Active")
+
+
 def test_refuse_tells_of_a_subnet_that_no_longer_matches_after_two_looks_and_changes_nothing(b: Bench) -> None:
     one, two = b.world.private_subnets
     tag(b, one)
@@ -175,8 +195,10 @@ def test_refuse_tells_of_a_subnet_that_no_longer_matches_after_two_looks_and_cha
     untag(b, one)
     tag(b, two)
     b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", RESYNC_SECONDS)
+    looks = asked(b)
     b.run(LOOKS_APART_SECONDS + 5)
     assert (b.reason(), writes(b)) == ("ImmutableField", before)
+    assert asked(b) == looks + 1, "the second look is at another answer"
     assert f"spec.subnetSelectorTerms: EKS has [{one}], wanted is some of [{two}]" in b.message()
 
 
