@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 HUNT = ("--partial", "--first", "--show", "1", "--processes", "1", "--every", "12", "--seeds", "400", "--specs", "40")
 LEAST_BY_SIMULATION = 18
 SECONDS = 900
+STORIES = "tests/simulation/test_simulation.py::test_every_story_ends_well_when_nothing_goes_wrong"
 
 
 @dataclass(frozen=True)
@@ -1113,6 +1114,13 @@ MUTANTS = (
     Mutant("whose cluster it is that the kubeconfig names is asked of all", "sites.py",
            'return self._settings.authority if self.is_home(entry) else ""', "return self._settings.authority",
            "tests/unit/test_surveys.py"),
+    Mutant("an object reaches a cluster that its namespace is not listed for", "entries.py",
+           "for each in found if each.admits(namespace)", "for each in found", STORIES),
+    Mutant("an entry that is led to another region takes its objects along", "case.py",
+           'return self.memory.made_in not in {"", self.home.cluster_arn}',
+           'return self.memory.made_in.rpartition("/")[2] not in {"", self.home.cluster}', STORIES),
+    Mutant("an answer about tags that came while it was due is asked for without end", "lookups.py",
+           "0.0 if age <= now - again else now - again", "now - again", STORIES),
 )  # fmt: skip
 
 
