@@ -730,6 +730,30 @@ def no_subnet_has_the_tag_for_a_while(world: World) -> None:
     world.run(20)
 
 
+@story
+def no_role(world: World) -> None:
+    made(world, podExecutionRoleArn=None)
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def a_create_failed_and_the_role_went(world: World) -> None:
+    world.manners.fail_create("web", ISSUE)
+    made(world)
+    world.edit(podExecutionRoleArn=None)
+    world.run(20)
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def a_spare_one_beside_one_of_terms(world: World) -> None:
+    chosen(world)
+    spare(world)
+    world.run(60)
+
+
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)
 
 
