@@ -748,6 +748,15 @@ def a_create_failed_and_the_role_went(world: World) -> None:
 
 
 @story
+def replaced_without_a_role(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    world.edit(podExecutionRoleArn=None, selectors=[{"namespace": "elsewhere"}])
+    world.run(20)
+    world.edit(podExecutionRoleArn=world.account.roles["good"], selectors=SELECTORS)
+    world.run(20)
+
+
+@story
 def a_spare_one_beside_one_of_terms(world: World) -> None:
     chosen(world)
     spare(world)
