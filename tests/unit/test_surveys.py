@@ -29,8 +29,12 @@ def test_an_orphan_is_told_by_the_name_of_its_entry(caplog: pytest.LogCaptureFix
 def test_only_the_home_is_asked_whether_it_is_the_cluster_of_the_objects() -> None:
     """What the kubeconfig says is of no other cluster, though it has the same name in EKS."""
     with estate(entry("shop"), authority="nothing that a cluster has") as (b, world):
-        b.first.look_at_all()
-        b.run(700)
+        b.queue.add(("", "shop"))
+        b.run(10)
+        assert (THERE, EAST, "list_fargate_profiles") in world.calls
+        assert b.reconciler.surveys.elsewhere is None, "nothing is said before the home is looked at"
+        b.queue.add(("", "demo"))
+        b.run(10)
         assert b.reconciler.surveys.elsewhere is not None
         asked = [(account, region) for account, region, method in world.calls if method == "describe_cluster"]
         assert set(asked) == {(HERE, HUB)}
