@@ -351,7 +351,9 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     for name, (does, ends) in COMMANDS.items():
         command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
-        command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
+        entry = "" if name in {"plan", "validate"} else "; with --clusters-file the name of an entry"
+        what = f"the same as --cluster-name{entry}"
+        command.add_argument("--cluster", metavar="NAME", default="", help=what)
         if name == "doctor":
             add_output(command, ["text", "json"])
             continue
