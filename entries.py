@@ -102,6 +102,12 @@ def not_among(namespace: str, name: str) -> Barred:
     return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", Finding(FIELD, what, mend))
 
 
+def mistaken(name: str) -> str:
+    """Say to whoever reads an object that an entry contradicts another; which one is not for him."""
+    what = f"what the clusters file says of {name} is mistaken"
+    return f"spec.clusterName: {what}: ask those who run the operator to mend it; their log says what is wrong."
+
+
 @dataclass(frozen=True)
 class Entries:
     """All clusters that objects may name; `home` is for objects that name none, "" where there is no such.
