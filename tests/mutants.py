@@ -139,6 +139,8 @@ MUTANTS = (
     Mutant("of two profiles one goes though it is not known which is right", "plan.py",
            'Row("several owned, terms unknown", lambda c: c.undecided,',
            'Row("several owned, terms unknown", lambda _: None,', "tests/unit/test_case.py"),
+    Mutant("an edit is said to take up a default that has gone", "wanted.py",
+           'spec.role not in {"", profile.role}', "spec.role != profile.role", "tests/unit/test_wanted.py"),
     Mutant("a changed default is an edit", "wanted.py",
            "held = role and (stands_on is None or stands_on.default_role == role)",
            "held = role", "tests/unit/test_terms.py"),
