@@ -508,7 +508,9 @@ KINDS = (("dead", THERE, 60), ("alive", FAR, 20))
 
 
 def loop_until(stop: threading.Event, controller: Controller) -> None:
-    while not stop.is_set():
+    for _ in range(100_000):
+        if stop.is_set():
+            return
         controller.run_once(0.1)
 
 
