@@ -368,7 +368,7 @@ def noted(pair: Pair) -> str:
 def judged(pair: Pair) -> Replica:
     """Return a replica with flags `a` that has judged every object and said so."""
     one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
-    one.judgement.complete = True
+    one.judgement.done(one.judgement.by)
     pair.run(LOOK_SECONDS, one)
     assert noted(pair) == "a"
     return one
@@ -378,7 +378,7 @@ def test_the_first_leader_knows_of_no_judgement_and_notes_its_own_once_it_is_com
     one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
     pair.run(10, one)
     assert (one.judgement.complete, noted(pair)) == (False, "")
-    one.judgement.complete = True
+    one.judgement.done(one.judgement.by)
     pair.run(LOOK_SECONDS, one)
     assert noted(pair) == "a"
 
