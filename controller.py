@@ -128,7 +128,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
         check, held = elector.check, elector.leading
     fence = partial(fenced, check=check)
     sites = Sites(
-        entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers, readmit=queue.readmit,
+        entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers,
         credentials=credentials,
     )  # fmt: skip
     reconciler = Reconciler(

@@ -93,6 +93,7 @@ class Reconciler:
         self._store, self._kube, self._sites, self._settings = store, kube, where, settings
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
+        where.rooms.readmit = readmit
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before

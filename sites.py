@@ -100,14 +100,13 @@ class Sites:
         fence: Callable[[Aws], Aws] = lambda edge: edge,
         workers: int = 0,
         now: Callable[[], float] = time.time,
-        readmit: Callable[[Key], bool] = lambda _key: False,
         credentials: Credentials | None = None,
     ) -> None:
         self.entries, self._known_index, self.region = entries, Index(entries), own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
         self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
         self.needed = threading.Event()  # something is to be fetched at once
-        self._workers, self.rooms = workers, Rooms(readmit)
+        self._workers, self.rooms = workers, Rooms()
         self._lock = threading.Lock()
         self._own = self._site(own)
         self._sites: dict[tuple[Role, str], Site] = {(OWN, own.region): self._own}
@@ -345,11 +344,13 @@ class Rooms:
     """Who of the workers is where: what gives no answer, a place or a whole region, holds few of them, and no other's
     turn.
 
-    A pass takes up several rooms at once. Who finds one full waits outside, by place, until somebody leaves.
+    A pass takes up several rooms at once. Who finds one full waits outside, by place, until somebody leaves: then
+    `readmit` has it looked at, which is the reconciler's.
     """
 
-    def __init__(self, readmit: Callable[[Key], bool]) -> None:
-        self._readmit, self._lock, self._inside = readmit, threading.Lock(), Counter[object]()
+    def __init__(self) -> None:
+        self.readmit: Callable[[Key], bool] = lambda _key: False
+        self._lock, self._inside = threading.Lock(), Counter[object]()
         self._outside: dict[object, tuple[Limits, Outside]] = {}
 
     @contextmanager
@@ -379,17 +380,18 @@ class Rooms:
         """Have those look again who would find room now, of the places in turn."""
         left = LET_IN
         for place, (limits, outside) in [*self._outside.items()]:
-            del self._outside[place]
             free = min(left, self._free(limits()))
+            if free > 0:
+                self._outside[place] = self._outside.pop(place)  # the last in turn then
             while outside and free > 0:
                 free, left = free - 1, left - bool(outside.let_in(partial(self._look, outside)))
-            if outside:
-                self._outside[place] = limits, outside  # the last in turn then
+            if not outside:
+                del self._outside[place]
 
     def _look(self, outside: Outside, key: Key) -> bool:
         """Have it look now or, where no worker may take it, in its turn; say whether that is now."""
         outside.drop(key)
-        return self._readmit(key)
+        return self.readmit(key)
 
 
 class Homes:

@@ -456,6 +456,24 @@ def test_what_judges_may_change_once_the_lease_vouches_for_no_judgement_any_more
     assert (one.judgement.complete, noted(pair)) == (True, "b")
 
 
+def test_a_file_that_is_taken_up_while_the_lease_is_read_is_not_judged_by_what_the_lease_says(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(pair)
+    two = Replica("two", pair.api, pair.clock, flags="a")
+    look = two.elector._is_judged
+
+    def slow(*lease: Any) -> bool:
+        found = look(*lease)
+        assert two.judgement.begin()
+        two.judgement.by = "b"
+        return found
+
+    monkeypatch.setattr(two.elector, "_is_judged", slow)
+    take_over(pair, two)
+    assert (two.judgement.complete, noted(pair)) == (False, "")
+
+
 @pytest.mark.parametrize("flags", ["a", "b"])
 def test_who_dies_while_it_judges_by_a_new_file_leaves_nobody_in_the_belief_that_all_was_judged_by_his(
     pair: Pair, flags: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -345,8 +345,8 @@ def sixteen_workers(*entries: Entry) -> Iterator[tuple[Sites, list[Key]]]:
     sites = Sites(
         listed(*entries, home=""), edge, nobody, Settings("demo"), time.monotonic,
         lambda region, credentials, _account: Aws(dict.fromkeys(SERVICES), region, credentials), workers=16,
-        readmit=readmit,
     )  # fmt: skip
+    sites.rooms.readmit = readmit
     yield sites, let_in
 
 
@@ -423,7 +423,7 @@ def test_many_objects_of_a_place_that_is_full_cost_no_look_a_second_each() -> No
     clusters = [entry(f"c-{number}", cluster=f"c-{number}") for number in range(20)]
     with estate(*clusters, entry("far", FAR)) as (b, world):
         b.sites._workers = 16
-        for number in range(400):
+        for number in range(60):
             apply(b, world, f"c-{number % 20}", f"web-{number}", f"ns-{number % 20}")
         for each in clusters:
             world.at(THERE, EAST).add_cluster(each.cluster)
@@ -440,8 +440,8 @@ def test_many_objects_of_a_place_that_is_full_cost_no_look_a_second_each() -> No
             b.clock.elapsed += 5
             assert not b.controller.run_once()
             site.aws.silent = False
-        b.run(400)
-        assert any(b.ready(f"web-{number}", f"ns-{number % 20}") for number in range(400))
+        b.run(100)
+        assert sum(b.ready(f"web-{number}", f"ns-{number % 20}") for number in range(60)) >= 20
 
 
 def test_an_object_whose_place_is_full_keeps_its_cluster_from_no_other() -> None:
@@ -452,9 +452,9 @@ def test_an_object_whose_place_is_full_keeps_its_cluster_from_no_other() -> None
         for name in ("one", "two"):
             apply(b, world, "shop", name, name)
         b.informer.run_once()
+        site = b.sites.of(clusters[0])
         for fetch in b.sites.due():
             fetch()
-        site = b.sites.of(clusters[0])
         site.aws.silent = True
         with ExitStack() as inside:
             assert fill(inside, b.sites, clusters[0]) == MOST_SILENT
@@ -524,6 +524,118 @@ def test_a_slow_sts_for_one_role_keeps_no_other_waiting_and_no_worker() -> None:
     sites.due()
     assert sites._assumed == {}, "what no entry needs any more is dropped"
     assert [role for role, _ in sites._sites] == [OWN]
+
+
+def roles_and_own(fetch: Callable[[], Keys], clock: Clock, roles: int = 10) -> Sites:
+    """Return sites of many roles, whose own credentials come of `fetch`."""
+    credentials, nobody = Credentials(fetch, clock.time), None
+
+    def assume(_role: str, _external: str) -> Keys:
+        credentials.ready()
+        return Keys(SimpleNamespace(access_key="x"), None)
+
+    edge: Any = SimpleNamespace(region=HUB, assume=assume, silent=False)
+    entries = [Entry(f"e-{n}", "c", EAST, f"arn:aws:iam::{n:012d}:role/r") for n in range(1, roles + 1)]
+    sites = Sites(
+        listed(*entries), edge, nobody, Settings("demo"), clock.monotonic,  # type: ignore[arg-type]
+        lambda region, signs, _account: Aws(dict.fromkeys(SERVICES), region, signs), now=clock.time,
+        credentials=credentials,
+    )  # fmt: skip
+    for each in entries:
+        sites.of(each)
+    return sites
+
+
+def test_own_credentials_that_fail_are_tried_as_seldom_with_many_roles_as_with_none() -> None:
+    def tries(roles: int) -> int:
+        clock, tried = Clock(), list[None]()
+
+        def dead() -> Keys:
+            tried.append(None)
+            raise Retryable("NoCredentials", "dead")
+
+        sites = roles_and_own(dead, clock, roles)
+        while clock.elapsed < 120:
+            for fetch in sites.due():
+                fetch()
+            clock.elapsed += 0.5
+        return len(tried)
+
+    assert tries(50) == tries(0) < 10
+
+
+def test_roles_are_assumed_after_the_own_credentials_and_at_once_when_these_come_again() -> None:
+    clock, down = Clock(), [True]
+
+    def source() -> Keys:
+        if down:
+            raise Retryable("NoCredentials", "dead")
+        return Keys(SimpleNamespace(access_key=HERE), None)
+
+    sites = roles_and_own(source, clock)
+    assert [fetch() for fetch in sites.due()] == [None], "no role is said not to be assumable before that is known"
+    assert sites.own_tried.is_set()
+    assert len([fetch() for fetch in sites.due()]) == 10
+    down.clear()
+    clock.elapsed += 1.5
+    while OWN not in [fetch() for fetch in sites.due()]:
+        clock.elapsed += 0.1
+    assert len([role for fetch in sites.due() if (role := fetch())]) == 10
+
+
+def test_a_role_whose_thread_never_ran_or_broke_off_is_fetched_again(caplog: pytest.LogCaptureFixture) -> None:
+    clock, broken = Clock(), [True]
+
+    def assume(_role: str, _external: str) -> Keys:
+        if broken:
+            raise RuntimeError("a bug")
+        return Keys(SimpleNamespace(access_key="x"), None)
+
+    sites = roles_and_own(lambda: Keys(SimpleNamespace(access_key=HERE), None), clock, roles=0)
+    sites._assume = assume
+    sites.take(listed(entry("shop")))
+    shop = sites.named("shop")
+    assert shop
+    sites.of(shop)
+    for fetch in sites.due():
+        fetch()
+    sites.due()  # whose thread can't be started
+    (fetch,) = sites.due()
+    with pytest.raises(RuntimeError):
+        fetch()
+    with pytest.raises(Retryable, match="a bug of the controller"):
+        sites.of(shop).aws.ready()
+    assert not sites.waits(shop, ("default", "web")), "its objects are told"
+    broken.clear()
+    clock.elapsed += 61
+    assert [fetch() for fetch in sites.due()] == [(ROLES[THERE], "")]
+    assert sites.waited_for((ROLES[THERE], "")) == {("default", "web")}
+
+
+def test_one_worker_waits_for_sts_to_say_who_the_controller_is_and_no_other_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sites.ASKED_SECONDS", 0.05)
+    slow, asked, gate = threading.Event(), list[None](), threading.Event()
+
+    def who() -> tuple[str, str]:
+        asked.append(None)
+        gate.set()
+        slow.wait(10)
+        return "aws", HERE
+
+    with estate() as (b, _):
+        monkeypatch.setattr(b.sites, "own_account", who)
+        first = threading.Thread(target=b.reconciler.homes.own, daemon=True)
+        first.start()
+        gate.wait(10)
+        for _number in range(3):
+            with pytest.raises(Retryable, match="AWS STS has not answered yet"):
+                b.reconciler.homes.own()
+        slow.set()
+        first.join(10)
+        assert b.reconciler.homes.own().account == HERE
+        assert len(asked) == 1
 
 
 @dataclass
