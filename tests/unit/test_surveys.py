@@ -42,6 +42,7 @@ def test_only_the_home_is_asked_whether_it_is_the_cluster_of_the_objects() -> No
 
 def test_a_profile_whose_object_is_of_another_cluster_now_is_an_orphan() -> None:
     with estate(entry("shop"), entry("far", FAR)) as (b, world):
+        b.first.look_at_all()
         apply(b, world, "shop")
         b.run(100)
         b.api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": []}})
@@ -56,6 +57,7 @@ def test_a_profile_whose_object_is_of_another_cluster_now_is_an_orphan() -> None
 
 def test_a_profile_whose_object_names_another_cluster_and_still_has_it_is_no_orphan() -> None:
     with estate(entry("shop"), entry("far", FAR)) as (b, world):
+        b.first.look_at_all()
         apply(b, world, "shop")
         b.run(100)
         b.edit(clusterName="far")
