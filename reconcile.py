@@ -66,7 +66,7 @@ from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Th
 
 log = logging.getLogger("fargate")
 
-OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
+OUTSIDE_SECONDS = 30.0  # of an occupied cluster or a full place, should nobody let the object in
 
 
 class Reconciler:
@@ -93,6 +93,7 @@ class Reconciler:
         self._store, self._kube, self._sites, self._settings = store, kube, where, settings
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
+        where.rooms.readmit = readmit
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
@@ -631,19 +632,17 @@ class Reconciler:
 
     def _alone_in(self, entry: Entry, key: Key, work: Callable[[Cluster, Site], Requeue]) -> Requeue:
         """Work if no other pass is in that cluster, and its place has room; else come back in its turn."""
-        site = self._sites.of(entry)
-        if self._sites.waits(entry):
-            return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
+        site, outside = self._sites.of(entry), Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None)
+        if self._sites.waits(entry, key):
+            return outside
 
         def inside(cluster: Cluster) -> Requeue:
-            cluster.name = entry.name
-            return work(cluster, site)
+            # Not before its turn: whose place is full would keep its cluster from the others.
+            with self._sites.room(key, entry, site) as enters:
+                cluster.name = entry.name
+                return work(cluster, site) if enters else outside
 
-        with self._sites.room(entry, site) as enters:
-            if not enters:
-                return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
-            requeue = self._clusters.alone_in(entry.key, key, inside)
-        return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
+        return self._clusters.alone_in(entry.key, key, inside) or outside
 
     def view(self) -> View | None:
         """Return the profiles of the controller's own cluster as they were seen last, None where they were not."""
