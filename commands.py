@@ -80,10 +80,10 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     configured = configured_for(options, rest, environ)
+    _, settings = place(configured)
     found, broken, unread = read(vars(options).get("filename") or [], recursive=vars(options).get("recursive", False))
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
-    _, settings = place(configured)
     sites = sites_of(configured, settings, now)
     if options.command == "plan":
         return foretell(sites, settings, options, found, now)
