@@ -603,7 +603,7 @@ def retain_in(config: Config) -> frozenset[str]:
 
 def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:
     """Return what objects may ask for, where `cluster` is that of objects without a clusterName."""
-    return Limits(said.allowed_roles, cluster if said.selector_namespaces == "own" else "")
+    return Limits(said.allowed_roles, said.selector_namespaces == "own", cluster)
 
 
 def place(config: Config) -> tuple[str, Settings]:

@@ -153,6 +153,13 @@ class Entries:
         entry = self._named.get(name)
         return replace(entry, name=self._shown[entry.key]) if entry else None
 
+    def at_home(self, entry: Entry, namespace: str) -> bool | None:
+        """Say whether a cluster is the home, or lists a namespace by name; None where there is no file to tell."""
+        if self.listed is None:
+            return None
+        home = self._named.get(self.home)
+        return entry.lists(namespace) or (home is not None and home.key == entry.key)
+
     @property
     def each(self) -> tuple[Entry, ...]:
         """One entry for each EKS cluster that is known by name, as it is shown."""

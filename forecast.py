@@ -136,9 +136,8 @@ class Forecast:
         if entry.key not in self.clusters:
             site, home = site_of(self.sites, entry), self.homes.of(entry)
             self.clusters[entry.key] = home, whole_view(site.aws, home.cluster)
-        listed_there = self.sites.is_home(entry) or entry.lists(who.namespace)
         case = self._case(obj, who, memory, *self.clusters[entry.key], entry.defaults)
-        return replace(case, listed_there=listed_there)
+        return replace(case, at_home=self.sites.entries.at_home(entry, who.namespace))
 
     def _case(
         self, obj: Object, who: Identity, memory: Memory, home: Home, view: View, defaults: Defaults | None = None

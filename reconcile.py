@@ -302,8 +302,7 @@ class Reconciler:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
-        listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
-        case = replace(case, listed_there=listed_there)
+        case = replace(case, at_home=self._sites.entries.at_home(entry, p.who.namespace))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)

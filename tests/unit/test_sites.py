@@ -16,6 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from answers import AwsError, Retryable
 from aws import SERVICES, Aws, Keys, Signer
+from config import configure, settings
 from controller import Controller
 from credentials import Credentials
 from entries import Entries, Entry
@@ -299,7 +300,7 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
 
 
 def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespace_by_name() -> None:
-    limits = Limits(own_namespace_in="demo")
+    limits = Limits(own_namespace=True, home="demo")
     entries = entry("shop", namespaces=("team-a",)), entry("far", FAR, namespaces=("team-*",))
     with estate(*entries, limits=limits) as (b, world):
         for cluster in ("shop", "far"):
@@ -308,6 +309,18 @@ def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespa
         b.run(120)
         reasons = [b.reason(name, "team-a") for name in ("shop", "far", "foreign")]
         assert reasons == ["Active", "ClusterNotAllowed", "SelectorNotAllowed"]
+
+
+def test_with_own_namespaces_objects_are_held_to_theirs_where_there_is_no_home_too() -> None:
+    config = configure(["--clusters-file=x", "--region=us-east-1", "--selector-namespaces=own"], {})
+    entries = entry("shop", namespaces=("team-a",)), entry("far", FAR)
+    with estate(*entries, home="", limits=settings(config).limits) as (b, world):
+        apply(b, world, "shop", "mine", "team-a", selectors=[{"namespace": "team-a"}])
+        apply(b, world, "shop", "foreign", "team-a", selectors=[{"namespace": "team-b"}])
+        apply(b, world, "far", "open", "team-a", selectors=[{"namespace": "team-a"}])
+        b.run(120)
+        reasons = [b.reason(name, "team-a") for name in ("mine", "foreign", "open")]
+        assert reasons == ["Active", "SelectorNotAllowed", "ClusterNotAllowed"]
 
 
 def test_all_listed_clusters_are_looked_at_within_a_resync_and_the_home_at_once() -> None:
