@@ -166,13 +166,14 @@ NO_ACCOUNT = (
 def listed_clusters(options: Namespace) -> tuple[Entries | None, list[Told], list[Told]]:
     """Return the clusters that objects may name, what is wrong with the file of them, and why it can't be read."""
     home = kube.named_by_arn(options.cluster or options.cluster_name)
-    flags = Entries(home.region, home.cluster or options.cluster or options.cluster_name, None, defaults(options))
+    name = home.cluster or options.cluster or options.cluster_name
+    flags = Entries(home.region, name, None, defaults(options), home.account)
     if not options.clusters_file:
         return flags, [], []
     text = clustersfile.read(options.clusters_file)
     if isinstance(text, Told):
         return None, [], [text]
-    found = clustersfile.parse(options.clusters_file, text, flags, home.account)
+    found = clustersfile.parse(options.clusters_file, text, flags)
     return (None, found, []) if isinstance(found, list) else (found, [], [])
 
 
@@ -184,7 +185,7 @@ def beside(
     And the objects whose role can't be judged here.
     """
     found: defaultdict[int, list[Finding]] = defaultdict(list)
-    account, unjudged = kube.named_by_arn(options.cluster or options.cluster_name).account, list[str]()
+    account, unjudged = entries.own_account if entries else "", list[str]()
     claims: dict[int, Claim] = {}
     for number, each in enumerate(manifests):
         if not can_be_a_name(mapping(mapping(each.obj).get("metadata")).get("name")):

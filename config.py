@@ -564,7 +564,7 @@ def entries_of(config: Config) -> Entries:
     """
     if not config.clusters_file:
         return unlisted(config)
-    found = judged(config.clusters_file, read(config.clusters_file), unlisted(config), config.account)
+    found = judged(config.clusters_file, read(config.clusters_file), unlisted(config))
     if isinstance(found, list):
         said = f"--clusters-file can't be taken, {counted(len(found), 'finding')}:"
         raise Missing("\n".join([said, *map(str, found)]))
@@ -576,7 +576,7 @@ def entries_of(config: Config) -> Entries:
 
 def unlisted(config: Config) -> Entries:
     """Return the clusters that there are without a file."""
-    return Entries(config.region, config.cluster_name, defaults=defaults(config))
+    return Entries(config.region, config.cluster_name, defaults=defaults(config), home_account=config.account)
 
 
 def defaults(said: Config | argparse.Namespace) -> Defaults:

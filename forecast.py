@@ -120,16 +120,19 @@ class Forecast:
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self.settings.cluster)
         entry = self.sites.find(who)
-        if isinstance(entry, Barred):
-            return [*self._barred(replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry))]
+        key = entry.key if isinstance(entry, Entry) else ""
         try:
-            if entry.key in self.failed:
-                raise self.failed[entry.key]
+            if key in self.failed:
+                raise self.failed[key]
+            entry = self.homes.admit(entry)
+            if isinstance(entry, Barred):
+                barred = replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry)
+                return [*self._barred(barred)]
             return [*self._in(entry, self._case_in(entry, obj, replace(who, cluster=entry.name), memory))]
         except AwsError as error:
             if self.sites.entries.listed is None:
                 raise
-            self.failed[entry.key] = error
+            self.failed[key] = error
             return [Step("refuse", f"{error.reason}: {error}")]
 
     def _case_in(self, entry: Entry, obj: Object, who: Identity, memory: Memory) -> Case:

@@ -388,7 +388,7 @@ class Row(NamedTuple, Generic[T]):
 _ROWS = (
     Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
     Row("barred, deleting, Retain", lambda c: c.barred if c.retaining else None, lambda c, _: kept_blindly(c.memory)),
-    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(why.reason, why.message, c.who, c.memory)),
+    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(*why[:3], c.who, c.memory)),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),

@@ -187,7 +187,8 @@ class Reconciler:
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
-            case, action = self._seen(p, p.entry) if isinstance(p.entry, Entry) else self._barred(p, p.entry)
+            found = self.homes.admit(p.entry)
+            case, action = self._seen(p, found) if isinstance(found, Entry) else self._barred(p, found)
             again = self._is_again(p, action)
             report = self._act(p, case, action)
             if again and report is None:
@@ -220,7 +221,8 @@ class Reconciler:
 
     def _barred(self, p: Pass, why: Barred) -> tuple[Case, Report | Change]:
         """Decide on an object that has no cluster here; what status remembers of one stays as it is."""
-        home = sites.nowhere(p.who.cluster)
+        p.cluster.leave(p.key)
+        p.site, home = None, sites.nowhere(p.who.cluster)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         case = replace(case, barred=why)
         action = status.with_log(case, plan)

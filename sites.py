@@ -23,7 +23,7 @@ import aws
 from answers import AwsError, Refused
 from aws import Aws
 from credentials import Credentials
-from entries import Barred, Entries, Entry
+from entries import CONTRADICTED, Barred, Entries, Entry
 from kube import KubeError
 from limits import Settings
 from lookups import Known, Kubernetes, Roles
@@ -71,7 +71,7 @@ class Index:
         home = next((each for each in entries.all if each.name == entries.home), None)
         self.home = first[home.key] if home else None
         self.several = len({each.place for each in self.shown.values()}) > 1
-        self.contradictions: Mapping[str, str] | None = None
+        self.contradictory: frozenset[str] | None = None  # keys; None before our account was known
 
 
 class Sites:
@@ -97,6 +97,7 @@ class Sites:
         self.entries, self._known_index, self.region = entries, Index(entries), own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
         self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
+        self.account = ""  # of our own credentials, "" before it was asked
         self.needed = threading.Event()  # something is to be fetched at once
         self.rooms = Rooms(workers)
         self._lock = threading.Lock()
@@ -112,7 +113,8 @@ class Sites:
 
     def find(self, who: Identity) -> Entry | Barred:
         """Return the cluster that an object names, or why it has none here."""
-        return self.entries.find(who.namespace, who.cluster, who.unread_in)
+        found = self.entries.find(who.namespace, who.cluster, who.unread_in)
+        return self.unless_contradicted(found) if isinstance(found, Entry) else found
 
     def named(self, name: str) -> Entry | None:
         """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
@@ -158,12 +160,14 @@ class Sites:
         """There is more than one place, so that one must not hold up the others."""
         return self._index.several
 
-    def wrong(self, entry: Entry, account: str) -> str:
-        """Say what is wrong with an entry where our own credentials are of that account, "" for nothing."""
+    def unless_contradicted(self, entry: Entry) -> Entry | Barred:
+        """Return an entry, or that it is barred: by what shows once the account of our own credentials is known."""
         index = self._index
-        if index.contradictions is None:  # the account is the same for as long as this process lives
-            index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
-        return index.contradictions.get(entry.key, "")
+        if index.contradictory is None and self.account:  # the same for as long as this process lives
+            index.contradictory = index.entries.contradictory(self.account)
+            for each in index.entries.contradict(self.account):
+                log.error("objects of these clusters wait: %s", each)
+        return CONTRADICTED if entry.key in (index.contradictory or ()) else entry
 
     @property
     def _index(self) -> Index:
@@ -341,8 +345,8 @@ class Homes:
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
         partition, account, controller = self._ask()
-        if wrong := self._sites.wrong(entry, account):
-            raise Refused("ClusterNotAllowed", wrong)
+        if isinstance(found := self._sites.unless_contradicted(entry), Barred):
+            raise Refused(found.reason, found.message)
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account
         ours = self._sites.is_home(entry)
@@ -350,9 +354,17 @@ class Homes:
             raise Refused("WrongAccount", wrong)
         return Home(partition, entry.region, account, entry.cluster, controller, entry.name, foreign=not ours)
 
+    def admit(self, found: Entry | Barred) -> Entry | Barred:
+        """Return what was found for an object, by all that is known of us; raises `AwsError` where that is nothing."""
+        if isinstance(found, Barred):
+            return found
+        self._ask()
+        return self._sites.unless_contradicted(found)
+
     def _ask(self) -> tuple[str, str, str]:
         if self._self is None:
             self._self = (*self._sites.own_account(), self._ask_controller())
+            self._sites.account = self._self[1]
             fields = {"account": self._self[1], "controller": self._self[2], "region": self._sites.region}
             log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
         return self._self

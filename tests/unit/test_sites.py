@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -226,7 +226,7 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         b.delete()
         b.run(600)
         assert not b.gone()
-        assert "bring back its entry" in b.message()
+        assert "have the clusters file let namespace default name shop again" in b.message()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.asked_of(THERE) == set(), "nothing is asked there any more"
         b.sites.entries = entries
@@ -295,8 +295,56 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
         b.apply("web", clusterName="alias", podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
         b.run(60)
         assert b.reason() == "ClusterNotAllowed"
-        assert "the same EKS cluster" in b.message()
+        assert "contradicts itself" in b.message()
         assert world.profiles(HERE, HUB, "demo") == []
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_entries_that_contradict_each_other_neither_counts_and_no_object_learns_of_another_s(
+    order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = Entry("mine", "demo", HUB, f"arn:aws:iam::{HERE}:role/mine", namespaces=("team-a",), line=7)
+    others = Entry("team-b-secret", "demo", HUB, namespaces=("team-b",), line=3)
+    with estate(*(mine, others)[::order], entry("shop"), home="") as (b, world):
+        for name, namespace in (("mine", "team-a"), ("team-b-secret", "team-b")):
+            b.apply("web", namespace, clusterName=name, podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
+        apply(b, world, "shop")
+        b.run(120)
+        told = {b.message("web", namespace) for namespace in ("team-a", "team-b")}
+        assert (b.reason("web", "team-a"), b.reason("web", "team-b")) == ("ClusterNotAllowed", "ClusterNotAllowed")
+        assert not {word for text in told for word in ("secret", "role/mine", "line") if word in text}, told
+        assert b.ready(), "no other cluster is touched by it"
+        assert "team-b-secret" in caplog.text, "the log has what mends it"
+        assert world.profiles(HERE, HUB, "demo") == []
+
+
+def test_where_entries_contradict_each_other_a_deletion_waits_and_with_retain_goes_on() -> None:
+    mine = Entry("alias", "demo", HUB, f"arn:aws:iam::{HERE}:role/other")
+    with estate(mine) as (b, world):
+        for name, policy in (("web", "Delete"), ("kept", "Retain")):
+            apply(b, world, "", name, deletionPolicy=policy)
+        b.sites.entries = listed()
+        b.run(150)
+        assert (b.ready("web"), b.ready("kept")) == (True, True)
+        b.sites.entries = listed(mine)
+        b.first.look_at_all()
+        b.delete("web")
+        b.delete("kept")
+        b.run(60)
+        assert (b.gone("web"), b.gone("kept")) == (False, True)
+        assert "The deletion waits: have the file mended" in b.message("web")
+        assert world.profiles(HERE, HUB, "demo") == ["kept", "web"]
+
+
+def test_a_home_that_its_entry_reaches_by_a_role_of_its_own_account_is_served() -> None:
+    """As --cluster-name=arn:...:THERE:cluster/demo has it, with the operator's own credentials of another account."""
+    home = Entry("demo", "demo", HUB, ROLES[THERE])
+    with estate(home, account=THERE) as (b, world):
+        b.sites.entries = replace(b.sites.entries, home_account=THERE)
+        apply(b, world, "demo")
+        b.run(120)
+        assert b.ready(), b.message()
+        assert world.profiles(THERE, HUB, "demo") == ["web"]
 
 
 def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespace_by_name() -> None:

@@ -608,7 +608,9 @@ def test_the_block_for_shared_clusters_makes_flags_rbac_and_iam_tight(tmp_path: 
     assert kustomization["namespace"] == "fargate-operator"
     (arguments,) = (each["value"] for each in yaml.safe_load(kustomization["patches"][0]["patch"]))
     limits = config.limits(config.flags({}).parse_args(arguments), "my-cluster")
-    assert limits == Limits(frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), True, "my-cluster")
+    assert limits == Limits(
+        frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), True, "my-cluster"
+    )
     roles = {
         each["metadata"]["name"]: each for each in yaml.safe_load_all((tmp_path / "rbac.yaml").read_text()) if each
     }
