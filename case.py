@@ -84,7 +84,8 @@ class Case:
         if self.who.deleting or self.update_policy == "Refuse" or self.memory.observed_generation < 0:
             return False
         asked = self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
-        return asked or self.memory.observed_generation != self.who.generation
+        edited = self.memory.edit_waits or self.memory.observed_generation != self.who.generation
+        return asked or edited
 
     @property
     def to_ask_for(self) -> ProfileSpec | None:

@@ -71,8 +71,7 @@ def doctor(
     for each in fields(seen):
         make(getattr(seen, each.name))
     if not seen.view.error and not seen.view().found:
-        where = f"{there.entry.cluster} in {there.entry.region}"
-        raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name or --region.")
+        raise there.missing
     rows = [(check.name, line) for check in CHECKS for line in examined(check, seen)]
     return told(rows, seen, there.entry.region, proven=not looks.proof.error, form=form)
 

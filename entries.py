@@ -174,6 +174,12 @@ class Entries:
         home = self._named.get(self.home)
         return entry.lists(namespace) or (home is not None and home.key == entry.key)
 
+    def tells(self, entry: Entry) -> bool:
+        """Say whether it is the file that tells where a cluster is, else flags do."""
+        home = self._named.get(self.home)
+        by_flags = home is not None and home.key == entry.key and home not in (self.listed or ())
+        return self.listed is not None and not by_flags
+
     @property
     def each(self) -> tuple[Entry, ...]:
         """One entry for each EKS cluster that is known by name, as it is shown."""

@@ -364,6 +364,7 @@ class Reconciler:
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
         p.memory, p.seen = remember(case), True
+        p.judged = not (case.elsewhere or case.hidden)
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
@@ -575,6 +576,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
+        p.memory = p.memory.but(edit_waits=p.edit_waits)
         told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)

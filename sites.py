@@ -37,6 +37,7 @@ Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by 
 OWN: Role = ("", "")
 AGAIN_SECONDS = 1.0  # to the next try of who found a place full, or waits for its first credentials
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
+TOLD_BY_FLAGS = "--cluster-name or --region"
 NO_HOME = "The controller has no cluster of its own: start it with --cluster-name."
 AT_ONCE = 16  # roles that are assumed at once
 MOST_SILENT = 2  # workers in a place that gives no answer
@@ -352,7 +353,8 @@ class Homes:
         ours = self._sites.is_home(entry)
         if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
             raise Refused("WrongAccount", wrong)
-        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, foreign=not ours)
+        by_file = self._sites.entries.tells(entry)
+        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, not ours, by_file)
 
     def admit(self, found: Entry | Barred) -> Entry | Barred:
         """Return what was found for an object, by all that is known of us; raises `AwsError` where that is nothing."""
@@ -408,6 +410,13 @@ class There:
     def home(self) -> Home:
         """Where it is; raises `AwsError` where that is not known, or is known to be wrong."""
         return self.homes.of(self.entry)
+
+    @property
+    def missing(self) -> AwsError:
+        """What is raised where EKS has no such cluster."""
+        told_by = "its entry in the clusters file" if self.sites.entries.tells(self.entry) else TOLD_BY_FLAGS
+        where = f"{self.entry.cluster} in {self.entry.region}"
+        return AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct {told_by}.")
 
     def has(self, who: Identity) -> bool:
         """Say whether an object names it."""

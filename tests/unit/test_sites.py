@@ -24,6 +24,7 @@ from informer import Store
 from limits import Limits, Settings
 from reconcile import Reconciler
 from sites import MOST_SILENT, OWN, Rooms, Sites
+from spec import Defaults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -236,6 +237,38 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         assert world.profiles(THERE, EAST, "demo") == []
 
 
+@pytest.mark.parametrize("outage", ["barred", "moved", "silent"])
+@pytest.mark.parametrize("edited", [True, False])
+def test_an_edit_takes_up_new_defaults_though_it_was_made_while_its_cluster_was_out_of_reach(
+    edited: bool, outage: str
+) -> None:
+    with estate(entry("shop")) as (b, world):
+        roles = world.at(THERE, EAST).roles
+        before, after = Defaults(roles["good"]), Defaults(roles["inline-policy"])
+        b.sites.entries = listed(entry("shop", defaults=before))
+        subnets = list(world.at(THERE, EAST).private_subnets)
+        obj = b.manifest("web", clusterName="shop", subnets=subnets, updatePolicy="Replace")
+        del obj["spec"]["podExecutionRoleArn"]
+        b.api.apply(obj)
+        b.run(150)
+        assert b.ready(), b.message()
+        away = {"barred": (), "moved": (entry("shop", region="eu-central-1"),), "silent": b.sites.entries.listed or ()}
+        b.sites.entries = listed(*away[outage])
+        world.dead = {(THERE, EAST)} if outage == "silent" else set()
+        if edited:
+            b.edit(tags={"team": "a"})
+        b.first.look_at_all()
+        b.run(60)
+        assert b.get()["status"]["observedGeneration"] == b.get()["metadata"]["generation"]
+        b.sites.entries, world.dead = listed(entry("shop", defaults=after)), set()
+        b.first.look_at_all()
+        b.run(900)
+        (found,) = world.at(THERE, EAST).stored("demo").values()
+        assert (found.body["podExecutionRoleArn"] == after.role) is edited
+        assert b.ready()
+        assert "editWaits" not in b.get()["status"].get("bookkeeping", {})
+
+
 def test_with_retain_an_object_goes_whose_entry_has_gone() -> None:
     with estate(entry("shop")) as (b, world):
         apply(b, world, "shop", deletionPolicy="Retain")
@@ -255,12 +288,40 @@ def test_an_entry_that_moves_to_another_region_leaves_what_was_made_where_it_is(
         b.first.look_at_all()
         b.run(30)
         assert b.reason() == "WrongHome"
-        assert "the entry of the clusters file" in b.message()
+        assert "correct the cluster's entry in the clusters file" in b.message()
         b.delete()
         b.run(120)
         assert not b.gone()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.profiles(THERE, "eu-central-1", "demo") == []
+
+
+def test_without_a_file_no_message_speaks_of_its_entries() -> None:
+    with estate() as (b, _):
+        b.sites.entries = Entries(HUB, "demo")
+        b.apply("web", clusterName="nowhere")
+        b.run(30)
+        missing = b.message()
+        b.apply("api")
+        b.run(120)
+        b.sites.entries = Entries("eu-central-1", "demo")
+        b.first.look_at_all()
+        b.run(30)
+        assert (b.reason(), b.reason("api")) == ("ClusterNotFound", "WrongHome")
+        for text in (missing, b.message("api")):
+            assert "correct the controller's cluster or region" in text
+            assert "file" not in text
+
+
+def test_a_deletion_waits_until_the_namespace_may_name_the_cluster_again() -> None:
+    with estate(entry("shop")) as (b, world):
+        apply(b, world, "shop")
+        b.run(120)
+        b.sites.entries = listed(entry("shop", namespaces=("team-a",)))
+        b.first.look_at_all()
+        b.delete()
+        b.run(30)
+        assert "have the clusters file let namespace default name shop again, or set" in b.message()
 
 
 def test_an_unreadable_cluster_name_leads_to_where_the_profile_was_made() -> None:
