@@ -258,11 +258,13 @@ class ClustersFile:
 
     def _judge(self, text: str | Told, account: str) -> Entries | list[Told]:
         """Judge a version; one over which that breaks down is refused too, and judged again at the next look."""
+        found = None
         try:
-            return judged(self.file, text, self.flags, account)
-        except Exception:
-            self.refused(True)
-            raise
+            found = judged(self.file, text, self.flags, account)
+        finally:
+            if found is None:
+                self.refused(True)
+        return found
 
 
 @dataclass

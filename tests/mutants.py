@@ -1120,7 +1120,7 @@ MUTANTS = (
            'return "" if home and home.role_arn else self.home_account', "return self.home_account",
            "tests/unit/test_clustersfile.py"),
     Mutant("a version over which the reading breaks down is no refused one", "clustersfile.py",
-           "            self.refused(True)\n            raise", "            raise", "tests/unit/test_clustersfile.py"),
+           "            if found is None:\n", "            if False:\n", "tests/unit/test_clustersfile.py"),
     Mutant("a version over which the reading breaks down is never judged again", "clustersfile.py",
            "        found = self._judge(text, account)\n        self._judged = text, account\n",
            "        self._judged = text, account\n        found = self._judge(text, account)\n",

@@ -310,7 +310,7 @@ def test_without_a_file_no_message_speaks_of_its_entries() -> None:
         assert (b.reason(), b.reason("api")) == ("ClusterNotFound", "WrongHome")
         for text in (missing, b.message("api")):
             assert "correct the controller's cluster or region" in text
-            assert "file" not in text
+            assert "clusters file" not in text
 
 
 def test_a_deletion_waits_until_the_namespace_may_name_the_cluster_again() -> None:
