@@ -216,6 +216,11 @@ REFUSED = "the clusters file is refused, the entries of before stay: %s"
 CONTRADICTED = "the clusters file that is in use contradicts itself, objects of these clusters wait: %s"
 
 
+def log_taken(file: str, entries: Entries) -> None:
+    fields = {"file": file, "entries": len(entries.listed or ())}
+    log.info("took clusters file=%(file)s entries=%(entries)s", fields)
+
+
 @dataclass
 class ClustersFile:
     """The file as it changes: by its content, whatever is swapped on the way to it, as in the folder of a ConfigMap.
@@ -251,8 +256,7 @@ class ClustersFile:
             return None
         if found == self.entries:
             return None
-        fields = {"file": self.file, "entries": len(found.listed or ())}
-        log.info("took clusters file=%(file)s entries=%(entries)s", fields)
+        log_taken(self.file, found)
         self.entries = found
         return found
 

@@ -109,7 +109,8 @@ CONTRADICTED = Barred(  # no names: some of them are others' business
 def not_among(namespace: str, name: str) -> Barred:
     """Say that an object may not name a cluster: the same text whether there is none or it is for others."""
     what = f"{name} is no cluster that objects of namespace {namespace} may name"
-    mend = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
+    asked = "ask those who run the operator to let the namespace name it (--clusters-file)"
+    mend = f"{asked}, or make a new object that names another"
     back = f"have the clusters file let namespace {namespace} name {name} again"
     return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", back, Finding(FIELD, what, mend))
 

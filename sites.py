@@ -167,7 +167,7 @@ class Sites:
         if index.contradictory is None and self.account:  # the same for as long as this process lives
             index.contradictory = index.entries.contradictory(self.account)
             for each in index.entries.contradict(self.account):
-                log.error("objects of these clusters wait: %s", each)
+                log.error("an entry can't be used: %s", each)
         return CONTRADICTED if entry.key in (index.contradictory or ()) else entry
 
     @property

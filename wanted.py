@@ -91,6 +91,9 @@ def changed(resource: Resource, spec: ProfileSpec, defaults: Defaults, profile: 
     found = [*_changed(spec, profile)]
     mend = f"The next edit of the object takes that up, or a look that is asked for ({REQUESTED_AT})"
     told = [*found, f"{mend}, under updatePolicy: Replace or Recreate."] if found else []
+    if ROLE in spec.open and not spec.role:
+        mend = f"set spec.{ROLE}, without which no other profile can be made"
+        told.append(f"There is no default role any more, and profile {profile.name} keeps {profile.role}: {mend}.")
     if len({**defaults.tags, **resource.tags}) > MOST_TAGS:
         text = f"The default tags are not set, because with those of spec.tags they are more than {MOST_TAGS}"
         told.append(f"{text}: give fewer, or have fewer defaults set.")
@@ -98,10 +101,7 @@ def changed(resource: Resource, spec: ProfileSpec, defaults: Defaults, profile: 
 
 
 def _changed(spec: ProfileSpec, profile: Profile) -> Iterator[str]:
-    if ROLE in spec.open and not spec.role:
-        mend = f"set spec.{ROLE}, without which no other profile can be made"
-        yield f"There is no default role any more, and profile {profile.name} keeps {profile.role}: {mend}."
-    elif ROLE in spec.open and profile.role != spec.role:
+    if ROLE in spec.open and spec.role not in {"", profile.role}:
         yield f"The default role is {spec.role}, and profile {profile.name} keeps {profile.role}."
     if TERMS in spec.open and strays(spec, profile):
         keeps = listed(sorted(profile.subnets), most=LONGEST_CONDITION)

@@ -53,7 +53,9 @@ def test_a_default_is_held_against_a_profile_only_as_far_as_the_profile_was_made
 def test_where_there_is_no_default_any_more_no_role_is_held_against_a_profile() -> None:
     gone = of(defaults=Defaults(), memory=MADE)
     assert not differs(gone, profile())
-    assert "no default role any more" in changed(BARE, gone, Defaults(), profile())
+    told = changed(BARE, gone, Defaults(), profile())
+    assert "no default role any more" in told
+    assert "takes that up" not in told, "there is nothing to take up"
     assert [each.where for each in unfounded(BARE, gone, Defaults())] == ["spec.podExecutionRoleArn"]
 
 
