@@ -754,7 +754,7 @@ MUTANTS = (
            "            continue\n        for each in before:", "        for each in before:",
            "tests/unit/test_commands.py"),
     Mutant("a manifest: a cluster that may be the controller's is refused", "commands.py",
-           "else "") or who.cluster)", "else "") or OF_THE_CONTROLLER)", "tests/unit/test_commands.py"),
+           'entry else "") or who.cluster)', 'entry else "") or OF_THE_CONTROLLER)', "tests/unit/test_commands.py"),
     Mutant("a forecast: an overlap of before is told as one that arises", "forecast.py",
            'if overlap not in {"", overlap_message(case, overlaps(case))}:', "if overlap:",
            "tests/unit/test_forecast.py"),
