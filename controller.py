@@ -180,8 +180,8 @@ def renewing(
     if not config.clusters_file:
         return None
     refused = metrics["fargate_clusters_file_refused"].set
-    own = lambda: first.reconciler.homes.account or config.account  # noqa: E731
-    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, own)
+    homes = first.reconciler.homes
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: homes.account)
     return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 

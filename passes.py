@@ -39,6 +39,7 @@ class Pass:
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
     seen: bool = False  # enough to decide on
+    judged: bool = False  # what there is was held against the object as it is now
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
     look_in: float = 0.0  # seconds to that look, where it can't be had now
     network_read: bool = False  # in this pass, for what terms choose
@@ -80,6 +81,12 @@ class Pass:
     @property
     def edited(self) -> bool:
         return self.who.generation != self.memory.observed_generation
+
+    @property
+    def edit_waits(self) -> bool:
+        """An edit is told as observed, and was not held against the profile, which could not be looked at."""
+        lost = self.memory.observed_generation < 0  # what edits there were is not known then
+        return not self.judged and (self.memory.edit_waits or (self.edited and not lost))
 
     @property
     def asks(self) -> bool:

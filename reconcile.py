@@ -188,7 +188,8 @@ class Reconciler:
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
-            case, action = self._seen(p, p.entry) if isinstance(p.entry, Entry) else self._barred(p, p.entry)
+            found = self.homes.admit(p.entry)
+            case, action = self._seen(p, found) if isinstance(found, Entry) else self._barred(p, found)
             again = self._is_again(p, action)
             report = self._act(p, case, action)
             if again and report is None:
@@ -221,7 +222,8 @@ class Reconciler:
 
     def _barred(self, p: Pass, why: Barred) -> tuple[Case, Report | Change]:
         """Decide on an object that has no cluster here; what status remembers of one stays as it is."""
-        home = sites.nowhere(p.who.cluster)
+        p.cluster.leave(p.key)
+        p.site, home = None, sites.nowhere(p.who.cluster)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         case = replace(case, barred=why)
         action = status.with_log(case, plan)
@@ -303,8 +305,7 @@ class Reconciler:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
-        listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
-        case = replace(case, listed_there=listed_there)
+        case = replace(case, at_home=self._sites.entries.at_home(entry, p.who.namespace))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -364,6 +365,7 @@ class Reconciler:
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
         p.memory, p.seen = remember(case), True
+        p.judged = not (case.elsewhere or case.hidden)
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
@@ -575,6 +577,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
+        p.memory = p.memory.but(edit_waits=p.edit_waits)
         told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)

@@ -24,7 +24,7 @@ from answers import AwsError, Refused, Retryable
 from aws import Aws
 from clusters import Outside
 from credentials import Credentials
-from entries import Barred, Entries, Entry, mistaken
+from entries import CONTRADICTED, Barred, Entries, Entry
 from kube import Key, KubeError
 from limits import Settings
 from lookups import Known, Kubernetes, Roles
@@ -38,6 +38,7 @@ Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by 
 Limits = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
 OWN: Role = ("", "")
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
+TOLD_BY_FLAGS = "--cluster-name or --region"
 NO_HOME = "The controller has no cluster of its own: start it with --cluster-name."
 UNKNOWN = "AWS STS has not answered yet in which account the controller is. If it lasts, check the way to AWS STS."
 ASKED_SECONDS = 1.0  # for which one waits for the answer that another has asked for
@@ -78,7 +79,7 @@ class Index:
         self.home = first[home.key] if home else None
         self.places = {each.place for each in self.shown.values()}
         self.regions = {region for _, region in self.places}
-        self.contradictions: Mapping[str, str] | None = None
+        self.contradictory: frozenset[str] | None = None  # keys; None before our account was known
 
 
 class Sites:
@@ -105,6 +106,7 @@ class Sites:
         self.entries, self._known_index, self.region = entries, Index(entries), own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
         self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
+        self.account = ""  # of our own credentials, "" before it was asked
         self.needed = threading.Event()  # something is to be fetched at once
         self._workers, self.rooms = workers, Rooms()
         self._lock = threading.Lock()
@@ -121,7 +123,8 @@ class Sites:
 
     def find(self, who: Identity) -> Entry | Barred:
         """Return the cluster that an object names, or why it has none here."""
-        return self.entries.find(who.namespace, who.cluster, who.unread_in)
+        found = self.entries.find(who.namespace, who.cluster, who.unread_in)
+        return self.unless_contradicted(found) if isinstance(found, Entry) else found
 
     def named(self, name: str) -> Entry | None:
         """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
@@ -162,17 +165,17 @@ class Sites:
         entry = self.find(who)
         return isinstance(entry, Entry) and self.is_home(entry)
 
-    def wrong(self, entry: Entry, account: str) -> str:
-        """Say that an entry can't be used where our own credentials are of that account, "" where it can.
+    def unless_contradicted(self, entry: Entry) -> Entry | Barred:
+        """Return an entry, or that it is barred: by what shows once the account of our own credentials is known.
 
         What is wrong is logged, once: it names other entries and their roles, and objects are read by tenants.
         """
         index = self._index
-        if index.contradictions is None:  # the account is the same for as long as this process lives
-            index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
-            for what in index.contradictions.values():
-                log.error("an entry can't be used: %s", what)
-        return mistaken(entry.name) if entry.key in index.contradictions else ""
+        if index.contradictory is None and self.account:  # the same for as long as this process lives
+            index.contradictory = index.entries.contradictory(self.account)
+            for each in index.entries.contradict(self.account):
+                log.error("an entry can't be used: %s", each)
+        return CONTRADICTED if entry.key in (index.contradictory or ()) else entry
 
     @property
     def _index(self) -> Index:
@@ -420,14 +423,22 @@ class Homes:
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
         partition, account, controller = self._ask()
-        if wrong := self._sites.wrong(entry, account):
-            raise Refused("ClusterNotAllowed", wrong)
+        if isinstance(found := self._sites.unless_contradicted(entry), Barred):
+            raise Refused(found.reason, found.message)
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account
         ours = self._sites.is_home(entry)
         if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
             raise Refused("WrongAccount", wrong)
-        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, foreign=not ours)
+        by_file = self._sites.entries.tells(entry)
+        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, not ours, by_file)
+
+    def admit(self, found: Entry | Barred) -> Entry | Barred:
+        """Return what was found for an object, by all that is known of us; raises `AwsError` where that is nothing."""
+        if isinstance(found, Barred):
+            return found
+        self._ask()
+        return self._sites.unless_contradicted(found)
 
     def _ask(self) -> tuple[str, str, str]:
         if self._self is None:
@@ -441,6 +452,7 @@ class Homes:
 
     def _asked(self) -> tuple[str, str, str]:
         partition, account = self._sites.own_account()
+        self._sites.account = account
         found = partition, account, self._ask_controller()
         fields = {"account": account, "controller": found[2], "region": self._sites.region}
         log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
@@ -485,6 +497,13 @@ class There:
     def home(self) -> Home:
         """Where it is; raises `AwsError` where that is not known, or is known to be wrong."""
         return self.homes.of(self.entry)
+
+    @property
+    def missing(self) -> AwsError:
+        """What is raised where EKS has no such cluster."""
+        told_by = "its entry in the clusters file" if self.sites.entries.tells(self.entry) else TOLD_BY_FLAGS
+        where = f"{self.entry.cluster} in {self.entry.region}"
+        return AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct {told_by}.")
 
     def has(self, who: Identity) -> bool:
         """Say whether an object names it."""

@@ -279,6 +279,7 @@ class Memory(BaseModel):
     applied_tag_keys: tuple[str, ...] = ()
     default_role: str = ""  # the defaults that the profile was made by, or that an edit has taken up since
     default_subnets: str = ""
+    edit_waits: bool = False  # it is told as observed, and was not yet held against what there is
     evictions: tuple[Any, ...] = ()  # as evictions.py reads and writes them
 
     @classmethod
@@ -340,7 +341,7 @@ class Memory(BaseModel):
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
     "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_role",
-    "default_subnets", "evictions",
+    "default_subnets", "edit_waits", "evictions",
 }  # fmt: skip
 
 

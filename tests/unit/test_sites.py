@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -16,6 +16,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from answers import AwsError, Retryable
 from aws import SERVICES, Aws, Keys, Signer
+from config import configure, settings
 from controller import Controller
 from credentials import Credentials
 from entries import Entries, Entry
@@ -24,6 +25,7 @@ from kube import Key
 from limits import Limits, Settings
 from reconcile import Reconciler
 from sites import MOST_SILENT, OWN, Sites
+from spec import Defaults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -226,7 +228,7 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         b.delete()
         b.run(600)
         assert not b.gone()
-        assert "bring back its entry" in b.message()
+        assert "have the clusters file let namespace default name shop again" in b.message()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.asked_of(THERE) == set(), "nothing is asked there any more"
         b.sites.entries = entries
@@ -234,6 +236,38 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         b.run(120)
         assert b.gone()
         assert world.profiles(THERE, EAST, "demo") == []
+
+
+@pytest.mark.parametrize("outage", ["barred", "moved", "silent"])
+@pytest.mark.parametrize("edited", [True, False])
+def test_an_edit_takes_up_new_defaults_though_it_was_made_while_its_cluster_was_out_of_reach(
+    edited: bool, outage: str
+) -> None:
+    with estate(entry("shop")) as (b, world):
+        roles = world.at(THERE, EAST).roles
+        before, after = Defaults(roles["good"]), Defaults(roles["inline-policy"])
+        b.sites.entries = listed(entry("shop", defaults=before))
+        subnets = list(world.at(THERE, EAST).private_subnets)
+        obj = b.manifest("web", clusterName="shop", subnets=subnets, updatePolicy="Replace")
+        del obj["spec"]["podExecutionRoleArn"]
+        b.api.apply(obj)
+        b.run(150)
+        assert b.ready(), b.message()
+        away = {"barred": (), "moved": (entry("shop", region="eu-central-1"),), "silent": b.sites.entries.listed or ()}
+        b.sites.entries = listed(*away[outage])
+        world.dead = {(THERE, EAST)} if outage == "silent" else set()
+        if edited:
+            b.edit(tags={"team": "a"})
+        b.first.look_at_all()
+        b.run(60)
+        assert b.get()["status"]["observedGeneration"] == b.get()["metadata"]["generation"]
+        b.sites.entries, world.dead = listed(entry("shop", defaults=after)), set()
+        b.first.look_at_all()
+        b.run(900)
+        (found,) = world.at(THERE, EAST).stored("demo").values()
+        assert (found.body["podExecutionRoleArn"] == after.role) is edited
+        assert b.ready()
+        assert "editWaits" not in b.get()["status"].get("bookkeeping", {})
 
 
 def test_with_retain_an_object_goes_whose_entry_has_gone() -> None:
@@ -255,12 +289,40 @@ def test_an_entry_that_moves_to_another_region_leaves_what_was_made_where_it_is(
         b.first.look_at_all()
         b.run(30)
         assert b.reason() == "WrongHome"
-        assert "the entry of the clusters file" in b.message()
+        assert "correct the cluster's entry in the clusters file" in b.message()
         b.delete()
         b.run(120)
         assert not b.gone()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.profiles(THERE, "eu-central-1", "demo") == []
+
+
+def test_without_a_file_no_message_speaks_of_its_entries() -> None:
+    with estate() as (b, _):
+        b.sites.entries = Entries(HUB, "demo")
+        b.apply("web", clusterName="nowhere")
+        b.run(30)
+        missing = b.message()
+        b.apply("api")
+        b.run(120)
+        b.sites.entries = Entries("eu-central-1", "demo")
+        b.first.look_at_all()
+        b.run(30)
+        assert (b.reason(), b.reason("api")) == ("ClusterNotFound", "WrongHome")
+        for text in (missing, b.message("api")):
+            assert "correct the controller's cluster or region" in text
+            assert "clusters file" not in text
+
+
+def test_a_deletion_waits_until_the_namespace_may_name_the_cluster_again() -> None:
+    with estate(entry("shop")) as (b, world):
+        apply(b, world, "shop")
+        b.run(120)
+        b.sites.entries = listed(entry("shop", namespaces=("team-a",)))
+        b.first.look_at_all()
+        b.delete()
+        b.run(30)
+        assert "have the clusters file let namespace default name shop again, or set" in b.message()
 
 
 def test_an_unreadable_cluster_name_leads_to_where_the_profile_was_made() -> None:
@@ -300,7 +362,7 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
         b.apply("web", clusterName="alias", podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
         b.run(60)
         assert b.reason() == "ClusterNotAllowed"
-        assert "alias is mistaken: ask those who run the operator" in b.message()
+        assert "contradicts itself" in b.message()
         assert not [word for word in ("role/other", "entry demo", "a-secret-word") if word in str(b.get())]
         assert world.profiles(HERE, HUB, "demo") == []
     (logged,) = [each for each in caplog.messages if "can't be used" in each]
@@ -309,8 +371,56 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
     assert "a-secret-word" not in caplog.text
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_entries_that_contradict_each_other_neither_counts_and_no_object_learns_of_another_s(
+    order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = Entry("mine", "demo", HUB, f"arn:aws:iam::{HERE}:role/mine", namespaces=("team-a",), line=7)
+    others = Entry("team-b-secret", "demo", HUB, namespaces=("team-b",), line=3)
+    with estate(*(mine, others)[::order], entry("shop"), home="") as (b, world):
+        for name, namespace in (("mine", "team-a"), ("team-b-secret", "team-b")):
+            b.apply("web", namespace, clusterName=name, podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
+        apply(b, world, "shop")
+        b.run(120)
+        told = {b.message("web", namespace) for namespace in ("team-a", "team-b")}
+        assert (b.reason("web", "team-a"), b.reason("web", "team-b")) == ("ClusterNotAllowed", "ClusterNotAllowed")
+        assert not {word for text in told for word in ("secret", "role/mine", "line") if word in text}, told
+        assert b.ready(), "no other cluster is touched by it"
+        assert "team-b-secret" in caplog.text, "the log has what mends it"
+        assert world.profiles(HERE, HUB, "demo") == []
+
+
+def test_where_entries_contradict_each_other_a_deletion_waits_and_with_retain_goes_on() -> None:
+    mine = Entry("alias", "demo", HUB, f"arn:aws:iam::{HERE}:role/other")
+    with estate(mine) as (b, world):
+        for name, policy in (("web", "Delete"), ("kept", "Retain")):
+            apply(b, world, "", name, deletionPolicy=policy)
+        b.sites.entries = listed()
+        b.run(150)
+        assert (b.ready("web"), b.ready("kept")) == (True, True)
+        b.sites.entries = listed(mine)
+        b.first.look_at_all()
+        b.delete("web")
+        b.delete("kept")
+        b.run(60)
+        assert (b.gone("web"), b.gone("kept")) == (False, True)
+        assert "The deletion waits: have the file mended" in b.message("web")
+        assert world.profiles(HERE, HUB, "demo") == ["kept", "web"]
+
+
+def test_a_home_that_its_entry_reaches_by_a_role_of_its_own_account_is_served() -> None:
+    """As --cluster-name=arn:...:THERE:cluster/demo has it, with the operator's own credentials of another account."""
+    home = Entry("demo", "demo", HUB, ROLES[THERE])
+    with estate(home, account=THERE) as (b, world):
+        b.sites.entries = replace(b.sites.entries, home_account=THERE)
+        apply(b, world, "demo")
+        b.run(120)
+        assert b.ready(), b.message()
+        assert world.profiles(THERE, HUB, "demo") == ["web"]
+
+
 def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespace_by_name() -> None:
-    limits = Limits(own_namespace_in="demo")
+    limits = Limits(own_namespace=True, home="demo")
     entries = entry("shop", namespaces=("team-a",)), entry("far", FAR, namespaces=("team-*",))
     with estate(*entries, limits=limits) as (b, world):
         for cluster in ("shop", "far"):
@@ -319,6 +429,18 @@ def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespa
         b.run(120)
         reasons = [b.reason(name, "team-a") for name in ("shop", "far", "foreign")]
         assert reasons == ["Active", "ClusterNotAllowed", "SelectorNotAllowed"]
+
+
+def test_with_own_namespaces_objects_are_held_to_theirs_where_there_is_no_home_too() -> None:
+    config = configure(["--clusters-file=x", "--region=us-east-1", "--selector-namespaces=own"], {})
+    entries = entry("shop", namespaces=("team-a",)), entry("far", FAR)
+    with estate(*entries, home="", limits=settings(config).limits) as (b, world):
+        apply(b, world, "shop", "mine", "team-a", selectors=[{"namespace": "team-a"}])
+        apply(b, world, "shop", "foreign", "team-a", selectors=[{"namespace": "team-b"}])
+        apply(b, world, "far", "open", "team-a", selectors=[{"namespace": "team-a"}])
+        b.run(120)
+        reasons = [b.reason(name, "team-a") for name in ("mine", "foreign", "open")]
+        assert reasons == ["Active", "SelectorNotAllowed", "ClusterNotAllowed"]
 
 
 def test_all_listed_clusters_are_looked_at_within_a_resync_and_the_home_at_once() -> None:
