@@ -314,7 +314,7 @@ def test_a_default_that_has_changed_is_told_and_is_no_edit(b: Bench, policy: str
     with_defaults(b)
     b.run(RESYNC_SECONDS)
     assert (writes(b), b.ready()) == (before, True)
-    assert "no default role any more" in b.condition("DefaultsChanged")["message"]
+    assert "Neither the object nor a default gives a role any more" in b.condition("DefaultsChanged")["message"]
 
 
 @pytest.mark.parametrize("how", ["an edit", "a look that is asked for"])
@@ -363,4 +363,7 @@ def test_more_tags_than_eks_has_room_for_are_refused_by_name_and_a_profile_that_
     with_defaults(b, b.world.roles["good"], team="blue")
     b.run(RESYNC_SECONDS)
     assert b.ready()
-    assert "more than 48" in b.condition("DefaultsChanged")["message"]
+    assert (
+        "Of the default tags team are not set, because profile web has no room"
+        in b.condition("DefaultsChanged")["message"]
+    )
