@@ -132,15 +132,13 @@ def changed(spec: ProfileSpec, profile: Profile, before: str = "") -> str:
 
     `before` is what was told last: of subnets it stands while it is not known what the terms match.
     """
+    found = [*_changed(spec, profile, before)]
+    mend = f"The next edit of the object takes that up, or a look that is asked for ({REQUESTED_AT})"
+    told = [*found, f"{mend}, under updatePolicy: Replace or Recreate."] if found else []
     if ROLE in spec.open and not spec.role:
         mend = f"set spec.{ROLE}, without which no other profile can be made"
         none = "Neither the object nor a default gives a role any more"
-        told = [f"{none}, and profile {profile.name} keeps {profile.role}: {mend}."]
-    else:
-        told = []
-    if found := [*_changed(spec, profile, before)]:
-        mend = f"The next edit of the object takes that up, or a look that is asked for ({REQUESTED_AT})"
-        told += [*found, f"{mend}, under updatePolicy: Replace or Recreate."]
+        told.append(f"{none}, and profile {profile.name} keeps {profile.role}: {mend}.")
     return " ".join(told)
 
 

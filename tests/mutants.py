@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 HUNT = ("--partial", "--first", "--show", "1", "--processes", "1", "--every", "12", "--seeds", "400", "--specs", "40")
 LEAST_BY_SIMULATION = 18
 SECONDS = 900
+STORIES = "tests/simulation/test_simulation.py::test_every_story_ends_well_when_nothing_goes_wrong"
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,8 @@ MUTANTS = (
     Mutant("of two profiles one goes though it is not known which is right", "plan.py",
            'Row("several owned, terms unknown", lambda c: c.undecided,',
            'Row("several owned, terms unknown", lambda _: None,', "tests/unit/test_case.py"),
+    Mutant("an edit is said to take up a default that has gone", "wanted.py",
+           'spec.role not in {"", profile.role}', "spec.role != profile.role", "tests/unit/test_wanted.py"),
     Mutant("a changed default is an edit", "wanted.py",
            "held = role and (stands_on is None or stands_on.default_role == role)",
            "held = role", "tests/unit/test_terms.py"),
@@ -871,7 +874,7 @@ MUTANTS = (
     Mutant("plan: a role that can't be assumed ends it for all clusters", "forecast.py",
            "            if self.sites.entries.listed is None:\n", "            if True:\n",
            "tests/unit/test_forecast.py"),
-    Mutant("plan: a role is asked for again for each object", "forecast.py",
+    Mutant("plan: a cluster that can't be looked at is asked again for each object", "forecast.py",
            "            self.failed[entry.key] = error\n", "", "tests/unit/test_forecast.py"),
     Mutant("plan: an object that may not name a cluster is planned without the reason", "forecast.py",
            ", NO_VIEW), barred=entry))]", ", NO_VIEW)))]", "tests/unit/test_forecast.py"),
@@ -882,6 +885,9 @@ MUTANTS = (
            "tests/unit/test_forecast.py"),
     Mutant("plan: the subnets that terms choose are not told", "forecast.py",
            "    if not (spec.terms and spec.subnets):\n", "    if True:\n", "tests/unit/test_forecast.py"),
+    Mutant("plan: the role that a name or a default stands for is not told", "forecast.py",
+           'role = "" if spec.role_by == ROLE_BY else', 'role = "" if spec.role_by else',
+           "tests/unit/test_forecast.py"),
     Mutant("--cluster of an entry is taken for the home's name", "commands.py",
            'names_entry = options.command != "plan" and', 'names_entry = options.command == "plan" and',
            "tests/unit/test_export.py"),
@@ -1127,6 +1133,14 @@ MUTANTS = (
            "tests/unit/test_sites.py"),
     Mutant("aliases that contradict each other are both used", "sites.py",
            "if wrong := self._sites.wrong(entry, account):", 'if wrong := "":', "tests/unit/test_sites.py"),
+    Mutant("doctor blames a permission where a role can't be assumed", "doctor.py",
+           'cause.reason == "CredentialsRefused"', 'cause.reason == ""', "tests/unit/test_doctor.py"),
+    Mutant("explain says of an object of another cluster that EKS lacks its profile", "explain.py",
+           "    if not there.has(who):\n", "    if False:\n",
+           "tests/unit/test_explain.py"),
+    Mutant("an object tells of another entry and its role", "sites.py",
+           'return mistaken(entry.name) if entry.key in index.contradictions else ""',
+           'return index.contradictions.get(entry.key, "")', "tests/unit/test_sites.py"),
     Mutant("with own namespaces a pattern lists a namespace by name", "reconcile.py",
            "entry.lists(p.who.namespace)", "entry.admits(p.who.namespace)", "tests/unit/test_sites.py"),
     Mutant("who waits for a role is not told that it is assumed", "controller.py",
@@ -1139,6 +1153,13 @@ MUTANTS = (
     Mutant("whose cluster it is that the kubeconfig names is asked of all", "sites.py",
            'return self._settings.authority if self.is_home(entry) else ""', "return self._settings.authority",
            "tests/unit/test_surveys.py"),
+    Mutant("an object reaches a cluster that its namespace is not listed for", "entries.py",
+           "for each in found if each.admits(namespace)", "for each in found", STORIES),
+    Mutant("an entry that is led to another region takes its objects along", "case.py",
+           'return self.memory.made_in not in {"", self.home.cluster_arn}',
+           'return self.memory.made_in.rpartition("/")[2] not in {"", self.home.cluster}', STORIES),
+    Mutant("an answer about tags that came while it was due is asked for without end", "lookups.py",
+           "0.0 if age <= now - again else now - again", "now - again", STORIES),
 )  # fmt: skip
 
 
