@@ -8,9 +8,11 @@ Pure: no clock, no call, no log. What it is not: a decision (plan).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 from actions import Objection
 from answers import AwsError
@@ -19,7 +21,7 @@ from clusters import View, backoff
 from entries import Barred
 from kube import Object
 from limits import Settings
-from patterns import without_profiles
+from patterns import capital, without_profiles
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
@@ -38,9 +40,17 @@ from spec import (
     tagged,
 )
 from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
-from wanted import changed, role_arn, said, tags, unfounded, wanted
+from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, wanted
 
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
+
+
+class Strayed(NamedTuple):
+    """A profile, and those of its subnets that no term matches any more."""
+
+    arn: str
+    name: str
+    subnets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Case:
     listed_there: bool = False  # the clusters file lists the object's namespace by name for its cluster
     defaults: Defaults = field(default_factory=Defaults)  # of the cluster, for who says nothing
     network: Network | None = None  # that terms choose from; None: not asked yet
+    tags_refused: Refusal | None = None  # of the defaults, some time ago
     sure_at: datetime | None = None  # when what it shows of the serving profile is looked at again, before it counts
 
     # The object
@@ -102,12 +113,15 @@ class Case:
             return []
         return [*unfounded(self.resource, self.spec, self.defaults)]
 
-    @cached_property
-    def changed_defaults(self) -> str:
-        """In what the profile that serves is another than the defaults of now would make it, "" for nothing."""
-        if not (self.spec and self.serving and isinstance(self.resource, Resource)) or self.who.deleting:
+    def changed_defaults(self, before: str = "") -> str:
+        """Return in what the profile that serves is another than the defaults of now would make it, "" for nothing.
+
+        `before`: what was told of that last; it stands as far as it can't be seen now.
+        """
+        if not (self.spec and self.serving) or self.who.deleting:
             return ""
-        return changed(self.resource, self.spec, self.defaults, self.serving)
+        told = [changed(self.spec, self.serving, before), self.default_tags.left_out]
+        return " ".join(filter(None, told))
 
     @property
     def refusal(self) -> InvalidSpec | None:
@@ -172,11 +186,13 @@ class Case:
         return self.spec is not None and is_known(self.spec) and not differs(_closed(self.spec), profile)
 
     @cached_property
-    def strayed(self) -> tuple[str, ...]:
-        """The profile that serves and differs by terms alone, with those of its subnets that no term matches now."""
-        if not (self.spec and self.serving) or differs(self.spec, self.serving).keys() != {"subnetSelectorTerms"}:
+    def strayed(self) -> tuple[Strayed, ...]:
+        """The owned profiles that differ by terms alone, each with its subnets that no term matches now."""
+        if not self.spec:
             return ()
-        return self.serving.arn, *sorted(self.serving.subnets - (self.spec.among or frozenset()))
+        among, by_terms = self.spec.among or frozenset(), {"subnetSelectorTerms"}
+        found = (each for each in self.owned if differs(self.spec, each).keys() == by_terms)
+        return tuple(sorted(Strayed(each.arn, each.name, tuple(sorted(each.subnets - among))) for each in found))
 
     @property
     def undecided(self) -> Profile | None:
@@ -350,20 +366,37 @@ class Case:
     # Tags and limits
 
     @cached_property
-    def wanted_tags(self) -> dict[str, str]:
-        found = tags(self.resource, self.defaults) if isinstance(self.resource, Resource) else {}
-        return self.owner_tags | dict(found)
+    def own_tags(self) -> dict[str, str]:
+        return self.owner_tags | dict(self.resource.tags if isinstance(self.resource, Resource) else {})
 
     @cached_property
+    def default_tags(self) -> DefaultTags:
+        if not isinstance(self.resource, Resource):
+            return DefaultTags({})
+        return default_tags(self.own_tags, self.defaults, self.serving, self.memory.applied_tag_keys, self.tags_refused)
+
+    @property
+    def wanted_tags(self) -> dict[str, str]:
+        return {**self.default_tags.set, **self.own_tags}
+
+    @property
     def missing_tags(self) -> dict[str, str]:
-        tags = self.serving.tags if self.serving else {}
-        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
+        return self._missing(self.own_tags)
+
+    @property
+    def missing_default_tags(self) -> dict[str, str]:
+        return self._missing(self.default_tags.set)
+
+    def _missing(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        there = self.serving.tags if self.serving else {}
+        return {key: value for key, value in wanted.items() if not same_tag(key, there.get(key), value)}
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
         """Tag keys that we have set and the spec no longer has: those that others set stay."""
         tags = self.serving.tags if self.serving else {}
-        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
+        wanted = self.wanted_tags.keys() | self.defaults.tags.keys()  # of which not all may be set
+        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - wanted)
 
     @cached_property
     def forbidden(self) -> list[Objection]:
@@ -386,7 +419,7 @@ class Case:
             text = no_subnet_matches(self.home, self.spec, self.network, facts)
             pairs += [("NoSubnetMatches", text)] if text else []
         known = self.who.may_name if self.settings.limits.discreet else lambda _name: True
-        return [Objection(reason, without_profiles(text, known)) for reason, text in pairs]
+        return [Objection(reason, without_profiles(capital(text), known)) for reason, text in pairs]
 
     @property
     def to_make(self) -> ProfileSpec | None:
@@ -405,7 +438,7 @@ class Case:
         if facts and spec and spec.terms:
             facts = replace(facts, subnets={each: facts.subnets[each] for each in spec.subnets or ()})
         pairs += warnings(spec, facts) if spec else ()
-        return tuple(Objection(*each) for each in pairs)
+        return tuple(Objection(reason, capital(text)) for reason, text in pairs)
 
 
 def case_of(
@@ -439,6 +472,6 @@ def _closed(spec: ProfileSpec) -> ProfileSpec:
     return replace(spec, open=frozenset())
 
 
-def strayed_in(case: Case, network: Network) -> tuple[str, ...]:
+def strayed_in(case: Case, network: Network) -> tuple[Strayed, ...]:
     """Return what a case would have strayed if the VPC were like that."""
     return replace(case, network=network).strayed

@@ -211,6 +211,11 @@ def judged(file: str, text: str | Told, flags: Entries, account: str = "") -> En
     return [text] if isinstance(text, Told) else parse(file, text, flags, account)
 
 
+def log_taken(file: str, entries: Entries) -> None:
+    fields = {"file": file, "entries": len(entries.listed or ())}
+    log.info("took clusters file=%(file)s entries=%(entries)s", fields)
+
+
 @dataclass
 class ClustersFile:
     """The file as it changes: by its content, whatever is swapped on the way to it, as in the folder of a ConfigMap.
@@ -241,8 +246,7 @@ class ClustersFile:
             return None
         if found == self.entries:
             return None
-        fields = {"file": self.file, "entries": len(found.listed or ())}
-        log.info("took clusters file=%(file)s entries=%(entries)s", fields)
+        log_taken(self.file, found)
         self.entries = found
         return found
 

@@ -24,7 +24,7 @@ import answers
 import aws
 import kube
 from aws import Term
-from clustersfile import ROLE_NAME, judged, read
+from clustersfile import ROLE_NAME, judged, log_taken, read
 from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
@@ -351,7 +351,9 @@ def command_line(environ: Mapping[str, str]) -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True)
     for name, (does, ends) in COMMANDS.items():
         command = commands.add_parser(name, description=does, epilog=f"Exit code: {ends}.", allow_abbrev=False)
-        command.add_argument("--cluster", metavar="NAME", default="", help="the same as --cluster-name")
+        entry = "" if name in {"plan", "validate"} else "; with --clusters-file the name of an entry"
+        what = f"the same as --cluster-name{entry}"
+        command.add_argument("--cluster", metavar="NAME", default="", help=what)
         if name == "doctor":
             add_output(command, ["text", "json"])
             continue
@@ -560,7 +562,7 @@ def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]
 def entries_of(config: Config) -> Entries:
     """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them.
 
-    What may be wrong there is logged.
+    What may be wrong there is logged, and that it was taken.
     """
     if not config.clusters_file:
         return unlisted(config)
@@ -571,6 +573,7 @@ def entries_of(config: Config) -> Entries:
     lines = {each.region: each.line for each in reversed(found.listed or ())}
     for region in lines.keys() - aws.known_regions():
         log.warning("%s", UNKNOWN_REGION_OF_ENTRY.format(region, lines[region]))
+    log_taken(config.clusters_file, found)
     return found
 
 

@@ -43,6 +43,7 @@ from checks import (
     spec_of,
 )
 from clusters import whole_view
+from entries import Entry
 from facts import EntryFact
 from fluentbit import actions_for
 from kube import Key, KubeError, Object
@@ -70,11 +71,14 @@ def doctor(
     seen = looks.at_all(lease, now)
     for each in fields(seen):
         make(getattr(seen, each.name))
+    cause = seen.view.error.__cause__ if seen.view.error else None
+    if isinstance(cause, AwsError) and cause.reason == "CredentialsRefused":
+        raise cause  # no permission is wanting, and nothing else can be read either
     if not seen.view.error and not seen.view().found:
         where = f"{there.entry.cluster} in {there.entry.region}"
         raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name or --region.")
     rows = [(check.name, line) for check in CHECKS for line in examined(check, seen)]
-    return told(rows, seen, there.entry.region, proven=not looks.proof.error, form=form)
+    return told(rows, there.entry, proven=not looks.proof.error, form=form)
 
 
 def make(seen: object) -> None:
@@ -105,18 +109,16 @@ def examined(check: Check, seen: Seen) -> list[Line]:
     return lines or [Line("ok", check.fine)]
 
 
-def told(
-    rows: Sequence[tuple[str, Line]], seen: Seen, region: str, *, proven: bool, form: str
-) -> tuple[int, list[str]]:
+def told(rows: Sequence[tuple[str, Line]], entry: Entry, *, proven: bool, form: str) -> tuple[int, list[str]]:
     """Return the exit code, and a row for each line and the sum, or the same as JSON."""
     sums = Counter(line.verdict for _, line in rows)
     width = max(len(name) for name, _ in rows)
     out = [f"{line.verdict:8}{name:{width}}  {' '.join(filter(None, (line.what, line.mend)))}" for name, line in rows]
     out = [*map(visible, out)]
-    out.append(f"Cluster {seen.cluster}: {', '.join(f'{sums[each]} {each}' for each in VERDICTS if sums[each])}.")
+    out.append(f"Cluster {entry.name}: {', '.join(f'{sums[each]} {each}' for each in VERDICTS if sums[each])}.")
     if form == "json":
         checks = [{"check": name, **line._asdict()} for name, line in rows]
-        head = {"cluster": seen.cluster, "region": region, "proven": proven}
+        head = {"cluster": entry.name, "region": entry.region, "proven": proven}
         out = [json.dumps({**head, "checks": checks, "sum": sums}, indent=2)]
     return 2 if any(line.unread for _, line in rows) else int(bool(sums["fail"] or sums["warn"])), out
 
@@ -210,7 +212,7 @@ class Looks:
         with suppress(KubeError):
             asked.may_list_pods()  # so that the API server takes our token, if it does
         if why := self._there.unproven(asked):
-            raise Unread(f"Whether we talk to EKS cluster {self._cluster} is unknown: {why}.")
+            raise Unread(f"Whether we talk to EKS cluster {self._cluster} is unknown: {why.rstrip('. ')}.")
         return asked
 
     def _each_profile(self) -> dict[str, Read[Facts]]:

@@ -98,8 +98,15 @@ NO_HOME = Barred("InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", Findi
 def not_among(namespace: str, name: str) -> Barred:
     """Say that an object may not name a cluster: the same text whether there is none or it is for others."""
     what = f"{name} is no cluster that objects of namespace {namespace} may name"
-    mend = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
+    asked = "ask those who run the operator to let the namespace name it (--clusters-file)"
+    mend = f"{asked}, or make a new object that names another"
     return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", Finding(FIELD, what, mend))
+
+
+def mistaken(name: str) -> str:
+    """Say to whoever reads an object that an entry contradicts another; which one is not for him."""
+    what = f"what the clusters file says of {name} is mistaken"
+    return f"spec.clusterName: {what}: ask those who run the operator to mend it; their log says what is wrong."
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ import pods
 from answers import AwsError
 from aws import Profile, Selector
 from clusters import whole_view
+from entries import Barred
 from kube import Key, KubeError, Object
 from limits import Settings
 from patterns import capacity, listed, matches, moment, visible
@@ -614,6 +615,16 @@ def is_warning(event: Object) -> bool:
 # What is said of a profile
 
 
+def why_elsewhere(who: Identity, there: There) -> str:
+    """Say why nothing is said of an object of another cluster, or of none."""
+    found = there.sites.find(who)
+    if isinstance(found, Barred):
+        return found.message
+    return (
+        f"it is of cluster {found.name}, and this is {there.entry.name}. The pods of other clusters are unknown here."
+    )
+
+
 def of_profile(
     asked: kube.Kube, there: There, settings: Settings, known: Known, options: Namespace
 ) -> tuple[int, list[str], list[str]]:
@@ -626,7 +637,9 @@ def of_profile(
     who = Identity.parse(obj, memory, settings.cluster)
     wanted = memory.profile_name or who.base
     profile = next((each for each in known.profiles if each.name == wanted), None)
-    if profile is None or not there.has(who):
+    if not there.has(who):
+        return 2, [], [visible(f"FargateProfile {namespace}/{name}: {why_elsewhere(who, there)}")]
+    if profile is None:
         hidden = known.hidden.get(wanted, f"EKS has none of that name in cluster {known.cluster}")
         text = f"Profile {wanted} of cluster {who.cluster}: {hidden}. So nothing can be said of its pods."
         return 2, [], [visible(text), *map(visible, known.doubts)]

@@ -52,6 +52,7 @@ from surroundings import Home, Network
 T = TypeVar("T")
 WORDS = {Phase.READY: "nothing", Phase.IDLE: "nothing", Phase.RECONCILING: "wait", Phase.STALLED: "refuse"}
 FIXED = ("clusterName", "profileName")  # by crd.yaml, once the object is there
+ROLE_BY = "spec.podExecutionRoleArn"
 
 
 class Step(NamedTuple):
@@ -155,8 +156,8 @@ class Forecast:
         end = with_note(end, last.who, self.settings)
         if not changes or end.phase is not Phase.READY or end.note:
             yield ending(end)
-        if end.phase is Phase.READY and last.changed_defaults:
-            yield Step("nothing", f"DefaultsChanged: {last.changed_defaults}")
+        if end.phase is Phase.READY and (told := last.changed_defaults()):
+            yield Step("nothing", f"DefaultsChanged: {told}")
         overlap = overlap_message(last, overlaps(last))
         if overlap not in {"", overlap_message(case, overlaps(case))}:
             yield Step("overlap", overlap)
@@ -172,15 +173,15 @@ class Forecast:
             match rest.pop(0), rest[0] if rest else None:
                 case CreateProfile(name=new, spec=spec), DeleteProfile(profile=old):
                     rest.pop(0)
-                    text = f"{old.name} -> {new}{by_terms(spec)}: the new one first, then the old one goes"
+                    text = f"{old.name} -> {new}{settled_by(spec)}: the new one first, then the old one goes"
                     yield self._taking(self._going("replace", text, old, entry), new, view, entry, old.name)
                 case DeleteProfile(profile=old, heir=None), CreateProfile(name=new, spec=spec):
                     rest.pop(0)
-                    text = f"{old.name} -> {new}{by_terms(spec)}: the old one goes first"
+                    text = f"{old.name} -> {new}{settled_by(spec)}: the old one goes first"
                     step = self._going("recreate", text, old, entry)
                     yield self._taking(step, new, view, entry, old.name)
                 case CreateProfile(name=name, spec=spec, warnings=warnings), _:
-                    said = [f"profile {name}{by_terms(spec)}.", *(each.message for each in warnings)]
+                    said = [f"profile {name}{settled_by(spec)}.", *(each.message for each in warnings)]
                     step = Step("create", " ".join(said))
                     yield self._taking(step, name, view, entry)
                 case DeleteProfile(profile=old, why=why), _:
@@ -238,11 +239,12 @@ def ending(end: Report) -> Step:
     return Step(WORDS[end.phase], reason + end.message + end.note)
 
 
-def by_terms(spec: aws.ProfileSpec) -> str:
-    """Say in which subnets a profile is made where terms choose them."""
+def settled_by(spec: aws.ProfileSpec) -> str:
+    """Say with which role and in which subnets a profile is made, where the object does not name them in full."""
+    role = "" if spec.role_by == ROLE_BY else f" with {spec.role} ({spec.role_by})"
     if not (spec.terms and spec.subnets):
-        return ""
-    return f" in {listed(sorted(spec.subnets), most=LONGEST_LIST)}, which {spec.subnets_by} match"
+        return role
+    return f"{role} in {listed(sorted(spec.subnets), most=LONGEST_LIST)}, which {spec.subnets_by} match"
 
 
 def site_of(sites: Sites, entry: Entry) -> Site:

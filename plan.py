@@ -42,14 +42,16 @@ from actions import (
 from aws import Profile, ProfileSpec
 from case import Case, is_known
 from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND
-from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, listed, timestamp
+from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, capital, listed, timestamp
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
     REPLACEMENT_NAMES,
     RETAINED_KEY,
+    Defaults,
     Finding,
     InvalidSpec,
+    Resource,
     UpdatePolicy,
     controlled_by,
     differs,
@@ -64,6 +66,7 @@ from wanted import BY_DEFAULT
 T = TypeVar("T")
 
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
+UNREAD = timedelta(seconds=60)  # until subnets that could not be read are asked for again, by who is settled
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
@@ -157,17 +160,20 @@ def put_back(c: Case, serving: Profile, other: Profile) -> bool:
     return c.meets(serving) and serving.created_at < other.created_at and not c.outranks(other, serving)
 
 
-def what_was_put_back(c: Case) -> str:
-    """Name what made the older profile the right one again: with terms or defaults it need not be the spec."""
-    by_spec = c.spec is None or not (c.spec.terms or c.spec.role_by == BY_DEFAULT)
-    return "the spec" if by_spec else "what is wanted"
+def what_was_put_back(c: Case, other: Profile) -> str:
+    """Say by what an older profile is as wanted again, and a newer one is not."""
+    terms = isinstance(c.resource, Resource) and c.resource.profile.terms
+    if terms and any(each.arn == other.arn for each in c.strayed):
+        return "tags of the subnets were put back"
+    by_default = c.spec and (c.spec.role_by == BY_DEFAULT or (c.spec.terms and not terms))
+    return "spec or a default was put back" if by_default else "spec was put back"
 
 
 def swap(c: Case, serving: Profile, other: Profile) -> str:
     """Say which profile takes the place of which, and which one serves meanwhile."""
     if put_back(c, serving, other):
-        what = f"{what_was_put_back(c).capitalize()} was put back"
-        return f"{what}: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
+        back = what_was_put_back(c, other)
+        return f"The {back}: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
     if c.meets(serving) and not c.outranks(other, serving):
         return f"Profile {serving.name} is as the spec says and serves; {other.name} goes."
     if other.status == "CREATING" and c.meets(other):
@@ -180,7 +186,7 @@ def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     """Return the deletion of the owned profile that is least worth keeping; the one to keep is its heir."""
     heir = c.owned[0]
     if put_back(c, heir, surplus):
-        return DeleteProfile(surplus, f"{what_was_put_back(c)} was put back, and {heir.name} serves on", heir)
+        return DeleteProfile(surplus, f"the {what_was_put_back(c, surplus)}, and {heir.name} serves on", heir)
     if c.meets(heir):
         return DeleteProfile(surplus, f"{heir.name} has taken its place", heir)
     return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
@@ -261,7 +267,9 @@ def differences(c: Case, profile: Profile) -> str:
     if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
         each = LONGEST_LIST // 2 // len(pairs)
         pairs = {name: (brief(has, each), brief(want, each)) for name, (has, want) in pairs.items()}
-    return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
+    by = {"podExecutionRoleArn": spec.role_by, "subnetSelectorTerms": spec.subnets_by} if spec else {}
+    told = (f"{by.get(name, f'spec.{name}')}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
+    return "; ".join(map(capital, told))
 
 
 def mismatch(c: Case, holder: Profile) -> Report:
@@ -275,22 +283,31 @@ def mismatch(c: Case, holder: Profile) -> Report:
 def immutable(c: Case, serving: Profile) -> Report:
     what = f"EKS can't change a profile, so {serving.name} stays as it is."
     replace = "set spec.updatePolicy: Replace to let the controller make the new profile first"
-    mend = f"put the old values back, or {replace}"
+    old = "the old values or the tags of the subnets" if c.strayed else "the old values"
+    mend = f"put {old} back, or {replace}"
     return refuse("ImmutableField", f"{what} {differences(c, serving)}. To mend it, {mend}.")
 
 
 def active(c: Case, serving: Profile) -> Report:
     text = f"Profile {serving.name} is ACTIVE in EKS cluster {c.who.cluster}."
-    if c.spec and c.network and not c.spec.among:  # which is no edit
-        text += f" NoSubnetMatches: {unmatched(c.spec, c.network, {})}. Profile {serving.name} keeps its subnets."
-    return Report(Phase.READY, "Active", text)
+    if not (c.spec and c.network) or c.spec.among:
+        return Report(Phase.READY, "Active", text)
+    # Which is no edit; but what could not be read says nothing, and may be read a minute from now.
+    text += f" NoSubnetMatches: {unmatched(c.spec, c.network, {})}. Profile {serving.name} keeps its subnets."
+    return Report(Phase.READY, "Active", text, c.now + UNREAD if c.network.error else None)
+
+
+def no_longer_wanted(c: Case) -> str:
+    return "no longer in the spec" if c.defaults == Defaults() else "no longer in the spec or among the default tags"
 
 
 def looked_at_again(c: Case, sure_at: datetime) -> Report:
-    """Leave a profile as it is until what tags have shown of it is seen once more: they may not be meant to stay so."""
-    by, name = c.spec.subnets_by if c.spec else "", c.serving.name if c.serving else ""
-    what = f"{by} do not match {listed(c.strayed[1:], most=LONGEST_CONDITION)} of profile {name} any more"
-    text = f"{what}: that is looked at again at {timestamp(sure_at)}, then spec.updatePolicy says what comes of it."
+    """Leave profiles as they are until what tags have shown of them is seen once more: it may not be meant to last."""
+    by = capital(c.spec.subnets_by) if c.spec else ""
+    strayed = (f"{listed(each.subnets, most=LONGEST_CONDITION)} of profile {each.name}" for each in c.strayed)
+    what = f"{by} do not match {' and '.join(strayed)} any more"
+    then = "which of the profiles goes is decided then" if c.surplus else "then spec.updatePolicy says what comes of it"
+    text = f"{what}: that is looked at again at {timestamp(sure_at)}, {then}."
     return Report(Phase.READY, "SubnetsChanged", text, sure_at)
 
 
@@ -475,13 +492,17 @@ _ROWS = (
         lambda _, profile: DeleteProfile(profile, "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
     Row("several owned, terms unknown", lambda c: c.undecided, not_to_be_told_apart),
+    Row("several owned, not as wanted by terms, seen once", lambda c: c.sure_at if c.surplus and c.strayed else None,
+        looked_at_again),
     Row("several owned", lambda c: c.surplus, delete_surplus),
     Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
         lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
-        lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
+        lambda c, serving: UntagProfile(serving, c.unwanted_tags, no_longer_wanted(c))),
+    Row("owned, a default tag missing", lambda c: c.serving if c.missing_default_tags else None,
+        lambda c, serving: TagProfile(serving, c.missing_default_tags, "default tags of the cluster")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),
     Row("owned, not as wanted by terms, seen once", lambda c: c.sure_at if c.strayed else None, looked_at_again),
     Row("owned, not as wanted, Refuse", lambda c: not_as_wanted(c, "Refuse"), immutable),
@@ -532,3 +553,8 @@ def stands_on_terms(case: Case, action: Action) -> bool:
     """Say whether an action stands on what terms match, which is read anew in the pass that acts on it."""
     changes = isinstance(action, CreateProfile | DeleteProfile) and not case.going
     return changes and case.spec is not None and bool(case.spec.terms)
+
+
+def takes_for_granted(action: Action) -> bool:
+    """Say whether an action takes it that a profile is, or is not, as wanted: not to be done on what was not read."""
+    return isinstance(action, Report) and (action.phase is Phase.READY or action.reason == "AdoptMismatch")

@@ -56,8 +56,8 @@ from memory import (
 )
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
-from patterns import listed, readable
-from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
+from patterns import listed, readable, steady
+from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms, takes_for_granted
 from sites import Site, Sites
 from spec import (
     FINALIZER,
@@ -70,6 +70,7 @@ from spec import (
     owner_of,
 )
 from surroundings import Home, no_such, unhealthy, without_fargate
+from wanted import Refusal
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -104,6 +105,7 @@ class Reconciler:
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
+        self._refused: dict[Key, tuple[float, Refusal]] = {}  # when AWS did not take default tags
         self._telling = telling.Telling(kube, self._thrift, wake, now, monotonic, ready_after, posted)
         self.homes = sites.Homes(where, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings)
         self.surveys = surveys.Surveys(store, kube, where, self.homes, settings)
@@ -144,6 +146,7 @@ class Reconciler:
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
+        self._refused.pop(key, None)
         self._telling.forget(key)
 
     def _pass(self, p: Pass) -> Requeue:
@@ -311,7 +314,7 @@ class Reconciler:
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
         listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
-        case = replace(case, listed_there=listed_there)
+        case = replace(case, listed_there=listed_there, tags_refused=self._refusal(p.key))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -331,8 +334,20 @@ class Reconciler:
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
+                self._must_be_read(p, case, action)
                 return case, action
             self._look_at(p, home, not_looked_at)
+
+    def _must_be_read(self, p: Pass, case: Case, action: Report | Change) -> None:
+        """Raise what kept the subnets from being read where more would be made of that than that Ready stays."""
+        error = case.network.error if case.network else None
+        if error and takes_for_granted(action) and not status.is_ready(p.conditions, p.who):
+            raise error
+
+    def _refusal(self, key: Key) -> Refusal | None:
+        """Return what AWS has said to default tags since the last resync: then it is asked again."""
+        at, refusal = self._refused.get(key, (float("-inf"), None))
+        return refusal if self._monotonic() - at < self._settings.view_life else None
 
     def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
@@ -378,8 +393,10 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
-        if not (case.network and case.network.subnets is None):  # else that may hide in what they differ
-            p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults)
+        if case.network is None:  # a first look counts for what was asked ever since
+            self._twice.forget(p.key)
+        before = p.noted["DefaultsChanged"].message if "DefaultsChanged" in p.noted else ""
+        p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults(before))
         p.overlapping = overlaps(case, p.cluster.shares)
         p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
@@ -506,6 +523,10 @@ class Reconciler:
         try:
             p.aws.tag(profile.arn, tags)
         except Refused as error:
+            if tags == case.missing_default_tags:  # no object stalls for what it does not say itself
+                self._refused[p.key] = self._monotonic(), Refusal(tags, steady(str(error)))
+                self._changes.pop(p.key, None)
+                return
             if RETAINED_KEY not in tags:
                 raise
             self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag

@@ -23,7 +23,7 @@ import aws
 from answers import AwsError, Refused
 from aws import Aws
 from credentials import Credentials
-from entries import Barred, Entries, Entry
+from entries import Barred, Entries, Entry, mistaken
 from kube import KubeError
 from limits import Settings
 from lookups import Known, Kubernetes, Roles
@@ -159,11 +159,16 @@ class Sites:
         return self._index.several
 
     def wrong(self, entry: Entry, account: str) -> str:
-        """Say what is wrong with an entry where our own credentials are of that account, "" for nothing."""
+        """Say that an entry can't be used where our own credentials are of that account, "" where it can.
+
+        What is wrong is logged, once: it names other entries and their roles, and objects are read by tenants.
+        """
         index = self._index
         if index.contradictions is None:  # the account is the same for as long as this process lives
             index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
-        return index.contradictions.get(entry.key, "")
+            for what in index.contradictions.values():
+                log.error("an entry can't be used: %s", what)
+        return mistaken(entry.name) if entry.key in index.contradictions else ""
 
     @property
     def _index(self) -> Index:

@@ -19,6 +19,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import yaml
 
@@ -38,6 +39,7 @@ In another terminal, in this folder:
 export KUBECONFIG={kubeconfig}
 export PATH={binaries}:$PATH
 export CLUSTER_NAME={cluster}
+export CLUSTERS_FILE={clusters}
 {aws}
 
 Then try what goes well. The namespace web is that of the profile's pods:
@@ -63,11 +65,31 @@ Or the operator has them made anew, two or three minutes later, where an object 
 
 12. kubectl delete fp web
 
-And what does not; `kubectl get fp -o wide` says why, and what mends it:
+Selectors are enough where there are defaults. Those of {cluster} stand in {clusters}:
 
-13. kubectl apply -f sample-crd.yaml
+13. kubectl apply -f {small}
 
-The second of its objects names a cluster that is not there. Write another role or other subnets into {web}:
+There is a cluster in another account and region too. What is assumed for it, and that objects of namespace default
+alone may name it, stands in the same file:
+
+14. kubectl apply -f {far}
+15. kubectl describe fp far
+16. kubectl apply -n shop -f {far}
+17. kubectl get fp -A -o wide
+
+The file is looked at every 10 s. An entry that goes leaves its profiles as they are, and a deletion waits for it:
+
+18. sed -i.kept '/name: {other}/,$d' {clusters}
+19. kubectl get fp far --watch
+20. mv {clusters}.kept {clusters}
+
+With another externalId there the role can't be assumed; what is not valid there is refused, and the log says why.
+
+And what does not go well; `kubectl get fp -o wide` says why, and what mends it:
+
+21. kubectl apply -f sample-crd.yaml
+
+The second of its objects names a cluster that the file does not have. Write another role or other subnets into {web}:
 
 {roles}
 {subnets}
@@ -100,6 +122,8 @@ WITHOUT_MANAGER = (
     "those of other kinds by nobody. What another object owned is not collected, a namespace that is deleted stays "
     "Terminating, and the roles view, edit and admin do not take up those of rbac.yaml."
 )
+OTHER, EXTERNAL_ID = "prod-eu", "fargate-operator-3f9c"  # the entry of the cluster elsewhere, and who is let in there
+ELSEWHERE = "111122223333", "eu-west-1", "prod"  # its account, region and name in EKS
 EVERY = 10**6  # times that a fault is met: until heal
 
 
@@ -150,7 +174,8 @@ class Sandbox:
         word = line.strip()
         if word not in FAULTS:
             return f"{word!r} is none of {', '.join(FAULTS)}."
-        FAULTS[word].happen(self.world)
+        for each in (self.world, *self.world.others):
+            FAULTS[word].happen(each)
         return f"From now on: {FAULTS[word].what}."
 
 
@@ -179,7 +204,9 @@ def sandbox(
         for name in ("web", "shop"):
             ok(plane.kubectl("create", "namespace", name))
         config = write_kubeconfig(folder / "operator.kubeconfig", plane, token_of(plane, IDENTITY))
+        clusters = write_clusters(folder, world, world.beside(*ELSEWHERE))
         settings = {"KUBECONFIG": str(config), "POLL_SECONDS": "2", "RESYNC_SECONDS": "30"}
+        settings["CLUSTERS_FILE"] = str(clusters)
         settings |= {"ALLOW_EVICTION_IN": "*"}
         operator = Operator(environment(world, **settings), folder / "controller.log")
         parts.callback(operator.stop)
@@ -193,13 +220,33 @@ def with_optional_rules(rbac: str) -> str:
     return re.sub(r"^# (- apiGroups:.*|  (?:resources|resourceNames|verbs):.*)$", r"\1", rbac, flags=re.MULTILINE)
 
 
-def write_manifest(folder: Path, name: str, world: fake_aws.World) -> Path:
+def write_clusters(folder: Path, home: fake_aws.World, other: fake_aws.World) -> Path:
+    """Write the file of both clusters, and give the subnets the tags by which its defaults choose them."""
+    for world in (home, other):
+        for subnet in world.private_subnets:
+            world.tag_subnet(subnet, fargate="yes")
+    there = {"region": other.region, "roleArn": other.let_in(external_id=EXTERNAL_ID), "externalId": EXTERNAL_ID}
+    whose = {"namespaces": ["default"], "defaults": defaults(other) | {"tags": {"cost-center": "4711"}}}
+    first = {"name": home.cluster, "defaults": defaults(home)}
+    listed = [first, {"name": OTHER, "cluster": other.cluster, **there, **whose}]
+    path = folder / "clusters.yaml"
+    path.write_text(yaml.safe_dump({"clusters": listed}, sort_keys=False))
+    return path
+
+
+def defaults(world: fake_aws.World) -> dict[str, Any]:
+    """Return what objects of a world's cluster get that have selectors alone."""
+    role = world.roles["good"].rpartition("/")[2]
+    return {"podExecutionRoleName": role, "subnetSelectorTerms": [{"tags": {"fargate": "yes"}}]}
+
+
+def write_full(folder: Path, name: str, world: fake_aws.World) -> Path:
     """Write an object of which all is well, for the pods of the namespace that has its name."""
-    spec = {
-        "podExecutionRoleArn": world.roles["good"],
-        "selectors": [{"namespace": name}],
-        "subnets": [*world.private_subnets],
-    }
+    role, subnets = world.roles["good"], [*world.private_subnets]
+    return write_manifest(folder, name, podExecutionRoleArn=role, selectors=[{"namespace": name}], subnets=subnets)
+
+
+def write_manifest(folder: Path, name: str, **spec: Any) -> Path:
     obj = {"apiVersion": "jicomusic.com/v1", "kind": "FargateProfile", "metadata": {"name": name}, "spec": spec}
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(obj, sort_keys=False))
@@ -220,8 +267,12 @@ def teach(
         binaries=shlex.quote(str(plane.binaries)),
         aws="\n".join(f"export {name}={shlex.quote(value)}" for name, value in sorted(world.env.items())),
         cluster=world.cluster,
-        web=shlex.quote(str(write_manifest(folder, "web", world))),
-        shop=shlex.quote(str(write_manifest(folder, "shop", world))),
+        clusters=shlex.quote(str(folder / "clusters.yaml")),
+        other=OTHER,
+        web=shlex.quote(str(write_full(folder, "web", world))),
+        shop=shlex.quote(str(write_full(folder, "shop", world))),
+        small=shlex.quote(str(write_manifest(folder, "small", selectors=[{"namespace": "web"}]))),
+        far=shlex.quote(str(write_manifest(folder, "far", clusterName=OTHER, selectors=[{"namespace": "web"}]))),
         python=shlex.quote(sys.executable),
         roles=listed({world.roles[kind]: what for kind, what in ROLES.items()}),
         subnets=listed(subnets),

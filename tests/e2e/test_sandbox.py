@@ -60,7 +60,7 @@ def typed(told: str, command: str, seconds: float = 30, code: int = 0) -> str:
 
 
 def test_the_suggested_commands_show_a_profiles_life(told: str) -> None:
-    apply, watch, describe, aws, *_, delete, _ = suggested(told)
+    apply, watch, describe, aws, *_, delete = suggested(told)[:12]
     assert "fargateprofile.jicomusic.com/web created" in typed(told, apply)
     wait_for(lambda: " True " in typed(told, watch, 2), SOON, "web is seen to get Ready")
     told_of = re.compile(r"Normal +Created +.*Profile web is ACTIVE")
@@ -79,7 +79,7 @@ def suggested(told: str) -> list[str]:
 def test_a_deployment_for_a_profile_runs_and_one_that_was_too_early_is_explained_and_runs_after_a_restart(
     told: str,
 ) -> None:
-    apply, _, _, _, deploy, pods, nodes, early, shop, explain, restart, delete, _ = suggested(told)
+    apply, _, _, _, deploy, pods, nodes, early, shop, explain, restart, delete = suggested(told)[:12]
     typed(told, apply)
     typed(told, "kubectl wait --for=condition=Ready fp/web --timeout=20s")
     wait_for(lambda: taken(told, "web"), SOON, "EKS gives pods to the profile")
@@ -103,6 +103,56 @@ def taken(told: str, namespace: str) -> bool:
     """Say whether a pod that was made now would be taken."""
     shown = typed(told, f"kubectl run probe --image=nginx -n {namespace} --dry-run=server -o yaml")
     return "schedulerName: fargate-scheduler" in shown
+
+
+def test_selectors_are_enough_and_an_entry_of_the_file_leads_into_another_account_as_long_as_it_is_there(
+    told: str,
+) -> None:
+    small, far, describe, foreign, wide, take, watch, back = suggested(told)[12:20]
+    for command in (small, far, foreign):
+        typed(told, command)
+    typed(told, "kubectl wait --for=condition=Ready fp/small fp/far --timeout=20s")
+    assert ":fargateprofile/demo/small/" in typed(told, "kubectl describe fp small")
+    assert "arn:aws:eks:eu-west-1:111122223333:fargateprofile/prod/far/" in typed(told, describe)
+    wait_for(
+        lambda: re.search(r"^shop .* ClusterNotAllowed .*namespace shop", typed(told, wide), re.M), SOON, "refused"
+    )
+    typed(told, take)
+    wait_for(lambda: "ClusterNotAllowed" in typed(told, watch, 2), AFTER_A_WHILE, "its entry has gone")
+    typed(told, "kubectl delete fp far --wait=false")
+    says = "kubectl get fp far -o jsonpath='{.status.conditions[0].message}'"
+    wait_for(lambda: "bring back its entry of the clusters file" in typed(told, says), SOON, "the deletion waits")
+    typed(told, back)
+    typed(told, "kubectl wait --for=delete fp/far --timeout=30s")
+    typed(told, "kubectl delete fp small")
+    typed(told, "kubectl delete fp far -n shop")
+
+
+def test_an_external_id_that_is_not_agreed_on_is_told_and_a_file_that_is_not_valid_stays_without_effect(
+    told: str,
+) -> None:
+    file = Path(environ(told)["CLUSTERS_FILE"])
+    good, log = file.read_text(), Path(re.findall(r"controller's log: (\S+)", told)[0])
+    file.write_text(good.replace("fargate-operator-3f9c", "another"))
+    wait_for(lambda: "failed credentials" in log.read_text(), AFTER_A_WHILE, "the role can't be assumed")
+    typed(told, suggested(told)[13])
+    wait_for(lambda: reasons(told).get("far") == "CredentialsRefused", AFTER_A_WHILE, "that is said")
+    file.write_text(good)
+    typed(told, "kubectl wait --for=condition=Ready fp/far --timeout=60s")
+    file.write_text("clusters: [")
+    wait_for(lambda: "the clusters file is refused" in log.read_text(), AFTER_A_WHILE, "that is logged")
+    assert reasons(told)["far"] == "Active"
+    file.write_text(good)
+    typed(told, "kubectl delete fp far")
+
+
+def test_of_the_sample_the_first_object_is_made_and_the_second_names_a_cluster_that_the_file_does_not_have(
+    told: str,
+) -> None:
+    typed(told, suggested(told)[20])
+    expected = {"new-profile-7": "Active", "every-field": "ClusterNotAllowed"}
+    wait_for(lambda: reasons(told).items() >= expected.items(), AFTER_A_WHILE, "both are told")
+    typed(told, "kubectl delete -f sample-crd.yaml")
 
 
 def reasons(told: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -449,8 +449,8 @@ def role_in(spec: Object, account: str) -> str:
     return str(spec.get("podExecutionRoleArn") or named)
 
 
-def chosen_in(spec: Object, account: Memory) -> set[str] | None:
-    """Return the private subnets among which the terms of a spec leave the choice now, None where it has no terms."""
+def matching_in(spec: Object, account: Memory) -> set[str] | None:
+    """Return the subnets of the cluster's VPC that the terms of a spec match now, None where it has no terms."""
     terms = spec.get("subnetSelectorTerms")
     if not terms:
         return None
@@ -459,18 +459,25 @@ def chosen_in(spec: Object, account: Memory) -> set[str] | None:
     return {
         name
         for name, subnet in account.subnets.items()
-        if (name in ids or any(each <= subnet.tags.items() for each in tags))
-        and (subnet.vpc, subnet.public, subnet.zone[:-1]) == (account.vpc, False, account.region)
+        if subnet.vpc == account.vpc and (name in ids or any(each <= subnet.tags.items() for each in tags))
     }
+
+
+def fit(subnets: Iterable[str], account: Memory) -> set[str]:
+    """Return those of some subnets that EKS takes: private ones, in zones that have Fargate."""
+    there = ((name, account.subnets[name]) for name in subnets)
+    return {name for name, subnet in there if not subnet.public and subnet.zone[:-1] == account.region}
 
 
 def _wanted_subnets(process: Process, call: Call, spec: Object) -> set[str]:
     """Return the subnets that a create has to send: by tags all that matched a moment ago are as good."""
     world, sent = process.world, {*call.request.get("subnets", [])}
-    chosen = chosen_in(spec, world.fleet.holder(call.about.partition("/")[0]))
-    if chosen is None:
+    account = world.fleet.holder(call.about.partition("/")[0])
+    matching = matching_in(spec, account)
+    if matching is None:
         return {*(spec.get("subnets") or [])}
-    return (chosen | world.fleet.tagged) & sent or {"some that the terms match"}
+    recently = matching | (world.fleet.tagged & account.subnets.keys())
+    return fit(recently, account) & sent or {"some that the terms match"}
 
 
 def nothing_is_replaced_for_a_subnet_that_was_added(checker: Checker, process: Process, call: Call) -> None:
@@ -586,9 +593,9 @@ def meets(spec: Object, profile: Object, account: Memory | None = None) -> bool:
     if not profile:
         return False
     subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
-    chosen = chosen_in(spec, account) if account else None
-    if chosen:  # where they match nothing, what serves is let be
-        subnets = bool(profile["subnets"]) and chosen >= {*profile["subnets"]}
+    matching = matching_in(spec, account) if account else None
+    if matching:  # where they match nothing, what serves is let be
+        subnets = bool(profile["subnets"]) and matching >= {*profile["subnets"]}
     same_role = profile["podExecutionRoleArn"] == role_in(spec, profile["fargateProfileArn"].split(":")[4])
     return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])
 

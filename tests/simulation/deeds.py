@@ -38,6 +38,7 @@ MOST_SUBNETS = 8  # of an account
 STALE_SECONDS = 600.0
 SLOW_SECONDS = 9.0  # just within the timeout of a read
 TIMEOUT_SECONDS = 10.0
+INSTEAD = ("podExecutionRoleName", "subnetSelectorTerms")  # of an ARN, and of ids
 YES = [{"tags": {"fargate": "yes"}}]  # which subnets, where some have tags
 NAMES = ("web", "api", "db", "jobs")
 NAMESPACES = ("default", "default", "team")
@@ -300,7 +301,8 @@ def _edit_fields(world: World, obj: Object, rand: random.Random) -> None:
         "podExecutionRoleArn": [account.roles["good"], account.roles["other-policy"]],
         "selectors": [[{"namespace": obj["metadata"]["name"]}], [{"namespace": "x"}, {"namespace": "y"}]],
     }
-    _edit(world, obj, **{field: rand.choice(values[field])})
+    instead = {"subnetSelectorTerms": None} if field == "subnets" and "subnetSelectorTerms" in spec else {}
+    _edit(world, obj, **{field: rand.choice(values[field])}, **instead)
 
 
 def _break(world: World, obj: Object, rand: random.Random) -> None:
@@ -309,7 +311,8 @@ def _break(world: World, obj: Object, rand: random.Random) -> None:
 
 def _mend(world: World, obj: Object, _rand: random.Random) -> None:
     """Write everything anew, but for the names, which nobody may change."""
-    world.edit(*_place_of(obj), replicas=None, suspend=None, deletionPolicy=None, tags=None)
+    written: Object = dict.fromkeys(("replicas", "suspend", "deletionPolicy", "tags", *INSTEAD))
+    world.edit(*_place_of(obj), **written)
     world.apply(*_place_of(obj))
 
 

@@ -26,7 +26,8 @@ from tests.simulation.checker import (
     Violation,
     as_made_by_kopf,
     base_of,
-    chosen_in,
+    fit,
+    matching_in,
     meets,
     owner_tags,
     ready_of,
@@ -46,6 +47,7 @@ Object = dict[str, Any]
 ASKING = {"CreateFargateProfile", "PatchStatus", "CreateEvent"}
 KUBE_WRITES = {"PatchStatus", "PatchFinalizers", "CreateEvent"}
 QUIET_SECONDS = 480.0  # after a change of pods, until all is said of them: some of it takes 5 minutes
+ROLES_GIVEN = {"podExecutionRoleArn", "podExecutionRoleName"}
 LABEL_KEY = r"([a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?/)?[A-Za-z0-9*?]([-._A-Za-z0-9*?]{0,61}[A-Za-z0-9*?])?"
 
 
@@ -107,7 +109,8 @@ def _stranded(world: World) -> list[str]:
     """Complain of pods that may be evicted and were not, and of pods that have not come to rest."""
     if not world.pods:
         return []
-    quiet = world.clock.elapsed - world.pods.changed_at
+    last = max((each.settles_at for each in world.checker.profiles()), default=0.0)  # then its pods are looked at
+    quiet = min(world.clock.elapsed - world.pods.changed_at, world.clock.time() - last)
     waits = [f"pod {name} is stranded, and may be evicted" for name in world.evictable()]
     return waits or (["pods have just changed"] if quiet < max(QUIET_SECONDS, 4 * world.resync_seconds) else [])
 
@@ -259,7 +262,8 @@ def objections(world: World, label: str, spec: Object) -> set[str]:
         return {"RoleNotAllowed"}
     if label.partition("@")[0] not in account.clusters:
         return {"ClusterNotFound"}
-    if chosen_in(spec, account) == set():
+    matching = matching_in(spec, account)
+    if matching is not None and not fit(matching, account):
         found.add("NoSubnetMatches")
     for each in spec.get("subnets") or []:
         subnet = account.subnets.get(each)
@@ -306,6 +310,8 @@ def valid(obj: Object) -> bool:
     """Say whether crd.yaml would let this object in: its schema, and its CEL rules in Python's words."""
     spec, name = obj.get("spec"), obj["metadata"]["name"]
     if not isinstance(spec, dict) or not _schema().is_valid(spec):
+        return False
+    if any(pair <= spec.keys() for pair in ({"subnets", "subnetSelectorTerms"}, ROLES_GIVEN)):
         return False
     profile, tags = spec.get("profileName", name), spec.get("tags", {})
     words = [*tags, *tags.values()]

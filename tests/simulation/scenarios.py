@@ -590,16 +590,17 @@ def two_homes(world: World) -> None:
 
 @story
 def two_homes_and_replicas_that_hear_of_the_file_one_after_the_other(world: World) -> None:
-    world.elect, world.resync_seconds = True, 40
-    world.start("two")
-    made_elsewhere(world)
-    world.fleet.write()
-    world.run(3)
-    world.processes[0].alive = False
-    world.run(20)
+    world.elect, world.resync_seconds = True, 60
+    world.fleet.open()
     world.start("one")
-    world.fleet.write(EU)
-    world.run(30)
+    world.start("two")
+    world.apply(clusterName="eu")
+    world.run(14)
+    world.fleet.write()
+    world.run(1)
+    world.processes[0].alive = False  # which leads, and has not heard of the file yet
+    world.edit(tags={"a": "x"})
+    world.run(22)
 
 
 @story
@@ -683,9 +684,9 @@ def a_region_that_is_down(world: World) -> None:
     world.fleet.down.add(EU.region)
     world.edit(tags={"a": "x"})
     world.apply("db")
-    world.run(30)
+    world.run(12)
     world.fleet.down.clear()
-    world.run(30)
+    world.run(12)
 
 
 def chosen(world: World, **spec: Any) -> None:
@@ -724,9 +725,42 @@ def no_subnet_has_the_tag_for_a_while(world: World) -> None:
     chosen(world, updatePolicy="Recreate")
     world.fleet.tag(world.account, world.account.private_subnets[0], fargate="")
     made(world, name="db", subnets=None, subnetSelectorTerms=YES)
-    world.run(120)
+    world.run(70)
     world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
     world.run(20)
+
+
+@story
+def no_role(world: World) -> None:
+    made(world, podExecutionRoleArn=None)
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def a_create_failed_and_the_role_went(world: World) -> None:
+    world.manners.fail_create("web", ISSUE)
+    made(world)
+    world.edit(podExecutionRoleArn=None)
+    world.run(20)
+    world.edit(podExecutionRoleArn=world.account.roles["good"])
+    world.run(20)
+
+
+@story
+def replaced_without_a_role(world: World) -> None:
+    made(world, updatePolicy="Replace")
+    world.edit(podExecutionRoleArn=None, selectors=[{"namespace": "elsewhere"}])
+    world.run(20)
+    world.edit(podExecutionRoleArn=world.account.roles["good"], selectors=SELECTORS)
+    world.run(20)
+
+
+@story
+def a_spare_one_beside_one_of_terms(world: World) -> None:
+    chosen(world)
+    spare(world)
+    world.run(60)
 
 
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)

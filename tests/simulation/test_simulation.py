@@ -8,13 +8,17 @@ import select
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from entries import Entry
 from spec import FINALIZER
 from tests.fakes.eks import METHODS, Memory
 from tests.simulation.checker import PLURAL, Violation, l2_nobody_who_is_due_is_passed_over, owner_tags
+from tests.simulation.deeds import YES
+from tests.simulation.fleet import EU, REGION
 from tests.simulation.scenarios import STORIES, begin, play
 from tests.simulation.world import Look, World
 from tests.simulation.worlds import live
@@ -204,6 +208,50 @@ class TestTheCheckerSees:
         body = {"metadata": {"name": pod["name"], "namespace": "web"}, "deleteOptions": options}
         process.kube.send_at("POST", f"/api/v1/namespaces/web/pods/{pod['name']}/eviction", body)
 
+    @staticmethod
+    def two_homes(*listed: Entry) -> World:
+        world = begin()
+        world.fleet.open(*listed)
+        world.start("one")
+        world.apply(clusterName="eu")
+        world.run(30)
+        return world
+
+    def test_a_call_to_an_account_that_the_object_s_namespace_is_not_listed_for(self) -> None:
+        world = self.two_homes(replace(EU, namespaces=("team",)))
+        world.apply(namespace="team", clusterName="eu")
+        world.run(30)
+        assert [each["fargateProfileName"] for each in world.fleet.beside[EU.place].profiles("demo")] == ["web"]
+        with pytest.raises(
+            Violation, match="Tenancy: DescribeFargateProfile demo@eu/web of default/web reaches demo@eu"
+        ):
+            self.ask_there(world, "describe_fargate_profile", clusterName="demo", fargateProfileName="web")
+
+    def test_a_call_to_the_controller_s_own_account_in_the_place_of_another(self) -> None:
+        world = self.two_homes()
+        with pytest.raises(Violation, match="Tenancy: ListFargateProfiles demo of default/web reaches demo, it may"):
+            self.ask(world, "list_fargate_profiles", clusterName="demo")
+
+    def test_an_object_that_goes_where_its_entry_was_led_to_another_region(self) -> None:
+        world = self.two_homes()
+        world.fleet.write(replace(EU, region=REGION))
+        world.run(20)
+        world.api.edit(PLURAL, "default", "web", {"metadata": {"finalizers": None}})
+        with pytest.raises(Violation, match="S1: profile web outlives"):
+            world.checker.look()
+
+    def test_a_profile_that_is_replaced_for_a_subnet_that_was_added(self) -> None:
+        world = begin()
+        world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
+        world.apply(subnets=None, subnetSelectorTerms=YES)
+        world.run(300)
+        look = Look(("default", "web"), world.processes[0].sites.entries, mark=world.object())
+        with pytest.raises(
+            Violation, match="Terms: CreateFargateProfile demo/web-2 of default/web, whose profile is as"
+        ):
+            self.ask(world, "create_fargate_profile", look, clusterName="demo", fargateProfileName="web-2",
+                     podExecutionRoleArn="x", selectors=[])  # fmt: skip
+
     def test_an_eviction_for_an_object_that_does_not_ask_for_it(self) -> None:
         world = self.stranded()
         with pytest.raises(
@@ -246,9 +294,16 @@ class TestTheCheckerSees:
         return str(account.profiles("demo")[0]["fargateProfileArn"])
 
     @staticmethod
-    def ask(world: World, method: str, **request: object) -> None:
+    def ask(world: World, method: str, look: Look | None = None, **request: object) -> None:
         """Make a call as a process would whose pass is for the object web."""
         assert method in METHODS["eks"]
         process = world.processes[0]
-        process.looks.append(Look(("default", "web")))
+        process.looks.append(look or Look(("default", "web"), process.sites.entries))
         process.ask(method, dict(request))
+
+    @staticmethod
+    def ask_there(world: World, method: str, **request: object) -> None:
+        """Make such a call with the keys of the role, where the entry eu leads."""
+        process = world.processes[0]
+        process.looks.append(Look(("default", "web"), process.sites.entries))
+        process.ask(method, dict(request), EU.region, [*world.fleet.sts.given][-1])

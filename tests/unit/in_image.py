@@ -57,6 +57,8 @@ def questions(asked: aws.Aws, words: Words) -> dict[str, Callable[[], object]]:
         "account": asked.account,
         "cluster": lambda: asked.cluster(CLUSTER),
         "subnets": lambda: asked.subnets([*words["private"], words["public"], "subnet-0none"]),
+        "subnets_of": lambda: asked.subnets_of(words["vpc"]),
+        "assume": lambda: asked.assume(words["spoke"], "agreed"),
         "role": lambda: asked.role(spec.role),
         "attached_policies": lambda: asked.attached_policies(spec.role),
         "inline_policies": lambda: asked.inline_policies(spec.role),
@@ -91,7 +93,9 @@ def more(asked: aws.Aws, service: str, method: str, request: dict[str, str]) -> 
 
 
 def told(answer: object) -> str:
-    """Return an answer as text, but for what differs from profile to profile, and the order of sets."""
+    """Return an answer as text, but for what differs from time to time, and the order of sets."""
+    if isinstance(answer, aws.Keys):
+        return f"keys for {answer.frozen.access_key[:4]} that end" if answer.ends else "keys"
     if isinstance(answer, aws.Profile):
         at = datetime(2030, 1, 1, tzinfo=UTC)
         words = (sorted(answer.selectors), sorted(answer.subnets), sorted(answer.tags.items()))

@@ -407,7 +407,10 @@ clusters:
 - {name: again, cluster: prod, namespaces: [default]}
 - {name: open}
 """
-MEND = "give another, or ask those who run the operator to let the namespace name it (--clusters-file)"
+MEND = (
+    "ask those who run the operator to let the namespace name it (--clusters-file), or make a new object that names "
+    "another"
+)
 LISTED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "one that is listed for its namespace": ("prod", ("-n", "web"), []),
     "one that is listed for a pattern of its namespace": ("prod", ("-n", "team-x"), []),

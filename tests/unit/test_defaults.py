@@ -177,7 +177,7 @@ def test_a_default_that_is_put_back_in_the_middle_of_a_replacement_keeps_the_old
     b.run_until("both are there", lambda: len(b.profiles()) == 2, 100)
     with_defaults(b, good if back else "third")
     b.run(10)
-    assert b.message().startswith("What is wanted was put back" if back else "Profile web is being replaced by")
+    assert b.message().startswith("The spec or a default was put back" if back else "Profile web is being replaced by")
     b.run(700)
     assert (role(b), b.ready()) == ([good if back else other], True)
     assert ("RolledBack" in b.events()) is back

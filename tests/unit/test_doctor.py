@@ -16,7 +16,7 @@ from checks import CHECKS, LOGGING, READS, WEBHOOK, Line
 from clusters import View
 from controller import main
 from doctor import MOST_SECONDS, Looks, doctor, told
-from entries import Entries
+from entries import Entries, Entry
 from kube import micro_time
 from limits import Settings
 from pods import COMPUTE_TYPE, PROFILE_LABEL
@@ -26,7 +26,7 @@ from tests.fakes import aws as fake_aws
 from tests.fakes.apiserver import kubeconfig, serve
 from tests.harness import Bench
 from tests.unit.conftest import SPOKE, clusters_file
-from tests.unit.test_checks import HOOK, NOW, deployment, seen
+from tests.unit.test_checks import HOOK, NOW, deployment
 from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import hold_to_the_document
 from tests.unit.test_fluentbit import EXAMPLES
@@ -191,11 +191,22 @@ def test_of_an_entry_of_the_clusters_file_its_own_account_is_asked_and_not_the_c
     spoke.add_profile("prod", "theirs", spoke.roles["good"], [{"namespace": "x"}], list(spoke.private_subnets))
     code, out, _ = sound("--cluster", "prod-alias", "--clusters-file", str(clusters_file(tmp_path)), "-o", "json")
     found = json.loads(out)
-    assert (code, found["cluster"], found["proven"]) == (2, "prod", False)
+    assert (code, found["cluster"], found["proven"]) == (2, "prod-eu", False), "as objects name it"
     assert {each["check"]: each["verdict"] for each in found["checks"]}["webhook"] == "unknown"
     asked = [call for call in b.world.everywhere() if call.service != "sts"]
     assert {call.account for call in asked} == {SPOKE}
     assert not [request for request in b.api.log if request.path.endswith(("/nodes", "/pods", "/fargateprofiles"))]
+
+
+def test_a_role_that_cant_be_assumed_is_told_once_and_no_permission_is_blamed_for_it(
+    b: Bench, sound: Any, spoke: World, tmp_path: Path
+) -> None:
+    spoke.let_in(external_id="another")
+    code, out, err = sound("--cluster", "prod-eu", "--clusters-file", str(clusters_file(tmp_path)))
+    assert (code, out) == (2, "")
+    said = err.splitlines()[-1]
+    assert f"arn:aws:iam::{SPOKE}:role/fargate-operator can't be assumed: " in said
+    assert "it takes" not in err
 
 
 def test_an_object_counts_for_the_cluster_that_it_names_by_whichever_name(b: Bench, sound: Any, tmp_path: Path) -> None:
@@ -358,7 +369,7 @@ def test_what_others_wrote_is_shown_on_one_line_and_not_at_any_length(b: Bench, 
 
 def test_unknown_by_what_was_read_is_no_error_and_unread_goes_before_a_finding() -> None:
     def code(*lines: Line) -> int:
-        return told([("a", each) for each in lines], seen(), "eu-west-1", proven=True, form="text")[0]
+        return told([("a", each) for each in lines], Entry("demo", "demo", "eu-west-1"), proven=True, form="text")[0]
 
     assert code(Line("ok", "x"), Line("unknown", "x")) == 0
     assert code(Line("unknown", "x"), Line("warn", "x")) == code(Line("fail", "x")) == 1

@@ -64,8 +64,8 @@ def test_who_asks_for_the_cluster_of_others_is_told_the_same_as_who_asks_for_non
     assert hidden.reason == none.reason == "ClusterNotAllowed"
     assert hidden.message.replace("prod-eu", "nothing") == none.message
     assert none.message == (
-        "spec.clusterName: nothing is no cluster that objects of namespace team-x may name: give another, or ask those "
-        "who run the operator to let the namespace name it (--clusters-file)."
+        "spec.clusterName: nothing is no cluster that objects of namespace team-x may name: ask those who "
+        "run the operator to let the namespace name it (--clusters-file), or make a new object that names another."
     )
 
 

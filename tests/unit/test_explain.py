@@ -427,11 +427,20 @@ def test_of_an_entry_of_the_clusters_file_the_profiles_are_those_of_its_account(
     assert {call.account for call in b.world.everywhere() if call.service == "eks"} == {SPOKE}
 
 
-def test_of_an_object_of_another_cluster_nothing_is_said(b: Bench, told: Any, tmp_path: Path) -> None:
-    b.apply("web", clusterName="nowhere")
+@pytest.mark.parametrize(
+    ("cluster", "why"),
+    [
+        ("prod-eu", "it is of cluster prod-eu, and this is demo. The pods of other clusters are unknown here."),
+        ("unlisted", "spec.clusterName: unlisted is no cluster that objects of namespace default may name"),
+    ],
+)
+def test_of_an_object_of_another_cluster_nothing_is_said_but_why(
+    b: Bench, told: Any, tmp_path: Path, cluster: str, why: str
+) -> None:
+    b.apply("web", clusterName=cluster)
     code, out, err = told("profile", "default/web", "--clusters-file", str(clusters_file(tmp_path)))
     assert (code, out) == (2, "")
-    assert "Profile web of cluster nowhere: " in err
+    assert f"FargateProfile default/web: {why}" in err
 
 
 def test_without_a_proof_that_it_is_this_cluster_explain_says_so(b: Bench, told: Any) -> None:

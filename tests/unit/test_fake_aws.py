@@ -467,4 +467,4 @@ class TestAssumeRole:
             sts_of(http, quick)
             assert time.monotonic() - begun < 0.8
             assert not waits.done()
-            waits.result()
+            waits.result(10)

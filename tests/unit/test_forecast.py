@@ -20,6 +20,7 @@ from memory import foresee
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from spec import Defaults, Memory
 from surroundings import Network
+from tests.fakes.aws import SILENT
 from tests.fakes.eks_rules import issuer
 from tests.harness import Bench
 from tests.unit.conftest import SPOKE, clusters_file
@@ -282,6 +283,20 @@ def test_a_role_that_can_t_be_assumed_refuses_the_rows_of_its_own_cluster_and_is
     assert sum(call.operation == "AssumeRole" for call in b.world.everywhere()) == 1
 
 
+def test_a_region_that_is_down_refuses_the_rows_of_its_own_clusters_and_is_asked_once(
+    plan: Any, b: Bench, spoke: World, there: Any, tmp_path: Path
+) -> None:
+    spoke.manners.down = SILENT
+    objects = there("a"), b.manifest("web"), there("b")
+    code, out, _ = plan(*objects, flags=("--clusters-file", str(clusters_file(tmp_path))))
+    first, ours, second, _ = out.splitlines()
+    assert code == 1
+    assert first.startswith("refuse    default/a    AwsUnreachable: ")
+    assert second.startswith("refuse    default/b    AwsUnreachable: ")
+    assert ours.startswith("create    default/web")
+    assert spoke.manners.count("ListFargateProfiles") == 1
+
+
 def test_two_names_for_one_cluster_are_one_cluster(plan: Any, there: Any, tmp_path: Path) -> None:
     objects = there("a", profileName="web"), there("b", "prod-alias", profileName="web")
     _, out, _ = plan(*objects, flags=("--clusters-file", str(clusters_file(tmp_path))))
@@ -359,9 +374,18 @@ def test_by_the_flags_defaults_an_object_with_selectors_alone_is_planned_in_full
     assert plan(selectors_alone(b))[1].startswith("refuse    default/web  InvalidSpec: ")
     code, out, _ = plan(selectors_alone(b), flags=flags)
     assert code == 0
-    assert out.startswith(
-        f"create    default/web  profile web in {subnet}, which the default subnetSelectorTerms match."
-    )
+    given = f"with {b.world.roles['good']} (the default role) in {subnet}, which the default subnetSelectorTerms match."
+    assert out.startswith(f"create    default/web  profile web {given}")
+
+
+def test_a_role_s_name_is_told_as_the_arn_that_it_stands_for_in_the_account_of_the_cluster(
+    plan: Any, there: Any, tmp_path: Path
+) -> None:
+    obj = there("web", podExecutionRoleName="pods")
+    del obj["spec"]["podExecutionRoleArn"]
+    code, out, _ = plan(obj, flags=("--clusters-file", str(clusters_file(tmp_path))))
+    assert code == 1
+    assert f"RoleNotFound: spec.podExecutionRoleName: arn:aws:iam::{SPOKE}:role/pods" in out
 
 
 def test_a_default_that_has_changed_is_told_and_changes_nothing(plan: Any, b: Bench) -> None:
@@ -386,5 +410,5 @@ def test_an_entry_s_defaults_are_those_of_its_own_account(plan: Any, b: Bench, s
     obj["spec"]["clusterName"] = "prod-eu"
     code, out, _ = plan(obj, flags=("--clusters-file", str(file)))
     assert code == 0
-    assert f"profile web in {subnet}, which the default subnetSelectorTerms match." in out
+    assert f"profile web with {spoke.roles['good']} (the default role) in {subnet}, which the default " in out
     assert [each.account for each in b.world.everywhere() if each.operation == "GetRole"] == [SPOKE]

@@ -38,6 +38,7 @@ from spec import (
     OWNER_KEY,
     RETAINED_KEY,
     TAGS_LIMIT,
+    Defaults,
     Finding,
     Identity,
     InvalidSpec,
@@ -218,6 +219,16 @@ ROWS: dict[str, tuple[Case, Any]] = {
         ),
         Report,
     ),
+    "several owned, not as wanted by terms, seen once": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=MOVED,
+            sure_at=NOW,
+        ),
+        Report,
+    ),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
     "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
@@ -225,6 +236,7 @@ ROWS: dict[str, tuple[Case, Any]] = {
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
         UntagProfile,
     ),
+    "owned, a default tag missing": (case(profile(), defaults=Defaults(tags={"team": "a"})), TagProfile),
     "owned, as wanted": (case(profile()), Report),
     "owned, not as wanted by terms, seen once": (
         case(profile(), resource=Resource(BY_TERMS, {}), network=MOVED, sure_at=NOW),

@@ -245,6 +245,7 @@ def test_a_clusters_file_that_changes_under_a_process_is_refused_or_taken_up_as_
     mounted.put("clusters: [{name: demo}]")
     refused = "fargate_clusters_file_refused 1.0"
     with serve(api) as server, controller(tmp_path, server.url, CLUSTERS_FILE=str(mounted.file)) as running:
+        running.wait_says(f"took clusters file={mounted.file} entries=1")
         running.wait_says("leading lease=default/fargate-operator")
         assert refused not in running.health("/metrics")
         mounted.put("clusters: [{name: demo, region: eu-central-1}]")

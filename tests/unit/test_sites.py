@@ -287,15 +287,25 @@ def test_without_a_home_an_object_has_to_name_a_cluster() -> None:
         }  # fmt: skip
 
 
-def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anything_is_sent() -> None:
-    """One has the controller's own credentials, the other a role of the same account: that shows at the first call."""
-    mine = Entry("alias", "demo", HUB, f"arn:aws:iam::{HERE}:role/other")
+def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anything_is_sent(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One has the controller's own credentials, the other a role of the same account: that shows at the first call.
+
+    The log says what it is. The object is read by tenants, who learn of no other entry and no role.
+    """
+    mine = Entry("alias", "demo", HUB, f"arn:aws:iam::{HERE}:role/other", "a-secret-word", line=7)
     with estate(mine) as (b, world):
         b.apply("web", clusterName="alias", podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
         b.run(60)
         assert b.reason() == "ClusterNotAllowed"
-        assert "the same EKS cluster" in b.message()
+        assert "alias is mistaken: ask those who run the operator" in b.message()
+        assert not [word for word in ("role/other", "entry demo", "a-secret-word") if word in str(b.get())]
         assert world.profiles(HERE, HUB, "demo") == []
+    (logged,) = [each for each in caplog.messages if "can't be used" in each]
+    assert "alias in line 7" in logged
+    assert "same EKS cluster as entry demo" in logged
+    assert "a-secret-word" not in caplog.text
 
 
 def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespace_by_name() -> None:
