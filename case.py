@@ -40,7 +40,7 @@ from spec import (
     tagged,
 )
 from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
-from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, unfounded, wanted
+from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, wanted
 
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 
@@ -81,21 +81,25 @@ class Case:
         """What is wanted: what the object says, else the defaults as far as they are held against its profile."""
         if not isinstance(self.resource, Resource):
             return None
-        spec = wanted(self.resource, self.home, self.defaults, None if self.takes_up else self.memory)
-        return replace(spec, among=self.network.among(spec.terms)) if spec.terms and self.network else spec
+        return self._with_among(wanted(self.resource, self.home, self.defaults, None if self.takes_up else self.memory))
 
-    @property
-    def held(self) -> ProfileSpec | None:
-        """What is wanted of a profile that is not this object's yet: by the defaults of now."""
-        return replace(self.spec, open=frozenset()) if self.spec else None
+    @cached_property
+    def own(self) -> ProfileSpec | None:
+        """What the object says itself, by which a profile is judged that is not its own yet."""
+        if not isinstance(self.resource, Resource):
+            return None
+        return self._with_among(said(self.resource, self.home, self.defaults))
+
+    def _with_among(self, spec: ProfileSpec) -> ProfileSpec:
+        return replace(spec, among=self.network.among(spec.terms)) if spec.terms and self.network else spec
 
     @property
     def takes_up(self) -> bool:
         """An edit, or a look that was asked for, may change the profile: then it gets the defaults of now."""
-        if self.who.deleting or self.update_policy == "Refuse" or self.memory.observed_generation < 0:
+        if self.who.deleting or self.update_policy == "Refuse" or self.memory.decided < 0:
             return False
         asked = self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
-        return asked or self.memory.observed_generation != self.who.generation
+        return asked or self.memory.decided != self.who.generation
 
     @property
     def to_ask_for(self) -> ProfileSpec | None:
@@ -174,10 +178,12 @@ class Case:
         return self.spec is not None and not differs(self.spec, profile)
 
     def shows(self, profile: Profile) -> bool:
-        """Say whether a profile that is not this object's yet is as wanted, the defaults of now and all terms held."""
-        if self.spec and self.spec.terms and not self.spec.among:
-            return False
-        return self.held is not None and not differs(self.held, profile)
+        """Say whether a profile that is not this object's yet is as the object says, as far as is known."""
+        return self.own is not None and is_known(self.own) and not differs(self.own, profile)
+
+    def as_of_now(self, profile: Profile) -> bool:
+        """Say whether a profile is as the defaults of now would make it, none of them left open."""
+        return self.spec is not None and is_known(self.spec) and not differs(_closed(self.spec), profile)
 
     @cached_property
     def strayed(self) -> tuple[Strayed, ...]:
@@ -191,23 +197,42 @@ class Case:
     @property
     def undecided(self) -> Profile | None:
         """One of several profiles of which terms would say which one to keep, if it were known what they match."""
-        spec, last = self.spec, self.surplus
-        unknown = spec and spec.terms and not spec.among and not spec.open
-        return last if last and unknown and self.meets(last) and last.subnets != self.owned[0].subnets else None
+        last = self.surplus
+        if not (self.spec and last) or is_known(self.spec) or (self.who.deleting and not self._to_be_known):
+            return None
+        return last if self.meets(last) and last.subnets != self.owned[0].subnets else None
+
+    @property
+    def _to_be_known(self) -> bool:
+        """What terms match could not be read just now; nobody need mend anything for it to be known."""
+        return self.network is not None and self.network.error is not None
 
     @cached_property
     def owned(self) -> tuple[Profile, ...]:
         """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
+        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=self._rank))
 
-        def rank(each: Profile) -> tuple[bool, bool, bool, float]:
-            wanted = each.active and self.meets(each)
-            serves = each.name == self.memory.profile_name
-            # Where a default is not held, several may be as wanted: the last one was made by the latest of them.
-            age = each.created_at.timestamp()
-            last = wanted and self.spec is not None and self.spec.open
-            return not wanted, not (serves or last), not each.active, -age if last else age
+    def _rank(self, each: Profile) -> tuple[bool, bool, bool, bool, float]:
+        wanted = each.active and self.meets(each)
+        serves = each.name == self.memory.profile_name
+        # Where a default is not held, or it is not known what terms match, several may be as wanted: before the last,
+        # which was made by the latest of them, comes only one that is as the defaults of now say.
+        age = each.created_at.timestamp()
+        last = wanted and self.spec is not None and (self.spec.open or (self.retaining and not is_known(self.spec)))
+        now = wanted and self.as_of_now(each)
+        return not wanted, not now, not (serves or last), not each.active, -age if last else age
 
-        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
+    def outranks(self, other: Profile, serving: Profile) -> bool:
+        """Say whether another profile, once it is ACTIVE, is kept rather than one that is as wanted too."""
+        open_ = self.spec is not None and self.spec.open
+        return bool(open_) and self._rank(replace(other, status="ACTIVE")) < self._rank(serving)
+
+    @property
+    def by_default_again(self) -> bool:
+        """Of several profiles the one is kept that is as the defaults of now say: these are put back."""
+        if not (self.spec and self.spec.open and self.serving and self.surplus):
+            return False
+        return self.as_of_now(self.serving) and not any(map(self.as_of_now, self.owned[1:]))
 
     @cached_property
     def serving(self) -> Profile | None:
@@ -243,10 +268,22 @@ class Case:
     @cached_property
     def as_made_by_kopf(self) -> Profile | None:
         """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
+        found = self._untagged_by_kopf
+        return found if found and self.shows(found) and not self.forbidden else None
+
+    @property
+    def unclear_by_kopf(self) -> Profile | None:
+        """The same where only what the object's own terms match would show it, and that is not known."""
+        found = self._untagged_by_kopf
+        unclear = found and self.own and not is_known(self.own) and not differs(self.own, found)
+        return found if unclear and not self.owned and not self.forbidden else None
+
+    @property
+    def _untagged_by_kopf(self) -> Profile | None:
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
         if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
             return None
-        return found if self.shows(found) and not self.forbidden else None
+        return found
 
     @property
     def made_by_kopf(self) -> Profile | None:
@@ -424,6 +461,15 @@ def case_of(
         who=who, resource=resource, memory=memory, home=home, view=view, facts=None, settings=settings, now=now,
         defaults=defaults or Defaults(),
     )  # fmt: skip
+
+
+def is_known(spec: ProfileSpec) -> bool:
+    """Say whether it is known which subnets a spec asks for: terms that match nothing do not say so."""
+    return not spec.terms or bool(spec.among)
+
+
+def _closed(spec: ProfileSpec) -> ProfileSpec:
+    return replace(spec, open=frozenset())
 
 
 def strayed_in(case: Case, network: Network) -> tuple[Strayed, ...]:

@@ -68,6 +68,13 @@ class Pass:
         return mapping(self.obj.get("status"))
 
     @property
+    def remembered(self) -> Memory:
+        """What status is to have: where the cluster has no defaults, nothing of them is left to be decided."""
+        has_none = isinstance(self.entry, Entry) and not (self.entry.defaults.role or self.entry.defaults.terms)
+        decided = self.who.generation if has_none else self.memory.decided
+        return self.memory.but(decided_generation=None if decided == self.who.generation else decided)
+
+    @property
     def conditions(self) -> list[Object]:
         return status.written(self.status.get("conditions") or [])
 

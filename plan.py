@@ -39,8 +39,8 @@ from actions import (
     stay_barred,
     wait_to_see,
 )
-from aws import Profile
-from case import Case
+from aws import Profile, ProfileSpec
+from case import Case, is_known
 from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND
 from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, capital, listed, timestamp
 from spec import (
@@ -51,6 +51,7 @@ from spec import (
     Defaults,
     Finding,
     InvalidSpec,
+    Resource,
     UpdatePolicy,
     controlled_by,
     differs,
@@ -60,6 +61,7 @@ from spec import (
     tagged,
 )
 from surroundings import unmatched, unusually_long
+from wanted import BY_DEFAULT
 
 T = TypeVar("T")
 
@@ -154,14 +156,17 @@ def edit_to_be_refused(c: Case, profile: Profile) -> str:
 
 
 def put_back(c: Case, serving: Profile, other: Profile) -> bool:
-    """Say whether the spec is again that of the older profile, so that the newer one goes."""
-    return c.meets(serving) and serving.created_at < other.created_at
+    """Say whether what is wanted is again as the older profile is, so that the newer one goes."""
+    return c.meets(serving) and serving.created_at < other.created_at and not c.outranks(other, serving)
 
 
 def what_was_put_back(c: Case, other: Profile) -> str:
     """Say by what an older profile is as wanted again, and a newer one is not."""
-    by_tags = any(each.arn == other.arn for each in c.strayed)
-    return "tags of the subnets were put back" if by_tags else "spec was put back"
+    terms = isinstance(c.resource, Resource) and c.resource.profile.terms
+    if terms and any(each.arn == other.arn for each in c.strayed):
+        return "tags of the subnets were put back"
+    by_default = c.spec and (c.spec.role_by == BY_DEFAULT or (c.spec.terms and not terms))
+    return "spec or a default was put back" if by_default else "spec was put back"
 
 
 def swap(c: Case, serving: Profile, other: Profile) -> str:
@@ -169,7 +174,7 @@ def swap(c: Case, serving: Profile, other: Profile) -> str:
     if put_back(c, serving, other):
         back = what_was_put_back(c, other)
         return f"The {back}: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
-    if c.meets(serving):
+    if c.meets(serving) and not c.outranks(other, serving):
         return f"Profile {serving.name} is as the spec says and serves; {other.name} goes."
     if other.status == "CREATING" and c.meets(other):
         replaced = f"Profile {serving.name} is being replaced by {other.name}"
@@ -257,7 +262,7 @@ def invalid(c: Case, findings: Sequence[Finding]) -> Report:
 
 
 def differences(c: Case, profile: Profile) -> str:
-    spec = c.spec if c.owns(profile) else c.held
+    spec = c.spec if c.owns(profile) else c.own
     pairs = differs(spec, profile) if spec else {}
     if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
         each = LONGEST_LIST // 2 // len(pairs)
@@ -270,7 +275,7 @@ def differences(c: Case, profile: Profile) -> str:
 def mismatch(c: Case, holder: Profile) -> Report:
     what = f"Profile {holder.name} is not adopted, because it is not what the spec says."
     mend = "write into the spec what EKS has, or make a new object with another spec.profileName"
-    unknown = unmatched(c.spec, c.network, {}) if c.spec and c.network and not c.spec.among else ""
+    unknown = why_unknown(c, c.own)
     text = f"{what} {differences(c, holder) or unknown}. To mend it, {mend}."
     return refuse("AdoptMismatch", text, about=holder.name)
 
@@ -308,12 +313,34 @@ def looked_at_again(c: Case, sure_at: datetime) -> Report:
 
 def not_to_be_told_apart(c: Case, last: Profile) -> Report:
     """Keep several profiles of which only terms could say which one is wanted, until it is known what these match."""
-    which = listed([each.name for each in c.owned])
-    why = unmatched(c.spec, c.network, {}) if c.spec and c.network else ""
-    text = (
-        f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}."
+    which, why = listed([each.name for each in c.owned]), why_unknown(c, c.spec)
+    text = f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}"
+    return wait_for_subnets(c, "Replacing", text)
+
+
+def unclear(c: Case, found: Profile) -> Report:
+    """Leave a profile as it is, and kopf's finalizer, until it is known whether kopf made it for this object."""
+    go = (
+        "set spec.deletionPolicy: Retain to let the object go and the profile stay; "
+        if c.going and c.may_retain
+        else ""
     )
-    return Report(Phase.RECONCILING, "Replacing", text, c.now + timedelta(seconds=POLL_MOST_SECONDS))
+    text = f"Profile {found.name} may be the one that kopf made for this object: {go}{why_unknown(c, c.own)}"
+    return wait_for_subnets(c, "NoSubnetMatches", text)
+
+
+def why_unknown(c: Case, spec: ProfileSpec | None) -> str:
+    return unmatched(spec, c.network, {}) if spec and c.network and not is_known(spec) else ""
+
+
+def wait_for_subnets(c: Case, reason: str, text: str) -> Report:
+    """Wait for an answer of AWS that failed; for anything else somebody has to do something."""
+    if c.network and c.network.error:
+        return Report(Phase.RECONCILING, reason, f"{text}.", c.now + timedelta(seconds=POLL_MOST_SECONDS))
+    if c.network and c.network.subnets is None:  # whose text names the right that is missing
+        return refuse("NoSubnetMatches", f"{text}.")
+    mend = "put the tags back on the subnets that the profile shall have, or correct the terms"
+    return refuse("NoSubnetMatches", f"{text}. To mend it, {mend}.")
 
 
 # The table. First its longest conditions, each of which returns what its row acts on.
@@ -356,6 +383,11 @@ def handed_over(c: Case) -> Profile | None:
 def held_back(c: Case) -> Profile | None:
     """What would be handed over by kopf if the controller were started so."""
     return None if c.owned or c.made_by_kopf else c.as_made_by_kopf
+
+
+def vpc_to_ask_of_going(c: Case) -> ProfileSpec | None:
+    """The terms of an object that goes, where they show which profile is to be kept, or to go."""
+    return c.to_ask_for if (c.retaining and c.surplus) or (c.going and c.unclear_by_kopf) else None
 
 
 def if_in_flight(profile: Profile | None) -> Profile | None:
@@ -412,6 +444,7 @@ _ROWS = (
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
+    Row("deleting, terms show which profile, the VPC not asked", vpc_to_ask_of_going, lambda _, __: NeedNetwork()),
     Row("deleting, suspended", deletion_held_by_suspend,
         lambda c, profile: deletion_suspended(profile, c.may_retain)),
     Row("deleting, Retain, not allowed", lambda c: None if c.may_retain or not c.retaining else c.serving,
@@ -420,6 +453,7 @@ _ROWS = (
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
     Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None,
         lambda c, profile: not_taken_over(c.who, profile)),
+    Row("deleting, it is not known whether kopf made it", lambda c: c.unclear_by_kopf if c.going else None, unclear),
     Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden,
         lambda _, found: wait_to_see(*found)),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for,
@@ -439,6 +473,7 @@ _ROWS = (
     Row("handed over by kopf", handed_over, take_over_from_kopf),
     Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c),
         lambda c, profile: not_taken_over(c.who, profile)),
+    Row("it is not known whether kopf made it", lambda c: None if c.adoptable else c.unclear_by_kopf, unclear),
     Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf,
         lambda c, _: AddFinalizer(c.who.base)),
@@ -446,6 +481,8 @@ _ROWS = (
     Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
+    Row("deleting, Retain, several owned, terms unknown", lambda c: c.undecided if c.retaining else None,
+        not_to_be_told_apart),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
     Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
         lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),
@@ -514,7 +551,7 @@ def must_see(action: Action) -> tuple[str, ...]:
 
 def stands_on_terms(case: Case, action: Action) -> bool:
     """Say whether an action stands on what terms match, which is read anew in the pass that acts on it."""
-    changes = isinstance(action, CreateProfile | DeleteProfile) and not case.who.deleting
+    changes = isinstance(action, CreateProfile | DeleteProfile) and not case.going
     return changes and case.spec is not None and bool(case.spec.terms)
 
 

@@ -45,7 +45,15 @@ from entries import Barred, Entry
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from limits import Settings
-from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import (
+    SEND_WITHIN_SECONDS,
+    lost_for,
+    marked,
+    must_see_for_tags,
+    must_see_for_the_mark,
+    remember,
+    taken_over,
+)
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
 from patterns import listed, readable, steady
@@ -456,14 +464,14 @@ class Reconciler:
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
-        asked, lost = status.asked_for(case, create.name), status.lost_before(case, p.status)
+        asked, lost, before = status.asked_for(case, create.name), status.lost_before(case, p.status), p.memory
         if p.memory.first_tried_at is None:
             for each in create.warnings:
                 self._telling.done(p, each.reason, each.message)
         p.aws.ready()  # before the mark: nothing is fetched between it and the create
         if not self._mark(p, case, create, asked):
             return None
-        profile = self._ask_for(p, case, create)
+        profile = self._ask_for(p, case, create, before)
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         action = "ProfileLost" if lost else asked.reason
@@ -482,12 +490,12 @@ class Reconciler:
         self._see_it_written(p)
         return self._monotonic() - started <= SEND_WITHIN_SECONDS
 
-    def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
+    def _ask_for(self, p: Pass, case: Case, create: CreateProfile, before: Memory) -> Profile:
         try:
             return p.aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
-                p.memory = p.memory.as_before_the_create(case.memory)
+                p.memory = p.memory.as_before_the_create(case.memory, before)
             if case.serving and error.reason == "QuotaExceeded":
                 text = f"{error} {status.ROOM_FOR_REPLACE} {case.serving.name} serves as it is."
                 raise Refused(error.reason, text) from error
@@ -509,7 +517,8 @@ class Reconciler:
     def _tag(self, p: Pass, case: Case, tag: TagProfile) -> None:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
-        p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
+        memory = taken_over(case, profile, p.memory) if tag.takes_over else p.memory
+        p.memory = memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
         self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
             p.aws.tag(profile.arn, tags)
@@ -595,7 +604,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
+        told = status.render_status(p.who, p.remembered, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:

@@ -21,6 +21,7 @@ from spec import MENDS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Res
 from surroundings import Home
 
 ROLE, TERMS = "podExecutionRoleArn", "subnetSelectorTerms"  # as fields that can be open
+BY_DEFAULT = "the default role"  # in words
 MOST_TAGS = 48  # EKS has room for two more, which are the controller's own
 
 
@@ -35,6 +36,14 @@ def wanted(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory
     return _with_terms(_with_role(resource, home, defaults, stands_on), defaults, stands_on)
 
 
+def said(resource: Resource, home: Home, defaults: Defaults) -> ProfileSpec:
+    """Return what an object says itself of a profile that there is already, for which no default is read.
+
+    But for the role: an object that gives none has the default role, and must not come to another by taking over.
+    """
+    return wanted(resource, home, Defaults(defaults.role), None)
+
+
 def _with_role(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
     spec = resource.profile
     if spec.role:
@@ -43,7 +52,7 @@ def _with_role(resource: Resource, home: Home, defaults: Defaults, stands_on: Me
         return replace(spec, role=role_arn(home, resource.role_name), role_by="spec.podExecutionRoleName")
     role = role_arn(home, defaults.role)
     held = role and (stands_on is None or stands_on.default_role == role)
-    return replace(spec, role=role, role_by="the default role", open=frozenset(() if held else {ROLE}))
+    return replace(spec, role=role, role_by=BY_DEFAULT, open=frozenset(() if held else {ROLE}))
 
 
 def _with_terms(spec: ProfileSpec, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
