@@ -116,6 +116,10 @@ class TagProfile:
     why: str
     event: str = "Tagged"
 
+    @property
+    def takes_over(self) -> bool:
+        return self.event == "Adopted"
+
 
 @dataclass(frozen=True)
 class UntagProfile:

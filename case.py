@@ -8,9 +8,11 @@ Pure: no clock, no call, no log. What it is not: a decision (plan).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
+from typing import NamedTuple
 
 from actions import Objection
 from answers import AwsError
@@ -19,7 +21,7 @@ from clusters import View, backoff
 from entries import Barred
 from kube import Object
 from limits import Settings
-from patterns import without_profiles
+from patterns import capital, without_profiles
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
@@ -38,9 +40,17 @@ from spec import (
     tagged,
 )
 from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
-from wanted import changed, role_arn, tags, unfounded, wanted
+from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, wanted
 
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
+
+
+class Strayed(NamedTuple):
+    """A profile, and those of its subnets that no term matches any more."""
+
+    arn: str
+    name: str
+    subnets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,7 @@ class Case:
     at_home: bool | None = None  # or the clusters file lists its namespace there by name; None: there is no file
     defaults: Defaults = field(default_factory=Defaults)  # of the cluster, for who says nothing
     network: Network | None = None  # that terms choose from; None: not asked yet
+    tags_refused: Refusal | None = None  # of the defaults, some time ago
     sure_at: datetime | None = None  # when what it shows of the serving profile is looked at again, before it counts
 
     # The object
@@ -70,22 +81,25 @@ class Case:
         """What is wanted: what the object says, else the defaults as far as they are held against its profile."""
         if not isinstance(self.resource, Resource):
             return None
-        spec = wanted(self.resource, self.home, self.defaults, None if self.takes_up else self.memory)
-        return replace(spec, among=self.network.among(spec.terms)) if spec.terms and self.network else spec
+        return self._with_among(wanted(self.resource, self.home, self.defaults, None if self.takes_up else self.memory))
 
-    @property
-    def held(self) -> ProfileSpec | None:
-        """What is wanted of a profile that is not this object's yet: by the defaults of now."""
-        return replace(self.spec, open=frozenset()) if self.spec else None
+    @cached_property
+    def own(self) -> ProfileSpec | None:
+        """What the object says itself, by which a profile is judged that is not its own yet."""
+        if not isinstance(self.resource, Resource):
+            return None
+        return self._with_among(said(self.resource, self.home, self.defaults))
+
+    def _with_among(self, spec: ProfileSpec) -> ProfileSpec:
+        return replace(spec, among=self.network.among(spec.terms)) if spec.terms and self.network else spec
 
     @property
     def takes_up(self) -> bool:
         """An edit, or a look that was asked for, may change the profile: then it gets the defaults of now."""
-        if self.who.deleting or self.update_policy == "Refuse" or self.memory.observed_generation < 0:
+        if self.who.deleting or self.update_policy == "Refuse" or self.memory.decided < 0:
             return False
         asked = self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
-        edited = self.memory.edit_waits or self.memory.observed_generation != self.who.generation
-        return asked or edited
+        return asked or self.memory.decided != self.who.generation
 
     @property
     def to_ask_for(self) -> ProfileSpec | None:
@@ -99,12 +113,15 @@ class Case:
             return []
         return [*unfounded(self.resource, self.spec, self.defaults)]
 
-    @cached_property
-    def changed_defaults(self) -> str:
-        """In what the profile that serves is another than the defaults of now would make it, "" for nothing."""
-        if not (self.spec and self.serving and isinstance(self.resource, Resource)) or self.who.deleting:
+    def changed_defaults(self, before: str = "") -> str:
+        """Return in what the profile that serves is another than the defaults of now would make it, "" for nothing.
+
+        `before`: what was told of that last; it stands as far as it can't be seen now.
+        """
+        if not (self.spec and self.serving) or self.who.deleting:
             return ""
-        return changed(self.resource, self.spec, self.defaults, self.serving)
+        told = [changed(self.spec, self.serving, before), self.default_tags.left_out]
+        return " ".join(filter(None, told))
 
     @property
     def refusal(self) -> InvalidSpec | None:
@@ -161,38 +178,61 @@ class Case:
         return self.spec is not None and not differs(self.spec, profile)
 
     def shows(self, profile: Profile) -> bool:
-        """Say whether a profile that is not this object's yet is as wanted, the defaults of now and all terms held."""
-        if self.spec and self.spec.terms and not self.spec.among:
-            return False
-        return self.held is not None and not differs(self.held, profile)
+        """Say whether a profile that is not this object's yet is as the object says, as far as is known."""
+        return self.own is not None and is_known(self.own) and not differs(self.own, profile)
+
+    def as_of_now(self, profile: Profile) -> bool:
+        """Say whether a profile is as the defaults of now would make it, none of them left open."""
+        return self.spec is not None and is_known(self.spec) and not differs(_closed(self.spec), profile)
 
     @cached_property
-    def strayed(self) -> tuple[str, ...]:
-        """The profile that serves and differs by terms alone, with those of its subnets that no term matches now."""
-        if not (self.spec and self.serving) or differs(self.spec, self.serving).keys() != {"subnetSelectorTerms"}:
+    def strayed(self) -> tuple[Strayed, ...]:
+        """The owned profiles that differ by terms alone, each with its subnets that no term matches now."""
+        if not self.spec:
             return ()
-        return self.serving.arn, *sorted(self.serving.subnets - (self.spec.among or frozenset()))
+        among, by_terms = self.spec.among or frozenset(), {"subnetSelectorTerms"}
+        found = (each for each in self.owned if differs(self.spec, each).keys() == by_terms)
+        return tuple(sorted(Strayed(each.arn, each.name, tuple(sorted(each.subnets - among))) for each in found))
 
     @property
     def undecided(self) -> Profile | None:
         """One of several profiles of which terms would say which one to keep, if it were known what they match."""
-        spec, last = self.spec, self.surplus
-        unknown = spec and spec.terms and not spec.among and not spec.open
-        return last if last and unknown and self.meets(last) and last.subnets != self.owned[0].subnets else None
+        last = self.surplus
+        if not (self.spec and last) or is_known(self.spec) or (self.who.deleting and not self._to_be_known):
+            return None
+        return last if self.meets(last) and last.subnets != self.owned[0].subnets else None
+
+    @property
+    def _to_be_known(self) -> bool:
+        """What terms match could not be read just now; nobody need mend anything for it to be known."""
+        return self.network is not None and self.network.error is not None
 
     @cached_property
     def owned(self) -> tuple[Profile, ...]:
         """The profiles that are this object's, the one to keep first: as wanted, serving, ACTIVE, oldest."""
+        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=self._rank))
 
-        def rank(each: Profile) -> tuple[bool, bool, bool, float]:
-            wanted = each.active and self.meets(each)
-            serves = each.name == self.memory.profile_name
-            # Where a default is not held, several may be as wanted: the last one was made by the latest of them.
-            age = each.created_at.timestamp()
-            last = wanted and self.spec is not None and self.spec.open
-            return not wanted, not (serves or last), not each.active, -age if last else age
+    def _rank(self, each: Profile) -> tuple[bool, bool, bool, bool, float]:
+        wanted = each.active and self.meets(each)
+        serves = each.name == self.memory.profile_name
+        # Where a default is not held, or it is not known what terms match, several may be as wanted: before the last,
+        # which was made by the latest of them, comes only one that is as the defaults of now say.
+        age = each.created_at.timestamp()
+        last = wanted and self.spec is not None and (self.spec.open or (self.retaining and not is_known(self.spec)))
+        now = wanted and self.as_of_now(each)
+        return not wanted, not now, not (serves or last), not each.active, -age if last else age
 
-        return tuple(sorted(filter(self.owns, self.view.profiles.values()), key=rank))
+    def outranks(self, other: Profile, serving: Profile) -> bool:
+        """Say whether another profile, once it is ACTIVE, is kept rather than one that is as wanted too."""
+        open_ = self.spec is not None and self.spec.open
+        return bool(open_) and self._rank(replace(other, status="ACTIVE")) < self._rank(serving)
+
+    @property
+    def by_default_again(self) -> bool:
+        """Of several profiles the one is kept that is as the defaults of now say: these are put back."""
+        if not (self.spec and self.spec.open and self.serving and self.surplus):
+            return False
+        return self.as_of_now(self.serving) and not any(map(self.as_of_now, self.owned[1:]))
 
     @cached_property
     def serving(self) -> Profile | None:
@@ -228,10 +268,22 @@ class Case:
     @cached_property
     def as_made_by_kopf(self) -> Profile | None:
         """What kopf's operator may have made for this object: untagged, as wanted, not older than the object."""
+        found = self._untagged_by_kopf
+        return found if found and self.shows(found) and not self.forbidden else None
+
+    @property
+    def unclear_by_kopf(self) -> Profile | None:
+        """The same where only what the object's own terms match would show it, and that is not known."""
+        found = self._untagged_by_kopf
+        unclear = found and self.own and not is_known(self.own) and not differs(self.own, found)
+        return found if unclear and not self.owned and not self.forbidden else None
+
+    @property
+    def _untagged_by_kopf(self) -> Profile | None:
         found = self.view.profiles.get(self.who.base) if self.who.from_kopf else None
         if found is None or not RESERVED_KEYS.isdisjoint(found.tags) or self.who.created_at > found.created_at:
             return None
-        return found if self.shows(found) and not self.forbidden else None
+        return found
 
     @property
     def made_by_kopf(self) -> Profile | None:
@@ -314,20 +366,37 @@ class Case:
     # Tags and limits
 
     @cached_property
-    def wanted_tags(self) -> dict[str, str]:
-        found = tags(self.resource, self.defaults) if isinstance(self.resource, Resource) else {}
-        return self.owner_tags | dict(found)
+    def own_tags(self) -> dict[str, str]:
+        return self.owner_tags | dict(self.resource.tags if isinstance(self.resource, Resource) else {})
 
     @cached_property
+    def default_tags(self) -> DefaultTags:
+        if not isinstance(self.resource, Resource):
+            return DefaultTags({})
+        return default_tags(self.own_tags, self.defaults, self.serving, self.memory.applied_tag_keys, self.tags_refused)
+
+    @property
+    def wanted_tags(self) -> dict[str, str]:
+        return {**self.default_tags.set, **self.own_tags}
+
+    @property
     def missing_tags(self) -> dict[str, str]:
-        tags = self.serving.tags if self.serving else {}
-        return {key: value for key, value in self.wanted_tags.items() if not same_tag(key, tags.get(key), value)}
+        return self._missing(self.own_tags)
+
+    @property
+    def missing_default_tags(self) -> dict[str, str]:
+        return self._missing(self.default_tags.set)
+
+    def _missing(self, wanted: Mapping[str, str]) -> dict[str, str]:
+        there = self.serving.tags if self.serving else {}
+        return {key: value for key, value in wanted.items() if not same_tag(key, there.get(key), value)}
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
         """Tag keys that we have set and the spec no longer has: those that others set stay."""
         tags = self.serving.tags if self.serving else {}
-        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - self.wanted_tags.keys())
+        wanted = self.wanted_tags.keys() | self.defaults.tags.keys()  # of which not all may be set
+        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - wanted)
 
     @cached_property
     def forbidden(self) -> list[Objection]:
@@ -350,7 +419,7 @@ class Case:
             text = no_subnet_matches(self.home, self.spec, self.network, facts)
             pairs += [("NoSubnetMatches", text)] if text else []
         known = self.who.may_name if self.settings.limits.discreet else lambda _name: True
-        return [Objection(reason, without_profiles(text, known)) for reason, text in pairs]
+        return [Objection(reason, without_profiles(capital(text), known)) for reason, text in pairs]
 
     @property
     def to_make(self) -> ProfileSpec | None:
@@ -369,7 +438,7 @@ class Case:
         if facts and spec and spec.terms:
             facts = replace(facts, subnets={each: facts.subnets[each] for each in spec.subnets or ()})
         pairs += warnings(spec, facts) if spec else ()
-        return tuple(Objection(*each) for each in pairs)
+        return tuple(Objection(reason, capital(text)) for reason, text in pairs)
 
 
 def case_of(
@@ -394,6 +463,15 @@ def case_of(
     )  # fmt: skip
 
 
-def strayed_in(case: Case, network: Network) -> tuple[str, ...]:
+def is_known(spec: ProfileSpec) -> bool:
+    """Say whether it is known which subnets a spec asks for: terms that match nothing do not say so."""
+    return not spec.terms or bool(spec.among)
+
+
+def _closed(spec: ProfileSpec) -> ProfileSpec:
+    return replace(spec, open=frozenset())
+
+
+def strayed_in(case: Case, network: Network) -> tuple[Strayed, ...]:
     """Return what a case would have strayed if the VPC were like that."""
     return replace(case, network=network).strayed

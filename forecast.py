@@ -158,8 +158,8 @@ class Forecast:
         end = with_note(end, last.who, self.settings)
         if not changes or end.phase is not Phase.READY or end.note:
             yield ending(end)
-        if end.phase is Phase.READY and last.changed_defaults:
-            yield Step("nothing", f"DefaultsChanged: {last.changed_defaults}")
+        if end.phase is Phase.READY and (told := last.changed_defaults()):
+            yield Step("nothing", f"DefaultsChanged: {told}")
         overlap = overlap_message(last, overlaps(last))
         if overlap not in {"", overlap_message(case, overlaps(case))}:
             yield Step("overlap", overlap)

@@ -41,8 +41,24 @@ SEND_WITHIN_SECONDS = 5.0  # of a mark: whoever slept longer looks again first
 
 def remember(c: Case) -> Memory:
     """Return what status is to remember of the profiles that this case shows."""
-    if c.elsewhere or c.hidden:
-        return c.memory
+    if c.elsewhere or c.hidden:  # a look that was asked for is had, and has decided nothing
+        due = c.takes_up and c.memory.decided == c.who.generation
+        return c.memory.but(decided_generation=0) if due else c.memory
+    now = decided(c)
+    return _seen(c).but(decided_generation=None if now == c.memory.observed_generation else now)
+
+
+def decided(c: Case) -> int:
+    """Return the generation for which this pass decides on the defaults.
+
+    Where status is lost, a request that is still there may be one of long ago: it decides nothing until it has had its
+    look.
+    """
+    asked = c.who.requested_at not in {"", c.memory.last_handled_reconcile_at}
+    return c.memory.decided if c.memory.decided < 0 and asked else c.who.generation
+
+
+def _seen(c: Case) -> Memory:
     if not c.serving:
         # What another controller id has tagged for this very object is not forgotten: a setting may be wrong.
         return c.memory if c.recorded and c.is_estranged(c.recorded) else without_a_profile(c.memory)
@@ -71,7 +87,7 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     memory = c.memory.but(profile_name=serving.name, profile_arn=arn, cluster_arn=c.home.cluster_arn)
     if not c.spec:
         return memory
-    memory = with_defaults(c, memory) if c.takes_up else memory
+    memory = with_defaults(c, memory) if c.takes_up or c.by_default_again else memory
     of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
     keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
     return memory.but(applied_tag_keys=tuple(sorted(keys)))
@@ -80,6 +96,12 @@ def with_profile(c: Case, serving: Profile) -> Memory:
 def with_defaults(c: Case, memory: Memory) -> Memory:
     """Remember the defaults that the profile is, or is to be, made by: from now on they are held against it."""
     return memory.but(**standing(c.resource, c.home, c.defaults)) if isinstance(c.resource, Resource) else memory
+
+
+def taken_over(c: Case, profile: Profile, memory: Memory) -> Memory:
+    """Remember the defaults that a profile stands on which is taken over: those by which it could have been made."""
+    memory = with_defaults(c, memory)
+    return memory if c.as_of_now(profile) else memory.but(default_subnets="")
 
 
 def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:

@@ -39,7 +39,6 @@ class Pass:
     overlapping: tuple[Profile, ...] = ()
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
     seen: bool = False  # enough to decide on
-    judged: bool = False  # what there is was held against the object as it is now
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
     look_in: float = 0.0  # seconds to that look, where it can't be had now
     network_read: bool = False  # in this pass, for what terms choose
@@ -69,6 +68,13 @@ class Pass:
         return mapping(self.obj.get("status"))
 
     @property
+    def remembered(self) -> Memory:
+        """What status is to have: where the cluster has no defaults, nothing of them is left to be decided."""
+        has_none = isinstance(self.entry, Entry) and not (self.entry.defaults.role or self.entry.defaults.terms)
+        decided = self.who.generation if has_none else self.memory.decided
+        return self.memory.but(decided_generation=None if decided == self.who.generation else decided)
+
+    @property
     def conditions(self) -> list[Object]:
         return status.written(self.status.get("conditions") or [])
 
@@ -81,12 +87,6 @@ class Pass:
     @property
     def edited(self) -> bool:
         return self.who.generation != self.memory.observed_generation
-
-    @property
-    def edit_waits(self) -> bool:
-        """An edit is told as observed, and was not held against the profile, which could not be looked at."""
-        lost = self.memory.observed_generation < 0  # what edits there were is not known then
-        return not self.judged and (self.memory.edit_waits or (self.edited and not lost))
 
     @property
     def asks(self) -> bool:

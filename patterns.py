@@ -203,6 +203,11 @@ def _title(page: str) -> str:
     return told if len(told) <= _PAGE_CHARACTERS else f"{told[:_PAGE_CHARACTERS]}..."
 
 
+def capital(text: str) -> str:
+    """Return a text that begins a sentence; names of fields and ARNs stay as they are."""
+    return f"{text[0].upper()}{text[1:]}" if text.startswith(("the ", "what ")) else text
+
+
 def steady(text: str) -> str:
     """Return a text of AWS without what differs each time: ids of requests, sessions, moments; no page of HTML."""
     text = readable(text)

@@ -39,17 +39,19 @@ from actions import (
     stay_barred,
     wait_to_see,
 )
-from aws import Profile
-from case import Case
+from aws import Profile, ProfileSpec
+from case import Case, is_known
 from clusters import POLL_MOST_SECONDS, TIME_MAY_MEND
-from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, listed, timestamp
+from patterns import LONGEST_CONDITION, LONGEST_LIST, brief, capital, listed, timestamp
 from spec import (
     CONTROLLER_KEY,
     OWNER_KEY,
     REPLACEMENT_NAMES,
     RETAINED_KEY,
+    Defaults,
     Finding,
     InvalidSpec,
+    Resource,
     UpdatePolicy,
     controlled_by,
     differs,
@@ -59,10 +61,12 @@ from spec import (
     tagged,
 )
 from surroundings import unmatched, unusually_long
+from wanted import BY_DEFAULT
 
 T = TypeVar("T")
 
 WHOLE_CLUSTER = ""  # stands for all profiles of a cluster where the name of one is asked for
+UNREAD = timedelta(seconds=60)  # until subnets that could not be read are asked for again, by who is settled
 
 
 # What is said where nothing is changed. Each takes the case and what its row has found.
@@ -151,15 +155,25 @@ def edit_to_be_refused(c: Case, profile: Profile) -> str:
 
 
 def put_back(c: Case, serving: Profile, other: Profile) -> bool:
-    """Say whether the spec is again that of the older profile, so that the newer one goes."""
-    return c.meets(serving) and serving.created_at < other.created_at
+    """Say whether what is wanted is again as the older profile is, so that the newer one goes."""
+    return c.meets(serving) and serving.created_at < other.created_at and not c.outranks(other, serving)
+
+
+def what_was_put_back(c: Case, other: Profile) -> str:
+    """Say by what an older profile is as wanted again, and a newer one is not."""
+    terms = isinstance(c.resource, Resource) and c.resource.profile.terms
+    if terms and any(each.arn == other.arn for each in c.strayed):
+        return "tags of the subnets were put back"
+    by_default = c.spec and (c.spec.role_by == BY_DEFAULT or (c.spec.terms and not terms))
+    return "spec or a default was put back" if by_default else "spec was put back"
 
 
 def swap(c: Case, serving: Profile, other: Profile) -> str:
     """Say which profile takes the place of which, and which one serves meanwhile."""
     if put_back(c, serving, other):
-        return f"The spec was put back: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
-    if c.meets(serving):
+        back = what_was_put_back(c, other)
+        return f"The {back}: profile {serving.name} serves on, and {other.name}, made for the edit, goes."
+    if c.meets(serving) and not c.outranks(other, serving):
         return f"Profile {serving.name} is as the spec says and serves; {other.name} goes."
     if other.status == "CREATING" and c.meets(other):
         replaced = f"Profile {serving.name} is being replaced by {other.name}"
@@ -171,7 +185,7 @@ def delete_surplus(c: Case, surplus: Profile) -> DeleteProfile:
     """Return the deletion of the owned profile that is least worth keeping; the one to keep is its heir."""
     heir = c.owned[0]
     if put_back(c, heir, surplus):
-        return DeleteProfile(surplus, f"the spec was put back, and {heir.name} serves on", heir)
+        return DeleteProfile(surplus, f"the {what_was_put_back(c, surplus)}, and {heir.name} serves on", heir)
     if c.meets(heir):
         return DeleteProfile(surplus, f"{heir.name} has taken its place", heir)
     return DeleteProfile(surplus, f"it was made for an earlier spec, {heir.name} serves", heir)
@@ -247,18 +261,20 @@ def invalid(c: Case, findings: Sequence[Finding]) -> Report:
 
 
 def differences(c: Case, profile: Profile) -> str:
-    spec = c.spec if c.owns(profile) else c.held
+    spec = c.spec if c.owns(profile) else c.own
     pairs = differs(spec, profile) if spec else {}
     if sum(len(text) for pair in pairs.values() for text in pair) > LONGEST_LIST:
         each = LONGEST_LIST // 2 // len(pairs)
         pairs = {name: (brief(has, each), brief(want, each)) for name, (has, want) in pairs.items()}
-    return "; ".join(f"spec.{name}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
+    by = {"podExecutionRoleArn": spec.role_by, "subnetSelectorTerms": spec.subnets_by} if spec else {}
+    told = (f"{by.get(name, f'spec.{name}')}: EKS has {has}, wanted is {want}" for name, (has, want) in pairs.items())
+    return "; ".join(map(capital, told))
 
 
 def mismatch(c: Case, holder: Profile) -> Report:
     what = f"Profile {holder.name} is not adopted, because it is not what the spec says."
     mend = "write into the spec what EKS has, or make a new object with another spec.profileName"
-    unknown = unmatched(c.spec, c.network, {}) if c.spec and c.network and not c.spec.among else ""
+    unknown = why_unknown(c, c.own)
     text = f"{what} {differences(c, holder) or unknown}. To mend it, {mend}."
     return refuse("AdoptMismatch", text, about=holder.name)
 
@@ -266,33 +282,64 @@ def mismatch(c: Case, holder: Profile) -> Report:
 def immutable(c: Case, serving: Profile) -> Report:
     what = f"EKS can't change a profile, so {serving.name} stays as it is."
     replace = "set spec.updatePolicy: Replace to let the controller make the new profile first"
-    mend = f"put the old values back, or {replace}"
+    old = "the old values or the tags of the subnets" if c.strayed else "the old values"
+    mend = f"put {old} back, or {replace}"
     return refuse("ImmutableField", f"{what} {differences(c, serving)}. To mend it, {mend}.")
 
 
 def active(c: Case, serving: Profile) -> Report:
     text = f"Profile {serving.name} is ACTIVE in EKS cluster {c.who.cluster}."
-    if c.spec and c.network and not c.spec.among:  # which is no edit
-        text += f" NoSubnetMatches: {unmatched(c.spec, c.network, {})}. Profile {serving.name} keeps its subnets."
-    return Report(Phase.READY, "Active", text)
+    if not (c.spec and c.network) or c.spec.among:
+        return Report(Phase.READY, "Active", text)
+    # Which is no edit; but what could not be read says nothing, and may be read a minute from now.
+    text += f" NoSubnetMatches: {unmatched(c.spec, c.network, {})}. Profile {serving.name} keeps its subnets."
+    return Report(Phase.READY, "Active", text, c.now + UNREAD if c.network.error else None)
+
+
+def no_longer_wanted(c: Case) -> str:
+    return "no longer in the spec" if c.defaults == Defaults() else "no longer in the spec or among the default tags"
 
 
 def looked_at_again(c: Case, sure_at: datetime) -> Report:
-    """Leave a profile as it is until what tags have shown of it is seen once more: they may not be meant to stay so."""
-    by, name = c.spec.subnets_by if c.spec else "", c.serving.name if c.serving else ""
-    what = f"{by} do not match {listed(c.strayed[1:], most=LONGEST_CONDITION)} of profile {name} any more"
-    text = f"{what}: that is looked at again at {timestamp(sure_at)}, then spec.updatePolicy says what comes of it."
+    """Leave profiles as they are until what tags have shown of them is seen once more: it may not be meant to last."""
+    by = capital(c.spec.subnets_by) if c.spec else ""
+    strayed = (f"{listed(each.subnets, most=LONGEST_CONDITION)} of profile {each.name}" for each in c.strayed)
+    what = f"{by} do not match {' and '.join(strayed)} any more"
+    then = "which of the profiles goes is decided then" if c.surplus else "then spec.updatePolicy says what comes of it"
+    text = f"{what}: that is looked at again at {timestamp(sure_at)}, {then}."
     return Report(Phase.READY, "SubnetsChanged", text, sure_at)
 
 
 def not_to_be_told_apart(c: Case, last: Profile) -> Report:
     """Keep several profiles of which only terms could say which one is wanted, until it is known what these match."""
-    which = listed([each.name for each in c.owned])
-    why = unmatched(c.spec, c.network, {}) if c.spec and c.network else ""
-    text = (
-        f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}."
+    which, why = listed([each.name for each in c.owned]), why_unknown(c, c.spec)
+    text = f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}"
+    return wait_for_subnets(c, "Replacing", text)
+
+
+def unclear(c: Case, found: Profile) -> Report:
+    """Leave a profile as it is, and kopf's finalizer, until it is known whether kopf made it for this object."""
+    go = (
+        "set spec.deletionPolicy: Retain to let the object go and the profile stay; "
+        if c.going and c.may_retain
+        else ""
     )
-    return Report(Phase.RECONCILING, "Replacing", text, c.now + timedelta(seconds=POLL_MOST_SECONDS))
+    text = f"Profile {found.name} may be the one that kopf made for this object: {go}{why_unknown(c, c.own)}"
+    return wait_for_subnets(c, "NoSubnetMatches", text)
+
+
+def why_unknown(c: Case, spec: ProfileSpec | None) -> str:
+    return unmatched(spec, c.network, {}) if spec and c.network and not is_known(spec) else ""
+
+
+def wait_for_subnets(c: Case, reason: str, text: str) -> Report:
+    """Wait for an answer of AWS that failed; for anything else somebody has to do something."""
+    if c.network and c.network.error:
+        return Report(Phase.RECONCILING, reason, f"{text}.", c.now + timedelta(seconds=POLL_MOST_SECONDS))
+    if c.network and c.network.subnets is None:  # whose text names the right that is missing
+        return refuse("NoSubnetMatches", f"{text}.")
+    mend = "put the tags back on the subnets that the profile shall have, or correct the terms"
+    return refuse("NoSubnetMatches", f"{text}. To mend it, {mend}.")
 
 
 # The table. First its longest conditions, each of which returns what its row acts on.
@@ -335,6 +382,11 @@ def handed_over(c: Case) -> Profile | None:
 def held_back(c: Case) -> Profile | None:
     """What would be handed over by kopf if the controller were started so."""
     return None if c.owned or c.made_by_kopf else c.as_made_by_kopf
+
+
+def vpc_to_ask_of_going(c: Case) -> ProfileSpec | None:
+    """The terms of an object that goes, where they show which profile is to be kept, or to go."""
+    return c.to_ask_for if (c.retaining and c.surplus) or (c.going and c.unclear_by_kopf) else None
 
 
 def if_in_flight(profile: Profile | None) -> Profile | None:
@@ -391,6 +443,7 @@ _ROWS = (
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),
+    Row("deleting, terms show which profile, the VPC not asked", vpc_to_ask_of_going, lambda _, __: NeedNetwork()),
     Row("deleting, suspended", deletion_held_by_suspend,
         lambda c, profile: deletion_suspended(profile, c.may_retain)),
     Row("deleting, Retain, not allowed", lambda c: None if c.may_retain or not c.retaining else c.serving,
@@ -399,6 +452,7 @@ _ROWS = (
     Row("deleting, handed over by kopf", handed_over_of_going, take_over_from_kopf),
     Row("deleting, handed over by kopf, not allowed", lambda c: held_back(c) if c.going else None,
         lambda c, profile: not_taken_over(c.who, profile)),
+    Row("deleting, it is not known whether kopf made it", lambda c: c.unclear_by_kopf if c.going else None, unclear),
     Row("deleting, what may be its own is not to be seen", lambda c: c.who.deleting and c.hidden,
         lambda _, found: wait_to_see(*found)),
     Row("deleting, none owned, an answer may be lost", lost_create_to_wait_for,
@@ -418,6 +472,7 @@ _ROWS = (
     Row("handed over by kopf", handed_over, take_over_from_kopf),
     Row("handed over by kopf, not allowed", lambda c: None if c.adoptable else held_back(c),
         lambda c, profile: not_taken_over(c.who, profile)),
+    Row("it is not known whether kopf made it", lambda c: None if c.adoptable else c.unclear_by_kopf, unclear),
     Row("what may be its own is not to be seen", lambda c: c.hidden, lambda _, found: wait_to_see(*found)),
     Row("kopf's finalizer", lambda c: not c.who.deleting and c.who.from_kopf,
         lambda c, _: AddFinalizer(c.who.base)),
@@ -425,6 +480,8 @@ _ROWS = (
     Row("owned, failed, resting", failed_and_resting, lambda _, found: resting(*found)),
     Row("owned, stripped of owner tags", lambda c: c.stripped,
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
+    Row("deleting, Retain, several owned, terms unknown", lambda c: c.undecided if c.retaining else None,
+        not_to_be_told_apart),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
     Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
         lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),
@@ -434,13 +491,17 @@ _ROWS = (
         lambda _, profile: DeleteProfile(profile, "its object is deleted")),
     Row("owned, failed", lambda c: c.failed, lambda _, failed: DeleteProfile(failed, "to be made again")),
     Row("several owned, terms unknown", lambda c: c.undecided, not_to_be_told_apart),
+    Row("several owned, not as wanted by terms, seen once", lambda c: c.sure_at if c.surplus and c.strayed else None,
+        looked_at_again),
     Row("several owned", lambda c: c.surplus, delete_surplus),
     Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
         lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
-        lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
+        lambda c, serving: UntagProfile(serving, c.unwanted_tags, no_longer_wanted(c))),
+    Row("owned, a default tag missing", lambda c: c.serving if c.missing_default_tags else None,
+        lambda c, serving: TagProfile(serving, c.missing_default_tags, "default tags of the cluster")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),
     Row("owned, not as wanted by terms, seen once", lambda c: c.sure_at if c.strayed else None, looked_at_again),
     Row("owned, not as wanted, Refuse", lambda c: not_as_wanted(c, "Refuse"), immutable),
@@ -489,5 +550,10 @@ def must_see(action: Action) -> tuple[str, ...]:
 
 def stands_on_terms(case: Case, action: Action) -> bool:
     """Say whether an action stands on what terms match, which is read anew in the pass that acts on it."""
-    changes = isinstance(action, CreateProfile | DeleteProfile) and not case.who.deleting
+    changes = isinstance(action, CreateProfile | DeleteProfile) and not case.going
     return changes and case.spec is not None and bool(case.spec.terms)
+
+
+def takes_for_granted(action: Action) -> bool:
+    """Say whether an action takes it that a profile is, or is not, as wanted: not to be done on what was not read."""
+    return isinstance(action, Report) and (action.phase is Phase.READY or action.reason == "AdoptMismatch")

@@ -45,11 +45,19 @@ from entries import Barred, Entry
 from informer import Store, is_cut
 from kube import Conflict, Key, Object, TooLarge, WriteRefused
 from limits import Settings
-from memory import SEND_WITHIN_SECONDS, lost_for, marked, must_see_for_tags, must_see_for_the_mark, remember
+from memory import (
+    SEND_WITHIN_SECONDS,
+    lost_for,
+    marked,
+    must_see_for_tags,
+    must_see_for_the_mark,
+    remember,
+    taken_over,
+)
 from overlaps import overlap_message, overlaps
 from passes import Kube, Pass
-from patterns import listed, readable
-from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms
+from patterns import listed, readable, steady
+from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms, takes_for_granted
 from sites import Site, Sites
 from spec import (
     FINALIZER,
@@ -62,6 +70,7 @@ from spec import (
     owner_of,
 )
 from surroundings import Home, no_such, unhealthy, without_fargate
+from wanted import Refusal
 from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Thrift
 
 log = logging.getLogger("fargate")
@@ -97,6 +106,7 @@ class Reconciler:
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
+        self._refused: dict[Key, tuple[float, Refusal]] = {}  # when AWS did not take default tags
         self._telling = telling.Telling(kube, self._thrift, wake, now, monotonic, ready_after, posted)
         self.homes = sites.Homes(where, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings)
         self.surveys = surveys.Surveys(store, kube, where, self.homes, settings)
@@ -137,6 +147,7 @@ class Reconciler:
             times.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
+        self._refused.pop(key, None)
         self._telling.forget(key)
 
     def _pass(self, p: Pass) -> Requeue:
@@ -305,7 +316,8 @@ class Reconciler:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
-        case = replace(case, at_home=self._sites.entries.at_home(entry, p.who.namespace))
+        at_home = self._sites.entries.at_home(entry, p.who.namespace)
+        case = replace(case, at_home=at_home, tags_refused=self._refusal(p.key))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -325,8 +337,20 @@ class Reconciler:
             stands_on = (*must_see(action), *must_see_for_tags(case), *must_see_for_the_mark(case))
             not_looked_at = next((name for name in stands_on if name not in p.looked), None)
             if not_looked_at is None:
+                self._must_be_read(p, case, action)
                 return case, action
             self._look_at(p, home, not_looked_at)
+
+    def _must_be_read(self, p: Pass, case: Case, action: Report | Change) -> None:
+        """Raise what kept the subnets from being read where more would be made of that than that Ready stays."""
+        error = case.network.error if case.network else None
+        if error and takes_for_granted(action) and not status.is_ready(p.conditions, p.who):
+            raise error
+
+    def _refusal(self, key: Key) -> Refusal | None:
+        """Return what AWS has said to default tags since the last resync: then it is asked again."""
+        at, refusal = self._refused.get(key, (float("-inf"), None))
+        return refusal if self._monotonic() - at < self._settings.view_life else None
 
     def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
@@ -342,10 +366,9 @@ class Reconciler:
 
     def _with_network(self, p: Pass, case: Case, age: float) -> Case:
         """Ask for the subnets that terms choose from; of a profile counts what two looks have shown."""
-        strayed = partial(strayed_in, case)
-        network, wait = self._twice.look(p.key, partial(p.known.network, case.home.cluster), age, strayed)
-        sure_at = self._now() + timedelta(seconds=wait) if wait else None
-        return replace(case, network=network, sure_at=sure_at)
+        ask = partial(p.known.network, case.home.cluster)
+        network, wait = self._twice.look(p.key, ask, age, partial(strayed_in, case))
+        return replace(case, network=network, sure_at=self._now() + timedelta(seconds=wait) if wait else None)
 
     def _take_turn(self, p: Pass, case: Case, action: Report | Change) -> Report | Change:
         """Let only the first in line create or delete, and only while nothing is in flight in the cluster."""
@@ -365,7 +388,6 @@ class Reconciler:
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
         p.memory, p.seen = remember(case), True
-        p.judged = not (case.elsewhere or case.hidden)
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
@@ -373,8 +395,10 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
-        if not (case.network and case.network.subnets is None):  # else that may hide in what they differ
-            p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults)
+        if case.network is None:  # a first look counts for what was asked ever since
+            self._twice.forget(p.key)
+        before = p.noted["DefaultsChanged"].message if "DefaultsChanged" in p.noted else ""
+        p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults(before))
         p.overlapping = overlaps(case, p.cluster.shares)
         p.note("Overlapping", "SelectorsOverlap", overlap_message(case, p.overlapping))
         p.overlap_logged = overlap_message(replace(case, settings=case.settings.frankly), p.overlapping)
@@ -442,14 +466,14 @@ class Reconciler:
 
     def _create(self, p: Pass, case: Case, create: CreateProfile) -> Report | None:
         """Mark, then create: the mark is the live check that the object is there, guarded and not going."""
-        asked, lost = status.asked_for(case, create.name), status.lost_before(case, p.status)
+        asked, lost, before = status.asked_for(case, create.name), status.lost_before(case, p.status), p.memory
         if p.memory.first_tried_at is None:
             for each in create.warnings:
                 self._telling.done(p, each.reason, each.message)
         p.aws.ready()  # before the mark: nothing is fetched between it and the create
         if not self._mark(p, case, create, asked):
             return None
-        profile = self._ask_for(p, case, create)
+        profile = self._ask_for(p, case, create, before)
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         action = "ProfileLost" if lost else asked.reason
@@ -468,12 +492,12 @@ class Reconciler:
         self._see_it_written(p)
         return self._monotonic() - started <= SEND_WITHIN_SECONDS
 
-    def _ask_for(self, p: Pass, case: Case, create: CreateProfile) -> Profile:
+    def _ask_for(self, p: Pass, case: Case, create: CreateProfile, before: Memory) -> Profile:
         try:
             return p.aws.create(case.home.cluster, create.name, create.spec, case.wanted_tags)
         except AwsError as error:
             if not error.unclear:  # this create was refused; one before it may still come true
-                p.memory = p.memory.as_before_the_create(case.memory)
+                p.memory = p.memory.as_before_the_create(case.memory, before)
             if case.serving and error.reason == "QuotaExceeded":
                 text = f"{error} {status.ROOM_FOR_REPLACE} {case.serving.name} serves as it is."
                 raise Refused(error.reason, text) from error
@@ -495,11 +519,16 @@ class Reconciler:
     def _tag(self, p: Pass, case: Case, tag: TagProfile) -> None:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
-        p.memory = p.memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
+        memory = taken_over(case, profile, p.memory) if tag.takes_over else p.memory
+        p.memory = memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
         self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
             p.aws.tag(profile.arn, tags)
         except Refused as error:
+            if tags == case.missing_default_tags:  # no object stalls for what it does not say itself
+                self._refused[p.key] = self._monotonic(), Refusal(tags, steady(str(error)))
+                self._changes.pop(p.key, None)
+                return
             if RETAINED_KEY not in tags:
                 raise
             self._untag(p, case, give_up(profile, str(error)))  # no deletion waits for that tag
@@ -577,8 +606,7 @@ class Reconciler:
 
     def _write(self, p: Pass, conditions: list[Object], always: bool = False) -> list[Object]:
         """Write status if it differs, short where there is no room for all of it; return its conditions."""
-        p.memory = p.memory.but(edit_waits=p.edit_waits)
-        told = status.render_status(p.who, p.memory, {**p.shown, "pods": p.pods}, conditions)
+        told = status.render_status(p.who, p.remembered, {**p.shown, "pods": p.pods}, conditions)
         try:
             self._send(p, told, always)
         except TooLarge:

@@ -279,7 +279,7 @@ class Memory(BaseModel):
     applied_tag_keys: tuple[str, ...] = ()
     default_role: str = ""  # the defaults that the profile was made by, or that an edit has taken up since
     default_subnets: str = ""
-    edit_waits: bool = False  # it is told as observed, and was not yet held against what there is
+    decided_generation: int | None = None  # for which that was decided last, where it is not the observed one
     evictions: tuple[Any, ...] = ()  # as evictions.py reads and writes them
 
     @classmethod
@@ -291,6 +291,11 @@ class Memory(BaseModel):
         except ValidationError:
             return cls()
         return memory if memory.observed_generation == obj["metadata"].get("generation") else memory.settled()
+
+    @property
+    def decided(self) -> int:
+        """The generation for which a pass has decided on the defaults, below 0 for none that is remembered."""
+        return self.observed_generation if self.decided_generation is None else self.decided_generation
 
     def but(self, **changes: Any) -> Memory:
         return self.model_copy(update=changes)
@@ -305,9 +310,10 @@ class Memory(BaseModel):
         """Remember a create whose answer is open; `before_arn`: what was known under that name before."""
         return self.but(create_started_at=started_at, create_name=name, create_before_arn=before_arn)
 
-    def as_before_the_create(self, before: Memory) -> Memory:
-        """Forget the create that was refused, and the keys of its tags."""
+    def as_before_the_create(self, before: Memory, stood_on: Memory) -> Memory:
+        """Forget the create that was refused, the keys of its tags, and the defaults that it would have stood on."""
         memory = self.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
+        memory = memory.but(default_role=stood_on.default_role, default_subnets=stood_on.default_subnets)
         return memory.but(applied_tag_keys=before.applied_tag_keys)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
@@ -341,7 +347,7 @@ class Memory(BaseModel):
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
     "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_role",
-    "default_subnets", "edit_waits", "evictions",
+    "default_subnets", "evictions", "decided_generation",
 }  # fmt: skip
 
 

@@ -678,7 +678,10 @@ EVENTS: Mapping[str, Event] = {
     "RoleUnknownToCluster": Event(
         "Warning", "the cluster does not know the role, so no pod can start; the note has the command that mends it"
     ),
-    "DefaultsChanged": Event("Normal", "the role or subnets of the profile are those of a default that is another now"),
+    "DefaultsChanged": Event(
+        "Normal",
+        "the role or subnets of the profile are those of a default that is another now, or default tags can't be set",
+    ),
     "ProfileUnhealthy": Event("Warning", "EKS finds an ACTIVE profile unhealthy; the note has its words"),
     "ClusterElsewhere": Event(
         "Warning",

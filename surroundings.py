@@ -226,7 +226,7 @@ def no_subnet_matches(home: Home, spec: ProfileSpec, network: Network, facts: Fa
     why = {each: listed([LEFT_OUT[reason] for reason, _ in wrong]) for each, wrong in pairs if wrong}
     text = unmatched(spec, network, why)
     if network.subnets is None:
-        return f"{text[0].upper()}{text[1:]}."
+        return f"{text}."
     by = spec.subnets_by.removeprefix("spec.")
     return f"{text}. To mend it, tag a private subnet of the VPC so that a term matches it, or correct {by}."
 

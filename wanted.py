@@ -11,15 +11,17 @@ what terms match (surroundings), or a decision (plan).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from aws import Profile, ProfileSpec
 from patterns import LONGEST_CONDITION, listed
-from spec import MENDS, REQUESTED_AT, Defaults, Finding, Memory, Resource, strays
+from spec import MENDS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Resource, strays
 from surroundings import Home
 
 ROLE, TERMS = "podExecutionRoleArn", "subnetSelectorTerms"  # as fields that can be open
+BY_DEFAULT = "the default role"  # in words
 MOST_TAGS = 48  # EKS has room for two more, which are the controller's own
 
 
@@ -34,6 +36,14 @@ def wanted(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory
     return _with_terms(_with_role(resource, home, defaults, stands_on), defaults, stands_on)
 
 
+def said(resource: Resource, home: Home, defaults: Defaults) -> ProfileSpec:
+    """Return what an object says itself of a profile that there is already, for which no default is read.
+
+    But for the role: an object that gives none has the default role, and must not come to another by taking over.
+    """
+    return wanted(resource, home, Defaults(defaults.role), None)
+
+
 def _with_role(resource: Resource, home: Home, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
     spec = resource.profile
     if spec.role:
@@ -42,7 +52,7 @@ def _with_role(resource: Resource, home: Home, defaults: Defaults, stands_on: Me
         return replace(spec, role=role_arn(home, resource.role_name), role_by="spec.podExecutionRoleName")
     role = role_arn(home, defaults.role)
     held = role and (stands_on is None or stands_on.default_role == role)
-    return replace(spec, role=role, role_by="the default role", open=frozenset(() if held else {ROLE}))
+    return replace(spec, role=role, role_by=BY_DEFAULT, open=frozenset(() if held else {ROLE}))
 
 
 def _with_terms(spec: ProfileSpec, defaults: Defaults, stands_on: Memory | None) -> ProfileSpec:
@@ -65,13 +75,53 @@ def standing(resource: Resource, home: Home, defaults: Defaults) -> dict[str, st
     }
 
 
-def tags(resource: Resource, defaults: Defaults) -> Mapping[str, str]:
-    """Return the tags that are wanted, of the same key the object's own; without the defaults where these have no room.
+class Refusal(NamedTuple):
+    """Default tags that AWS did not let the controller set, and its words."""
 
-    A profile that serves goes on so; none is made.
+    tags: Mapping[str, str]
+    why: str
+
+
+class DefaultTags(NamedTuple):
+    """The default tags that a profile is to have, and why it does not get the others, in sentences."""
+
+    set: Mapping[str, str]
+    left_out: str = ""
+
+
+def default_tags(
+    own: Mapping[str, str], defaults: Defaults, profile: Profile | None, ours: Collection[str], refusal: Refusal | None
+) -> DefaultTags:
+    """Return the default tags for an object with these tags of its `own`; `ours` are the keys that we have set.
+
+    A profile that serves goes on so, whatever comes of a default: a tag that somebody else has set there stays, and
+    for what has no room, or may not be set, those that are there stay as they are.
     """
-    both = {**defaults.tags, **resource.tags}
-    return resource.tags if len(both) > MOST_TAGS else both
+    wished = {key: value for key, value in defaults.tags.items() if key not in own}
+    if profile is None:
+        return DefaultTags(wished)
+    there = profile.tags
+    others = {key for key in wished if key not in ours and there.get(key, wished[key]) != wished[key]}
+    wished = {key: value for key, value in wished.items() if key not in others}
+    refused = {key for key, value in (refusal.tags if refusal else {}).items() if wished.get(key, "") == value}
+    refused -= {key for key in refused if there.get(key) == wished[key]}
+    new = wished.keys() - there.keys() - refused
+    taken = {key for key in (*there, *own) if not key.lower().startswith("aws:")}
+    crowded = new if len(taken | new) > TAGS_LIMIT else set()
+    told = [
+        _left_out(others, profile, "has them from others, with other values"),
+        _left_out(crowded, profile, f"has no room for them beside its others ({TAGS_LIMIT} in all)"),
+        _left_out(refused, profile, f"can't be given them: {refusal.why if refusal else ''}"),
+    ]
+    kept = {key: value for key, value in wished.items() if key not in crowded | refused}
+    return DefaultTags(kept, " ".join(filter(None, told)))
+
+
+def _left_out(keys: Collection[str], profile: Profile, why: str) -> str:
+    which = listed(sorted(keys), most=LONGEST_CONDITION)
+    return (
+        f"Of the default tags {which} are not set, because profile {profile.name} {why.rstrip('. ')}." if keys else ""
+    )
 
 
 def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iterator[Finding]:
@@ -86,23 +136,26 @@ def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iter
         yield Finding(("spec", "tags"), what, f"give fewer, EKS has room for {MOST_TAGS}; or have fewer defaults set")
 
 
-def changed(resource: Resource, spec: ProfileSpec, defaults: Defaults, profile: Profile) -> str:
-    """Say in what a profile that serves is another than the defaults of now would make it, "" for nothing."""
-    found = [*_changed(spec, profile)]
+def changed(spec: ProfileSpec, profile: Profile, before: str = "") -> str:
+    """Say in what a profile that serves is another than the defaults of now would make it, "" for nothing.
+
+    `before` is what was told last: of subnets it stands while it is not known what the terms match.
+    """
+    found = [*_changed(spec, profile, before)]
     mend = f"The next edit of the object takes that up, or a look that is asked for ({REQUESTED_AT})"
     told = [*found, f"{mend}, under updatePolicy: Replace or Recreate."] if found else []
     if ROLE in spec.open and not spec.role:
         mend = f"set spec.{ROLE}, without which no other profile can be made"
-        told.append(f"There is no default role any more, and profile {profile.name} keeps {profile.role}: {mend}.")
-    if len({**defaults.tags, **resource.tags}) > MOST_TAGS:
-        text = f"The default tags are not set, because with those of spec.tags they are more than {MOST_TAGS}"
-        told.append(f"{text}: give fewer, or have fewer defaults set.")
+        none = "Neither the object nor a default gives a role any more"
+        told.append(f"{none}, and profile {profile.name} keeps {profile.role}: {mend}.")
     return " ".join(told)
 
 
-def _changed(spec: ProfileSpec, profile: Profile) -> Iterator[str]:
+def _changed(spec: ProfileSpec, profile: Profile, before: str) -> Iterator[str]:
     if ROLE in spec.open and spec.role not in {"", profile.role}:
         yield f"The default role is {spec.role}, and profile {profile.name} keeps {profile.role}."
-    if TERMS in spec.open and strays(spec, profile):
+    if TERMS in spec.open:
         keeps = listed(sorted(profile.subnets), most=LONGEST_CONDITION)
-        yield f"The default subnetSelectorTerms match other subnets, and profile {profile.name} keeps {keeps}."
+        text = f"The default subnetSelectorTerms match other subnets, and profile {profile.name} keeps {keeps}."
+        if strays(spec, profile) or (spec.among is None and text in before):
+            yield text

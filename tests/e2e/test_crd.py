@@ -310,6 +310,7 @@ OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "status-long": {"spec": VALID, "status": LONG_STATUS},
     "status-odd": {"spec": VALID, "status": {"conditions": [{"a": 1}, "x"], "health": "x", "observedGeneration": "5"}},
 }
+OLD_TERMS: dict[str, Any] = {"spec": {**VALID, "subnets": [], "subnetSelectorTerms": [{}, {"tags": {"": "x"}}]}}
 OLD_TAGS = {"spec": {**VALID, "tags": {"aws:a": "x", "": "x", "cost-center": 42}}}
 
 
@@ -333,7 +334,7 @@ def old_objects(control_plane: ControlPlane) -> None:
     wait_for(
         lambda: control_plane.kubectl("get", ours["metadata"]["name"]).returncode == 0, SOON, "the lax CRD is served"
     )
-    edited = {"tags-edited": OLD_TAGS, "subnets-edited": OLD_OBJECTS["subnets-2000"]}
+    edited = {"tags-edited": OLD_TAGS, "terms-edited": OLD_TERMS, "subnets-edited": OLD_OBJECTS["subnets-2000"]}
     all_of_them = OLD_OBJECTS | edited | {"status-filled": OLD_OBJECTS["status-long"]}
     items = [fargate_profile(name, OLD_GROUP, **content) for name, content in all_of_them.items()]
     for item in items:
@@ -402,3 +403,22 @@ def test_a_wrong_tag_that_an_older_crd_let_in_may_stay_or_go_but_no_other_may_co
     assert patch(control_plane, target, {"spec": {"tags": {"b": "x"}}}) == ""
     assert patch(control_plane, target, {"spec": {"tags": {"aws:a": None}}}) == ""
     assert "starts with aws:" in patch(control_plane, target, {"spec": {"tags": {"aws:a": "x"}}})
+
+
+@pytest.mark.usefixtures("old_objects")
+def test_wrong_terms_that_an_older_crd_let_in_may_stay_but_no_edit_of_them_may_leave_them_wrong(
+    control_plane: ControlPlane,
+) -> None:
+    target = f"fargateprofiles.{OLD_GROUP}/terms-edited"
+    good = {"tags": {"fargate": "yes"}}
+    assert patch(control_plane, target, {"spec": {"suspend": True}}) == ""
+    assert patch(control_plane, target, {"status": STATUS}, "--subresource=status") == ""
+    assert "both or neither" in patch(control_plane, target, {"spec": {"subnetSelectorTerms": [{}, good]}})
+    assert patch(control_plane, target, {"spec": {"subnetSelectorTerms": [good]}}) == ""
+    both = {**good, "id": "subnet-12345678"}
+    assert "both or neither" in patch(control_plane, target, {"spec": {"subnetSelectorTerms": [both]}})
+    assert "is empty or longer" in patch(
+        control_plane, target, {"spec": {"subnetSelectorTerms": [{"tags": {"": "x"}}]}}
+    )
+    assert "beside subnets" in patch(control_plane, target, {"spec": {"subnets": ["subnet-12345678"]}})
+    assert patch(control_plane, target, {"metadata": {"finalizers": None}}) == ""

@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from actions import DeleteProfile, Report
+from actions import DeleteProfile, Phase, Report
+from answers import Retryable
 from memory import marked, remember
 from plan import plan
 from spec import Defaults, Memory, Resource, UpdatePolicy
@@ -43,7 +44,11 @@ def test_of_two_profiles_none_is_deleted_while_it_is_not_known_which_one_has_the
 ) -> None:
     answer = plan(case(REPLACED, NEW, resource=TERMS, network=network))
     assert isinstance(answer, Report)
-    assert (answer.reason, "web, web-0123abcd" in answer.message) == ("Replacing", True)
+    assert (answer.reason, answer.phase) == ("NoSubnetMatches", Phase.STALLED)
+    assert "web, web-0123abcd" in answer.message
+    failed = plan(case(REPLACED, NEW, resource=TERMS, network=Network(None, error=Retryable("Throttled", "slow down"))))
+    assert isinstance(failed, Report)
+    assert (failed.reason, failed.phase) == ("Replacing", Phase.RECONCILING)
     answer = plan(case(REPLACED, NEW, resource=TERMS, network=MOVED))
     assert isinstance(answer, DeleteProfile)
     assert answer.profile == REPLACED

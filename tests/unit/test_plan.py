@@ -23,7 +23,7 @@ from actions import (
     TagProfile,
     UntagProfile,
 )
-from answers import Refused
+from answers import Refused, Retryable
 from aws import Profile, ProfileSpec, Term, selector
 from case import Case
 from clusters import View, backoff
@@ -38,6 +38,7 @@ from spec import (
     OWNER_KEY,
     RETAINED_KEY,
     TAGS_LIMIT,
+    Defaults,
     Finding,
     Identity,
     InvalidSpec,
@@ -137,6 +138,10 @@ ROWS: dict[str, tuple[Case, Any]] = {
     "barred": (case(profile(), who=GOING, memory=ELSEWHERE, barred=BARRED), Report),
     "made elsewhere, deleting, Retain": (case(who=KEPT, memory=ELSEWHERE), RemoveFinalizer),
     "made elsewhere": (case(profile(), who=GOING, memory=ELSEWHERE), Report),
+    "deleting, terms show which profile, the VPC not asked": (
+        case(profile(), profile("web-0123abcd"), who=KEPT, resource=Resource(BY_TERMS, {})),
+        NeedNetwork,
+    ),
     "deleting, suspended": (case(profile(), who=replace(GOING, suspended=True)), Report),
     "deleting, Retain, not allowed": (case(profile(), who=KEPT, settings=NO_RETAIN), Report),
     "deleting, handed over by kopf, in flight": (
@@ -149,6 +154,15 @@ ROWS: dict[str, tuple[Case, Any]] = {
     ),
     "deleting, handed over by kopf, not allowed": (
         case(profile(**UNTAGGED), who=replace(GOING, finalizers=KOPF)),
+        Report,
+    ),
+    "deleting, it is not known whether kopf made it": (
+        case(
+            profile(**UNTAGGED),
+            who=replace(GOING, finalizers=KOPF),
+            resource=Resource(BY_TERMS, {}),
+            network=UNKNOWN,
+        ),
         Report,
     ),
     "deleting, what may be its own is not to be seen": (case(view=DENIED, who=GOING), Report),
@@ -171,11 +185,25 @@ ROWS: dict[str, tuple[Case, Any]] = {
     ),
     "handed over by kopf": (case(profile(**UNTAGGED), who=who(finalizers=KOPF), settings=FROM_KOPF), TagProfile),
     "handed over by kopf, not allowed": (case(profile(**UNTAGGED), who=who(finalizers=KOPF)), Report),
+    "it is not known whether kopf made it": (
+        case(profile(**UNTAGGED), who=who(finalizers=KOPF), resource=Resource(BY_TERMS, {}), network=UNKNOWN),
+        Report,
+    ),
     "what may be its own is not to be seen": (case(view=DENIED), Report),
     "kopf's finalizer": (case(who=who(finalizers=KOPF)), AddFinalizer),
     "owned, in flight": (case(profile(status="CREATING")), Report),
     "owned, failed, resting": (case(profile(status="CREATE_FAILED")), Report),
     "owned, stripped of owner tags": (case(STRIPPED, memory=KNOWN), TagProfile),
+    "deleting, Retain, several owned, terms unknown": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            who=KEPT,
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=Network(None, error=Retryable("Throttled", "slow down")),
+        ),
+        Report,
+    ),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
     "deleting, Retain, tagged, not marked": (case(profile(), who=KEPT), TagProfile),
     "deleting, Retain, tagged": (case(profile(tags=MARKED), who=KEPT), UntagProfile),
@@ -191,6 +219,16 @@ ROWS: dict[str, tuple[Case, Any]] = {
         ),
         Report,
     ),
+    "several owned, not as wanted by terms, seen once": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=MOVED,
+            sure_at=NOW,
+        ),
+        Report,
+    ),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
     "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
@@ -198,6 +236,7 @@ ROWS: dict[str, tuple[Case, Any]] = {
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
         UntagProfile,
     ),
+    "owned, a default tag missing": (case(profile(), defaults=Defaults(tags={"team": "a"})), TagProfile),
     "owned, as wanted": (case(profile()), Report),
     "owned, not as wanted by terms, seen once": (
         case(profile(), resource=Resource(BY_TERMS, {}), network=MOVED, sure_at=NOW),

@@ -267,7 +267,7 @@ def test_an_edit_takes_up_new_defaults_though_it_was_made_while_its_cluster_was_
         (found,) = world.at(THERE, EAST).stored("demo").values()
         assert (found.body["podExecutionRoleArn"] == after.role) is edited
         assert b.ready()
-        assert "editWaits" not in b.get()["status"].get("bookkeeping", {})
+        assert "decidedGeneration" not in b.get()["status"].get("bookkeeping", {})
 
 
 def test_with_retain_an_object_goes_whose_entry_has_gone() -> None:

@@ -19,6 +19,7 @@ from tests.harness import Bench, bench
 from wanted import role_arn
 
 TERMS = [{"tags": {"fargate": "yes"}}]
+TERM = Term(tags=(("fargate", "yes"),))
 RESYNC_SECONDS = 700.0  # a little more than the 600 s that Bench's controllers have
 
 
@@ -314,7 +315,7 @@ def test_a_default_that_has_changed_is_told_and_is_no_edit(b: Bench, policy: str
     with_defaults(b)
     b.run(RESYNC_SECONDS)
     assert (writes(b), b.ready()) == (before, True)
-    assert "no default role any more" in b.condition("DefaultsChanged")["message"]
+    assert "Neither the object nor a default gives a role any more" in b.condition("DefaultsChanged")["message"]
 
 
 @pytest.mark.parametrize("how", ["an edit", "a look that is asked for"])
@@ -363,4 +364,188 @@ def test_more_tags_than_eks_has_room_for_are_refused_by_name_and_a_profile_that_
     with_defaults(b, b.world.roles["good"], team="blue")
     b.run(RESYNC_SECONDS)
     assert b.ready()
-    assert "more than 48" in b.condition("DefaultsChanged")["message"]
+    assert (
+        "Of the default tags team are not set, because profile web has no room"
+        in b.condition("DefaultsChanged")["message"]
+    )
+
+
+# What could not be read, and what only one look has shown
+
+
+def throttled(b: Bench, times: int = 1) -> None:
+    b.manners.fail("DescribeSubnets", error("RequestLimitExceeded", 503, "no"), times=times)
+
+
+@pytest.mark.parametrize("what", ["create", "edit", "adoption"])
+def test_subnets_that_could_not_be_read_once_hold_up_what_is_asked_for_by_seconds(b: Bench, what: str) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    tag(b, two, value="no")
+    if what == "edit":
+        settled(b)
+    elif what == "adoption":
+        b.settings = replace(b.settings, adoption_in=frozenset({"*"}))
+        b.start()
+        b.world.add_profile("demo", "web", b.world.roles["good"], [{"namespace": "web"}], subnets=[one])
+    throttled(b)
+    if what == "edit":
+        b.edit(subnetSelectorTerms=[{"tags": {"fargate": "no"}}])
+    else:
+        by_terms(b, adoptionPolicy="Adopt")
+    b.run(0)
+    assert (b.ready(), b.stalled(), b.reason()) == (False, False, "Throttled")
+    b.run(15)
+    assert b.reason() == {"create": "Creating", "edit": "SubnetsChanged", "adoption": "Active"}[what]
+
+
+def test_a_settled_object_tells_for_a_minute_of_subnets_that_could_not_be_read_once(b: Bench) -> None:
+    tag(b, b.world.private_subnets[0])
+    settled(b)
+    before = int(b.api.resource_version)
+    throttled(b)
+    b.run_until("it is told", lambda: "NoSubnetMatches" in b.message(), RESYNC_SECONDS)
+    assert b.ready()
+    b.run(65)
+    assert (b.ready(), "NoSubnetMatches" in b.message()) == (True, False)
+    b.run(RESYNC_SECONDS)
+    assert int(b.api.resource_version) == before + 2, "a write for each of the two"
+
+
+def test_an_object_that_stalls_for_a_subnet_is_never_ready_because_subnets_could_not_be_read(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b)
+    untag(b, one)
+    tag(b, two)
+    b.run(2 * RESYNC_SECONDS)
+    assert b.reason() == "ImmutableField"
+    throttled(b, times=10)
+    for _ in range(120):
+        b.run(10)
+        assert not b.ready()
+    assert (b.reason(), b.manners.count("DescribeSubnets") > 3) == ("ImmutableField", True)
+
+
+def test_of_two_profiles_none_is_deleted_for_what_one_look_at_tags_has_shown(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run_until("both are there", lambda: len(b.profiles()) == 2, 100)
+    made = next(name for name in b.profiles() if name != "web")
+    untag(b, one)
+    tag(b, two)
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", 200)
+    assert f"{one} of profile {made} any more" in b.message()
+    untag(b, two)
+    tag(b, one)
+    b.run(300)
+    assert [*b.profiles()] == [made]
+    assert [each for each in writes(b) if "Delete" in each] == ["DeleteFargateProfile web"]
+    assert b.ready()
+
+
+def test_of_a_tag_that_is_put_back_in_a_replacement_it_is_said_that_the_tag_was(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    untag(b, one)
+    tag(b, two)
+    b.run_until("both are there", lambda: len(b.profiles()) == 2, 2 * RESYNC_SECONDS)
+    tag(b, one)
+    untag(b, two)
+    b.run(300)
+    assert [*b.profiles()] == ["web"]
+    assert any("the tags of the subnets were put back, and web serves on" in each for each in b.notes())
+
+
+def test_a_first_look_at_tags_counts_only_while_the_object_has_its_terms(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    untag(b, one)
+    tag(b, two)
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", RESYNC_SECONDS)
+    b.api.edit("fargateprofiles", "default", "web", {"spec": {"subnetSelectorTerms": None}})
+    b.run(5 * RESYNC_SECONDS)
+    before = writes(b)
+    b.edit(subnetSelectorTerms=TERMS)
+    b.run(LOOKS_APART_SECONDS - 5)
+    assert writes(b) == before
+    b.run(300)
+    assert [each["subnets"] for each in b.profiles().values()] == [[two]]
+
+
+def test_refusals_name_the_field_that_the_object_has_and_call_a_default_a_default(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    with_defaults(b, b.world.roles["good"], (TERM,))
+    selectors_alone(b)
+    untag(b, one)
+    tag(b, two)
+    b.run(2 * RESYNC_SECONDS)
+    assert f"The default subnetSelectorTerms: EKS has [{one}]" in b.message()
+    assert "put the old values or the tags of the subnets back" in b.message()
+    another_role(b)
+    b.edit(podExecutionRoleName="other")
+    b.run(120)
+    assert "spec.podExecutionRoleName: EKS has" in b.message()
+
+
+# Default tags on a profile that serves
+
+
+def onto(b: Bench, **tags: str) -> None:
+    b.world.client("eks").tag_resource(resourceArn=b.profiles()["web"]["fargateProfileArn"], tags=tags)
+
+
+@pytest.mark.parametrize("trouble", ["no room", "not permitted"])
+def test_a_default_tag_that_can_not_be_set_is_told_and_the_object_stays_ready(b: Bench, trouble: str) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b)
+    if trouble == "no room":
+        onto(b, **{f"theirs-{number}": "x" for number in range(47)})
+    else:
+        b.manners.fail("TagResource", error("AccessDeniedException", 403, "no"), times=10**6)
+    with_defaults(b, b.world.roles["good"], cost="1", team="blue")
+    b.run(RESYNC_SECONDS)
+    assert b.ready()
+    assert not b.stalled()
+    assert "Of the default tags team are not set" in b.condition("DefaultsChanged")["message"]
+    assert tags_of(b)["cost"] == "1", "what is there stays"
+    calls = asked(b, "TagResource")
+    b.run(3 * RESYNC_SECONDS)
+    assert asked(b, "TagResource") - calls <= 4, "once a resync"
+    b.manners.heal()
+    if trouble == "no room":
+        arn = b.profiles()["web"]["fargateProfileArn"]
+        b.world.client("eks").untag_resource(resourceArn=arn, tagKeys=["theirs-1"])
+    b.run(2 * RESYNC_SECONDS)
+    assert tags_of(b)["team"] == "blue"
+    assert not b.condition("DefaultsChanged")
+
+
+def test_an_own_tag_that_may_not_be_set_is_refused_as_ever(b: Bench) -> None:
+    selectors_alone(b, podExecutionRoleArn=b.world.roles["good"])
+    b.manners.fail("TagResource", error("AccessDeniedException", 403, "no"), times=10**6)
+    with_defaults(b, cost="1")
+    b.edit(tags={"team": "blue"})
+    b.run(60)
+    assert (b.stalled(), b.reason()) == (True, "AccessDenied")
+
+
+def test_a_default_tag_leaves_a_tag_of_others_alone_and_an_own_tag_does_not(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"])
+    selectors_alone(b)
+    onto(b, team="finance")
+    with_defaults(b, b.world.roles["good"], team="blue")
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == {"team": "finance"}
+    assert "has them from others" in b.condition("DefaultsChanged")["message"]
+    with_defaults(b, b.world.roles["good"])
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == {"team": "finance"}
+    b.edit(tags={"team": "red"})
+    b.run(60)
+    assert tags_of(b) == {"team": "red"}

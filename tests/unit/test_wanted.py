@@ -9,8 +9,8 @@ import pytest
 from aws import ProfileSpec, Term
 from spec import Defaults, Memory, Resource, differs
 from surroundings import Network
-from tests.unit.test_plan import HOME, ROLE, SPEC, profile
-from wanted import changed, role_arn, standing, tags, unfounded, wanted
+from tests.unit.test_plan import HOME, OURS, ROLE, SPEC, profile
+from wanted import Refusal, changed, default_tags, role_arn, standing, unfounded, wanted
 
 TERM = Term(tags=(("fargate", "yes"),))
 BARE = Resource(replace(SPEC, role="", subnets=None), {})
@@ -26,7 +26,7 @@ def test_what_an_object_says_is_what_is_wanted_whatever_the_defaults_are() -> No
     says = Resource(SPEC, {"team": "red"})
     assert wanted(says, HOME, DEFAULTS, Memory()) == SPEC
     assert standing(says, HOME, DEFAULTS) == {"default_role": "", "default_subnets": ""}
-    assert tags(says, DEFAULTS) == {"team": "red"}
+    assert default_tags(says.tags, DEFAULTS, None, (), None).set == {}
     assert not [*unfounded(says, SPEC, Defaults())]
 
 
@@ -47,25 +47,64 @@ def test_a_default_is_held_against_a_profile_only_as_far_as_the_profile_was_made
 ) -> None:
     other = profile(role=f"{ROLE}-2")
     assert bool(differs(of(memory=memory), other)) is held
-    assert bool(changed(BARE, of(memory=memory), DEFAULTS, other)) is not held
+    assert bool(changed(of(memory=memory), other)) is not held
 
 
 def test_where_there_is_no_default_any_more_no_role_is_held_against_a_profile() -> None:
     gone = of(defaults=Defaults(), memory=MADE)
     assert not differs(gone, profile())
-    told = changed(BARE, gone, Defaults(), profile())
-    assert "no default role any more" in told
-    assert "takes that up" not in told, "there is nothing to take up"
+    told = changed(gone, profile())
+    assert "Neither the object nor a default gives a role any more" in told
+    assert "The next edit" not in told, "which has no role to take up"
     assert [each.where for each in unfounded(BARE, gone, Defaults())] == ["spec.podExecutionRoleArn"]
 
 
-def test_defaults_whose_tags_have_no_room_are_left_out_and_named() -> None:
+def test_defaults_whose_tags_have_no_room_are_named_where_a_profile_is_to_be_made() -> None:
     full = replace(BARE, tags={f"t{number}": "x" for number in range(48)})
-    assert tags(full, DEFAULTS) == full.tags
     found = [*unfounded(full, of(full), DEFAULTS)]
     assert "(team)" in found[0].what
-    assert "more than 48" in changed(full, of(full), DEFAULTS, profile(subnets=frozenset({"subnet-2"})))
     assert not [*unfounded(full, of(full), replace(DEFAULTS, tags={"t1": "y"}))], "the object's own wins"
+
+
+@pytest.mark.parametrize(
+    ("there", "ours", "refusal", "gets", "told"),
+    [
+        ({}, (), None, {"team": "blue", "cost": "1"}, ""),
+        ({"team": "green"}, ("team",), None, {"team": "blue", "cost": "1"}, ""),
+        ({"team": "green"}, (), None, {"cost": "1"}, "team are not set, because profile web has them from others"),
+        ({"team": "blue"}, (), None, {"team": "blue", "cost": "1"}, ""),
+        ({f"t{each}": "x" for each in range(48)}, (), None, {}, "cost, team are not set, because profile web has no"),
+        (
+            {f"t{each}": "x" for each in range(47)} | {"team": "green"},
+            ("team",),
+            None,
+            {"team": "blue"},
+            "cost are not",
+        ),
+        ({"aws:x": "y"} | {f"t{each}": "x" for each in range(46)}, (), None, {"team": "blue", "cost": "1"}, ""),
+        ({}, (), Refusal({"cost": "1"}, "AWS says no."), {"team": "blue"}, "can't be given them: AWS says no."),
+        ({}, (), Refusal({"cost": "2"}, "AWS says no."), {"team": "blue", "cost": "1"}, ""),
+    ],
+)
+def test_a_profile_that_serves_gets_the_default_tags_that_have_room_and_are_nobody_else_s(
+    there: dict[str, str], ours: tuple[str, ...], refusal: Refusal | None, gets: dict[str, str], told: str
+) -> None:
+    serving = profile(tags=OURS | there)
+    found = default_tags(OURS, Defaults(tags={"team": "blue", "cost": "1"}), serving, ours, refusal)
+    assert found.set == gets
+    assert (told in found.left_out) if told else not found.left_out
+
+
+def test_what_is_told_of_default_subnets_stands_while_it_is_not_known_what_they_match() -> None:
+    other = profile(role=f"{ROLE}-2")
+    lenient = of(memory=Memory())
+    told = changed(lenient, other)
+    unknown = replace(lenient, role=f"{ROLE}-3", among=None)
+    assert "match other subnets" in told
+    assert "match other subnets" not in changed(unknown, other)
+    after = changed(unknown, other, told)
+    assert "match other subnets" in after
+    assert f"The default role is {ROLE}-3" in after, "the rest follows"
 
 
 def test_terms_that_match_nothing_or_are_not_known_to_match_hold_nothing_against_a_profile() -> None:
