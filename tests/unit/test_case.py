@@ -104,3 +104,9 @@ def test_a_default_role_may_always_be_passed_and_another_one_as_the_flag_says() 
     found = case(resource=named, defaults=Defaults(ROLE), settings=NO_ROLES).forbidden
     assert [each.reason for each in found] == ["RoleNotAllowed"]
     assert found[0].message.startswith(f"spec.podExecutionRoleName: arn:aws:iam::{HOME.account}:role/other")
+
+
+def test_where_status_is_lost_a_request_decides_nothing_of_defaults_until_it_has_had_its_look() -> None:
+    seen = case(profile(), who=who(requested_at="long ago"), memory=Memory())
+    assert remember(seen).decided < 0
+    assert remember(replace(seen, memory=Memory(last_handled_reconcile_at="long ago"))).decided == 1
