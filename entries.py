@@ -58,6 +58,11 @@ class Entry:
         """Say by which credentials, but for the external id, which is nobody else's business."""
         return self.role_arn or "the operator's own credentials"
 
+    def may_be(self, arn: str) -> bool:
+        """Say whether it may be the EKS cluster of an ARN: which account the own credentials are of is not known here."""
+        region, account, cluster = _parts(arn)
+        return (region, cluster) == (self.region, self.cluster) and self.account in {"", account}
+
     def admits(self, namespace: str) -> bool:
         return any(fnmatchcase(namespace, each) for each in self.namespaces)
 
@@ -149,10 +154,8 @@ class Entries:
 
         Whether the own ones are of that account is not known here.
         """
-        region, account, cluster = _parts(arn)
-        there = [each for each in self.all if (each.cluster, each.region) == (cluster, region)]
-        certain = tuple(each for each in there if each.account == account)
-        return certain or tuple(each for each in there if not each.account)
+        there = tuple(each for each in self.all if each.may_be(arn))
+        return tuple(each for each in there if each.account) or there
 
     @cached_property
     def all(self) -> tuple[Entry, ...]:

@@ -70,9 +70,16 @@ class Pass:
     @property
     def remembered(self) -> Memory:
         """What status is to have: where the cluster has no defaults, nothing of them is left to be decided."""
-        has_none = isinstance(self.entry, Entry) and not (self.entry.defaults.role or self.entry.defaults.terms)
-        decided = self.who.generation if has_none else self.memory.decided
+        decided = self.who.generation if self._has_no_defaults else self.memory.decided
         return self.memory.but(decided_generation=None if decided == self.who.generation else decided)
+
+    @property
+    def _has_no_defaults(self) -> bool:
+        """The cluster in which the profile is, or is to be, has no defaults."""
+        made_in, entry = self.memory.made_in, self.entry
+        if not isinstance(entry, Entry) or (made_in and not entry.may_be(made_in)):
+            return False
+        return not (entry.defaults.role or entry.defaults.terms)
 
     @property
     def conditions(self) -> list[Object]:

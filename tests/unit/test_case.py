@@ -61,6 +61,13 @@ def test_where_a_default_has_changed_once_more_the_last_profile_that_was_made_by
     assert found.serving == new
 
 
+def test_of_two_active_profiles_the_one_that_is_as_the_defaults_of_now_say_is_kept() -> None:
+    new = profile("web-0123abcd", role=f"{ROLE}-2", created_at=NOW - timedelta(minutes=5))
+    memory = Memory(observed_generation=1, profile_name=new.name, default_role=f"{ROLE}-2")
+    found = case(REPLACED, new, resource=BARE, memory=memory, defaults=Defaults(ROLE))
+    assert found.serving == REPLACED
+
+
 def test_a_profile_is_neither_adopted_nor_taken_over_by_terms_of_which_it_is_not_known_what_they_match() -> None:
     terms = replace(TERMS, adopt=True)
     theirs = profile(**UNTAGGED)
@@ -97,3 +104,9 @@ def test_a_default_role_may_always_be_passed_and_another_one_as_the_flag_says() 
     found = case(resource=named, defaults=Defaults(ROLE), settings=NO_ROLES).forbidden
     assert [each.reason for each in found] == ["RoleNotAllowed"]
     assert found[0].message.startswith(f"spec.podExecutionRoleName: arn:aws:iam::{HOME.account}:role/other")
+
+
+def test_where_status_is_lost_a_request_decides_nothing_of_defaults_until_it_has_had_its_look() -> None:
+    seen = case(profile(), who=who(requested_at="long ago"), memory=Memory())
+    assert remember(seen).decided < 0
+    assert remember(replace(seen, memory=Memory(last_handled_reconcile_at="long ago"))).decided == 1
