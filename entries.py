@@ -59,7 +59,7 @@ class Entry:
         return self.role_arn or "the operator's own credentials"
 
     def may_be(self, arn: str) -> bool:
-        """Say whether it may be the EKS cluster of an ARN: which account the own credentials are of is not known here."""
+        """Say whether it may be the cluster of an ARN; of which account our own credentials are is not known here."""
         region, account, cluster = _parts(arn)
         return (region, cluster) == (self.region, self.cluster) and self.account in {"", account}
 

@@ -311,11 +311,7 @@ OLD_OBJECTS: dict[str, dict[str, Any]] = {
     "status-odd": {"spec": VALID, "status": {"conditions": [{"a": 1}, "x"], "health": "x", "observedGeneration": "5"}},
 }
 OLD_TERMS: dict[str, Any] = {"spec": {**VALID, "subnets": [], "subnetSelectorTerms": [{}, {"tags": {"": "x"}}]}}
-<<<<<<< HEAD
-OLD_TAGS = {"spec": {**VALID, "tags": {"aws:a": "x", "": "x", "cost-center": 42}}}
-=======
 OLD_TAGS: dict[str, Any] = {"spec": {**VALID, "tags": {"aws:a": "x", "": "x", "cost-center": 42}}}
->>>>>>> mend3
 
 
 def patch(cluster: ControlPlane, target: str, change: dict[str, Any], *flags: str) -> str:
