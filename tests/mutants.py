@@ -186,7 +186,7 @@ MUTANTS = (
            "lambda c: None if c.adoptable else c.unclear_by_kopf, unclear)", "lambda _: None, unclear)",
            "tests/unit/test_defaults.py"),
     Mutant("a default that is put back leaves the wrong profile", "case.py",
-           "return not wanted, not now, not", "return not wanted, False, not", "tests/unit/test_defaults.py"),
+           "return not wanted, not now, not", "return not wanted, False, not", "tests/unit/test_case.py"),
     Mutant("a default that was put back is forgotten", "memory.py",
            " or c.by_default_again else", " else", "tests/unit/test_defaults.py"),
     Mutant("an edit whose first look failed has taken up the defaults", "passes.py",

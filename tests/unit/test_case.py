@@ -61,6 +61,13 @@ def test_where_a_default_has_changed_once_more_the_last_profile_that_was_made_by
     assert found.serving == new
 
 
+def test_of_two_active_profiles_the_one_that_is_as_the_defaults_of_now_say_is_kept() -> None:
+    new = profile("web-0123abcd", role=f"{ROLE}-2", created_at=NOW - timedelta(minutes=5))
+    memory = Memory(observed_generation=1, profile_name=new.name, default_role=f"{ROLE}-2")
+    found = case(REPLACED, new, resource=BARE, memory=memory, defaults=Defaults(ROLE))
+    assert found.serving == REPLACED
+
+
 def test_a_profile_is_neither_adopted_nor_taken_over_by_terms_of_which_it_is_not_known_what_they_match() -> None:
     terms = replace(TERMS, adopt=True)
     theirs = profile(**UNTAGGED)
