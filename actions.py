@@ -208,15 +208,12 @@ def resting(profile: Profile, until: datetime) -> Report:
     return Report(Phase.STALLED, reason, message, until)
 
 
-def stay_barred(reason: str, message: str, who: Identity, memory: Memory) -> Report:
-    """Say why an object has no cluster here, and what becomes of what it has made."""
+def stay_barred(reason: str, message: str, back: str, who: Identity, memory: Memory) -> Report:
+    """Say why an object has no cluster here, and what becomes of what it has made; `back` gives it one again."""
     name, there = memory.profile_name or memory.create_name or who.base, memory.made_in
     stays = f" Profile {name} stays as it is in {there}." if there else ""
     if not who.deleting:
         return refuse(reason, f"{message}{stays}")
-    back = (
-        "bring back its entry of the clusters file" if reason == "ClusterNotAllowed" else "give the controller a home"
-    )
     leave = f"set spec.deletionPolicy: Retain, which leaves profile {name} where it is"
     return refuse(reason, f"{message}{stays} The deletion waits: {back}, or {leave}.")
 

@@ -68,7 +68,7 @@ class Case:
     looked: frozenset[str] = frozenset()  # described in the pass that read the object
     lost_for: timedelta = timedelta(0)  # a marked create may still come true
     barred: Barred | None = None  # why the object has no cluster here; then home and view stand for nothing
-    listed_there: bool = False  # the clusters file lists the object's namespace by name for its cluster
+    at_home: bool | None = None  # or the clusters file lists its namespace there by name; None: there is no file
     defaults: Defaults = field(default_factory=Defaults)  # of the cluster, for who says nothing
     network: Network | None = None  # that terms choose from; None: not asked yet
     tags_refused: Refusal | None = None  # of the defaults, some time ago
@@ -403,7 +403,7 @@ class Case:
         """What is not allowed of a profile that there is not yet: one that serves as the spec says is left alone."""
         if self.spec is None or (self.serving and self.meets(self.serving)):
             return []
-        found = self.settings.limits.forbid(self.who, self.spec, listed_there=self.listed_there)
+        found = self.settings.limits.forbid(self.who, self.spec, self.at_home)
         default = self.spec.role == role_arn(self.home, self.defaults.role)  # which whoever runs us has allowed
         return [each for each in found if not (default and each.reason == "RoleNotAllowed")]
 

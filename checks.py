@@ -625,10 +625,15 @@ def orphans(seen: Seen) -> Iterator[Line]:
         if controlled_by(each, controller):
             key = owner_of(each)
             obj = there.get(key) if key else None
-            if why := stray(each, seen.identity(obj)) if obj else ownerless(each):
+            if why := _stray(seen, each, obj) if obj else ownerless(each):
                 what, _, mend = why.partition("; ")
                 yield Line("warn", f"Profile {each.name}: {what}.", mend)
     yield from unseen(seen)
+
+
+def _stray(seen: Seen, profile: Profile, obj: Object) -> str:
+    here, who = seen.home().cluster_arn, seen.identity(obj)
+    return stray(profile, who, here, (here if seen.has(who) else "", Memory.parse(obj).made_in))
 
 
 def key_of(obj: Object) -> Key:
@@ -702,7 +707,12 @@ CHECKS = (
     Check("finished", finished, ("pods",), "No finished pod is on Fargate."),
     Check("quotas", quotas, ("quotas", "view", "objects", "pods"), ""),
     Check("overlaps", overlaps, ("view",), "No two profiles select the same pods."),
-    Check("orphans", orphans, ("view", "objects", "namespaces"), "Every profile of this controller has its object."),
+    Check(
+        "orphans",
+        orphans,
+        ("view", "objects", "namespaces", "home"),
+        "Every profile of this controller has its object.",
+    ),
     Check("retained", retained, ("view",), "No profile is kept without an object."),
     Check("controller", controller, ("lease",), ""),
 )

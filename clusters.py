@@ -191,13 +191,42 @@ class Stirred(NamedTuple):
     waiting: list[Key]
 
 
+class Outside:
+    """The keys that found no room, by namespace: these take turns, and of each who waits for the longest time is next.
+
+    It has no lock of its own.
+    """
+
+    def __init__(self) -> None:
+        self._keys: dict[str, dict[Key, None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def add(self, key: Key) -> None:
+        self._keys.setdefault(key[0], {})[key] = None
+
+    def drop(self, key: Key) -> None:
+        keys = self._keys.get(key[0], {})
+        keys.pop(key, None)
+        if not keys:
+            self._keys.pop(key[0], None)
+
+    def let_in(self, readmit: Callable[[Key], bool]) -> Key | None:
+        """Return the first that a worker may take now, of one of each namespace; it stands here until it is dropped."""
+        for namespace in [*self._keys]:
+            keys = self._keys[namespace] = self._keys.pop(namespace)  # the last in turn then
+            if readmit(key := next(iter(keys))):
+                return key
+        return None
+
+
 @dataclass
 class Cluster:
     """What this process knows of one EKS cluster; times are monotonic seconds.
 
-    Touched only by the one pass that is in the cluster, but for `occupied`, `outside`, the keys by
-    namespace that found it occupied, and `let_in`, for which it is kept: these belong to the lock of
-    `Clusters`.
+    Touched only by the one pass that is in the cluster, but for `occupied`, `outside`, the keys that
+    found it occupied, and `let_in`, for which it is kept: these belong to the lock of `Clusters`.
     """
 
     view: View | None = None
@@ -215,7 +244,7 @@ class Cluster:
     orphans: set[str] = field(default_factory=set)
     held_until: float = float("-inf")
     held_seconds: float = 0.0
-    outside: dict[str, dict[Key, None]] = field(default_factory=dict)
+    outside: Outside = field(default_factory=Outside)
     let_in: Key | None = None
     name: str = ""  # by which it is shown
     departed: set[Key] = field(default_factory=set)  # whose objects have gone, or name another cluster now
@@ -347,20 +376,6 @@ class Cluster:
         self.turns = {each: at for each, at in self.turns.items() if now - at <= TURN_SECONDS}
         self.turns[key[0]] = now
 
-    def next_outside(self) -> Key | None:
-        """Return who waits outside for the longest time, of the namespaces in turn."""
-        namespace = next(iter(self.outside), None)
-        if namespace is None:
-            return None
-        keys = self.outside[namespace] = self.outside.pop(namespace)  # the last in turn then
-        return next(iter(keys))
-
-    def stand_outside_no_more(self, key: Key) -> None:
-        keys = self.outside.get(key[0], {})
-        keys.pop(key, None)
-        if not keys:
-            self.outside.pop(key[0], None)
-
     def leave(self, key: Key) -> None:
         self.line.pop(key, None)
         self.name_wanted.pop(key, None)
@@ -397,11 +412,11 @@ class Clusters:
         with self._lock:
             cluster = self._known.setdefault(name, Cluster())
             if cluster.occupied or cluster.let_in not in {None, key}:
-                cluster.outside.setdefault(key[0], {})[key] = None
+                cluster.outside.add(key)
                 self._outside_of[key] = name
                 return None
             cluster.occupied, cluster.let_in = True, None
-            cluster.stand_outside_no_more(key)
+            cluster.outside.drop(key)
             self._outside_of.pop(key, None)
             self._was_in[key] = name
             cluster.departed.discard(key)
@@ -425,15 +440,14 @@ class Clusters:
             if name == but:
                 return
             cluster = self._known[self._outside_of.pop(key)]
-            cluster.stand_outside_no_more(key)
+            cluster.outside.drop(key)
             if cluster.let_in == key:
                 self._free(name, cluster)
 
     def _free(self, name: str, cluster: Cluster) -> None:
         """Let in the next; one that no worker may take now, for want of free ones, keeps the cluster from nobody."""
         cluster.occupied = False
-        waiting = (cluster.next_outside() for _ in [*cluster.outside])
-        cluster.let_in = next((key for key in waiting if key and self._readmit(key)), None)
+        cluster.let_in = cluster.outside.let_in(self._readmit)
         if cluster.forgettable and cluster.view is None:
             self._known.pop(name, None)
         if len(self._known) > MOST_MISSING:

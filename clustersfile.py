@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -38,6 +38,7 @@ from spec import MENDS as SPEC_MENDS
 
 log = logging.getLogger("fargate.clusters")
 LOOK_SECONDS = 10.0  # between two looks at the file
+SETTLE_SECONDS = 3.0  # to the second look at a new version
 MOST_BYTES = 2**20  # what a ConfigMap holds
 MOST_ENTRIES = 2000
 MOST_TOLD = 1000  # findings
@@ -100,7 +101,7 @@ def parse(file: str, text: str, flags: Entries, account: str = "") -> Entries | 
         return [Told(file, line, "", "", what, "give one mapping with clusters")]
     document = found[0]
     listed, wrong = _listed(document, flags.region)
-    whole = Entries(flags.region, flags.home, tuple(listed.values()), flags.defaults)
+    whole = replace(flags, listed=tuple(listed.values()))
     numbers = {each.name: number for number, each in listed.items()}
     wrong += [_beside(numbers[each.entry.name], each) for each in whole.contradict(account)]
     wrong += [finding for number, each in listed.items() for finding in _unlike_home(number, each, flags)]
@@ -211,6 +212,10 @@ def judged(file: str, text: str | Told, flags: Entries, account: str = "") -> En
     return [text] if isinstance(text, Told) else parse(file, text, flags, account)
 
 
+REFUSED = "the clusters file is refused, the entries of before stay: %s"
+CONTRADICTED = "the clusters file that is in use contradicts itself, objects of these clusters wait: %s"
+
+
 def log_taken(file: str, entries: Entries) -> None:
     fields = {"file": file, "entries": len(entries.listed or ())}
     log.info("took clusters file=%(file)s entries=%(entries)s", fields)
@@ -220,7 +225,8 @@ def log_taken(file: str, entries: Entries) -> None:
 class ClustersFile:
     """The file as it changes: by its content, whatever is swapped on the way to it, as in the folder of a ConfigMap.
 
-    A version that can't be taken, or can't be read, is refused: what was taken last stays, `refused` is
+    A version counts once two looks have found it: one that is half written may be valid, and wider than it is meant.
+    One that can't be taken, or can't be read, is refused: what was taken last stays, `refused` is
     told, and the log has every finding, once a version. `account`: of the operator's own credentials,
     "" as long as nobody knows; what contradicts it is found once it is known.
     """
@@ -230,24 +236,38 @@ class ClustersFile:
     entries: Entries
     refused: Callable[[bool], None]
     account: Callable[[], str] = lambda: ""
+    settled: bool = False  # the last look has found what the one before it had found
     _seen: object = None
+    _judged: object = None
 
     def step(self) -> Entries | None:
         """Look at the file; return its entries where they are others than those that were taken last."""
         text, account = read(self.file), self.account()
-        if self._seen == (text, account):
+        self.settled, self._seen = self._seen == text, text
+        if not self.settled or self._judged == (text, account):
             return None
-        self._seen = text, account
-        found = judged(self.file, text, self.flags, account)
+        found = self._judge(text, account)
+        self._judged = text, account
         self.refused(isinstance(found, list))
         if isinstance(found, list):
+            in_use = judged(self.file, text, self.flags) == self.entries
             for each in found:
-                log.error("the clusters file is refused, the entries of before stay: %s", each)
+                log.error(CONTRADICTED if in_use else REFUSED, each)
             return None
         if found == self.entries:
             return None
         log_taken(self.file, found)
         self.entries = found
+        return found
+
+    def _judge(self, text: str | Told, account: str) -> Entries | list[Told]:
+        """Judge a version; one over which that breaks down is refused too, and judged again at the next look."""
+        found = None
+        try:
+            found = judged(self.file, text, self.flags, account)
+        finally:
+            if found is None:
+                self.refused(True)
         return found
 
 
@@ -270,7 +290,7 @@ class Renewal:
         """Look at the file once, and take up what has come; return the seconds to the next step."""
         self._awaited = self.file.step() or self._awaited
         if self._awaited is None:
-            return LOOK_SECONDS
+            return LOOK_SECONDS if self.file.settled else SETTLE_SECONDS
         if not self.judgement.begin():
             return LEASE_LOOK_SECONDS  # by then it has been renewed, or is lost
         self.take(self._awaited)

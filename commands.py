@@ -80,10 +80,10 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     configured = configured_for(options, rest, environ)
+    _, settings = place(configured)
     found, broken, unread = read(vars(options).get("filename") or [], recursive=vars(options).get("recursive", False))
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
-    _, settings = place(configured)
     sites = sites_of(configured, settings, now)
     if options.command == "plan":
         return foretell(sites, settings, options, found, now)
@@ -166,13 +166,14 @@ NO_ACCOUNT = (
 def listed_clusters(options: Namespace) -> tuple[Entries | None, list[Told], list[Told]]:
     """Return the clusters that objects may name, what is wrong with the file of them, and why it can't be read."""
     home = kube.named_by_arn(options.cluster or options.cluster_name)
-    flags = Entries(home.region, home.cluster or options.cluster or options.cluster_name, None, defaults(options))
+    name = home.cluster or options.cluster or options.cluster_name
+    flags = Entries(home.region, name, None, defaults(options), home.account)
     if not options.clusters_file:
         return flags, [], []
     text = clustersfile.read(options.clusters_file)
     if isinstance(text, Told):
         return None, [], [text]
-    found = clustersfile.parse(options.clusters_file, text, flags, home.account)
+    found = clustersfile.parse(options.clusters_file, text, flags)
     return (None, found, []) if isinstance(found, list) else (found, [], [])
 
 
@@ -184,7 +185,7 @@ def beside(
     And the objects whose role can't be judged here.
     """
     found: defaultdict[int, list[Finding]] = defaultdict(list)
-    account, unjudged = kube.named_by_arn(options.cluster or options.cluster_name).account, list[str]()
+    account, unjudged = entries.own_account if entries else "", list[str]()
     claims: dict[int, Claim] = {}
     for number, each in enumerate(manifests):
         if not can_be_a_name(mapping(mapping(each.obj).get("metadata")).get("name")):
@@ -195,8 +196,9 @@ def beside(
         with suppress(InvalidSpec):
             resource = Resource.parse(each.obj)
             claims[number] = replace(claims[number], selectors=resource.profile.selectors)
-            rules = limits(options, own_cluster(who, entry, entries))
-            found[number] += forbidden(who, resource, entry, account, rules)
+            at_home = entries.at_home(entry, who.namespace) if entries and entry else None
+            rules = limits(options, (entries.home if entries and entry else "") or who.cluster)
+            found[number] += forbidden(who, resource, entry, account, rules, at_home)
             if entry and resource.role_name and not home_of(entry, account).account:
                 unjudged.append(who.owner)
     numbers = [*claims]
@@ -221,8 +223,13 @@ def placed(
     return replace(who, cluster=who.cluster or OF_THE_CONTROLLER), None, found
 
 
-def forbidden(who: Identity, resource: Resource, entry: Entry | None, account: str, rules: Limits) -> Iterator[Finding]:
-    """Yield what speaks against an object, together with the defaults of its cluster where that is known."""
+def forbidden(
+    who: Identity, resource: Resource, entry: Entry | None, account: str, rules: Limits, at_home: bool | None
+) -> Iterator[Finding]:
+    """Yield what speaks against an object, together with the defaults of its cluster where that is known.
+
+    Without a file the home may not be known: then `rules` have each object's cluster for it.
+    """
     spec = resource.profile
     if entry:
         home = home_of(entry, account)
@@ -231,22 +238,13 @@ def forbidden(who: Identity, resource: Resource, entry: Entry | None, account: s
         # A default is allowed by who has set it, and a name is no role yet where the account is not known.
         if spec.role == role_arn(home, entry.defaults.role) or (resource.role_name and not home.account):
             spec = replace(spec, role="")
-    yield from (finding for _, finding in rules.judge(who, spec))
+    yield from (finding for _, finding in rules.judge(who, spec, at_home))
 
 
 def home_of(entry: Entry, account: str) -> Home:
     """Return where an entry's cluster is, as far as is known offline; `account` is the controller's own, or ""."""
     partition = entry.role_arn.split(":")[1] if entry.role_arn else "aws"
     return Home(partition, entry.region, entry.account or account, entry.cluster, "")
-
-
-def own_cluster(who: Identity, entry: Entry | None, entries: Entries | None) -> str:
-    """Return the cluster in which an object may select pods of its own namespace.
-
-    Which one is the controller's may not be known; the selectors are held to the same in any.
-    """
-    home = entries.named(entries.home) if entries and entries.home else None
-    return home.name if home and entry and not entry.lists(who.namespace) else who.cluster
 
 
 OF_THE_CONTROLLER = "(the controller's)"  # no cluster has this name

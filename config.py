@@ -566,7 +566,7 @@ def entries_of(config: Config) -> Entries:
     """
     if not config.clusters_file:
         return unlisted(config)
-    found = judged(config.clusters_file, read(config.clusters_file), unlisted(config), config.account)
+    found = judged(config.clusters_file, read(config.clusters_file), unlisted(config))
     if isinstance(found, list):
         said = f"--clusters-file can't be taken, {counted(len(found), 'finding')}:"
         raise Missing("\n".join([said, *map(str, found)]))
@@ -579,7 +579,7 @@ def entries_of(config: Config) -> Entries:
 
 def unlisted(config: Config) -> Entries:
     """Return the clusters that there are without a file."""
-    return Entries(config.region, config.cluster_name, defaults=defaults(config))
+    return Entries(config.region, config.cluster_name, defaults=defaults(config), home_account=config.account)
 
 
 def defaults(said: Config | argparse.Namespace) -> Defaults:
@@ -606,7 +606,7 @@ def retain_in(config: Config) -> frozenset[str]:
 
 def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:
     """Return what objects may ask for, where `cluster` is that of objects without a clusterName."""
-    return Limits(said.allowed_roles, cluster if said.selector_namespaces == "own" else "")
+    return Limits(said.allowed_roles, said.selector_namespaces == "own", cluster)
 
 
 def place(config: Config) -> tuple[str, Settings]:

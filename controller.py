@@ -3,7 +3,7 @@
 The picture: list and watch -> `Store`, then `WorkQueue` (a key means "look", nothing more) -> one
 worker a key -> `Reconciler.reconcile` -> when to look again. Everything that starts a thread (but
 `aws.Pool`), reads a clock or the command line is here. What it is not: field names of spec or status,
-decisions about objects, AWS words outside `build`.
+decisions about objects, AWS words outside `reaching`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ from limits import Settings
 from metrics import METRICS_PATH, Answer, Certificate, Guard, Metrics, PortTaken, ProbeServer, gauges, listen, may_get
 from podlooks import STATES, PodLooks
 from reconcile import Reconciler
-from sites import Regions, Role, Sites
+from sites import OWN, Regions, Role, Sites
 from spec import INFORMATIVE, Identity, Memory
 from status import EVENTS, Counted, noted_of, phase_of, settled
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
@@ -115,13 +115,7 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     entries = entries_of(config)
     metrics, instance = Metrics(), environ.get("HOSTNAME") or "fargate-operator"
     api = kube.connect(config.workers + max(1, len(config.namespace)) + 6)
-    credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
-    try:
-        connections = config.workers + aws.POOL_THREADS // 2 + 2
-        reach = Regions(connections, credentials, metrics.watch_aws, aws.Pool(aws.POOL_THREADS))
-        edge = reach(config.region)
-    except answers.AwsError as error:
-        raise Missing(str(error)) from error
+    credentials, reach, edge = reaching(config, metrics)
     sources = sources_of(config, api, instance, metrics)
     source = next(iter(sources.values()))
     store, queue, health = Store(), WorkQueue(time.monotonic, metrics, config.workers), Health(time.monotonic)
@@ -133,7 +127,10 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     if elector:
         check, held = elector.check, elector.leading
     fence = partial(fenced, check=check)
-    sites = Sites(entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers)
+    sites = Sites(
+        entries, edge, fence(source), rules, time.monotonic, reach, fence, config.workers,
+        credentials=credentials,
+    )  # fmt: skip
     reconciler = Reconciler(
         store, fence(source), sites, rules, queue.wake, utc_now, time.monotonic,
         metrics["fargate_profile_time_to_ready_seconds"].observe,
@@ -147,9 +144,20 @@ def build(config: Config, environ: Mapping[str, str]) -> Process:
     controller = Controller(queue, first.reconcile, config.resync_seconds, metrics=metrics, lean=first.lean)
     renewal = renewing(config, entries, metrics, first, by, sites.take)
     return Process(
-        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, credentials, sites,
-        looks, renewal,
+        config, [*sources.values()], queue, informers, controller, first, health, metrics, elector, sites, looks,
+        renewal,
     )  # fmt: skip
+
+
+def reaching(config: Config, metrics: Metrics) -> tuple[Credentials, Regions, aws.Aws]:
+    """Return our own credentials, the way to each region, and that to our own with them."""
+    credentials = Credentials(lambda: aws.fetch(config.region, kube.Command, no_credentials()))
+    connections = config.workers + aws.POOL_THREADS // 2 + 2
+    reach = Regions(connections, credentials, metrics.watch_aws, aws.Pool(aws.POOL_THREADS))
+    try:
+        return credentials, reach, reach(config.region)
+    except answers.AwsError as error:
+        raise Missing(str(error)) from error
 
 
 def electing(
@@ -172,8 +180,8 @@ def renewing(
     if not config.clusters_file:
         return None
     refused = metrics["fargate_clusters_file_refused"].set
-    own = lambda: first.reconciler.homes.account or config.account  # noqa: E731
-    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, own)
+    homes = first.reconciler.homes
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: homes.account)
     return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 
@@ -203,7 +211,7 @@ def show(
 ) -> None:
     """Have /metrics show what stands from the start, and what is asked for at each scrape."""
     metrics.registry.register(Census(store, reconciler.tally, utc_now))
-    metrics.registry.register(PodCensus(looks.counted, sites.home.name if sites.home else ""))
+    metrics.registry.register(PodCensus(looks.counted, lambda: sites.home.name if sites.home else ""))
     metrics["fargate_build_info"].labels(VERSION).set(1)
     metrics["leader_election_master_status"].set_function(elector.leading if elector else lambda: True)
     metrics["fargate_cluster_is_elsewhere"].set_function(lambda: bool(reconciler.surveys.elsewhere))
@@ -248,11 +256,9 @@ class Process:
     health: Health
     metrics: Metrics
     elector: LeaderElector | None
-    credentials: Credentials
     sites: Sites
     looks: PodLooks
     renewal: Renewal | None = None
-    fetched: threading.Event = field(default_factory=threading.Event)  # or tried for the first time
     stop: threading.Event = field(default_factory=threading.Event)
     workers: list[threading.Thread] = field(default_factory=list)
     lost: bool = False
@@ -301,23 +307,15 @@ class Process:
         return run_once
 
     def _fetch(self) -> None:
-        """Have credentials fetched; once there are some again, every object that is not settled looks."""
-        before = self.credentials.good_for()
-        wait = self.credentials.step()
-        if self.credentials.failure:
-            fields = {"message": str(self.credentials.failure)}
-            log.warning('failed credentials message="%(message)s"', fields)
-        if self.credentials.good_for() and not before:
-            self.first.look_at_all()
-        self.fetched.set()
+        """Have credentials fetched that are due, each in a thread of its own: a slow source holds up no other."""
         self.sites.needed.clear()
-        for fetch in self.sites.due(anew=bool(self.credentials.good_for()) and not before):
-            threading.Thread(target=self._fetch_of_role, args=(fetch,), name="role", daemon=True).start()
+        for fetch in self.sites.due():
+            threading.Thread(target=self._fetch_one, args=(fetch,), name="fetch", daemon=True).start()
         if not self.stop.is_set():
-            self.sites.needed.wait(min(wait, self.sites.until_due()))
+            self.sites.needed.wait(self.sites.until_due())
 
-    def _fetch_of_role(self, fetch: Callable[[], Role | None]) -> None:
-        """Have the credentials of one role fetched; once there are some again, the objects that wait for them look."""
+    def _fetch_one(self, fetch: Callable[[], Role | None]) -> None:
+        """Have some credentials fetched; once there are some again, the objects that wait for them look."""
         if role := fetch():
             self.first.look_at_those_of(role)
 
@@ -338,7 +336,7 @@ class Process:
         """Start to act: on every object as the store has it now, and on views read from now on."""
         self.queue.open()
         self.first.look_at_all()
-        self.fetched.wait(CREDENTIALS_SECONDS)
+        self.sites.own_tried.wait(CREDENTIALS_SECONDS)
         names = [f"worker-{number}" for number in range(self.config.workers)]
         self.workers += [self._start(name, lambda: self.controller.run_once(wait=1.0), RETRY_SECONDS) for name in names]
         if self.sites.home:
@@ -397,12 +395,11 @@ class FirstLooks:
         self.queue.wake(SORTING)
 
     def look_at_those_of(self, role: Role) -> None:
-        """Have the objects looked at that a role has kept waiting."""
-        for obj in self.store.objects():
-            key = key_of(obj)
-            who = Identity.parse(obj, Memory.parse(obj), self.settings.cluster)
-            if key not in self.unsorted and self.sites.uses(who, role) and not self._settled_in(key):
-                self.queue.add(key)
+        """Have the objects looked at that a role has kept waiting; our own credentials may have kept all."""
+        if role == OWN:
+            self.look_at_all()
+        for key in self.sites.waited_for(role):
+            self.queue.add(key)
 
     def found(self, key: Key) -> bool:
         """Take an object that seems settled, to look at it in its time; say whether it was taken."""
@@ -686,10 +683,10 @@ class PodCensus:
     """Shows how many pods the last look has counted; nothing where that is not known."""
 
     counted: Callable[[], Mapping[str, Counted]]
-    cluster: str
+    cluster: Callable[[], str]  # by another file it may be shown by another name
 
     def collect(self) -> Iterator[Metric]:
-        found = {(self.cluster, profile): each for profile, each in self.counted().items()}
+        found = {(self.cluster(), profile): each for profile, each in self.counted().items()}
         states = {(*key, state): getattr(each, state) for key, each in found.items() for state in (*STATES, "blocked")}
         yield gauges("fargate_pods", "cluster profile state", states, "Pods on Fargate, or missed by it, by state.")
         vcpu, gib = ({key: getattr(each, name) for key, each in found.items()} for name in ("vcpu", "gib"))

@@ -18,6 +18,7 @@ RENEW_SECONDS = 900.0  # before the end; at half of the life of what lives short
 STATIC_SECONDS = 300.0  # what has no end is read again: somebody may have written the file anew
 AGAIN_SECONDS = (1.0, 60.0)  # after a failure, doubled each time
 NOT_YET = "AWS credentials are being fetched. If it lasts, check the way to their source (STS, a Pod Identity agent)."
+BUG = "AWS credentials can't be fetched, which is a bug of the controller. Report what its log says of it."
 AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
 
 
@@ -39,10 +40,16 @@ class Credentials:
         """Fetch if that is due or has failed; return the seconds to the next step: few, as clocks are set."""
         least, most = AGAIN_SECONDS
         if self.is_due:
+            broken: AwsError | None = Retryable("NoCredentials", BUG)  # should the source raise anything else
             try:
                 self._take(self._fetch())
+                broken = None
             except AwsError as error:
-                self.failure, self._wait = error, min(most, max(least, 2 * self._wait))
+                broken = error
+            finally:
+                if broken:
+                    self.failure, self._wait = broken, min(most, max(least, 2 * self._wait))
+            if broken:
                 return self._wait
         return min(most, max(least, self._renew_at - self._now()))
 

@@ -75,8 +75,7 @@ def doctor(
     if isinstance(cause, AwsError) and cause.reason == "CredentialsRefused":
         raise cause  # no permission is wanting, and nothing else can be read either
     if not seen.view.error and not seen.view().found:
-        where = f"{there.entry.cluster} in {there.entry.region}"
-        raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name or --region.")
+        raise there.missing
     rows = [(check.name, line) for check in CHECKS for line in examined(check, seen)]
     return told(rows, there.entry, proven=not looks.proof.error, form=form)
 

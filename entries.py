@@ -69,11 +69,12 @@ class Entry:
 class Barred(NamedTuple):
     """Why an object has no cluster here: a reason for the condition, and what is wrong and mends it.
 
-    `finding` says the same of the object's field.
+    `back`: what lets a deletion go on; `finding` says the message of the object's field.
     """
 
     reason: str
     message: str
+    back: str = ""
     finding: Finding | None = None
 
 
@@ -84,6 +85,7 @@ class Contradiction(NamedTuple):
     field: str
     what: str
     mend: str
+    other: Entry | None = None  # the one before it, None for the flags
 
     def __str__(self) -> str:
         where = f"{self.entry.name} in line {self.entry.line} of the clusters file"
@@ -92,7 +94,16 @@ class Contradiction(NamedTuple):
 
 FIELD = ("spec", "clusterName")
 NEEDED = "give the name of an EKS cluster; it can be left out only where the operator has --cluster-name"
-NO_HOME = Barred("InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", Finding(FIELD, "missing", NEEDED))
+NO_HOME = Barred(
+    "InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", "give the controller a home",
+    Finding(FIELD, "missing", NEEDED),
+)  # fmt: skip
+CONTRADICTED = Barred(  # no names: some of them are others' business
+    "ClusterNotAllowed",
+    "The operator's clusters file contradicts itself about the cluster of this object, so nothing is read or changed "
+    "there: those who run the operator find in its log what mends it.",
+    "have the file mended",
+)
 
 
 def not_among(namespace: str, name: str) -> Barred:
@@ -100,13 +111,8 @@ def not_among(namespace: str, name: str) -> Barred:
     what = f"{name} is no cluster that objects of namespace {namespace} may name"
     asked = "ask those who run the operator to let the namespace name it (--clusters-file)"
     mend = f"{asked}, or make a new object that names another"
-    return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", Finding(FIELD, what, mend))
-
-
-def mistaken(name: str) -> str:
-    """Say to whoever reads an object that an entry contradicts another; which one is not for him."""
-    what = f"what the clusters file says of {name} is mistaken"
-    return f"spec.clusterName: {what}: ask those who run the operator to mend it; their log says what is wrong."
+    back = f"have the clusters file let namespace {namespace} name {name} again"
+    return Barred("ClusterNotAllowed", f"spec.clusterName: {what}: {mend}.", back, Finding(FIELD, what, mend))
 
 
 @dataclass(frozen=True)
@@ -114,13 +120,15 @@ class Entries:
     """All clusters that objects may name; `home` is for objects that name none, "" where there is no such.
 
     `listed` None: there is no file, and objects may name any cluster of the own account and `region`.
-    `defaults` are those of the flags, for clusters that are in no file.
+    `defaults` are those of the flags, for clusters that are in no file. `home_account` is that of the home where
+    something names it, which need not be that of the operator's own credentials.
     """
 
     region: str
     home: str = ""
     listed: tuple[Entry, ...] | None = None
     defaults: Defaults = field(default_factory=Defaults)
+    home_account: str = ""
 
     def find(self, namespace: str, name: str, arn: str = "") -> Entry | Barred:
         """Return the cluster that an object of a namespace names, "" for the home; of aliases the first in the file.
@@ -160,6 +168,19 @@ class Entries:
         entry = self._named.get(name)
         return replace(entry, name=self._shown[entry.key]) if entry else None
 
+    def at_home(self, entry: Entry, namespace: str) -> bool | None:
+        """Say whether a cluster is the home, or lists a namespace by name; None where there is no file to tell."""
+        if self.listed is None:
+            return None
+        home = self._named.get(self.home)
+        return entry.lists(namespace) or (home is not None and home.key == entry.key)
+
+    def tells(self, entry: Entry) -> bool:
+        """Say whether it is the file that tells where a cluster is, else flags do."""
+        home = self._named.get(self.home)
+        by_flags = home is not None and home.key == entry.key and home not in (self.listed or ())
+        return self.listed is not None and not by_flags
+
     @property
     def each(self) -> tuple[Entry, ...]:
         """One entry for each EKS cluster that is known by name, as it is shown."""
@@ -169,17 +190,33 @@ class Entries:
         """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
         return {each.entry.name: str(each) for each in self.contradict(account)}
 
+    def contradictory(self, account: str) -> frozenset[str]:
+        """Return the keys of all clusters that contradictions are about: no side of one is more right than another."""
+        found = self.contradict(account)
+        return frozenset(side.key for each in found for side in (each.entry, each.other) if side)
+
+    @property
+    def own_account(self) -> str:
+        """The account of the own credentials as far as flags tell: these reach the home, unless it has a role."""
+        home = self._named.get(self.home)
+        return "" if home and home.role_arn else self.home_account
+
     def contradict(self, account: str = "") -> Iterator[Contradiction]:
-        """Yield each entry that contradicts one before it; `account`: the operator's own, "" where it is not known."""
+        """Yield each entry that contradicts one before it, or the flags.
+
+        `account`: that of the operator's own credentials, "" where it is not known.
+        """
         first: dict[tuple[str, str, str], Entry] = {}
+        own = account or self.own_account
+        home = self.home_account or own
         for each in self.all:
-            there = each.account or account
-            if each.name == self.home and each.account and account not in {"", each.account}:
-                what = f"{each.role_arn}, and this is the name of --cluster-name, which is of account {account}"
+            there = each.account or own
+            if each.name == self.home and each.account and home not in {"", each.account}:
+                what = f"{each.role_arn}, and this is the name of --cluster-name, which is of account {home}"
                 yield Contradiction(each, "roleArn", what, "give the entry another name")
             other = first.setdefault((there, each.region, each.cluster), each)
             if (each.role_arn, each.external_id) != (other.role_arn, other.external_id):
-                yield Contradiction(each, *_unlike(each, other))
+                yield Contradiction(each, *_unlike(each, other), other)
 
     @cached_property
     def digest(self) -> str:

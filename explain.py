@@ -173,8 +173,7 @@ def known_profiles(there: There, settings: Settings, asked: kube.Kube | None) ->
         )
         return Known(cluster, "status", profiles, hidden, False, [doubt])
     if not view.found:
-        where = f"{cluster} in {there.entry.region}"
-        raise AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct --cluster-name.")
+        raise there.missing
     hidden = {name: str(error) for name, error in view.hidden.items()}
     why = not_this_one(there, asked) if asked else "there is no way to the API server"
     doubts = [

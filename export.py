@@ -37,7 +37,8 @@ def export(site: Site, home: Home, namespace: str, *, everything: bool, portable
     view = whole_view(site.aws, home.cluster)
     where = f"EKS cluster {home.cluster} in {home.region} of account {home.account}"
     if not view.found:
-        return Export(2, [], [f"There is no {where}: check --cluster-name and --region."])
+        told_by = "its entry in the clusters file" if home.by_file else "--cluster-name and --region"
+        return Export(2, [], [f"There is no {where}: check {told_by}."])
     objects, left_out = as_objects(view, home.shown, namespace, everything=everything)
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]

@@ -121,25 +121,27 @@ class Forecast:
         memory = Memory.parse(obj)
         who = Identity.parse(obj, memory, self.settings.cluster)
         entry = self.sites.find(who)
-        if isinstance(entry, Barred):
-            return [*self._barred(replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry))]
+        key = entry.key if isinstance(entry, Entry) else ""
         try:
-            if entry.key in self.failed:
-                raise self.failed[entry.key]
+            if key in self.failed:
+                raise self.failed[key]
+            entry = self.homes.admit(entry)
+            if isinstance(entry, Barred):
+                barred = replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry)
+                return [*self._barred(barred)]
             return [*self._in(entry, self._case_in(entry, obj, replace(who, cluster=entry.name), memory))]
         except AwsError as error:
             if self.sites.entries.listed is None:
                 raise
-            self.failed[entry.key] = error
+            self.failed[key] = error
             return [Step("refuse", f"{error.reason}: {error}")]
 
     def _case_in(self, entry: Entry, obj: Object, who: Identity, memory: Memory) -> Case:
         if entry.key not in self.clusters:
             site, home = site_of(self.sites, entry), self.homes.of(entry)
             self.clusters[entry.key] = home, whole_view(site.aws, home.cluster)
-        listed_there = self.sites.is_home(entry) or entry.lists(who.namespace)
         case = self._case(obj, who, memory, *self.clusters[entry.key], entry.defaults)
-        return replace(case, listed_there=listed_there)
+        return replace(case, at_home=self.sites.entries.at_home(entry, who.namespace))
 
     def _case(
         self, obj: Object, who: Identity, memory: Memory, home: Home, view: View, defaults: Defaults | None = None

@@ -79,16 +79,11 @@ class Judgement:
         whole = self._whole
         return whole is not None and whole == self.by
 
-    @complete.setter
-    def complete(self, whole: bool) -> None:
-        with self._lock:
-            self._whole = self.by if whole else None
-
-    def done(self, by: str | None) -> None:
-        """Note that every object was judged, if what they were judged by is what judges now."""
+    def done(self, by: str | None, whole: bool = True) -> None:
+        """Note whether every object was judged, if what they were judged by is what judges now."""
         with self._lock:
             if by == self.by:
-                self._whole = by
+                self._whole = by if whole else None
 
     def begin(self) -> bool:
         """Let nothing judge for now; say whether the Lease vouches for no judgement any more."""
@@ -215,7 +210,8 @@ class LeaderElector:
             "leaseTransitions": min(old.get("leaseTransitions", 0) + bool(lease and not ours), MOST_TRANSITIONS),
         }
         if not self._led:
-            self._judgement.complete = self._is_judged(lease)
+            by = self._judgement.by  # once: it may be another at any time
+            self._judgement.done(by, self._is_judged(lease, by))
         said = self._judgement.to_tell()
         self._lease = write_lease(self._leases, *self._key, self._annotated(lease, record, said), old | record)
         self._judgement.told(said)
@@ -225,11 +221,11 @@ class LeaderElector:
             log.info("leading lease=%(lease)s identity=%(identity)s", fields)
         self._led = True
 
-    def _is_judged(self, lease: Object) -> bool:
+    def _is_judged(self, lease: Object, by: str | None) -> bool:
         annotations = lease.get("metadata", {}).get("annotations") or {}
         if not lease:
             return False
-        return bool(annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}), self._judgement.by))
+        return bool(annotations.get(JUDGED_BY) == self._mark(lease, lease.get("spec", {}), by))
 
     def _annotated(self, lease: Object, record: Object, said: str | None) -> Object:
         """Return the Lease with the annotation, or without it as long as some object may not be judged as it says."""

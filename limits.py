@@ -24,42 +24,47 @@ class Limits:
     """What objects may ask for, as those who run the controller have set it; the defaults forbid
     nothing.
 
-    `roles` are patterns of execution roles. With `own_namespace_in`, an EKS cluster, an object
-    selects pods of its own namespace there and no others, and is told no names of others, but for
-    `frank` words: those of the log.
+    `roles` are patterns of execution roles. With `own_namespace` an object selects pods of its own
+    namespace and no others, in `home` (an EKS cluster, "" for none) and where the clusters file lists
+    that namespace; and it is told no names of others, but for `frank` words: those of the log.
     """
 
     roles: Collection[str] = ("*",)
-    own_namespace_in: str = ""
+    own_namespace: bool = False
+    home: str = ""
     frank: bool = False
 
     @property
     def discreet(self) -> bool:
-        return bool(self.own_namespace_in) and not self.frank
+        return self.own_namespace and not self.frank
 
     def may_tell(self, who: Identity, owner: Key | None) -> bool:
         """Say whether an object may be told the name of another, or of its profile; None for one that is not known."""
         return not self.discreet or (owner is not None and owner[0] == who.namespace)
 
-    def forbid(self, who: Identity, spec: ProfileSpec, *, listed_there: bool = False) -> Iterator[Objection]:
+    def forbid(self, who: Identity, spec: ProfileSpec, at_home: bool | None = None) -> Iterator[Objection]:
         """Yield all that is not allowed; judged by the object alone, nothing is looked up."""
-        for reason, found in self.judge(who, spec, listed_there=listed_there):
+        for reason, found in self.judge(who, spec, at_home):
             yield Objection(reason, f"{found.where}: {found.what}: {found.mend}.")
 
-    def judge(self, who: Identity, spec: ProfileSpec, *, listed_there: bool = False) -> Iterator[tuple[str, Finding]]:
+    def judge(self, who: Identity, spec: ProfileSpec, at_home: bool | None = None) -> Iterator[tuple[str, Finding]]:
         """Yield what is not allowed, each with its reason and its place in the object.
 
-        `listed_there`: the clusters file lists the object's namespace by name for the cluster that it names.
+        `at_home`: the object's cluster is the home, or the clusters file lists its namespace there by name. None:
+        there is no such file, and the name tells.
         """
         if spec.role and not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
             what = f"{spec.role} is not among the roles that objects may pass"
             mend = "take one that matches the controller's --allowed-roles"
             yield "RoleNotAllowed", Finding(tuple(spec.role_by.split(".")), what, mend)
-        if not self.own_namespace_in:
+        if not self.own_namespace:
             return
-        if who.cluster != self.own_namespace_in and not listed_there:
-            what = f"objects may select pods of cluster {self.own_namespace_in} only (--selector-namespaces=own)"
-            mend = "make a new object without the field, or have the cluster's entry list this namespace by name"
+        if at_home is None and who.cluster != self.home:
+            what = f"objects may select pods of cluster {self.home} only (--selector-namespaces=own)"
+            yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, "make a new object without the field")
+        elif at_home is False:
+            what = f"the entry of {who.cluster} does not list namespace {who.namespace} (--selector-namespaces=own)"
+            mend = "have it list that by name, not by a pattern, or make a new object for another cluster"
             yield "ClusterNotAllowed", Finding(("spec", "clusterName"), what, mend)
         if foreign := sorted({each.namespace for each in spec.selectors} - {who.namespace}):
             what = f"{listed(foreign)} is not the object's own namespace (--selector-namespaces=own)"

@@ -173,7 +173,7 @@ def scalar(tag: str, text: str) -> Any:
         case "null":
             return None
         case "boolean":
-            return text[0] in "yYtT" or text.lower() == "on"
+            return text[:1] in {*"yYtT"} or text.lower() == "on"
         case "number":
             digits = text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan")
             try:

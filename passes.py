@@ -37,6 +37,7 @@ class Pass:
     pods: Object | None = None  # their counts, as status is to have them
     overlap_logged: str = ""
     overlapping: tuple[Profile, ...] = ()
+    elsewhere: bool = False  # its profile is in another cluster than the one that it names by now
     looked: set[str] = field(default_factory=set)  # profiles described in this pass: what it acts on is among them
     seen: bool = False  # enough to decide on
     asked_at: float | None = None  # since when the object asks for a look, monotonic seconds
@@ -71,6 +72,7 @@ class Pass:
     def remembered(self) -> Memory:
         """What status is to have: where the cluster has no defaults, nothing of them is left to be decided."""
         has_none = isinstance(self.entry, Entry) and not (self.entry.defaults.role or self.entry.defaults.terms)
+        has_none = has_none and not self.elsewhere
         decided = self.who.generation if has_none else self.memory.decided
         return self.memory.but(decided_generation=None if decided == self.who.generation else decided)
 

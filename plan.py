@@ -81,8 +81,7 @@ def released(c: Case, _found: bool) -> Report:
 def wrong_home(c: Case, _found: bool) -> Report:
     name, there = c.memory.profile_name or c.memory.create_name or c.who.base, c.memory.made_in
     what = f"Profile {name} was made in {there} and stays there, this controller works in {c.home.cluster_arn}"
-    here = "correct the controller's cluster or region, or the entry of the clusters file"
-    keep = f"{here}, or let the controller of that cluster have the object"
+    keep = f"correct {c.home.told_by}, or let the controller of that cluster have the object"
     leave = f"set spec.deletionPolicy: Retain and delete the object, which leaves {name} in {there}"
     text = f"{what}: {keep}. Or {leave}; delete it there by hand if nobody needs it."
     return refuse("WrongHome", text)
@@ -440,7 +439,7 @@ class Row(NamedTuple, Generic[T]):
 _ROWS = (
     Row("deleting, no finalizer of ours", lambda c: c.who.deleting and not c.who.guarded, released),
     Row("barred, deleting, Retain", lambda c: c.barred if c.retaining else None, lambda c, _: kept_blindly(c.memory)),
-    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(why.reason, why.message, c.who, c.memory)),
+    Row("barred", lambda c: c.barred, lambda c, why: stay_barred(*why[:3], c.who, c.memory)),
     Row("made elsewhere, deleting, Retain", lambda c: c.elsewhere and c.retaining,
         lambda c, _: kept_blindly(c.memory)),
     Row("made elsewhere", lambda c: c.elsewhere, wrong_home),

@@ -75,7 +75,7 @@ from workqueue import ASKED_LOOK_SECONDS, LEAST_WAIT_SECONDS, Requeue, Since, Th
 
 log = logging.getLogger("fargate")
 
-OUTSIDE_SECONDS = 30.0  # of an occupied cluster, should nobody let the object in
+OUTSIDE_SECONDS = 30.0  # of an occupied cluster or a full place, should nobody let the object in
 
 
 class Reconciler:
@@ -102,6 +102,7 @@ class Reconciler:
         self._store, self._kube, self._sites, self._settings = store, kube, where, settings
         self._wake, self._now, self._monotonic = wake, now, monotonic
         self._clusters, self._thrift = clusters.Clusters(readmit), Thrift()
+        where.rooms.readmit = readmit
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
@@ -198,7 +199,8 @@ class Reconciler:
     def _step(self, p: Pass) -> Requeue:
         """Observe, decide, act, report; what stands against it is reported like what was decided."""
         try:
-            case, action = self._seen(p, p.entry) if isinstance(p.entry, Entry) else self._barred(p, p.entry)
+            found = self.homes.admit(p.entry)
+            case, action = self._seen(p, found) if isinstance(found, Entry) else self._barred(p, found)
             again = self._is_again(p, action)
             report = self._act(p, case, action)
             if again and report is None:
@@ -231,7 +233,8 @@ class Reconciler:
 
     def _barred(self, p: Pass, why: Barred) -> tuple[Case, Report | Change]:
         """Decide on an object that has no cluster here; what status remembers of one stays as it is."""
-        home = sites.nowhere(p.who.cluster)
+        p.cluster.leave(p.key)
+        p.site, home = None, sites.nowhere(p.who.cluster)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now())
         case = replace(case, barred=why)
         action = status.with_log(case, plan)
@@ -313,8 +316,9 @@ class Reconciler:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
-        listed_there = self._sites.is_home(entry) or entry.lists(p.who.namespace)
-        case = replace(case, listed_there=listed_there, tags_refused=self._refusal(p.key))
+        case = replace(
+            case, at_home=self._sites.entries.at_home(entry, p.who.namespace), tags_refused=self._refusal(p.key)
+        )
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -346,7 +350,7 @@ class Reconciler:
 
     def _refusal(self, key: Key) -> Refusal | None:
         """Return what AWS has said to default tags since the last resync: then it is asked again."""
-        at, refusal = self._refused.get(key, (float("-inf"), None))
+        at, refusal = self._refused.get(key, (0.0, None))
         return refusal if self._monotonic() - at < self._settings.view_life else None
 
     def _with_facts(self, p: Pass, case: Case) -> Case:
@@ -385,7 +389,7 @@ class Reconciler:
 
     def _note(self, p: Pass, case: Case) -> None:
         """Take down what was seen, before anything is done about it."""
-        p.memory, p.seen = remember(case), True
+        p.memory, p.seen, p.elsewhere = remember(case), True, case.elsewhere
         if not case.hidden:  # else it is as it was seen last
             p.shown = status.shown_of(case.serving)
         if p.asked_at is not None and case.view.at >= p.asked_at:
@@ -661,19 +665,17 @@ class Reconciler:
 
     def _alone_in(self, entry: Entry, key: Key, work: Callable[[Cluster, Site], Requeue]) -> Requeue:
         """Work if no other pass is in that cluster, and its place has room; else come back in its turn."""
-        site = self._sites.of(entry)
-        if self._sites.waits(entry):
-            return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
+        site, outside = self._sites.of(entry), Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None)
+        if self._sites.waits(entry, key):
+            return outside
 
         def inside(cluster: Cluster) -> Requeue:
-            cluster.name = entry.name
-            return work(cluster, site)
+            # Not before its turn: whose place is full would keep its cluster from the others.
+            with self._sites.room(key, entry, site) as enters:
+                cluster.name = entry.name
+                return work(cluster, site) if enters else outside
 
-        with self._sites.room(entry, site) as enters:
-            if not enters:
-                return Requeue(sites.AGAIN_SECONDS, skipped=True, urgent=None)
-            requeue = self._clusters.alone_in(entry.key, key, inside)
-        return Requeue(OUTSIDE_SECONDS, skipped=True, urgent=None) if requeue is None else requeue
+        return self._clusters.alone_in(entry.key, key, inside) or outside
 
     def view(self) -> View | None:
         """Return the profiles of the controller's own cluster as they were seen last, None where they were not."""

@@ -13,18 +13,19 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import aws
-from answers import AwsError, Refused
+from answers import AwsError, Refused, Retryable
 from aws import Aws
+from clusters import Outside
 from credentials import Credentials
-from entries import Barred, Entries, Entry, mistaken
-from kube import KubeError
+from entries import CONTRADICTED, Barred, Entries, Entry
+from kube import Key, KubeError
 from limits import Settings
 from lookups import Known, Kubernetes, Roles
 from spec import Identity
@@ -34,12 +35,17 @@ log = logging.getLogger("fargate")
 
 Role = tuple[str, str]  # its ARN, and the external id with which it is assumed
 Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by these (None: our own), of an account
+Limits = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
 OWN: Role = ("", "")
-AGAIN_SECONDS = 1.0  # to the next try of who found a place full, or waits for its first credentials
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
+TOLD_BY_FLAGS = "--cluster-name or --region"
 NO_HOME = "The controller has no cluster of its own: start it with --cluster-name."
+UNKNOWN = "AWS STS has not answered yet in which account the controller is. If it lasts, check the way to AWS STS."
+ASKED_SECONDS = 1.0  # for which one waits for the answer that another has asked for
 AT_ONCE = 16  # roles that are assumed at once
 MOST_SILENT = 2  # workers in a place that gives no answer
+SILENT = "all places that give no answer"
+LET_IN = 2  # by each who leaves: who takes its room, and one more, should there be more room than was
 
 
 @dataclass(frozen=True)
@@ -53,12 +59,13 @@ class Site:
 
 @dataclass
 class Assumed:
-    """The credentials of a role; `due`: monotonic seconds, at which they are looked after again."""
+    """The credentials of a role, or our own; `due`: monotonic seconds, at which they are looked after again."""
 
     role: Role
     credentials: Credentials
     due: float = float("-inf")
     busy: bool = False  # a thread is at it
+    waiting: set[Key] = field(default_factory=set)  # who was looked at while there were none
 
 
 class Index:
@@ -70,16 +77,17 @@ class Index:
         self.shown = {each.name: each for each in entries.all if each is first[each.key]}
         home = next((each for each in entries.all if each.name == entries.home), None)
         self.home = first[home.key] if home else None
-        self.several = len({each.place for each in self.shown.values()}) > 1
-        self.contradictions: Mapping[str, str] | None = None
+        self.places = {each.place for each in self.shown.values()}
+        self.regions = {region for _, region in self.places}
+        self.contradictory: frozenset[str] | None = None  # keys; None before our account was known
 
 
 class Sites:
     """Every site, made at its first need and dropped when no entry needs it any more; safe to share between threads.
 
     `own` is the way to the controller's own region with its own credentials, by which roles are assumed; `reach` makes
-    the others, and `fence` what passes use of each. `entries` may be replaced at any time: who looks next goes by the
-    new ones.
+    the others, and `fence` what passes use of each. `credentials` are our own, where they are fetched like those of
+    roles. `entries` may be replaced at any time: who looks next goes by the new ones.
     """
 
     def __init__(
@@ -93,16 +101,19 @@ class Sites:
         fence: Callable[[Aws], Aws] = lambda edge: edge,
         workers: int = 0,
         now: Callable[[], float] = time.time,
+        credentials: Credentials | None = None,
     ) -> None:
         self.entries, self._known_index, self.region = entries, Index(entries), own.region
         self._kube, self._settings, self._monotonic = kube, settings, monotonic
         self._reach, self._assume, self._fence, self._now = reach, own.assume, fence, now
+        self.account = ""  # of our own credentials, "" before it was asked
         self.needed = threading.Event()  # something is to be fetched at once
-        self.rooms = Rooms(workers)
+        self._workers, self.rooms = workers, Rooms()
         self._lock = threading.Lock()
         self._own = self._site(own)
         self._sites: dict[tuple[Role, str], Site] = {(OWN, own.region): self._own}
-        self._assumed: dict[Role, Assumed] = {}
+        self._assumed: dict[Role, Assumed] = {OWN: Assumed(OWN, credentials)} if credentials else {}
+        self.own_tried = threading.Event()  # our own credentials are there, or could not be had
 
     def take(self, entries: Entries) -> None:
         """Go by other entries from now on."""
@@ -112,7 +123,8 @@ class Sites:
 
     def find(self, who: Identity) -> Entry | Barred:
         """Return the cluster that an object names, or why it has none here."""
-        return self.entries.find(who.namespace, who.cluster, who.unread_in)
+        found = self.entries.find(who.namespace, who.cluster, who.unread_in)
+        return self.unless_contradicted(found) if isinstance(found, Entry) else found
 
     def named(self, name: str) -> Entry | None:
         """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
@@ -153,22 +165,17 @@ class Sites:
         entry = self.find(who)
         return isinstance(entry, Entry) and self.is_home(entry)
 
-    @property
-    def several(self) -> bool:
-        """There is more than one place, so that one must not hold up the others."""
-        return self._index.several
-
-    def wrong(self, entry: Entry, account: str) -> str:
-        """Say that an entry can't be used where our own credentials are of that account, "" where it can.
+    def unless_contradicted(self, entry: Entry) -> Entry | Barred:
+        """Return an entry, or that it is barred: by what shows once the account of our own credentials is known.
 
         What is wrong is logged, once: it names other entries and their roles, and objects are read by tenants.
         """
         index = self._index
-        if index.contradictions is None:  # the account is the same for as long as this process lives
-            index.contradictions = {each.entry.key: str(each) for each in self.entries.contradict(account)}
-            for what in index.contradictions.values():
-                log.error("an entry can't be used: %s", what)
-        return mistaken(entry.name) if entry.key in index.contradictions else ""
+        if index.contradictory is None and self.account:  # the same for as long as this process lives
+            index.contradictory = index.entries.contradictory(self.account)
+            for each in index.entries.contradict(self.account):
+                log.error("an entry can't be used: %s", each)
+        return CONTRADICTED if entry.key in (index.contradictory or ()) else entry
 
     @property
     def _index(self) -> Index:
@@ -211,61 +218,99 @@ class Sites:
 
         return authority_of
 
-    def room(self, entry: Entry, site: Site) -> AbstractContextManager[bool]:
+    def room(self, key: Key, entry: Entry, site: Site) -> AbstractContextManager[bool]:
         """Take up room in the place of a cluster for as long as it lasts; it is with whether there is any."""
-        return self.rooms.taken(entry.place, alone=not self.several, silent=site.aws.silent)
+        return self.rooms.taken(key, entry.place, partial(self._rooms_in, entry.place, site.aws))
 
-    def waits(self, entry: Entry) -> bool:
-        """Say whether the first credentials of its role are on their way yet."""
-        role = role_of(entry)
-        return role != OWN and self._of_role(role).is_new
+    def _rooms_in(self, place: tuple[str, str], edge: Aws) -> dict[object, int]:
+        """Return what a pass takes up there, and how many workers each may have, so that none has all of them.
+
+        The only place, and the only region, may have them all.
+        """
+        index, workers = self._index, self._workers
+        few, many = max(1, workers // 4), max(1, workers * 3 // 4)
+        rooms: dict[object, int] = {}
+        if len(index.regions) > 1:
+            rooms[place[1]] = max(1, workers * 7 // 8)  # more than one place of it may fill
+        if len(index.places) > 1:
+            rooms |= {place: min(few, MOST_SILENT), SILENT: few} if edge.silent else {place: many}
+        return rooms
+
+    def waits(self, entry: Entry, key: Key) -> bool:
+        """Say whether the first credentials of its role are on their way yet.
+
+        Who comes while a role has none is among `waited_for` it.
+        """
+        if (role := role_of(entry)) == OWN:
+            return False
+        with self._lock:
+            credentials = self._assumed_of(role)
+            if not credentials.good_for():
+                self._assumed[role].waiting.add(key)
+            return credentials.is_new
+
+    def waited_for(self, role: Role) -> set[Key]:
+        """Return who has waited for a role; nobody does any more then."""
+        with self._lock:
+            if (assumed := self._assumed.get(role)) is None:
+                return set()
+            waited, assumed.waiting = assumed.waiting, set()
+            return waited
 
     # What signs there
 
-    def due(self, *, anew: bool = False) -> list[Callable[[], Role | None]]:
+    def due(self) -> Sequence[Callable[[], Role | None]]:
         """Return what is to be called now, each in a thread of its own: it fetches credentials.
 
-        It returns the role that has some again. `anew`: what has failed is tried again at once, as those are there by
-        which roles are assumed. What no entry needs any more is dropped.
+        It returns the role that has some again, or whose first ones can't be had. Roles are assumed by our own, hence
+        after these. What no entry needs any more is dropped.
         """
         with self._lock:
             self._forget()
             now = self._monotonic()
-            idle = [each for each in self._assumed.values() if not each.busy and (anew or each.due <= now)]
-            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
-            for each in due:
-                each.busy = True
+            idle = [each for each in self._assumed.values() if not each.busy and each.due <= now]
+            if (own := self._assumed.get(OWN)) and own.credentials.is_new:
+                idle = [own] if own in idle else []
             for each in idle:
                 if not each.credentials.is_due:
                     each.due = now + MOST_SECONDS
+            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
         return [partial(self._fetch, each) for each in due]
 
     def until_due(self) -> float:
         """Return the seconds until some credentials are looked after again."""
         with self._lock:
             due = [each.due for each in self._assumed.values() if not each.busy]
-        return max(LEAST_SECONDS, min(due, default=float("inf")) - self._monotonic())
-
-    def uses(self, who: Identity, role: Role) -> bool:
-        """Say whether the cluster of an object is reached with a role."""
-        entry = self.find(who)
-        return isinstance(entry, Entry) and role_of(entry) == role
+        return min(MOST_SECONDS, max(LEAST_SECONDS, min(due, default=float("inf")) - self._monotonic()))
 
     def _fetch(self, assumed: Assumed) -> Role | None:
-        before, wait, credentials = assumed.credentials.good_for(), MOST_SECONDS, assumed.credentials
+        with self._lock:  # not before it runs: a thread that never starts would hold them for ever
+            if assumed.busy or assumed.due > self._monotonic():
+                return None
+            assumed.busy = True
+        wait, role, credentials = MOST_SECONDS, assumed.role, assumed.credentials
+        before, was_new = credentials.good_for(), credentials.is_new
         try:
             wait = credentials.step()
         finally:
-            assumed.due, assumed.busy = self._monotonic() + wait, False
+            with self._lock:
+                assumed.due, assumed.busy = self._monotonic() + wait, False
             self.needed.set()  # who waits has reckoned without this one
         if credentials.failure:
-            fields = {"role": assumed.role[0], "message": str(credentials.failure)}
-            log.warning('failed credentials role=%(role)s message="%(message)s"', fields)
-        return assumed.role if credentials.good_for() and not before else None
+            fields = {"role": role[0], "message": str(credentials.failure)}
+            of = "role=%(role)s " if role != OWN else ""
+            log.warning(f'failed credentials {of}message="%(message)s"', fields)
+        come = bool(credentials.good_for() and not before)
+        if role == OWN:
+            self._take_own(come)
+        return role if come or (was_new and role != OWN) else None
 
-    def _of_role(self, role: Role) -> Credentials:
+    def _take_own(self, come: bool) -> None:
+        """Have what has failed without our own credentials tried again at once."""
         with self._lock:
-            return self._assumed_of(role)
+            for each in self._assumed.values() if come else ():
+                each.due = each.due if each.role == OWN else float("-inf")
+        self.own_tried.set()
 
     def _assumed_of(self, role: Role) -> Credentials:
         if role not in self._assumed:
@@ -304,26 +349,57 @@ class Regions:
 
 
 class Rooms:
-    """Who of the workers is in which place: one that gives no answer holds few of them, and no other's turn.
+    """Who of the workers is where: what gives no answer, a place or a whole region, holds few of them, and no other's
+    turn.
 
-    Where there is one place only it may have them all.
+    A pass takes up several rooms at once. Who finds one full waits outside, by place, until somebody leaves: then
+    `readmit` has it looked at, which is the reconciler's.
     """
 
-    def __init__(self, workers: int) -> None:
-        self._most, self._lock, self._inside = max(1, workers * 3 // 4), threading.Lock(), Counter[object]()
+    def __init__(self) -> None:
+        self.readmit: Callable[[Key], bool] = lambda _key: False
+        self._lock, self._inside = threading.Lock(), Counter[object]()
+        self._outside: dict[object, tuple[Limits, Outside]] = {}
 
     @contextmanager
-    def taken(self, place: object, *, alone: bool, silent: bool) -> Iterator[bool]:
-        """Work in a place if there is room; yields whether there is."""
-        most = float("inf") if alone else min(self._most, MOST_SILENT if silent else self._most)
+    def taken(self, key: Key, place: object, limits: Limits) -> Iterator[bool]:
+        """Work in a place if there is room; yields whether there is. `limits` gives the rooms, as they are by then."""
         with self._lock:
-            enters = self._inside[place] < most
-            self._inside[place] += enters
+            rooms = limits()
+            enters = self._free(rooms) > 0
+            if enters:
+                self._inside.update(rooms.keys())
+                if place in self._outside:
+                    self._outside[place][1].drop(key)
+            else:
+                self._outside.setdefault(place, (limits, Outside()))[1].add(key)
         try:
             yield enters
         finally:
-            with self._lock:
-                self._inside[place] -= enters
+            if enters:
+                with self._lock:
+                    self._inside.subtract(rooms.keys())
+                    self._let_in()
+
+    def _free(self, rooms: Mapping[object, int]) -> float:
+        return min((most - self._inside[room] for room, most in rooms.items()), default=float("inf"))
+
+    def _let_in(self) -> None:
+        """Have those look again who would find room now, of the places in turn."""
+        left = LET_IN
+        for place, (limits, outside) in [*self._outside.items()]:
+            free = min(left, self._free(limits()))
+            if free > 0:
+                self._outside[place] = self._outside.pop(place)  # the last in turn then
+            while outside and free > 0:
+                free, left = free - 1, left - bool(outside.let_in(partial(self._look, outside)))
+            if not outside:
+                del self._outside[place]
+
+    def _look(self, outside: Outside, key: Key) -> bool:
+        """Have it look now or, where no worker may take it, in its turn; say whether that is now."""
+        outside.drop(key)
+        return self.readmit(key)
 
 
 class Homes:
@@ -332,6 +408,7 @@ class Homes:
     def __init__(self, sites: Sites, controller: Callable[[], str], settings: Settings) -> None:
         self._sites, self._ask_controller, self._settings = sites, controller, settings
         self._self: tuple[str, str, str] | None = None
+        self._asking = threading.Lock()
 
     @property
     def controller(self) -> str:
@@ -346,21 +423,40 @@ class Homes:
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
         partition, account, controller = self._ask()
-        if wrong := self._sites.wrong(entry, account):
-            raise Refused("ClusterNotAllowed", wrong)
+        if isinstance(found := self._sites.unless_contradicted(entry), Barred):
+            raise Refused(found.reason, found.message)
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account
         ours = self._sites.is_home(entry)
         if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
             raise Refused("WrongAccount", wrong)
-        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, foreign=not ours)
+        by_file = self._sites.entries.tells(entry)
+        return Home(partition, entry.region, account, entry.cluster, controller, entry.name, not ours, by_file)
+
+    def admit(self, found: Entry | Barred) -> Entry | Barred:
+        """Return what was found for an object, by all that is known of us; raises `AwsError` where that is nothing."""
+        if isinstance(found, Barred):
+            return found
+        self._ask()
+        return self._sites.unless_contradicted(found)
 
     def _ask(self) -> tuple[str, str, str]:
         if self._self is None:
-            self._self = (*self._sites.own_account(), self._ask_controller())
-            fields = {"account": self._self[1], "controller": self._self[2], "region": self._sites.region}
-            log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
+            if not self._asking.acquire(timeout=ASKED_SECONDS):  # one worker waits for STS, not all
+                raise Retryable("AwsUnreachable", UNKNOWN)
+            try:
+                self._self = self._self or self._asked()
+            finally:
+                self._asking.release()
         return self._self
+
+    def _asked(self) -> tuple[str, str, str]:
+        partition, account = self._sites.own_account()
+        self._sites.account = account
+        found = partition, account, self._ask_controller()
+        fields = {"account": account, "controller": found[2], "region": self._sites.region}
+        log.info("identified account=%(account)s controller=%(controller)s region=%(region)s", fields)
+        return found
 
     def is_known(self) -> bool:
         """Say whether it is known by now who we are; it is asked."""
@@ -401,6 +497,13 @@ class There:
     def home(self) -> Home:
         """Where it is; raises `AwsError` where that is not known, or is known to be wrong."""
         return self.homes.of(self.entry)
+
+    @property
+    def missing(self) -> AwsError:
+        """What is raised where EKS has no such cluster."""
+        told_by = "its entry in the clusters file" if self.sites.entries.tells(self.entry) else TOLD_BY_FLAGS
+        where = f"{self.entry.cluster} in {self.entry.region}"
+        return AwsError("ClusterNotFound", f"EKS has no cluster {where}: correct {told_by}.")
 
     def has(self, who: Identity) -> bool:
         """Say whether an object names it."""

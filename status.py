@@ -10,7 +10,7 @@ Pure: no clock, no call, no log. What it is not: a decision (plan's), what is to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple, TypeVar
@@ -483,8 +483,14 @@ def ownerless(profile: Profile) -> str:
     return f"its owner {owner} does not exist; delete it by hand if nobody needs it"
 
 
-def stray(profile: Profile, who: Identity) -> str:
-    """Return "" where it is this object's, whose tags it has."""
+def stray(profile: Profile, who: Identity, here: str, homes: Collection[str]) -> str:
+    """Return "" where it is this object's, whose tags it has.
+
+    `here`: the ARN of the profile's cluster; `homes`: of those that the object names or has a profile in, "" for one
+    that is not known now.
+    """
+    if any(homes) and here not in homes:
+        return f"its owner {who.owner} is of another EKS cluster; delete it by hand if nobody needs it"
     return "" if who.may_name(profile.name) else f"tags of {who.owner} on a profile that is not its own"
 
 

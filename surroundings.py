@@ -39,10 +39,16 @@ class Home:
     controller: str
     name: str = ""  # by which it is shown, "" for EKS's
     foreign: bool = False  # another cluster than that of the settings, whatever its name
+    by_file: bool = False  # it is the clusters file that tells where it is
 
     @property
     def shown(self) -> str:
         return self.name or self.cluster
+
+    @property
+    def told_by(self) -> str:
+        """What is to be corrected where it is elsewhere."""
+        return "the cluster's entry in the clusters file" if self.by_file else "the controller's cluster or region"
 
     @property
     def cluster_arn(self) -> str:
@@ -91,9 +97,7 @@ ELSEWHERE = {
 
 def no_such(home: Home) -> str:
     where = f"EKS has no cluster {home.cluster} in {home.region} of account {home.account}"
-    entry = " or the entry of the clusters file" if home.name and home.foreign else ""
-    mend = f"make it, correct the controller's cluster or region{entry}, or make a new object"
-    return f"{where}: {mend} with another spec.clusterName."
+    return f"{where}: make it, correct {home.told_by}, or make a new object with another spec.clusterName."
 
 
 def without_fargate(name: str, cluster: ClusterFact | None) -> str:

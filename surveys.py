@@ -41,13 +41,17 @@ class Surveys:
         """Log each profile that is tagged as ours and belongs to no object: orphans, copied tags. Never touch one."""
         controller = self._homes.controller
         ours = [each for each in view.profiles.values() if controller and controlled_by(each, controller)]
-        for profile, why in cluster.new_orphans({each.name: self._why_orphan(each) for each in ours}).items():
+        for profile, why in cluster.new_orphans(
+            {each.name: self._why_orphan(each, home.cluster_arn) for each in ours}
+        ).items():
             log.warning(status.LOGGED_ORPHAN, {"cluster": home.shown, "profile": profile, "message": why})
 
-    def _why_orphan(self, profile: Profile) -> str:
+    def _why_orphan(self, profile: Profile, here: str) -> str:
         key = owner_of(profile)
         if obj := self._store.get(key) if key else None:
-            return status.stray(profile, Identity.parse(obj, Memory.parse(obj), self._settings.cluster))
+            memory = Memory.parse(obj)
+            who = Identity.parse(obj, memory, self._settings.cluster)
+            return status.stray(profile, who, here, (self._homes.arn(who), memory.made_in))
         return status.ownerless(profile) if key is None or self._kube.exists(*key) is False else ""
 
 

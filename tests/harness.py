@@ -213,7 +213,7 @@ class Bench:
             self.sites.is_at_home,
         )
         self.reconciler.news, self.reconciler.asked = self.looks.news, self.looks.ask
-        self.metrics.registry.register(PodCensus(self.looks.counted, self.settings.cluster))
+        self.metrics.registry.register(PodCensus(self.looks.counted, lambda: self.settings.cluster))
         self._glance_at = self.clock.monotonic()
         replay = Replay(self.kube, self.api, self.namespace)
         judgement = Judgement(complete=self.judged)

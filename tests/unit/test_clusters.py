@@ -19,6 +19,7 @@ from clusters import (
     Cluster,
     Clusters,
     Flight,
+    Outside,
     Reading,
     Stirred,
     View,
@@ -348,6 +349,12 @@ def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
 # What is worth remembering
 
 
+def outside(key: Key) -> Outside:
+    made = Outside()
+    made.add(key)
+    return made
+
+
 @pytest.mark.parametrize(
     "known",
     [
@@ -356,7 +363,7 @@ def test_once_a_flight_is_seen_that_is_waited_for_and_nothing_else() -> None:
         Cluster(line={WEB: 0.0}),
         Cluster(name_wanted={WEB: "web"}),
         Cluster(orphans={"web"}),
-        Cluster(outside={"default": {WEB: None}}),
+        Cluster(outside=outside(WEB)),
         Cluster(occupied=True),
         Cluster(reading=Reading(0.0, {"web": Busy("ClusterBusy", "at it")})),
     ],

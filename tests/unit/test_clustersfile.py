@@ -13,7 +13,7 @@ import pytest
 
 import clustersfile
 from aws import Term
-from clustersfile import LOOK_SECONDS, MOST_BYTES, ClustersFile, Renewal, judged, parse, read
+from clustersfile import LOOK_SECONDS, MOST_BYTES, SETTLE_SECONDS, ClustersFile, Renewal, judged, parse, read
 from entries import Entries, Entry
 from leader import Judgement
 from spec import MENDS, Defaults
@@ -319,8 +319,8 @@ class Watched:
         return self.refusals[-1]
 
     def step(self) -> list[str] | None:
-        """Return the names that a step finds listed anew."""
-        found = self.file.step()
+        """Return the names that two looks find listed anew."""
+        found = self.file.step() or self.file.step()
         return None if found is None else [each.name for each in found.listed or ()]
 
 
@@ -332,6 +332,50 @@ def test_a_new_version_is_taken_once_the_link_is_swapped(tmp_path: Path) -> None
     assert [each.name for each in watched.file.entries.listed or ()] == ["b"]
     watched.mounted.put("clusters: [{name: a}]")
     assert watched.step() == ["a"]
+
+
+def test_a_version_that_is_still_being_written_is_neither_taken_nor_refused(tmp_path: Path) -> None:
+    """As long as it grows; cut before roleArn or namespaces it is valid, and lets in more than is meant."""
+    before, after = "clusters: [{name: a}]\n", WHOLE.lstrip()
+    watched, file = Watched(tmp_path, before), tmp_path / "in-place.yaml"
+    watched.file.file, taken = str(file), list[Entries]()
+    for length in range(0, len(after) + 1, 7):
+        file.write_text(after[:length])
+        taken += filter(None, [watched.file.step()])
+    file.write_text(after)
+    taken += filter(None, [watched.file.step() for _ in range(3)])
+    assert taken == [entries(after)]
+    assert watched.refusals == [False]
+
+
+def test_the_second_look_at_a_new_version_comes_soon(tmp_path: Path) -> None:
+    taking = Taking(Watched(tmp_path, "clusters: [{name: a}]"))
+    assert [taking.renewal.step(), taking.renewal.step()] == [SETTLE_SECONDS, LOOK_SECONDS]
+    assert SETTLE_SECONDS < LOOK_SECONDS
+
+
+def test_a_version_over_which_the_reading_breaks_down_is_refused_and_looked_at_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(tmp_path, "clusters: [{name: a}]")
+    watched.step()
+    watched.mounted.put("clusters: [{name: b}]")
+    with monkeypatch.context() as broken:
+        broken.setattr(clustersfile, "parse", lambda *_: 1 // 0)
+        watched.file.step()
+        for _ in range(2):
+            with pytest.raises(ZeroDivisionError):
+                watched.file.step()
+            assert watched.refused
+    assert (watched.file.step() or Entries("")).listed == (Entry("b", "b", "eu-west-1"),)
+    assert not watched.refused
+
+
+@pytest.mark.parametrize("kind", ["boolean", "number", "null", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:binary"])
+@pytest.mark.parametrize("node", ["''", "x", "{}", "[]"])
+def test_no_tag_of_yaml_breaks_the_reading(kind: str, node: str) -> None:
+    for text in (f"clusters: [{{name: !<{kind}> {node}}}]", f"clusters: [{{!<{kind}> {node}: a}}]"):
+        assert isinstance(parse("c.yaml", text, FLAGS), list | Entries)
 
 
 def test_what_changed_between_the_start_and_the_first_look_is_taken(tmp_path: Path) -> None:
@@ -384,6 +428,25 @@ def test_what_contradicts_the_operator_s_own_account_is_refused_once_that_is_kno
     watched.account = "111122223333"
     assert (watched.step(), watched.refused) == (None, True)
     assert "which has the operator's own credentials" in caplog.text
+    assert "the clusters file that is in use contradicts itself" in caplog.text, "it was taken before that was known"
+    watched.mounted.put(f"clusters: [{{name: b}}, {{name: c, cluster: b, roleArn: '{ROLE}'}}]")
+    caplog.clear()
+    assert (watched.step(), watched.refused) == (None, True)
+    assert "the clusters file is refused, the entries of before stay" in caplog.text
+
+
+def test_the_account_of_the_home_is_not_taken_for_that_of_the_operator_s_own_credentials() -> None:
+    flags = replace(FLAGS, home_account="111122223333")
+    home = f"- {{name: demo, region: eu-west-1, roleArn: '{ROLE}'}}"
+    text = f"clusters:\n{home}\n- {{name: hub-demo, cluster: demo}}\n"
+    assert len(entries(text, flags).all) == 2, "one is reached by a role, the other may be of another account"
+    assert len(entries(text, flags, "123456789012").all) == 2
+    (found,) = findings(text, flags, "111122223333")
+    assert "which has arn:aws:iam::111122223333:role/operator" in found
+    (found,) = findings(f"clusters:\n{home}", replace(flags, home_account="123456789012"), "111122223333")
+    assert "--cluster-name, which is of account 123456789012" in found
+    (found,) = findings(f"clusters:\n- {{name: a, cluster: demo, roleArn: '{ROLE}'}}", flags)
+    assert "which has the operator's own credentials" in found, "as these reach the home"
 
 
 class Taking:
@@ -393,6 +456,11 @@ class Taking:
         self.done: list[str] = []
         self.judgement = Judgement("before", complete=True)
         self.renewal = Renewal(watched.file, self.judgement, lambda each: each.digest, self.take, self.judge_anew)
+
+    def step(self) -> float:
+        """Look twice; return the seconds to the next look."""
+        self.renewal.step()
+        return self.renewal.step()
 
     def take(self, entries: Entries) -> None:
         self.done.append("take " + ",".join(each.name for each in entries.listed or ()))
@@ -405,10 +473,10 @@ class Taking:
 def test_new_entries_are_taken_up_and_then_everything_is_judged_anew(tmp_path: Path) -> None:
     watched = Watched(tmp_path, "clusters: [{name: a}]")
     taking = Taking(watched)
-    assert (taking.renewal.step(), taking.done) == (LOOK_SECONDS, [])
+    assert (taking.step(), taking.done) == (LOOK_SECONDS, [])
     assert taking.judgement.complete
     watched.mounted.put("clusters: [{name: b}]")
-    assert (taking.renewal.step(), taking.done) == (LOOK_SECONDS, ["take b", "judge anew"])
+    assert (taking.step(), taking.done) == (LOOK_SECONDS, ["take b", "judge anew"])
     assert not taking.judgement.complete
     assert taking.judgement.by == watched.file.entries.digest
 
@@ -418,9 +486,9 @@ def test_nothing_is_taken_up_as_long_as_the_lease_vouches_for_what_was_judged_be
     taking = Taking(watched)
     said = taking.judgement.to_tell()
     watched.mounted.put("clusters: [{name: b}]")
-    assert taking.renewal.step() < LOOK_SECONDS
+    assert taking.step() < LOOK_SECONDS
     watched.mounted.put("clusters: [{name: c}]")
-    assert taking.renewal.step() < LOOK_SECONDS
+    assert taking.step() < LOOK_SECONDS
     assert (said, taking.done, taking.judgement.complete) == ("before", [], False)
     taking.judgement.told(taking.judgement.to_tell())
     assert (taking.renewal.step(), taking.done) == (LOOK_SECONDS, ["take c", "judge anew"])

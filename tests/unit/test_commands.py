@@ -373,12 +373,12 @@ TENANCY: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "another cluster": (
         GOOD + "  clusterName: other\n", ("--selector-namespaces", "own", "-n", "web", "--cluster-name", "demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field, or have the cluster's entry list this namespace by name"],
+         "make a new object without the field"],
     ),
     "another cluster than the controller's, by the short flag": (
         GOOD + "  clusterName: other\n", ("--selector-namespaces=own", "-nweb", "--cluster=demo"),
         ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field, or have the cluster's entry list this namespace by name"],
+         "make a new object without the field"],
     ),
     "the controller's own cluster, by its ARN": (
         GOOD + "  clusterName: demo\n",
@@ -432,8 +432,13 @@ LISTED: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     ),
     "one that does not list its namespace by name": (
         "open", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"),
-        ["8: spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
-         "make a new object without the field, or have the cluster's entry list this namespace by name"],
+        ["8: spec.clusterName: the entry of open does not list namespace web (--selector-namespaces=own): "
+         "have it list that by name, not by a pattern, or make a new object for another cluster"],
+    ),
+    "one that does not list its namespace by name, and there is no home": (
+        "open", ("--selector-namespaces=own", "-nweb"),
+        ["8: spec.clusterName: the entry of open does not list namespace web (--selector-namespaces=own): "
+         "have it list that by name, not by a pattern, or make a new object for another cluster"],
     ),
     "one that lists its namespace by name": (
         "prod", ("--selector-namespaces=own", "-nweb", "--cluster-name=demo"), []

@@ -29,6 +29,7 @@ from credentials import STATIC_SECONDS, Credentials
 from entries import Entries, Entry
 from kube import Command
 from metrics import Metrics
+from sites import OWN
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
 from tests.fakes.aws import Manners
 from tests.harness import Clock, bench
@@ -634,8 +635,8 @@ def process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Process
 
 def test_every_object_looks_as_soon_as_there_are_credentials_again_and_only_then(process: Process) -> None:
     steps = Signing()
-    process.credentials = steps.credentials
-    process.stop.set()  # nothing is waited for
+    source = process.sites._assumed[OWN]
+    source.credentials = steps.credentials
     meta = {
         "namespace": "default",
         "name": "web",
@@ -645,15 +646,21 @@ def test_every_object_looks_as_soon_as_there_are_credentials_again_and_only_then
     }
     process.first.store.put({"metadata": meta})
     process.queue.open()
+
+    def fetch() -> None:
+        source.due = float("-inf")
+        for each in process.sites.due():
+            process._fetch_one(each)
+
     steps.source.failure = "the token is not there"
-    process._fetch()
+    fetch()
     assert process.queue.get() is None
     steps.source.failure = ""
-    process._fetch()
+    fetch()
     keys = {process.queue.get() for _ in range(3)}
     assert keys == {SORTING, ("", "demo"), ("default", "web")}
     steps.clock.elapsed += 2750
-    process._fetch()
+    fetch()
     assert steps.given() == 3, "it was renewed"
     assert process.queue.get() is None
 
@@ -671,8 +678,9 @@ def test_those_who_wait_for_a_role_look_as_soon_as_it_is_assumed_and_no_others(p
         spec = {"clusterName": name}
         process.first.store.put({"metadata": meta | {"creationTimestamp": "2026-11-22T08:00:00Z"}, "spec": spec})
     process.queue.open()
-    process.credentials = Signing().credentials
-    process.credentials.step()
+    process.sites._assumed[OWN].credentials = Signing().credentials
+    process.sites._assumed[OWN].credentials.step()
+    assert process.first.reconcile(("shop", "web")).skipped, "it waits"
     process.stop.set()  # nothing is waited for
     process._fetch()
     wait_for(process.queue.waiting, SOON, "somebody looks")
@@ -681,7 +689,7 @@ def test_those_who_wait_for_a_role_look_as_soon_as_it_is_assumed_and_no_others(p
 
 def test_a_fetch_that_never_ends_starts_the_workers_after_a_moment_and_makes_no_process_stuck(process: Process) -> None:
     never = threading.Event()
-    process.credentials = Credentials(lambda: Keys(never.wait(60), None))
+    process.sites._assumed[OWN].credentials = Credentials(lambda: Keys(never.wait(60), None))
     running = threading.Thread(target=process.run, daemon=True)
     started = time.monotonic()
     running.start()

@@ -371,7 +371,7 @@ def test_one_that_names_another_cluster_leaves_the_line_at_once(n: Neighbours) -
 
 
 def test_an_object_without_room_is_as_silent_as_any_other(n: Neighbours, caplog: pytest.LogCaptureFixture) -> None:
-    n.b.settings = replace(n.b.settings, limits=Limits(own_namespace_in="demo"))
+    n.b.settings = replace(n.b.settings, limits=Limits(own_namespace=True, home="demo"))
     n.b.start()
     n.b.apply("api", "others", profileName="web", selectors=[{"namespace": "others"}])
     n.b.run(90)

@@ -140,7 +140,7 @@ def test_the_edges_do_what_their_layer_is_for() -> None:
 def test_the_engine_knows_aws_only_where_the_parts_are_wired() -> None:
     assert imports("controller")["aws"] == {""}, "import aws, so that each use can be seen"
     users = {(place.inside or ("the module",))[0] for place, name in calls("controller") if name == "aws"}
-    assert users == {"build"}
+    assert users == {"reaching"}
 
 
 @pytest.mark.parametrize("module", EDGES_AND_RULES)

@@ -368,7 +368,7 @@ def noted(pair: Pair) -> str:
 def judged(pair: Pair) -> Replica:
     """Return a replica with flags `a` that has judged every object and said so."""
     one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
-    one.judgement.complete = True
+    one.judgement.done(one.judgement.by)
     pair.run(LOOK_SECONDS, one)
     assert noted(pair) == "a"
     return one
@@ -378,7 +378,7 @@ def test_the_first_leader_knows_of_no_judgement_and_notes_its_own_once_it_is_com
     one = take_over(pair, Replica("one", pair.api, pair.clock, flags="a"))
     pair.run(10, one)
     assert (one.judgement.complete, noted(pair)) == (False, "")
-    one.judgement.complete = True
+    one.judgement.done(one.judgement.by)
     pair.run(LOOK_SECONDS, one)
     assert noted(pair) == "a"
 
@@ -454,6 +454,24 @@ def test_what_judges_may_change_once_the_lease_vouches_for_no_judgement_any_more
     one.judgement.done("b")
     pair.run(LOOK_SECONDS, one)
     assert (one.judgement.complete, noted(pair)) == (True, "b")
+
+
+def test_a_file_that_is_taken_up_while_the_lease_is_read_is_not_judged_by_what_the_lease_says(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged(pair)
+    two = Replica("two", pair.api, pair.clock, flags="a")
+    look = two.elector._is_judged
+
+    def slow(*lease: Any) -> bool:
+        found = look(*lease)
+        assert two.judgement.begin()
+        two.judgement.by = "b"
+        return found
+
+    monkeypatch.setattr(two.elector, "_is_judged", slow)
+    take_over(pair, two)
+    assert (two.judgement.complete, noted(pair)) == (False, "")
 
 
 @pytest.mark.parametrize("flags", ["a", "b"])

@@ -34,17 +34,38 @@ def test_an_object_selects_pods_of_its_own_namespace_where_that_is_the_limit(
     namespaces: list[str], allowed: bool
 ) -> None:
     spec = replace(SPEC, selectors=frozenset(selector(each, {}) for each in namespaces))
-    found = forbidden(Limits(own_namespace_in="demo"), who(namespace="web"), spec)
+    found = forbidden(Limits(own_namespace=True, home="demo"), who(namespace="web"), spec)
     assert found == ([] if allowed else ["SelectorNotAllowed"])
 
 
 def test_pods_of_another_cluster_are_nobody_s_own() -> None:
     there = who(namespace="web", cluster="other")
-    assert forbidden(Limits(own_namespace_in="demo"), there) == ["ClusterNotAllowed"]
+    assert forbidden(Limits(own_namespace=True, home="demo"), there) == ["ClusterNotAllowed"]
+
+
+def test_one_s_own_namespace_is_the_limit_in_every_cluster_whether_or_not_there_is_a_home() -> None:
+    limits, by = Limits(own_namespace=True), who(namespace="web", cluster="other")
+    spec = replace(SPEC, selectors=frozenset({selector("db", {})}))
+    assert [each.reason for each in limits.forbid(by, spec, at_home=True)] == ["SelectorNotAllowed"]
+    assert [each.reason for each in limits.forbid(by, spec, at_home=False)] == [
+        "ClusterNotAllowed",
+        "SelectorNotAllowed",
+    ]
+    assert limits.discreet
+
+
+def test_without_a_file_of_clusters_nobody_is_told_of_one() -> None:
+    (without,) = Limits(own_namespace=True, home="demo").forbid(who(namespace="web", cluster="other"), SPEC)
+    assert without.message == (
+        "spec.clusterName: objects may select pods of cluster demo only (--selector-namespaces=own): "
+        "make a new object without the field."
+    )
+    (beside,) = Limits(own_namespace=True).forbid(who(namespace="web", cluster="other"), SPEC, at_home=False)
+    assert "the entry of other does not list namespace web" in beside.message
 
 
 def test_all_that_is_forbidden_is_told_with_what_mends_it() -> None:
-    limits = Limits(roles=["none"], own_namespace_in="demo")
+    limits = Limits(roles=["none"], own_namespace=True, home="demo")
     found = [*limits.forbid(who(cluster="other"), SPEC)]
     assert [each.reason for each in found] == ["RoleNotAllowed", "ClusterNotAllowed", "SelectorNotAllowed"]
     assert all("--allowed-roles" in each.message or "--selector-namespaces" in each.message for each in found)

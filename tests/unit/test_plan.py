@@ -463,7 +463,7 @@ def test_what_a_role_trusts_names_no_profiles_of_others_to_a_namespace_that_is_h
     (allowing,) = TRUST["Statement"]
     document = {"Statement": [{**allowing, "Condition": {"ArnLike": {"aws:SourceArn": theirs}}}]}
     facts = replace(GOOD, role=RoleFact(arn=ROLE, trust=document))
-    own = Settings("demo", limits=Limits(own_namespace_in="demo"))
+    own = Settings("demo", limits=Limits(own_namespace=True, home="demo"))
     said, hushed = (case(facts=facts, settings=each).objections[0] for each in (Settings("demo"), own))
     assert said.reason == hushed.reason == "RoleNotTrusted"
     assert theirs in said.message

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +16,16 @@ from botocore.exceptions import ReadTimeoutError
 
 from answers import AwsError, Retryable
 from aws import SERVICES, Aws, Keys, Signer
+from config import configure, settings
 from controller import Controller
 from credentials import Credentials
 from entries import Entries, Entry
 from informer import Store
+from kube import Key
 from limits import Limits, Settings
 from reconcile import Reconciler
-from sites import MOST_SILENT, OWN, Rooms, Sites
+from sites import MOST_SILENT, OWN, Sites
+from spec import Defaults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour
@@ -225,7 +228,7 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         b.delete()
         b.run(600)
         assert not b.gone()
-        assert "bring back its entry" in b.message()
+        assert "have the clusters file let namespace default name shop again" in b.message()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.asked_of(THERE) == set(), "nothing is asked there any more"
         b.sites.entries = entries
@@ -233,6 +236,38 @@ def test_an_entry_that_goes_holds_its_objects_until_it_comes_back() -> None:
         b.run(120)
         assert b.gone()
         assert world.profiles(THERE, EAST, "demo") == []
+
+
+@pytest.mark.parametrize("outage", ["barred", "moved", "silent"])
+@pytest.mark.parametrize("edited", [True, False])
+def test_an_edit_takes_up_new_defaults_though_it_was_made_while_its_cluster_was_out_of_reach(
+    edited: bool, outage: str
+) -> None:
+    with estate(entry("shop")) as (b, world):
+        roles = world.at(THERE, EAST).roles
+        before, after = Defaults(roles["good"]), Defaults(roles["inline-policy"])
+        b.sites.entries = listed(entry("shop", defaults=before))
+        subnets = list(world.at(THERE, EAST).private_subnets)
+        obj = b.manifest("web", clusterName="shop", subnets=subnets, updatePolicy="Replace")
+        del obj["spec"]["podExecutionRoleArn"]
+        b.api.apply(obj)
+        b.run(150)
+        assert b.ready(), b.message()
+        away = {"barred": (), "moved": (entry("shop", region="eu-central-1"),), "silent": b.sites.entries.listed or ()}
+        b.sites.entries = listed(*away[outage])
+        world.dead = {(THERE, EAST)} if outage == "silent" else set()
+        if edited:
+            b.edit(tags={"team": "a"})
+        b.first.look_at_all()
+        b.run(60)
+        assert b.get()["status"]["observedGeneration"] == b.get()["metadata"]["generation"]
+        b.sites.entries, world.dead = listed(entry("shop", defaults=after)), set()
+        b.first.look_at_all()
+        b.run(900)
+        (found,) = world.at(THERE, EAST).stored("demo").values()
+        assert (found.body["podExecutionRoleArn"] == after.role) is edited
+        assert b.ready()
+        assert "decidedGeneration" not in b.get()["status"].get("bookkeeping", {})
 
 
 def test_with_retain_an_object_goes_whose_entry_has_gone() -> None:
@@ -254,12 +289,40 @@ def test_an_entry_that_moves_to_another_region_leaves_what_was_made_where_it_is(
         b.first.look_at_all()
         b.run(30)
         assert b.reason() == "WrongHome"
-        assert "the entry of the clusters file" in b.message()
+        assert "correct the cluster's entry in the clusters file" in b.message()
         b.delete()
         b.run(120)
         assert not b.gone()
         assert world.profiles(THERE, EAST, "demo") == ["web"]
         assert world.profiles(THERE, "eu-central-1", "demo") == []
+
+
+def test_without_a_file_no_message_speaks_of_its_entries() -> None:
+    with estate() as (b, _):
+        b.sites.entries = Entries(HUB, "demo")
+        b.apply("web", clusterName="nowhere")
+        b.run(30)
+        missing = b.message()
+        b.apply("api")
+        b.run(120)
+        b.sites.entries = Entries("eu-central-1", "demo")
+        b.first.look_at_all()
+        b.run(30)
+        assert (b.reason(), b.reason("api")) == ("ClusterNotFound", "WrongHome")
+        for text in (missing, b.message("api")):
+            assert "correct the controller's cluster or region" in text
+            assert "clusters file" not in text
+
+
+def test_a_deletion_waits_until_the_namespace_may_name_the_cluster_again() -> None:
+    with estate(entry("shop")) as (b, world):
+        apply(b, world, "shop")
+        b.run(120)
+        b.sites.entries = listed(entry("shop", namespaces=("team-a",)))
+        b.first.look_at_all()
+        b.delete()
+        b.run(30)
+        assert "have the clusters file let namespace default name shop again, or set" in b.message()
 
 
 def test_an_unreadable_cluster_name_leads_to_where_the_profile_was_made() -> None:
@@ -299,7 +362,7 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
         b.apply("web", clusterName="alias", podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
         b.run(60)
         assert b.reason() == "ClusterNotAllowed"
-        assert "alias is mistaken: ask those who run the operator" in b.message()
+        assert "contradicts itself" in b.message()
         assert not [word for word in ("role/other", "entry demo", "a-secret-word") if word in str(b.get())]
         assert world.profiles(HERE, HUB, "demo") == []
     (logged,) = [each for each in caplog.messages if "can't be used" in each]
@@ -308,8 +371,56 @@ def test_aliases_that_turn_out_to_contradict_each_other_are_refused_before_anyth
     assert "a-secret-word" not in caplog.text
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_entries_that_contradict_each_other_neither_counts_and_no_object_learns_of_another_s(
+    order: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    mine = Entry("mine", "demo", HUB, f"arn:aws:iam::{HERE}:role/mine", namespaces=("team-a",), line=7)
+    others = Entry("team-b-secret", "demo", HUB, namespaces=("team-b",), line=3)
+    with estate(*(mine, others)[::order], entry("shop"), home="") as (b, world):
+        for name, namespace in (("mine", "team-a"), ("team-b-secret", "team-b")):
+            b.apply("web", namespace, clusterName=name, podExecutionRoleArn=world.at(HERE, HUB).roles["good"])
+        apply(b, world, "shop")
+        b.run(120)
+        told = {b.message("web", namespace) for namespace in ("team-a", "team-b")}
+        assert (b.reason("web", "team-a"), b.reason("web", "team-b")) == ("ClusterNotAllowed", "ClusterNotAllowed")
+        assert not {word for text in told for word in ("secret", "role/mine", "line") if word in text}, told
+        assert b.ready(), "no other cluster is touched by it"
+        assert "team-b-secret" in caplog.text, "the log has what mends it"
+        assert world.profiles(HERE, HUB, "demo") == []
+
+
+def test_where_entries_contradict_each_other_a_deletion_waits_and_with_retain_goes_on() -> None:
+    mine = Entry("alias", "demo", HUB, f"arn:aws:iam::{HERE}:role/other")
+    with estate(mine) as (b, world):
+        for name, policy in (("web", "Delete"), ("kept", "Retain")):
+            apply(b, world, "", name, deletionPolicy=policy)
+        b.sites.entries = listed()
+        b.run(150)
+        assert (b.ready("web"), b.ready("kept")) == (True, True)
+        b.sites.entries = listed(mine)
+        b.first.look_at_all()
+        b.delete("web")
+        b.delete("kept")
+        b.run(60)
+        assert (b.gone("web"), b.gone("kept")) == (False, True)
+        assert "The deletion waits: have the file mended" in b.message("web")
+        assert world.profiles(HERE, HUB, "demo") == ["kept", "web"]
+
+
+def test_a_home_that_its_entry_reaches_by_a_role_of_its_own_account_is_served() -> None:
+    """As --cluster-name=arn:...:THERE:cluster/demo has it, with the operator's own credentials of another account."""
+    home = Entry("demo", "demo", HUB, ROLES[THERE])
+    with estate(home, account=THERE) as (b, world):
+        b.sites.entries = replace(b.sites.entries, home_account=THERE)
+        apply(b, world, "demo")
+        b.run(120)
+        assert b.ready(), b.message()
+        assert world.profiles(THERE, HUB, "demo") == ["web"]
+
+
 def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespace_by_name() -> None:
-    limits = Limits(own_namespace_in="demo")
+    limits = Limits(own_namespace=True, home="demo")
     entries = entry("shop", namespaces=("team-a",)), entry("far", FAR, namespaces=("team-*",))
     with estate(*entries, limits=limits) as (b, world):
         for cluster in ("shop", "far"):
@@ -318,6 +429,18 @@ def test_with_own_namespaces_an_object_may_name_a_cluster_that_lists_its_namespa
         b.run(120)
         reasons = [b.reason(name, "team-a") for name in ("shop", "far", "foreign")]
         assert reasons == ["Active", "ClusterNotAllowed", "SelectorNotAllowed"]
+
+
+def test_with_own_namespaces_objects_are_held_to_theirs_where_there_is_no_home_too() -> None:
+    config = configure(["--clusters-file=x", "--region=us-east-1", "--selector-namespaces=own"], {})
+    entries = entry("shop", namespaces=("team-a",)), entry("far", FAR)
+    with estate(*entries, home="", limits=settings(config).limits) as (b, world):
+        apply(b, world, "shop", "mine", "team-a", selectors=[{"namespace": "team-a"}])
+        apply(b, world, "shop", "foreign", "team-a", selectors=[{"namespace": "team-b"}])
+        apply(b, world, "far", "open", "team-a", selectors=[{"namespace": "team-a"}])
+        b.run(120)
+        reasons = [b.reason(name, "team-a") for name in ("mine", "foreign", "open")]
+        assert reasons == ["Active", "SelectorNotAllowed", "ClusterNotAllowed"]
 
 
 def test_all_listed_clusters_are_looked_at_within_a_resync_and_the_home_at_once() -> None:
@@ -340,38 +463,136 @@ def test_all_listed_clusters_are_looked_at_within_a_resync_and_the_home_at_once(
 # One process, many threads
 
 
-@pytest.mark.parametrize("silent", [False, True])
-def test_a_dead_place_holds_few_of_the_workers(silent: bool) -> None:
-    rooms = Rooms(16)
-    inside, refused_ = 0, 0
-    gate, done = threading.Event(), threading.Barrier(17)
+@contextmanager
+def sixteen_workers(*entries: Entry) -> Iterator[tuple[Sites, list[Key]]]:
+    """Let a test have the sites of these clusters, and the keys that are let in."""
+    edge: Any = SimpleNamespace(region=HUB, assume=lambda *_: None, silent=False)
+    nobody: Any = None
+    let_in: list[Key] = []
 
-    def work() -> None:
-        nonlocal inside, refused_
-        with rooms.taken("dead", alone=False, silent=silent) as enters:
-            inside, refused_ = inside + enters, refused_ + (not enters)
-            done.wait(10)
-            gate.wait(10)
+    def readmit(key: Key) -> bool:
+        let_in.append(key)
+        return True
 
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(16)]
-    for each in threads:
-        each.start()
-    done.wait(10)
-    assert inside == (MOST_SILENT if silent else 12)
-    assert refused_ == 16 - inside
-    with rooms.taken("alive", alone=False, silent=False) as enters:
-        assert enters
-    gate.set()
-    for each in threads:
-        each.join(10)
-    with rooms.taken("dead", alone=False, silent=True) as enters:
-        assert enters, "who leaves makes room"
+    sites = Sites(
+        listed(*entries, home=""), edge, nobody, Settings("demo"), time.monotonic,
+        lambda region, credentials, _account: Aws(dict.fromkeys(SERVICES), region, credentials), workers=16,
+    )  # fmt: skip
+    sites.rooms.readmit = readmit
+    yield sites, let_in
 
 
-def test_the_only_place_may_have_all_workers() -> None:
-    rooms = Rooms(2)
-    with rooms.taken("here", alone=True, silent=True) as one, rooms.taken("here", alone=True, silent=True) as two:
-        assert one and two
+def fill(inside: ExitStack, sites: Sites, at: Entry, name: str = "web") -> int:
+    """Let all workers come to a cluster; return how many get in."""
+    keys = [(at.name, f"{name}-{number}") for number in range(16)]
+    return sum(inside.enter_context(sites.room(key, at, sites.of(at))) for key in keys)
+
+
+@pytest.mark.parametrize(("silent", "most"), [(False, 12), (True, MOST_SILENT)])
+def test_a_dead_place_holds_few_of_the_workers(silent: bool, most: int) -> None:
+    dead, alive = entry("dead"), entry("alive", FAR)
+    with sixteen_workers(dead, alive) as (sites, _), ExitStack() as inside:
+        sites.of(dead).aws.silent = silent
+        assert fill(inside, sites, dead) == most
+        assert fill(inside, sites, alive) > 0
+        inside.close()
+        assert fill(inside, sites, dead) == most, "who leaves makes room"
+
+
+def test_all_places_that_give_no_answer_hold_a_quarter_of_the_workers_together() -> None:
+    dead = [Entry(f"d-{n}", "c", EAST, f"arn:aws:iam::{n:012d}:role/r") for n in range(1, 11)]
+    alive = entry("alive", FAR, "eu-central-1")
+    with sixteen_workers(*dead, alive) as (sites, _), ExitStack() as inside:
+        for each in dead:
+            sites.of(each).aws.silent = True
+        assert sum(fill(inside, sites, each) for each in dead) == 4
+        assert fill(inside, sites, alive) == 12
+
+
+def test_a_region_that_goes_down_leaves_workers_to_the_others_before_any_request_to_it_has_failed() -> None:
+    many = [Entry(f"d-{n}", "c", EAST, f"arn:aws:iam::{n:012d}:role/r") for n in range(1, 11)]
+    alive = entry("alive", FAR, "eu-central-1")
+    with sixteen_workers(*many, alive) as (sites, _), ExitStack() as inside:
+        assert sum(fill(inside, sites, each) for each in many) == 14, "two may go elsewhere"
+        assert fill(inside, sites, alive) == 12
+
+
+def test_one_place_that_gives_no_answer_leaves_workers_to_the_others_of_its_region() -> None:
+    dead, alive = entry("dead"), entry("alive", FAR)
+    with sixteen_workers(dead, alive, entry("far", FAR, "eu-central-1")) as (sites, _), ExitStack() as inside:
+        assert fill(inside, sites, dead) == 12
+        assert fill(inside, sites, alive) == 2
+
+
+def test_the_only_place_may_have_all_workers_and_the_only_region_too() -> None:
+    here = [entry(f"c-{number}", cluster=f"c-{number}") for number in range(500)]
+    with sixteen_workers(*here) as (sites, _), ExitStack() as inside:
+        sites.of(here[0]).aws.silent = True
+        assert fill(inside, sites, here[0]) == 16
+    with sixteen_workers(here[0], entry("far", FAR)) as (sites, _), ExitStack() as inside:
+        assert fill(inside, sites, here[0]) + fill(inside, sites, entry("far", FAR)) >= 16
+
+
+def test_who_found_a_place_full_is_let_in_by_who_leaves_namespaces_and_places_in_turn() -> None:
+    one, two = (Entry(f"d-{n}", "c", EAST, f"arn:aws:iam::{n:012d}:role/r") for n in (1, 2))
+    with sixteen_workers(one, two, entry("far", FAR)) as (sites, let_in):
+        for each in (one, two):
+            sites.of(each).aws.silent = True
+        first, rest = ExitStack(), ExitStack()
+        assert first.enter_context(sites.room(("a", "first"), one, sites.of(one)))
+        assert fill(rest, sites, one) + fill(rest, sites, two) == 3
+        assert let_in == []
+        first.close()
+        assert len(let_in) == 1, "there is room for one"
+        sites.of(one).aws.silent = False
+        let_in.clear()
+        rest.close()
+        assert {namespace for namespace, _ in let_in} == {"d-1", "d-2"}
+        assert len(let_in) == len(set(let_in)), "who was let in stands outside no more"
+
+
+def test_many_objects_of_a_place_that_is_full_cost_no_look_a_second_each() -> None:
+    clusters = [entry(f"c-{number}", cluster=f"c-{number}") for number in range(20)]
+    with estate(*clusters, entry("far", FAR)) as (b, world):
+        b.sites._workers = 16
+        for number in range(60):
+            apply(b, world, f"c-{number % 20}", f"web-{number}", f"ns-{number % 20}")
+        for each in clusters:
+            world.at(THERE, EAST).add_cluster(each.cluster)
+        site = b.sites.of(clusters[0])
+        b.informer.run_once()
+        site.aws.silent = True
+        for fetch in b.sites.due():
+            fetch()
+        with ExitStack() as inside:
+            assert fill(inside, b.sites, clusters[0]) == MOST_SILENT
+            b.first.look_at_all()
+            while b.controller.run_once():
+                pass
+            b.clock.elapsed += 5
+            assert not b.controller.run_once()
+            site.aws.silent = False
+        b.run(100)
+        assert sum(b.ready(f"web-{number}", f"ns-{number % 20}") for number in range(60)) >= 20
+
+
+def test_an_object_whose_place_is_full_keeps_its_cluster_from_no_other() -> None:
+    clusters = entry("shop"), entry("far", FAR)
+    with estate(*clusters) as (b, world):
+        b.sites._workers = 16
+        b.run(1)
+        for name in ("one", "two"):
+            apply(b, world, "shop", name, name)
+        b.informer.run_once()
+        site = b.sites.of(clusters[0])
+        for fetch in b.sites.due():
+            fetch()
+        site.aws.silent = True
+        with ExitStack() as inside:
+            assert fill(inside, b.sites, clusters[0]) == MOST_SILENT
+            assert b.reconciler.reconcile(("one", "one")).skipped
+            site.aws.silent = False
+            assert not b.reconciler.reconcile(("two", "two")).skipped
 
 
 def test_an_edge_is_silent_from_a_request_without_an_answer_until_one_with_one() -> None:
@@ -421,7 +642,8 @@ def test_a_slow_sts_for_one_role_keeps_no_other_waiting_and_no_worker() -> None:
         each.start()
     threads[1].join(5)
     assert ended == [(ROLES[FAR], "")]
-    assert (sites.waits(shop), sites.waits(far)) == (True, False)
+    web = ("default", "web")
+    assert (sites.waits(shop, web), sites.waits(far, web)) == (True, False)
     with pytest.raises(Retryable):
         sites.of(shop).aws.ready()
     sites.of(far).aws.ready()
@@ -429,11 +651,123 @@ def test_a_slow_sts_for_one_role_keeps_no_other_waiting_and_no_worker() -> None:
     assert time.monotonic() - began < 5
     slow.set()
     threads[0].join(5)
-    assert not sites.waits(shop)
+    assert not sites.waits(shop, web)
     sites.entries = listed()
     sites.due()
     assert sites._assumed == {}, "what no entry needs any more is dropped"
     assert [role for role, _ in sites._sites] == [OWN]
+
+
+def roles_and_own(fetch: Callable[[], Keys], clock: Clock, roles: int = 10) -> Sites:
+    """Return sites of many roles, whose own credentials come of `fetch`."""
+    credentials, nobody = Credentials(fetch, clock.time), None
+
+    def assume(_role: str, _external: str) -> Keys:
+        credentials.ready()
+        return Keys(SimpleNamespace(access_key="x"), None)
+
+    edge: Any = SimpleNamespace(region=HUB, assume=assume, silent=False)
+    entries = [Entry(f"e-{n}", "c", EAST, f"arn:aws:iam::{n:012d}:role/r") for n in range(1, roles + 1)]
+    sites = Sites(
+        listed(*entries), edge, nobody, Settings("demo"), clock.monotonic,  # type: ignore[arg-type]
+        lambda region, signs, _account: Aws(dict.fromkeys(SERVICES), region, signs), now=clock.time,
+        credentials=credentials,
+    )  # fmt: skip
+    for each in entries:
+        sites.of(each)
+    return sites
+
+
+def test_own_credentials_that_fail_are_tried_as_seldom_with_many_roles_as_with_none() -> None:
+    def tries(roles: int) -> int:
+        clock, tried = Clock(), list[None]()
+
+        def dead() -> Keys:
+            tried.append(None)
+            raise Retryable("NoCredentials", "dead")
+
+        sites = roles_and_own(dead, clock, roles)
+        while clock.elapsed < 120:
+            for fetch in sites.due():
+                fetch()
+            clock.elapsed += 0.5
+        return len(tried)
+
+    assert tries(50) == tries(0) < 10
+
+
+def test_roles_are_assumed_after_the_own_credentials_and_at_once_when_these_come_again() -> None:
+    clock, down = Clock(), [True]
+
+    def source() -> Keys:
+        if down:
+            raise Retryable("NoCredentials", "dead")
+        return Keys(SimpleNamespace(access_key=HERE), None)
+
+    sites = roles_and_own(source, clock)
+    assert [fetch() for fetch in sites.due()] == [None], "no role is said not to be assumable before that is known"
+    assert sites.own_tried.is_set()
+    assert len([fetch() for fetch in sites.due()]) == 10
+    down.clear()
+    for each in sites._assumed.values():
+        each.due = 0.0 if each.role == OWN else clock.monotonic() + 50
+    assert [fetch() for fetch in sites.due()] == [OWN]
+    assert len([role for fetch in sites.due() if (role := fetch())]) == 10
+
+
+def test_a_role_whose_thread_never_ran_or_broke_off_is_fetched_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, broken = Clock(), [True]
+
+    def assume(_role: str, _external: str) -> Keys:
+        if broken:
+            raise RuntimeError("a bug")
+        return Keys(SimpleNamespace(access_key="x"), None)
+
+    sites = roles_and_own(lambda: Keys(SimpleNamespace(access_key=HERE), None), clock, roles=0)
+    monkeypatch.setattr(sites, "_assume", assume)
+    sites.take(listed(entry("shop")))
+    shop = sites.named("shop")
+    assert shop
+    sites.of(shop)
+    for fetch in sites.due():
+        fetch()
+    sites.due()  # whose thread can't be started
+    (fetch,) = sites.due()
+    with pytest.raises(RuntimeError):
+        fetch()
+    with pytest.raises(Retryable, match="a bug of the controller"):
+        sites.of(shop).aws.ready()
+    assert not sites.waits(shop, ("default", "web")), "its objects are told"
+    broken.clear()
+    clock.elapsed += 61
+    assert [fetch() for fetch in sites.due()] == [(ROLES[THERE], "")]
+    assert sites.waited_for((ROLES[THERE], "")) == {("default", "web")}
+
+
+def test_one_worker_waits_for_sts_to_say_who_the_controller_is_and_no_other_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sites.ASKED_SECONDS", 0.05)
+    slow, asked, gate = threading.Event(), list[None](), threading.Event()
+
+    def who() -> tuple[str, str]:
+        asked.append(None)
+        gate.set()
+        slow.wait(10)
+        return "aws", HERE
+
+    with estate() as (b, _):
+        monkeypatch.setattr(b.sites, "own_account", who)
+        first = threading.Thread(target=b.reconciler.homes.own, daemon=True)
+        first.start()
+        gate.wait(10)
+        for _number in range(3):
+            with pytest.raises(Retryable, match="AWS STS has not answered yet"):
+                b.reconciler.homes.own()
+        slow.set()
+        first.join(10)
+        assert b.reconciler.homes.own().account == HERE
+        assert len(asked) == 1
 
 
 @dataclass
@@ -508,7 +842,9 @@ KINDS = (("dead", THERE, 60), ("alive", FAR, 20))
 
 
 def loop_until(stop: threading.Event, controller: Controller) -> None:
-    while not stop.is_set():
+    for _ in range(100_000):
+        if stop.is_set():
+            return
         controller.run_once(0.1)
 
 

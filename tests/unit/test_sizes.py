@@ -113,7 +113,7 @@ def test_what_mends_an_edit_is_said_however_long_the_edit_is(b: Bench) -> None:
 
 
 def test_what_mends_a_namespace_list_is_said_however_long_the_list_is(b: Bench) -> None:
-    b.settings = replace(b.settings, limits=Limits(own_namespace_in="demo"))
+    b.settings = replace(b.settings, limits=Limits(own_namespace=True, home="demo"))
     b.start()
     b.apply(selectors=[{"namespace": f"{'n' * 50}{number}"} for number in range(100)])
     b.run(10)

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from spec import CONTROLLER_KEY, OWNER_KEY
-from tests.unit.test_sites import EAST, FAR, HERE, HUB, THERE, entry, estate
+from tests.unit.test_sites import EAST, FAR, HERE, HUB, THERE, apply, entry, estate
 
 ONE, TWO = (f"-----BEGIN CERTIFICATE-----\n{letter * 64}\n-----END CERTIFICATE-----\n" for letter in "AB")
 
@@ -38,3 +38,29 @@ def test_only_the_home_is_asked_whether_it_is_the_cluster_of_the_objects() -> No
         assert b.reconciler.surveys.elsewhere is not None
         asked = [(account, region) for account, region, method in world.calls if method == "describe_cluster"]
         assert set(asked) == {(HERE, HUB)}
+
+
+def test_a_profile_whose_object_is_of_another_cluster_now_is_an_orphan() -> None:
+    with estate(entry("shop"), entry("far", FAR)) as (b, world):
+        b.first.look_at_all()
+        apply(b, world, "shop")
+        b.run(100)
+        b.api.edit("fargateprofiles", "default", "web", {"metadata": {"finalizers": []}})
+        b.delete()
+        b.run(5)
+        assert b.gone()
+        apply(b, world, "far")
+        b.run(900)
+        orphans = {name: each.orphans for name, each in b.reconciler.tally().items()}
+        assert (orphans["shop"], orphans["far"]) == (1, 0)
+
+
+def test_a_profile_whose_object_names_another_cluster_and_still_has_it_is_no_orphan() -> None:
+    with estate(entry("shop"), entry("far", FAR)) as (b, world):
+        b.first.look_at_all()
+        apply(b, world, "shop")
+        b.run(100)
+        b.edit(clusterName="far")
+        b.run(900)
+        assert world.profiles(THERE, EAST, "demo") == ["web"]
+        assert b.reconciler.tally()["shop"].orphans == 0

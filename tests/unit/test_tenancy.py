@@ -51,7 +51,7 @@ def limit(b: Bench, **limits: Any) -> None:
 
 
 def own(b: Bench) -> None:
-    limit(b, own_namespace_in="demo")
+    limit(b, own_namespace=True, home="demo")
 
 
 def writes(b: Bench) -> list[tuple[str, str]]:
@@ -253,7 +253,7 @@ def test_6_kopf_s_finalizer_wins_nothing_that_is_older_or_other_or_tagged(b: Ben
 
 
 @pytest.mark.parametrize("suspended", [True, False])
-@pytest.mark.parametrize("limits", [{"own_namespace_in": "demo"}, {"roles": ("none",)}])
+@pytest.mark.parametrize("limits", [{"own_namespace": True, "home": "demo"}, {"roles": ("none",)}])
 def test_6_kopf_s_finalizer_wins_nothing_that_the_flags_forbid(
     b: Bench, limits: dict[str, Any], suspended: bool
 ) -> None:
@@ -274,7 +274,7 @@ def test_6_kopf_s_finalizer_wins_nothing_that_the_flags_forbid(
     assert "late" in b.profiles()
 
 
-@pytest.mark.parametrize("limits", [None, {"own_namespace_in": "demo"}, {"roles": ("none",)}])
+@pytest.mark.parametrize("limits", [None, {"own_namespace": True, "home": "demo"}, {"roles": ("none",)}])
 def test_6_a_profile_without_an_owner_is_not_there_to_be_taken(b: Bench, limits: dict[str, Any] | None) -> None:
     """Without --allow-adoption-in, and with it where the other flags forbid the profile."""
     if limits:
@@ -501,7 +501,7 @@ def test_11_what_plan_says() -> None:
     tags = {OWNER_KEY: f"{SECRET['namespace']}/{SECRET['object']}", CONTROLLER_KEY: "uid-1"}
     view = View(True, {"web": replace(profile(), tags=tags)}, 0.0)
     frank = case(view=view, resource=MINE)
-    discreet = case(view=view, settings=Settings("demo", limits=Limits(own_namespace_in="demo")), resource=MINE)
+    discreet = case(view=view, settings=Settings("demo", limits=Limits(own_namespace=True, home="demo")), resource=MINE)
     said, hushed = (foresee(each, lambda _: GOOD, lambda: Network(None))[1].message for each in (frank, discreet))
     assert names_in(said) == {SECRET["namespace"], SECRET["object"]} and names_in(hushed) == set()
 
@@ -608,7 +608,9 @@ def test_the_block_for_shared_clusters_makes_flags_rbac_and_iam_tight(tmp_path: 
     assert kustomization["namespace"] == "fargate-operator"
     (arguments,) = (each["value"] for each in yaml.safe_load(kustomization["patches"][0]["patch"]))
     limits = config.limits(config.flags({}).parse_args(arguments), "my-cluster")
-    assert limits == Limits(frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), "my-cluster")
+    assert limits == Limits(
+        frozenset({f"{ROLES.replace('123456789012', '111122223333')}fargate-pods-*"}), True, "my-cluster"
+    )
     roles = {
         each["metadata"]["name"]: each for each in yaml.safe_load_all((tmp_path / "rbac.yaml").read_text()) if each
     }
