@@ -203,6 +203,11 @@ class Case:
         return last if self.meets(last) and last.subnets != self.owned[0].subnets else None
 
     @property
+    def unread(self) -> AwsError | None:
+        """What kept the subnets from being read, that terms choose from."""
+        return self.network.error if self.network else None
+
+    @property
     def _to_be_known(self) -> bool:
         """What terms match could not be read just now; nobody need mend anything for it to be known."""
         return self.network is not None and self.network.error is not None

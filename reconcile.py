@@ -316,9 +316,8 @@ class Reconciler:
         """Plan until what the action stands on has been looked at in this very pass."""
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
-        case = replace(
-            case, at_home=self._sites.entries.at_home(entry, p.who.namespace), tags_refused=self._refusal(p.key)
-        )
+        case = replace(case, at_home=self._sites.entries.at_home(entry, p.who.namespace))
+        case = replace(case, tags_refused=self._refusal(p.key))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -344,9 +343,8 @@ class Reconciler:
 
     def _must_be_read(self, p: Pass, case: Case, action: Report | Change) -> None:
         """Raise what kept the subnets from being read where more would be made of that than that Ready stays."""
-        error = case.network.error if case.network else None
-        if error and takes_for_granted(action) and not status.is_ready(p.conditions, p.who):
-            raise error
+        if takes_for_granted(action) and case.unread and not status.is_ready(p.conditions, p.who):
+            raise case.unread
 
     def _refusal(self, key: Key) -> Refusal | None:
         """Return what AWS has said to default tags since the last resync: then it is asked again."""

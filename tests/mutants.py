@@ -130,7 +130,7 @@ MUTANTS = (
     Mutant("subnets: an error is believed like an answer", "lookups.py",
            "age = min(age, ERROR_SECONDS) if before and before.error else age", "pass", "tests/unit/test_terms.py"),
     Mutant("subnets: who is not ready becomes so by an error", "reconcile.py",
-           "        if error and takes_for_granted(action) and not", "        if False and not",
+           "        if takes_for_granted(action) and case.unread and not", "        if False and not",
            "tests/unit/test_terms.py"),
     Mutant("subnets: who is settled waits a resync after an error", "plan.py",
            "c.now + UNREAD if c.network.error else None", "None", "tests/unit/test_terms.py"),
