@@ -264,7 +264,7 @@ class Aws:
         if external_id:
             request["ExternalId"] = external_id
         try:
-            made = _part(self._call(self._sts.assume_role, **request), "Credentials", *KEYS, "Expiration")
+            made = _part(self._signed(self._sts.assume_role, **request), "Credentials", *KEYS, "Expiration")
         except _Absent as error:
             raise Refused("CredentialsRefused", f"{role_arn} can't be assumed: {_remedy(external_id)}") from error
         except Refused as error:
@@ -275,18 +275,18 @@ class Aws:
         return Keys(ReadOnlyCredentials(*(made[each] for each in KEYS)), made["Expiration"].timestamp())
 
     def _call(self, method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
-        """Send a request, signed with this edge's credentials."""
-        with _signing(self._credentials):
-            try:
-                answer = _call(method, **request)
-            except Retryable as error:
-                self.silent = error.reason == "AwsUnreachable"
-                raise
-            except (AwsError, _Absent):
-                self.silent = False
-                raise
+        """Send a request to this place, and note whether there is an answer."""
+        try:
+            answer = self._signed(method, **request)
+        except (AwsError, _Absent) as error:
+            self.silent = isinstance(error, Retryable) and error.reason == "AwsUnreachable"
+            raise
         self.silent = False
         return answer
+
+    def _signed(self, method: Callable[..., dict[str, Any]], **request: Any) -> dict[str, Any]:
+        with _signing(self._credentials):
+            return _call(method, **request)
 
     def _all(self, client: Any, operation: str, key: str, **request: Any) -> list[Any]:
         pages = self._call(lambda: {"pages": [*client.get_paginator(operation).paginate(**request)]})["pages"]

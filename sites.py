@@ -41,7 +41,8 @@ LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
 TOLD_BY_FLAGS = "--cluster-name or --region"
 NO_HOME = "The controller has no cluster of its own: start it with --cluster-name."
 UNKNOWN = "AWS STS has not answered yet in which account the controller is. If it lasts, check the way to AWS STS."
-ASKED_SECONDS = 1.0  # for which one waits for the answer that another has asked for
+ASKED_SECONDS = 1.0  # for which a pass waits for the answer that another has asked for
+ANSWERED_SECONDS = 2.0 * (aws.CONNECT_SECONDS + aws.READ_SECONDS)  # by which there is one, or an error
 AT_ONCE = 16  # roles that are assumed at once
 MOST_SILENT = 2  # workers in a place that gives no answer
 SILENT = "all places that give no answer"
@@ -274,7 +275,8 @@ class Sites:
             for each in idle:
                 if not each.credentials.is_due:
                     each.due = now + MOST_SECONDS
-            due = [each for each in idle if each.credentials.is_due][:AT_ONCE]
+            free = AT_ONCE - sum(each.busy for each in self._assumed.values())
+            due = [each for each in idle if each.credentials.is_due][: max(0, free)]
         return [partial(self._fetch, each) for each in due]
 
     def until_due(self) -> float:
@@ -311,6 +313,7 @@ class Sites:
             for each in self._assumed.values() if come else ():
                 each.due = each.due if each.role == OWN else float("-inf")
         self.own_tried.set()
+        self.needed.set()  # anew: who waits may have reckoned with what was due before
 
     def _assumed_of(self, role: Role) -> Credentials:
         if role not in self._assumed:
@@ -408,7 +411,7 @@ class Homes:
     def __init__(self, sites: Sites, controller: Callable[[], str], settings: Settings) -> None:
         self._sites, self._ask_controller, self._settings = sites, controller, settings
         self._self: tuple[str, str, str] | None = None
-        self._asking = threading.Lock()
+        self._asking = threading.RLock()
 
     @property
     def controller(self) -> str:
@@ -422,7 +425,7 @@ class Homes:
 
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
-        partition, account, controller = self._ask()
+        partition, account, controller = self._ask(ASKED_SECONDS)
         if isinstance(found := self._sites.unless_contradicted(entry), Barred):
             raise Refused(found.reason, found.message)
         if entry.role_arn:
@@ -437,12 +440,12 @@ class Homes:
         """Return what was found for an object, by all that is known of us; raises `AwsError` where that is nothing."""
         if isinstance(found, Barred):
             return found
-        self._ask()
+        self._ask(ASKED_SECONDS)
         return self._sites.unless_contradicted(found)
 
-    def _ask(self) -> tuple[str, str, str]:
+    def _ask(self, patience: float) -> tuple[str, str, str]:
         if self._self is None:
-            if not self._asking.acquire(timeout=ASKED_SECONDS):  # one worker waits for STS, not all
+            if not self._asking.acquire(timeout=patience):  # one worker waits for STS, not all
                 raise Retryable("AwsUnreachable", UNKNOWN)
             try:
                 self._self = self._self or self._asked()
@@ -459,9 +462,9 @@ class Homes:
         return found
 
     def is_known(self) -> bool:
-        """Say whether it is known by now who we are; it is asked."""
+        """Say whether it is known who we are; it is asked, and its answer waited for."""
         try:
-            self._ask()
+            self._ask(ANSWERED_SECONDS)
         except (AwsError, KubeError):
             return False
         return True

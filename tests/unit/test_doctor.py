@@ -235,7 +235,10 @@ def test_a_cluster_that_eks_does_not_have_is_mended_where_it_stands(sound: Any, 
         "EKS has no cluster none in us-east-1: correct its entry in the clusters file."
         in sound("--cluster", "prod", *flags)[2]
     )
-    assert "EKS has no cluster gone in us-east-1: correct --cluster-name or --region." in sound(*flags)[2]
+    assert (
+        "EKS has no cluster gone in us-east-1: correct --cluster-name or --region."
+        in sound("--cluster", "gone", *flags)[2]
+    )
 
 
 def test_where_kubernetes_can_not_be_reached_what_aws_says_is_told_all_the_same(

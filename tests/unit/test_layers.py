@@ -49,7 +49,14 @@ OWNERS = {
 }
 THREADS = {"_thread", "concurrent", "multiprocessing", "asyncio", "queue", "subprocess", "signal"}
 COMMANDS = {"kube": {"subprocess"}}  # of others, that make credentials; they are ended when they take too long
-LOCKS = {"threading.Lock", "threading.Condition", "threading.local", "threading.Event", "threading.get_ident"}
+LOCKS = {
+    "threading.Lock",
+    "threading.RLock",
+    "threading.Condition",
+    "threading.local",
+    "threading.Event",
+    "threading.get_ident",
+}
 STARTERS = {"aws": {("threading.Thread", "Pool")}}  # whom it may be started by, beside the engine
 GRAMMAR = {"GROUP", "VERSION", "KIND", "SUBDOMAIN", "NAME", "NAMESPACE", "LABEL", "LABEL_KEY"}  # what names may be
 REFUSALS = {"Conflict", "TooLarge", "WriteRefused"}  # that a pass answers, or raises as the edge does

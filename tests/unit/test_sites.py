@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from botocore.exceptions import ReadTimeoutError
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from answers import AwsError, Retryable
 from aws import SERVICES, Aws, Keys, Signer
@@ -24,7 +25,7 @@ from informer import Store
 from kube import Key
 from limits import Limits, Settings
 from reconcile import Reconciler
-from sites import MOST_SILENT, OWN, Sites
+from sites import AT_ONCE, MOST_SILENT, OWN, Sites
 from spec import Defaults
 from tests.fakes.apiserver import ApiServer
 from tests.fakes.eks import Client, Memory, refused
@@ -567,8 +568,7 @@ def test_many_objects_of_a_place_that_is_full_cost_no_look_a_second_each() -> No
         with ExitStack() as inside:
             assert fill(inside, b.sites, clusters[0]) == MOST_SILENT
             b.first.look_at_all()
-            while b.controller.run_once():
-                pass
+            assert 1 in {not b.controller.run_once() for _ in range(1000)}, "it comes to rest"
             b.clock.elapsed += 5
             assert not b.controller.run_once()
             site.aws.silent = False
@@ -764,10 +764,54 @@ def test_one_worker_waits_for_sts_to_say_who_the_controller_is_and_no_other_for_
         for _number in range(3):
             with pytest.raises(Retryable, match="AWS STS has not answered yet"):
                 b.reconciler.homes.own()
+        sorting = ThreadPoolExecutor(1)
+        known = sorting.submit(b.reconciler.homes.is_known)
         slow.set()
         first.join(10)
+        assert known.result(10), "who gives each settled object its time waits for the answer"
         assert b.reconciler.homes.own().account == HERE
         assert len(asked) == 1
+        sorting.shutdown()
+
+
+def test_settled_objects_get_their_time_though_sts_takes_longer_than_a_pass_would_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sites.ASKED_SECONDS", 0.05)
+    with estate() as (b, _):
+        answer = b.sites.own_account
+
+        def slowly() -> tuple[str, str]:
+            time.sleep(0.3)
+            return answer()
+
+        monkeypatch.setattr(b.sites, "own_account", slowly)
+        other = threading.Thread(target=b.reconciler.homes.own, daemon=True)
+        other.start()
+        assert b.reconciler.homes.is_known()
+        other.join(10)
+
+
+def test_sts_that_gives_no_answer_for_a_role_says_nothing_of_the_home() -> None:
+    def unreachable(**_request: Any) -> Any:
+        raise ConnectTimeoutError(endpoint_url="https://sts")
+
+    clients = dict.fromkeys(SERVICES, SimpleNamespace(assume_role=unreachable, list_fargate_profiles=unreachable))
+    edge = Aws(clients, HUB, Credentials(lambda: Keys(SimpleNamespace(access_key=HERE), None)))
+    with pytest.raises(Retryable, match="can't be assumed yet"):
+        edge.assume(ROLES[THERE])
+    assert not edge.silent
+
+
+def test_no_more_than_some_roles_are_assumed_at_once_however_often_it_is_asked_for_more() -> None:
+    clock = Clock()
+    sites = roles_and_own(lambda: Keys(SimpleNamespace(access_key=HERE), None), clock, roles=100)
+    for fetch in sites.due():
+        fetch()  # our own
+    at_work = [each for each in sites._assumed.values() if each.role != OWN][: AT_ONCE - 1]
+    for each in at_work:
+        each.busy = True
+    assert len(sites.due()) == 1
 
 
 @dataclass
