@@ -27,7 +27,7 @@ import aws
 import clustersfile
 import config
 import kube
-from config import Config, Missing, command_line, configure, defaults, entries_of, limits, members, place, spelled
+from config import Config, Missing, command_line, configure, defaults, entries_of, limits, members, spelled
 from credentials import Credentials
 from doctor import doctor
 from entries import Entries, Entry
@@ -80,7 +80,8 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     configured = configured_for(options, rest, environ)
-    _, settings = place(configured)
+    config.tell_doubts(configured)
+    settings = config.settings(configured)
     found, broken, unread = read(vars(options).get("filename") or [], recursive=vars(options).get("recursive", False))
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])

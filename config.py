@@ -20,7 +20,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import answers
 import aws
 import kube
 from aws import Term
@@ -551,14 +550,6 @@ def no_credentials() -> str:
     return aws.FOR_POD if kube.in_pod() else aws.NOWHERE + elsewhere
 
 
-def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
-    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
-    partition, account = edge.account()
-    if wrong := settings.wrong_account(cluster, account):
-        raise answers.Refused("WrongAccount", wrong)
-    return partition, account
-
-
 def entries_of(config: Config) -> Entries:
     """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them.
 
@@ -607,11 +598,6 @@ def retain_in(config: Config) -> frozenset[str]:
 def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:
     """Return what objects may ask for, where `cluster` is that of objects without a clusterName."""
     return Limits(said.allowed_roles, said.selector_namespaces == "own", cluster)
-
-
-def place(config: Config) -> tuple[str, Settings]:
-    tell_doubts(config)
-    return config.region, settings(config)
 
 
 # The log

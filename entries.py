@@ -189,10 +189,6 @@ class Entries:
         """One entry for each EKS cluster that is known by name, as it is shown."""
         return tuple(each for each in self.all if each.name == self._shown[each.key])
 
-    def contradictions(self, account: str) -> dict[str, str]:
-        """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
-        return {each.entry.name: str(each) for each in self.contradict(account)}
-
     def contradictory(self, account: str) -> frozenset[str]:
         """Return the keys of all clusters that contradictions are about: no side of one is more right than another."""
         found = self.contradict(account)

@@ -428,7 +428,7 @@ class Homes:
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account
         ours = self._sites.is_home(entry)
-        if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
+        if ours and (wrong := self._settings.wrong_account(account)):
             raise Refused("WrongAccount", wrong)
         by_file = self._sites.entries.tells(entry)
         return Home(partition, entry.region, account, entry.cluster, controller, entry.name, not ours, by_file)
