@@ -26,6 +26,8 @@ from manifests import Bounded, Document, Told, documents, located
 from patterns import brief, decoded
 from spec import (
     FIELDS,
+    OF_A_ROLE,
+    ROLE_NAME,
     ClusterName,
     DefaultFields,
     Defaults,
@@ -43,8 +45,7 @@ MOST_BYTES = 2**20  # what a ConfigMap holds
 MOST_ENTRIES = 2000
 MOST_TOLD = 1000  # findings
 LONGEST_PLACE = 300  # bytes, of where one is
-ROLE_NAME = r"[A-Za-z0-9_+=,.@-]{1,64}"
-ROLE_ARN = rf"arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/([!-.0-~]+/){{0,64}}{ROLE_NAME}"
+ROLE_ARN = rf"{OF_A_ROLE}([!-.0-~]+/){{0,64}}{ROLE_NAME}"  # with a path too
 
 _Region = Annotated[str, Field(pattern=rf"^{REGION}\Z")]
 _AssumedRole = Annotated[str, Field(pattern=rf"^{ROLE_ARN}\Z", max_length=640)]

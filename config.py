@@ -23,13 +23,13 @@ from typing import Any, NamedTuple, NoReturn
 import aws
 import kube
 from aws import Term
-from clustersfile import ROLE_NAME, judged, log_taken, read
+from clustersfile import judged, log_taken, read
 from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
 from overlaps import NAMESPACE_MEND
 from patterns import counted, visible, visible_lines
-from spec import CLUSTER, Defaults
+from spec import CLUSTER, OF_A_ROLE, ROLE_NAME, TERM_KEY, TERM_TAGS, TERM_VALUE, Defaults
 
 log = logging.getLogger("fargate.config")
 VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too
@@ -142,15 +142,14 @@ def subnet_tags(text: str) -> tuple[tuple[str, str], ...]:
     """Return the pairs of a text such as fargate=yes,team=*, by their keys."""
     pairs = [each.partition("=") for each in text.split(",") if each.strip()]
     told = {key.strip(): value.strip() for key, sign, value in pairs if sign}
-    fit = all(0 < len(key) <= LONGEST_KEY and 0 < len(value) <= LONGEST_VALUE for key, value in told.items())
-    if not fit or not len(told) == len(pairs) <= MOST_TAGS:
+    fit = all(0 < len(key) <= TERM_KEY and 0 < len(value) <= TERM_VALUE for key, value in told.items())
+    if not fit or not len(told) == len(pairs) <= TERM_TAGS:
         raise ValueError(text)
     return tuple(sorted(told.items()))
 
 
-LONGEST_KEY, LONGEST_VALUE, MOST_TAGS = 128, 256, 20  # of a term, as in spec
 aws_region = like(rf"({REGION})?")
-default_role = like(rf"((arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/)?{ROLE_NAME})?")
+default_role = like(rf"(({OF_A_ROLE})?{ROLE_NAME})?")
 tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")
 object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
 namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")

@@ -54,8 +54,7 @@ def decided(c: Case) -> int:
     Where status is lost, a request that is still there may be one of long ago: it decides nothing until it has had its
     look.
     """
-    asked = c.who.requested_at not in {"", c.memory.last_handled_reconcile_at}
-    return c.memory.decided if c.memory.decided < 0 and asked else c.who.generation
+    return c.memory.decided if c.memory.decided < 0 and c.who.asks(c.memory) else c.who.generation
 
 
 def _seen(c: Case) -> Memory:
