@@ -477,9 +477,8 @@ class Reconciler:
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         action = "ProfileLost" if lost else asked.reason
-        tell = (
-            self._telling.action if action == "Creating" else self._telling.done
-        )  # whose event is the one that ends it
+        # The event of a create is the one that ends it.
+        tell = self._telling.action if action == "Creating" else self._telling.done
         tell(p, action, f"{asked.message}{lost}{pods}")
         said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
         return replace(report, message=said)

@@ -35,7 +35,7 @@ log = logging.getLogger("fargate")
 
 Role = tuple[str, str]  # its ARN, and the external id with which it is assumed
 Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by these (None: our own), of an account
-Limits = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
+Capacities = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
 OWN: Role = ("", "")
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
 TOLD_BY_FLAGS = "--cluster-name or --region"
@@ -199,7 +199,7 @@ class Sites:
                 )
             return site
 
-    def own_account(self) -> tuple[str, str]:
+    def ask_account(self) -> tuple[str, str]:
         """Ask for (partition, account) of the controller's own credentials."""
         return self._own.aws.account()
 
@@ -359,20 +359,20 @@ class Rooms:
     def __init__(self) -> None:
         self.readmit: Callable[[Key], bool] = lambda _key: False
         self._lock, self._inside = threading.Lock(), Counter[object]()
-        self._outside: dict[object, tuple[Limits, Outside]] = {}
+        self._outside: dict[object, tuple[Capacities, Outside]] = {}
 
     @contextmanager
-    def taken(self, key: Key, place: object, limits: Limits) -> Iterator[bool]:
-        """Work in a place if there is room; yields whether there is. `limits` gives the rooms, as they are by then."""
+    def taken(self, key: Key, place: object, capacities: Capacities) -> Iterator[bool]:
+        """Work in a place if there is room; yields whether there is. `capacities`: the rooms, by then."""
         with self._lock:
-            rooms = limits()
+            rooms = capacities()
             enters = self._free(rooms) > 0
             if enters:
                 self._inside.update(rooms.keys())
                 if place in self._outside:
                     self._outside[place][1].drop(key)
             else:
-                self._outside.setdefault(place, (limits, Outside()))[1].add(key)
+                self._outside.setdefault(place, (capacities, Outside()))[1].add(key)
         try:
             yield enters
         finally:
@@ -387,8 +387,8 @@ class Rooms:
     def _let_in(self) -> None:
         """Have those look again who would find room now, of the places in turn."""
         left = LET_IN
-        for place, (limits, outside) in [*self._outside.items()]:
-            free = min(left, self._free(limits()))
+        for place, (capacities, outside) in [*self._outside.items()]:
+            free = min(left, self._free(capacities()))
             if free > 0:
                 self._outside[place] = self._outside.pop(place)  # the last in turn then
             while outside and free > 0:
@@ -451,7 +451,7 @@ class Homes:
         return self._self
 
     def _asked(self) -> tuple[str, str, str]:
-        partition, account = self._sites.own_account()
+        partition, account = self._sites.ask_account()
         self._sites.account = account
         found = partition, account, self._ask_controller()
         fields = {"account": account, "controller": found[2], "region": self._sites.region}

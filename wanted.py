@@ -118,10 +118,10 @@ def default_tags(
 
 
 def _left_out(keys: Collection[str], profile: Profile, why: str) -> str:
+    if not keys:
+        return ""
     which = listed(sorted(keys), most=LONGEST_CONDITION)
-    return (
-        f"Of the default tags {which} are not set, because profile {profile.name} {why.rstrip('. ')}." if keys else ""
-    )
+    return f"Of the default tags {which} are not set, because profile {profile.name} {why.rstrip('. ')}."
 
 
 def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iterator[Finding]:

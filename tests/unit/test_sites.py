@@ -757,7 +757,7 @@ def test_one_worker_waits_for_sts_to_say_who_the_controller_is_and_no_other_for_
         return "aws", HERE
 
     with estate() as (b, _):
-        monkeypatch.setattr(b.sites, "own_account", who)
+        monkeypatch.setattr(b.sites, "ask_account", who)
         first = threading.Thread(target=b.reconciler.homes.own, daemon=True)
         first.start()
         gate.wait(10)
