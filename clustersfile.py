@@ -276,8 +276,8 @@ class ClustersFile:
 class Renewal:
     """Has new entries taken up: once the Lease does not vouch any more for the judgement by those of before.
 
-    Else who takes over with the file as it was would believe of objects that are judged by the new one that they were
-    judged by his. `by` gives the digest of what judges then, `judge_anew` begins that judgement.
+    Else a process that takes over with the old file would believe that objects were judged by it which were judged by
+    the new one. `by` gives the digest of what judges by new entries, `judge_anew` begins that judgement.
     """
 
     file: ClustersFile

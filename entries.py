@@ -125,8 +125,8 @@ class Entries:
     """All clusters that objects may name; `home` is for objects that name none, "" where there is no such.
 
     `listed` None: there is no file, and objects may name any cluster of the own account and `region`.
-    `defaults` are those of the flags, for clusters that are in no file. `home_account` is that of the home where
-    something names it, which need not be that of the operator's own credentials.
+    `defaults` are those of the flags, for clusters that are in no file. `home_account` is the account of the home
+    where something names it; the operator's own credentials may be of another.
     """
 
     region: str
