@@ -22,7 +22,7 @@ from entries import REGION, Contradiction, Entries, Entry
 from kube import Object
 from leader import LOOK_SECONDS as LEASE_LOOK_SECONDS
 from leader import Judgement
-from manifests import Bounded, Document, Told, documents, located
+from manifests import Bounded, Document, Told, documents, located, undecoded
 from patterns import brief, decoded
 from spec import (
     FIELDS,
@@ -199,11 +199,17 @@ def read(file: str) -> str | Told:
         with path.open("rb") as opened:
             raw = opened.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
-            return Told(file, 0, "", "", f"longer than {MOST_BYTES:,} bytes", "leave out what is as without it")
+            return Told(
+                file,
+                0,
+                "",
+                "",
+                f"longer than {MOST_BYTES:,} bytes",
+                "a ConfigMap holds no more; leave out what is the default anyway",
+            )
         return decoded(raw)
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        return Told(file, line, "", "", f"{error.reason} at byte {error.start} ({error.encoding})", "save it as UTF-8")
+        return undecoded(file, raw, error)
     except OSError as error:
         what = f"can't be read ({error.strerror or error})"
         return Told(file, 0, "", "", what, "correct --clusters-file, or who may read the file")

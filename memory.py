@@ -33,7 +33,7 @@ from kube import Object
 from plan import plan
 from spec import FINALIZER, Memory, Resource
 from surroundings import Facts, Network
-from wanted import standing
+from wanted import remembered_defaults
 from workqueue import Since
 
 SEND_WITHIN_SECONDS = 5.0  # of a mark: whoever slept longer looks again first
@@ -94,7 +94,9 @@ def with_profile(c: Case, serving: Profile) -> Memory:
 
 def with_defaults(c: Case, memory: Memory) -> Memory:
     """Remember the defaults that the profile is, or is to be, made by: from now on they are held against it."""
-    return memory.but(**standing(c.resource, c.home, c.defaults)) if isinstance(c.resource, Resource) else memory
+    if not isinstance(c.resource, Resource):
+        return memory
+    return memory.but(**remembered_defaults(c.resource, c.home, c.defaults))
 
 
 def taken_over(c: Case, profile: Profile, memory: Memory) -> Memory:

@@ -119,7 +119,7 @@ class Reconciler:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
         if not namespace:
-            entry = self._sites.named(name)
+            entry = self._sites.shown_as(name)
             if self._sites.entries.listed is not None:
                 self._clusters.keep({each.key for each in self._sites.each})
             if entry is None:  # it went from the file

@@ -73,10 +73,9 @@ class Index:
 
     def __init__(self, entries: Entries) -> None:
         self.entries = entries
-        first = {each.key: each for each in reversed(entries.all)}
-        self.shown = {each.name: each for each in entries.all if each is first[each.key]}
-        home = next((each for each in entries.all if each.name == entries.home), None)
-        self.home = first[home.key] if home else None
+        self.shown = {each.name: each for each in entries.each}
+        home = next((each.key for each in entries.all if each.name == entries.home), None)
+        self.home = next((each for each in entries.each if each.key == home), None)
         self.places = {each.place for each in self.shown.values()}
         self.regions = {region for _, region in self.places}
         self.contradictory: frozenset[str] | None = None  # keys; None before our account was known
@@ -126,7 +125,7 @@ class Sites:
         found = self.entries.find(who.namespace, who.cluster, who.unread_in)
         return self.unless_contradicted(found) if isinstance(found, Entry) else found
 
-    def named(self, name: str) -> Entry | None:
+    def shown_as(self, name: str) -> Entry | None:
         """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
         if self.entries.listed is None:
             found = self.entries.find("", name)

@@ -65,7 +65,7 @@ def _with_terms(spec: ProfileSpec, defaults: Defaults, stands_on: Memory | None)
     return replace(spec, terms=defaults.terms, subnets_by=by, open=spec.open | (set() if held else {TERMS}))
 
 
-def standing(resource: Resource, home: Home, defaults: Defaults) -> dict[str, str]:
+def remembered_defaults(resource: Resource, home: Home, defaults: Defaults) -> dict[str, str]:
     """Return what status is to remember of the defaults that a profile is made by."""
     says_role = resource.profile.role or resource.role_name
     says_subnets = resource.profile.subnets or resource.profile.terms

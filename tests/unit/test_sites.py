@@ -631,7 +631,7 @@ def test_a_slow_sts_for_one_role_keeps_no_other_waiting_and_no_worker() -> None:
         listed(entry("shop"), entry("far", FAR)), edge, nobody, Settings("demo"), time.monotonic,
         lambda _region, credentials, _account: Aws(dict.fromkeys(SERVICES), EAST, credentials),
     )  # fmt: skip
-    shop, far = (sites.named(name) for name in ("shop", "far"))
+    shop, far = (sites.shown_as(name) for name in ("shop", "far"))
     assert shop and far
     sites.of(shop)
     sites.of(far)
@@ -726,7 +726,7 @@ def test_a_role_whose_thread_never_ran_or_broke_off_is_fetched_again(monkeypatch
     sites = roles_and_own(lambda: Keys(SimpleNamespace(access_key=HERE), None), clock, roles=0)
     monkeypatch.setattr(sites, "_assume", assume)
     sites.take(listed(entry("shop")))
-    shop = sites.named("shop")
+    shop = sites.shown_as("shop")
     assert shop
     sites.of(shop)
     for fetch in sites.due():
