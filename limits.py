@@ -85,7 +85,7 @@ class Settings:
     those whose objects may take over what the kopf operator made for them, `retain_in` those whose
     objects may leave their profile when they go; "*" for all. `account` is that of `cluster` if it
     was said, and `aws_profile` what the kubeconfig uses. `authority`: the certificates of the API
-    server, as `aws.ClusterFact` has those of `cluster`.
+    server, as `facts.ClusterFact` has those of `cluster`.
     """
 
     cluster: str

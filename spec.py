@@ -36,6 +36,7 @@ OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofi
 RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was
 RESERVED_KEYS = frozenset({OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY})
 TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
+MOST_TAGS = 48  # of an object: two more are the controller's own
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
 # account; quotas are not among them, because they can be raised. But each list has a bound
@@ -177,7 +178,7 @@ class DefaultFields(BaseModel):
     pod_execution_role_arn: RoleArn = ""
     pod_execution_role_name: RoleName = ""
     subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=30)
-    tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=MOST_TAGS)
 
     @property
     def terms(self) -> tuple[Term, ...]:

@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 from aws import Profile, ProfileSpec
 from patterns import LONGEST_CONDITION, listed
-from spec import MENDS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Resource, strays
+from spec import MENDS, MOST_TAGS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Resource, strays
 from surroundings import Home
 
 ROLE, TERMS = "podExecutionRoleArn", "subnetSelectorTerms"  # as fields that can be open
 BY_DEFAULT = "the default role"  # in words
-MOST_TAGS = 48  # EKS has room for two more, which are the controller's own
 
 
 def role_arn(home: Home, role: str) -> str:
