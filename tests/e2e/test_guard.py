@@ -18,7 +18,7 @@ import pytest
 
 from tests.docs import ROOT, section
 from tests.e2e.controlplane import ControlPlane
-from tests.e2e.support import AFTER_A_WHILE, IDENTITY, MISSING_ROLE, SUBNETS, User, ok, profiles, token_of
+from tests.e2e.support import AFTER_A_WHILE, IDENTITY, MISSING_ROLE, ROLE, SUBNETS, User, ok, profiles, token_of
 from tests.waiting import SOON, wait_for
 
 if TYPE_CHECKING:
@@ -155,6 +155,8 @@ class Act:
 
 KEPT = {"annotations": {DELETION: "true"}}
 ORPHANED = {"annotations": {ORPHAN: "false"}}
+TERMS = [{"tags": {"fargate": "yes"}}, {"id": SUBNETS[0]}]
+BY_TERMS: dict[str, Any] = {"subnets": None, "subnetSelectorTerms": TERMS}
 REPLACE, RECREATE = {"updatePolicy": "Replace"}, {"updatePolicy": "Recreate"}
 DELETE, DELETE_NAMESPACE = "delete fp web --wait=false", "delete namespace {ns} --wait=false"
 DELETE_ALL = "delete --raw /apis/jicomusic.com/v1/namespaces/{ns}/fargateprofiles"
@@ -222,6 +224,21 @@ ACTS: dict[str, Act] = {
     "the subnets are taken out": Act(patch("spec", {"subnets": None}), ALLOWED, spec=REPLACE),
     "the subnets are given": Act(
         patch("spec", {"subnets": SUBNETS}), WARNED, REPLACED, spec={**REPLACE, "subnets": None}
+    ),
+    "the role is given by its name": Act(
+        patch("spec", {"podExecutionRoleArn": None, "podExecutionRoleName": ROLE.rpartition("/")[2]}),
+        ALLOWED, spec=REPLACE,
+    ),
+    "another role is given by its name": Act(
+        patch("spec", {"podExecutionRoleArn": None, "podExecutionRoleName": "another"}),
+        WARNED, REPLACED, spec=REPLACE,
+    ),
+    "the terms are edited": Act(
+        patch("spec", {"subnetSelectorTerms": TERMS[:1]}),
+        WARNED, "goes for another one unless the terms match its subnets", spec={**REPLACE, **BY_TERMS},
+    ),
+    "the terms are put into another order": Act(
+        patch("spec", {"subnetSelectorTerms": TERMS[::-1]}), ALLOWED, spec={**REPLACE, **BY_TERMS}
     ),
     "an edit and Replace come together": Act(
         patch("spec", {**REPLACE, "selectors": OTHER_SELECTORS}), WARNED, REPLACED
