@@ -239,11 +239,6 @@ class Aws:
         self.region, self._pool, self._place = region, pool or Pool(), f"{account}/{region}"
         self.silent = False  # the last request that has ended had no answer
 
-    @property
-    def calls(self) -> int:
-        """How many requests this thread has sent."""
-        return calls_of_this_thread()
-
     def ready(self) -> None:
         """Ask nobody, and raise where no credentials are at hand that are good for a minute."""
         if self._credentials:

@@ -98,8 +98,7 @@ class Case:
         """An edit, or a look that was asked for, may change the profile: then it gets the defaults of now."""
         if self.who.deleting or self.update_policy == "Refuse" or self.memory.decided < 0:
             return False
-        asked = self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
-        return asked or self.memory.decided != self.who.generation
+        return self.who.asks(self.memory) or self.memory.decided != self.who.generation
 
     @property
     def to_ask_for(self) -> ProfileSpec | None:

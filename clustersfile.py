@@ -22,10 +22,12 @@ from entries import REGION, Contradiction, Entries, Entry
 from kube import Object
 from leader import LOOK_SECONDS as LEASE_LOOK_SECONDS
 from leader import Judgement
-from manifests import Bounded, Document, Told, documents, located
+from manifests import Bounded, Document, Told, documents, located, undecoded
 from patterns import brief, decoded
 from spec import (
     FIELDS,
+    OF_A_ROLE,
+    ROLE_NAME,
     ClusterName,
     DefaultFields,
     Defaults,
@@ -43,8 +45,7 @@ MOST_BYTES = 2**20  # what a ConfigMap holds
 MOST_ENTRIES = 2000
 MOST_TOLD = 1000  # findings
 LONGEST_PLACE = 300  # bytes, of where one is
-ROLE_NAME = r"[A-Za-z0-9_+=,.@-]{1,64}"
-ROLE_ARN = rf"arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/([!-.0-~]+/){{0,64}}{ROLE_NAME}"
+ROLE_ARN = rf"{OF_A_ROLE}([!-.0-~]+/){{0,64}}{ROLE_NAME}"  # with a path too
 
 _Region = Annotated[str, Field(pattern=rf"^{REGION}\Z")]
 _AssumedRole = Annotated[str, Field(pattern=rf"^{ROLE_ARN}\Z", max_length=640)]
@@ -198,11 +199,17 @@ def read(file: str) -> str | Told:
         with path.open("rb") as opened:
             raw = opened.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
-            return Told(file, 0, "", "", f"longer than {MOST_BYTES:,} bytes", "leave out what is as without it")
+            return Told(
+                file,
+                0,
+                "",
+                "",
+                f"longer than {MOST_BYTES:,} bytes",
+                "a ConfigMap holds no more; leave out what is the default anyway",
+            )
         return decoded(raw)
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        return Told(file, line, "", "", f"{error.reason} at byte {error.start} ({error.encoding})", "save it as UTF-8")
+        return undecoded(file, raw, error)
     except OSError as error:
         what = f"can't be read ({error.strerror or error})"
         return Told(file, 0, "", "", what, "correct --clusters-file, or who may read the file")
@@ -275,8 +282,8 @@ class ClustersFile:
 class Renewal:
     """Has new entries taken up: once the Lease does not vouch any more for the judgement by those of before.
 
-    Else who takes over with the file as it was would believe of objects that are judged by the new one that they were
-    judged by his. `by` gives the digest of what judges then, `judge_anew` begins that judgement.
+    Else a process that takes over with the old file would believe that objects were judged by it which were judged by
+    the new one. `by` gives the digest of what judges by new entries, `judge_anew` begins that judgement.
     """
 
     file: ClustersFile

@@ -27,7 +27,7 @@ import aws
 import clustersfile
 import config
 import kube
-from config import Config, Missing, command_line, configure, defaults, entries_of, limits, members, place, spelled
+from config import Config, Missing, command_line, configure, defaults, entries_of, limits, members, spelled
 from credentials import Credentials
 from doctor import doctor
 from entries import Entries, Entry
@@ -37,7 +37,7 @@ from forecast import Forecast, PodsThere, Step, applied, site_of
 from kube import Key
 from limits import Limits, Settings
 from lookups import Kubernetes
-from manifests import Told
+from manifests import Told, undecoded
 from overlaps import Claim, Manifest, can_be_a_name, clashes, manifests
 from patterns import counted, decoded, listed, readable, visible_lines
 from sites import Homes, Regions, Sites, There
@@ -80,7 +80,8 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "validate":
         return Outcome(2, [], [f"validate does not know {rest[0]}"]) if rest else validate(options, now())
     configured = configured_for(options, rest, environ)
-    _, settings = place(configured)
+    config.tell_doubts(configured)
+    settings = config.settings(configured)
     found, broken, unread = read(vars(options).get("filename") or [], recursive=vars(options).get("recursive", False))
     if broken or unread:
         return Outcome(2, [], [str(each) for each in [*unread, *broken]])
@@ -159,7 +160,7 @@ NOT_JUDGED = (
     "Which clusters objects may name, and what they get by default, is not judged: first mend the clusters file."
 )
 NO_ACCOUNT = (
-    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as in this case:"
+    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as it is not for"
 )
 
 
@@ -271,9 +272,7 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
             raw = sys.stdin.buffer.read() if file == "-" else path.read_bytes()
             objects, errors = manifests(name, decoded(raw))
         except UnicodeDecodeError as error:
-            what = f"{error.reason} at byte {error.start} ({error.encoding})"
-            line = raw.count(b"\n", 0, error.start) + 1
-            unread.append(Told(name, line, "", "", what, "save the file as UTF-8"))
+            unread.append(undecoded(name, raw, error))
         except OSError as error:
             what = error.strerror or str(error)
             unread.append(Told(name, 0, "", "", what, "correct the name, or who may read it"))

@@ -20,17 +20,16 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import answers
 import aws
 import kube
 from aws import Term
-from clustersfile import ROLE_NAME, judged, log_taken, read
+from clustersfile import judged, log_taken, read
 from entries import REGION, Entries
 from informer import Unparsable, selector
 from limits import Limits, Settings
 from overlaps import NAMESPACE_MEND
 from patterns import counted, visible, visible_lines
-from spec import CLUSTER, Defaults
+from spec import CLUSTER, OF_A_ROLE, ROLE_NAME, TERM_KEY, TERM_TAGS, TERM_VALUE, Defaults
 
 log = logging.getLogger("fargate.config")
 VERSION = "0.2.0"  # of the operator: in CHANGELOG.md, the image's label and deployment.yaml too
@@ -143,15 +142,14 @@ def subnet_tags(text: str) -> tuple[tuple[str, str], ...]:
     """Return the pairs of a text such as fargate=yes,team=*, by their keys."""
     pairs = [each.partition("=") for each in text.split(",") if each.strip()]
     told = {key.strip(): value.strip() for key, sign, value in pairs if sign}
-    fit = all(0 < len(key) <= LONGEST_KEY and 0 < len(value) <= LONGEST_VALUE for key, value in told.items())
-    if not fit or not len(told) == len(pairs) <= MOST_TAGS:
+    fit = all(0 < len(key) <= TERM_KEY and 0 < len(value) <= TERM_VALUE for key, value in told.items())
+    if not fit or not len(told) == len(pairs) <= TERM_TAGS:
         raise ValueError(text)
     return tuple(sorted(told.items()))
 
 
-LONGEST_KEY, LONGEST_VALUE, MOST_TAGS = 128, 256, 20  # of a term, as in spec
 aws_region = like(rf"({REGION})?")
-default_role = like(rf"((arn:aws(-[a-z0-9]+)*:iam::[0-9]{{12}}:role/)?{ROLE_NAME})?")
+default_role = like(rf"(({OF_A_ROLE})?{ROLE_NAME})?")
 tag_value = like(r"(?!(?i:aws:))[\w +=.:/@-]{0,256}")
 object_name, namespace = like(kube.NAME), like(rf"({kube.NAMESPACE})?")
 namespaces, roles = several(rf"\*|{kube.NAMESPACE}"), several(r"(arn:|[*?])\S*")
@@ -551,14 +549,6 @@ def no_credentials() -> str:
     return aws.FOR_POD if kube.in_pod() else aws.NOWHERE + elsewhere
 
 
-def identify(edge: aws.Aws, settings: Settings, cluster: str) -> tuple[str, str]:
-    """Return (partition, account) of the credentials; raise `Refused` where the cluster is known to be of another."""
-    partition, account = edge.account()
-    if wrong := settings.wrong_account(cluster, account):
-        raise answers.Refused("WrongAccount", wrong)
-    return partition, account
-
-
 def entries_of(config: Config) -> Entries:
     """Return the clusters that objects may name; raise `Missing` with all that is wrong with the file of them.
 
@@ -607,11 +597,6 @@ def retain_in(config: Config) -> frozenset[str]:
 def limits(said: Config | argparse.Namespace, cluster: str) -> Limits:
     """Return what objects may ask for, where `cluster` is that of objects without a clusterName."""
     return Limits(said.allowed_roles, said.selector_namespaces == "own", cluster)
-
-
-def place(config: Config) -> tuple[str, Settings]:
-    tell_doubts(config)
-    return config.region, settings(config)
 
 
 # The log

@@ -1,6 +1,6 @@
-"""The AWS credentials that are at hand, and when they are read anew: found as the AWS CLI finds them.
+"""The AWS credentials that are at hand, and when they are fetched anew: our own, or those of a role.
 
-What it is not: where they come from (aws), or a thread, which is the controller's.
+What it is not: where they come from (aws), whose are needed (sites), or a thread, which is the controller's.
 """
 
 from __future__ import annotations

@@ -125,8 +125,8 @@ class Entries:
     """All clusters that objects may name; `home` is for objects that name none, "" where there is no such.
 
     `listed` None: there is no file, and objects may name any cluster of the own account and `region`.
-    `defaults` are those of the flags, for clusters that are in no file. `home_account` is that of the home where
-    something names it, which need not be that of the operator's own credentials.
+    `defaults` are those of the flags, for clusters that are in no file. `home_account` is the account of the home
+    where something names it; the operator's own credentials may be of another.
     """
 
     region: str
@@ -188,10 +188,6 @@ class Entries:
     def each(self) -> tuple[Entry, ...]:
         """One entry for each EKS cluster that is known by name, as it is shown."""
         return tuple(each for each in self.all if each.name == self._shown[each.key])
-
-    def contradictions(self, account: str) -> dict[str, str]:
-        """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
-        return {each.entry.name: str(each) for each in self.contradict(account)}
 
     def contradictory(self, account: str) -> frozenset[str]:
         """Return the keys of all clusters that contradictions are about: no side of one is more right than another."""

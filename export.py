@@ -18,10 +18,8 @@ from kube import Key, Object
 from overlaps import free_name, manifest, unfit, written
 from patterns import counted, listed, readable
 from sites import Site
-from spec import owner_of, tagged
+from spec import TERM_KEY, TERM_TAGS, TERM_VALUE, owner_of, tagged
 from surroundings import Home, Network
-
-MOST_TAGS, LONGEST_KEY, LONGEST_VALUE = 20, 128, 256  # of a term
 
 
 class Export(NamedTuple):
@@ -42,14 +40,14 @@ def export(site: Site, home: Home, namespace: str, *, everything: bool, portable
     objects, left_out = as_objects(view, home.shown, namespace, everything=everything)
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]
-    documents = [line for profile, obj in objects for line in document(profile, obj)]
+    documents = [line for _, obj in objects for line in document(obj)]
     if portable:
         network = site.known.network(home.cluster)
-        documents = [line for each in objects for line in document(each[0], *made_portable(*each, network))]
+        documents = [line for each in objects for line in document(*made_portable(*each, network))]
     return Export(1 if left_out else 0, [*(f"# {line}" for line in said), *documents], said)
 
 
-def document(_profile: Profile, obj: Object, comment: str = "") -> list[str]:
+def document(obj: Object, comment: str = "") -> list[str]:
     return ["---", *([f"# {comment}"] if comment else []), written(obj)]
 
 
@@ -104,8 +102,8 @@ def telling_tags(subnets: frozenset[str], network: Network) -> tuple[Mapping[str
     if also:
         return {}, f"{listed(also)} has all the tags that they have in common"
     chosen = fewest(common, others.values())
-    if len(chosen) > MOST_TAGS:
-        return {}, f"it takes {len(chosen)} tags to tell them from others, and a term has at most {MOST_TAGS}"
+    if len(chosen) > TERM_TAGS:
+        return {}, f"it takes {len(chosen)} tags to tell them from others, and a term has at most {TERM_TAGS}"
     return dict(sorted(chosen)), ""
 
 
@@ -121,7 +119,7 @@ def usable(tags: Mapping[str, str]) -> set[tuple[str, str]]:
         (key, value)
         for key, value in tags.items()
         if not key.lower().startswith("aws:") and value != "*"
-        and 0 < len(key) <= LONGEST_KEY and 0 < len(value) <= LONGEST_VALUE
+        and 0 < len(key) <= TERM_KEY and 0 < len(value) <= TERM_VALUE
     }  # fmt: skip
 
 

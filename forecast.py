@@ -28,11 +28,7 @@ from kube import Key, Object
 from limits import Settings
 from lookups import running_pods
 from memory import foresee
-from overlaps import (
-    overlap_message,
-    overlaps,
-    share_pods,
-)
+from overlaps import overlap_message, overlaps, share_pods
 from patterns import LONGEST_LIST, counted, listed, timestamp
 from pods import (
     COMPUTE_TYPE,
@@ -370,7 +366,7 @@ class PodsThere:
         for kind in KINDS:
             for selector in sorted(selectors):
                 namespace = "" if re.search(WILD, selector.namespace) else selector.namespace
-                pods, whole = self._list(namespace, terms(selector), kind)
+                pods, whole = self._list(namespace, label_selector(selector), kind)
                 yield kind, [each for each in pods if each["metadata"]["uid"] not in seen], whole
                 seen |= {each["metadata"]["uid"] for each in pods}
 
@@ -399,7 +395,7 @@ class PodsThere:
 WILD = "[*?]"
 
 
-def terms(selector: aws.Selector) -> str:
+def label_selector(selector: aws.Selector) -> str:
     """Return the label selector of Kubernetes by which to list what a selector may match: all but its wildcards."""
     plain = [(key, value) for key, value in selector.labels if re.fullmatch(kube.LABEL_KEY, key)]
     return ",".join(f"{key}={value}" if re.fullmatch(kube.LABEL, value) else key for key, value in plain)

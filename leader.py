@@ -238,7 +238,7 @@ class LeaderElector:
         return {**lease, "metadata": {**lease["metadata"], "annotations": annotations}}
 
     def _mark(self, lease: Object, record: Object, by: str | None) -> str:
-        """Name the flags, and whose they were: a version that does not know the annotation leaves it as it is.
+        """Name what judged, and whose that was: a version that does not know the annotation leaves it as it is.
 
         That one counts a transition, and a Lease that is restored in another cluster has another uid.
         """

@@ -85,7 +85,7 @@ class Settings:
     those whose objects may take over what the kopf operator made for them, `retain_in` those whose
     objects may leave their profile when they go; "*" for all. `account` is that of `cluster` if it
     was said, and `aws_profile` what the kubeconfig uses. `authority`: the certificates of the API
-    server, as `aws.ClusterFact` has those of `cluster`.
+    server, as `facts.ClusterFact` has those of `cluster`.
     """
 
     cluster: str
@@ -123,15 +123,11 @@ class Settings:
     def may_evict(self, *namespaces: str) -> bool:
         return "*" in self.evict_in or self.evict_in.issuperset(namespaces)
 
-    def authority_of(self, cluster: str) -> str:
-        """Return the certificates by which that cluster should be known, "" where nothing says so."""
-        return self.authority if cluster == self.cluster else ""
-
-    def wrong_account(self, cluster: str, account: str) -> str:
-        """Say what is wrong where credentials of an account are not those of the cluster's own, "" for nothing."""
-        if cluster != self.cluster or self.account in {"", account}:
+    def wrong_account(self, account: str) -> str:
+        """Say what is wrong where `cluster` is reached with credentials of an account, "" for nothing."""
+        if self.account in {"", account}:
             return ""
-        there = f"Cluster {cluster} is of account {self.account}"
+        there = f"Cluster {self.cluster} is of account {self.account}"
         uses = f" (the kubeconfig uses AWS_PROFILE={self.aws_profile})" if self.aws_profile else ""
         mend = f"give the controller credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
         return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."

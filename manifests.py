@@ -167,6 +167,12 @@ class Document:
         return self.node.start_mark.line + 1
 
 
+def undecoded(file: str, raw: bytes, error: UnicodeDecodeError) -> Told:
+    """Return the finding of a file that is no text."""
+    line = raw.count(b"\n", 0, error.start) + 1
+    return Told(file, line, "", "", f"{error.reason} at byte {error.start} ({error.encoding})", "save it as UTF-8")
+
+
 def scalar(tag: str, text: str) -> Any:
     """Return what kubectl makes of a scalar; what looks like a number and is none is a text."""
     match tag:

@@ -33,7 +33,7 @@ from kube import Object
 from plan import plan
 from spec import FINALIZER, Memory, Resource
 from surroundings import Facts, Network
-from wanted import standing
+from wanted import remembered_defaults
 from workqueue import Since
 
 SEND_WITHIN_SECONDS = 5.0  # of a mark: whoever slept longer looks again first
@@ -54,8 +54,7 @@ def decided(c: Case) -> int:
     Where status is lost, a request that is still there may be one of long ago: it decides nothing until it has had its
     look.
     """
-    asked = c.who.requested_at not in {"", c.memory.last_handled_reconcile_at}
-    return c.memory.decided if c.memory.decided < 0 and asked else c.who.generation
+    return c.memory.decided if c.memory.decided < 0 and c.who.asks(c.memory) else c.who.generation
 
 
 def _seen(c: Case) -> Memory:
@@ -95,7 +94,9 @@ def with_profile(c: Case, serving: Profile) -> Memory:
 
 def with_defaults(c: Case, memory: Memory) -> Memory:
     """Remember the defaults that the profile is, or is to be, made by: from now on they are held against it."""
-    return memory.but(**standing(c.resource, c.home, c.defaults)) if isinstance(c.resource, Resource) else memory
+    if not isinstance(c.resource, Resource):
+        return memory
+    return memory.but(**remembered_defaults(c.resource, c.home, c.defaults))
 
 
 def taken_over(c: Case, profile: Profile, memory: Memory) -> Memory:

@@ -1,6 +1,6 @@
-"""Which profiles can select the same pod: EKS then takes the first by name and says nothing. And what a
-manifest says and what is wrong with it: in its spec, around it (`head`), and
-what one before it asks for already. And a profile as the manifest that wants it.
+"""Which profiles can select the same pod: EKS then takes the first by name and says nothing. And what a manifest says
+and what is wrong with it: in its spec, around it (`head`), and what one before it asks for already. And a profile as
+the manifest that wants it.
 
 The picture: a file's text -> `manifests` (objects, read by the module of that name) -> `Told`, with lines.
 

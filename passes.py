@@ -97,7 +97,7 @@ class Pass:
 
     @property
     def asks(self) -> bool:
-        return self.who.requested_at not in {"", self.memory.last_handled_reconcile_at}
+        return self.who.asks(self.memory)
 
     def age(self, most: float, now: float) -> float:
         """Return how old an answer of AWS may be: from after the look that was asked for, if that is had now."""

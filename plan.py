@@ -319,11 +319,8 @@ def not_to_be_told_apart(c: Case, last: Profile) -> Report:
 
 def unclear(c: Case, found: Profile) -> Report:
     """Leave a profile as it is, and kopf's finalizer, until it is known whether kopf made it for this object."""
-    go = (
-        "set spec.deletionPolicy: Retain to let the object go and the profile stay; "
-        if c.going and c.may_retain
-        else ""
-    )
+    leave = "set spec.deletionPolicy: Retain to let the object go and the profile stay; "
+    go = leave if c.going and c.may_retain else ""
     text = f"Profile {found.name} may be the one that kopf made for this object: {go}{why_unknown(c, c.own)}"
     return wait_for_subnets(c, "NoSubnetMatches", text)
 

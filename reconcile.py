@@ -119,7 +119,7 @@ class Reconciler:
         """Take the next step for one object, or look at a cluster itself; raises the Kubernetes edge's errors."""
         namespace, name = key
         if not namespace:
-            entry = self._sites.named(name)
+            entry = self._sites.shown_as(name)
             if self._sites.entries.listed is not None:
                 self._clusters.keep({each.key for each in self._sites.each})
             if entry is None:  # it went from the file
@@ -477,9 +477,8 @@ class Reconciler:
         pods = self._pods(p, case.serving.name) if case.serving else ""
         report = flight(self._changed(p, case, profile), profile)
         action = "ProfileLost" if lost else asked.reason
-        tell = (
-            self._telling.action if action == "Creating" else self._telling.done
-        )  # whose event is the one that ends it
+        # The event of a create is the one that ends it.
+        tell = self._telling.action if action == "Creating" else self._telling.done
         tell(p, action, f"{asked.message}{lost}{pods}")
         said = " ".join([f"{report.message}{pods}", *(each.message for each in create.warnings)])
         return replace(report, message=said)

@@ -35,7 +35,7 @@ log = logging.getLogger("fargate")
 
 Role = tuple[str, str]  # its ARN, and the external id with which it is assumed
 Reach = Callable[[str, Credentials | None, str], Aws]  # of a region, signed by these (None: our own), of an account
-Limits = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
+Capacities = Callable[[], Mapping[object, int]]  # the rooms that a pass takes up, and how many workers each may have
 OWN: Role = ("", "")
 LEAST_SECONDS, MOST_SECONDS = 1.0, 60.0  # between two looks at credentials
 TOLD_BY_FLAGS = "--cluster-name or --region"
@@ -74,10 +74,9 @@ class Index:
 
     def __init__(self, entries: Entries) -> None:
         self.entries = entries
-        first = {each.key: each for each in reversed(entries.all)}
-        self.shown = {each.name: each for each in entries.all if each is first[each.key]}
-        home = next((each for each in entries.all if each.name == entries.home), None)
-        self.home = first[home.key] if home else None
+        self.shown = {each.name: each for each in entries.each}
+        home = next((each.key for each in entries.all if each.name == entries.home), None)
+        self.home = next((each for each in entries.each if each.key == home), None)
         self.places = {each.place for each in self.shown.values()}
         self.regions = {region for _, region in self.places}
         self.contradictory: frozenset[str] | None = None  # keys; None before our account was known
@@ -127,7 +126,7 @@ class Sites:
         found = self.entries.find(who.namespace, who.cluster, who.unread_in)
         return self.unless_contradicted(found) if isinstance(found, Entry) else found
 
-    def named(self, name: str) -> Entry | None:
+    def shown_as(self, name: str) -> Entry | None:
         """Return the cluster that is shown by a name, whoever may name it; None where there is no such."""
         if self.entries.listed is None:
             found = self.entries.find("", name)
@@ -200,7 +199,7 @@ class Sites:
                 )
             return site
 
-    def own_account(self) -> tuple[str, str]:
+    def ask_account(self) -> tuple[str, str]:
         """Ask for (partition, account) of the controller's own credentials."""
         return self._own.aws.account()
 
@@ -362,20 +361,20 @@ class Rooms:
     def __init__(self) -> None:
         self.readmit: Callable[[Key], bool] = lambda _key: False
         self._lock, self._inside = threading.Lock(), Counter[object]()
-        self._outside: dict[object, tuple[Limits, Outside]] = {}
+        self._outside: dict[object, tuple[Capacities, Outside]] = {}
 
     @contextmanager
-    def taken(self, key: Key, place: object, limits: Limits) -> Iterator[bool]:
-        """Work in a place if there is room; yields whether there is. `limits` gives the rooms, as they are by then."""
+    def taken(self, key: Key, place: object, capacities: Capacities) -> Iterator[bool]:
+        """Work in a place if there is room; yields whether there is. `capacities`: the rooms, by then."""
         with self._lock:
-            rooms = limits()
+            rooms = capacities()
             enters = self._free(rooms) > 0
             if enters:
                 self._inside.update(rooms.keys())
                 if place in self._outside:
                     self._outside[place][1].drop(key)
             else:
-                self._outside.setdefault(place, (limits, Outside()))[1].add(key)
+                self._outside.setdefault(place, (capacities, Outside()))[1].add(key)
         try:
             yield enters
         finally:
@@ -390,8 +389,8 @@ class Rooms:
     def _let_in(self) -> None:
         """Have those look again who would find room now, of the places in turn."""
         left = LET_IN
-        for place, (limits, outside) in [*self._outside.items()]:
-            free = min(left, self._free(limits()))
+        for place, (capacities, outside) in [*self._outside.items()]:
+            free = min(left, self._free(capacities()))
             if free > 0:
                 self._outside[place] = self._outside.pop(place)  # the last in turn then
             while outside and free > 0:
@@ -431,7 +430,7 @@ class Homes:
         if entry.role_arn:
             partition, account = entry.role_arn.split(":")[1], entry.account
         ours = self._sites.is_home(entry)
-        if wrong := self._settings.wrong_account(self._settings.cluster, account) if ours else "":
+        if ours and (wrong := self._settings.wrong_account(account)):
             raise Refused("WrongAccount", wrong)
         by_file = self._sites.entries.tells(entry)
         return Home(partition, entry.region, account, entry.cluster, controller, entry.name, not ours, by_file)
@@ -454,7 +453,7 @@ class Homes:
         return self._self
 
     def _asked(self) -> tuple[str, str, str]:
-        partition, account = self._sites.own_account()
+        partition, account = self._sites.ask_account()
         self._sites.account = account
         found = partition, account, self._ask_controller()
         fields = {"account": account, "controller": found[2], "region": self._sites.region}

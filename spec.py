@@ -36,6 +36,7 @@ OWNER_KEY, CONTROLLER_KEY = "fargateprofiles.jicomusic.com/owner", "fargateprofi
 RETAINED_KEY = "fargateprofiles.jicomusic.com/retained-from"  # of a profile that is kept: whose it was
 RESERVED_KEYS = frozenset({OWNER_KEY, CONTROLLER_KEY, RETAINED_KEY})
 TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
+MOST_TAGS = 48  # of an object: two more are the controller's own
 
 # What the object says. The rules are EKS's (name, namespace, labels, role, tags) and hold in every
 # account; quotas are not among them, because they can be raised. But each list has a bound
@@ -43,11 +44,12 @@ TAGS_LIMIT = 50  # of a profile; AWS's own, which start with aws:, do not count
 
 NAME = r"^(?!eks-)[A-Za-z0-9][A-Za-z0-9_-]{0,90}\Z"
 CLUSTER = r"^[0-9A-Za-z][0-9A-Za-z_-]{0,99}\Z"
+OF_A_ROLE, ROLE_NAME = r"arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/", r"[A-Za-z0-9_+=,.@-]{1,64}"
 _WORD = r"[A-Za-z0-9*?]([A-Za-z0-9_.*?-]{0,61}[A-Za-z0-9*?])?"
 Name = Annotated[str, Field(pattern=NAME)]
 ClusterName = Annotated[str, Field(pattern=CLUSTER)]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-[a-z0-9]+)*:iam::[0-9]{12}:role/[A-Za-z0-9_+=,.@-]{1,64}\Z")]
-RoleName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_+=,.@-]{1,64}\Z")]
+RoleArn = Annotated[str, Field(pattern=rf"^{OF_A_ROLE}{ROLE_NAME}\Z")]
+RoleName = Annotated[str, Field(pattern=rf"^{ROLE_NAME}\Z")]
 SubnetId = Annotated[str, Field(pattern=r"^subnet-([0-9a-f]{8}|[0-9a-f]{17})\Z")]
 Namespace = Annotated[str, Field(pattern=r"^[a-z0-9*?]([a-z0-9*?-]{0,61}[a-z0-9*?])?\Z")]
 _DNS = r"[a-z0-9*?]([a-z0-9*?-]*[a-z0-9*?])?"
@@ -56,8 +58,9 @@ LabelValue = Annotated[str, Field(pattern=rf"^({_WORD})?\Z")]
 TagKey = Annotated[str, Field(pattern=rf"(?s)^(?!(?i:aws:))(?!({'|'.join(sorted(RESERVED_KEYS))})\Z).{{1,128}}\Z")]
 TagValue = Annotated[str, Field(pattern=r"(?s)^(?!(?i:aws:)).{0,256}\Z")]
 # Of subnets, not of profiles: AWS's own tags, which start with aws:, may choose them too.
-TermKey = Annotated[str, Field(pattern=r"(?s)^.{1,128}\Z")]
-TermValue = Annotated[str, Field(pattern=r"(?s)^.{1,256}\Z")]
+TERM_TAGS, TERM_KEY, TERM_VALUE = 20, 128, 256  # tags of a term, characters of each
+TermKey = Annotated[str, Field(pattern=rf"(?s)^.{{1,{TERM_KEY}}}\Z")]
+TermValue = Annotated[str, Field(pattern=rf"(?s)^.{{1,{TERM_VALUE}}}\Z")]
 UpdatePolicy = Literal["Refuse", "Replace", "Recreate"]
 
 LONGEST_WHY = 400  # characters of what EKS says of a failure, as status remembers it
@@ -155,7 +158,7 @@ class SelectorFields(BaseModel):
 class TermFields(BaseModel):
     model_config = FIELDS
     id: SubnetId = ""
-    tags: dict[TermKey, TermValue] = Field(default={}, min_length=1, max_length=20)
+    tags: dict[TermKey, TermValue] = Field(default={}, min_length=1, max_length=TERM_TAGS)
 
     @model_validator(mode="after")
     def _one_of_two(self) -> TermFields:
@@ -175,7 +178,7 @@ class DefaultFields(BaseModel):
     pod_execution_role_arn: RoleArn = ""
     pod_execution_role_name: RoleName = ""
     subnet_selector_terms: list[TermFields] = Field(default=[], min_length=1, max_length=30)
-    tags: dict[TagKey, TagValue] = Field(default={}, max_length=48)
+    tags: dict[TagKey, TagValue] = Field(default={}, max_length=MOST_TAGS)
 
     @property
     def terms(self) -> tuple[Term, ...]:
@@ -225,7 +228,7 @@ class Defaults:
 class Resource:
     """A valid spec: the profile that is wanted, the user's tags on it, and how far the controller may go for it.
 
-    The role of `profile` is "" where the object gives none, or `role_name` alone: what comes of that is plan's.
+    The role of `profile` is "" where the object gives none, or `role_name` alone: what comes of that is in wanted.
     """
 
     profile: ProfileSpec
@@ -397,6 +400,10 @@ class Identity:
             requested_at=(meta.get("annotations") or {}).get(REQUESTED_AT, ""),
             unread_in="" if is_readable(fields.get("clusterName", "x"), CLUSTER) else memory.made_in,
         )
+
+    def asks(self, memory: Memory) -> bool:
+        """Say whether the object asks for a look that it has not had yet."""
+        return self.requested_at not in {"", memory.last_handled_reconcile_at}
 
     @property
     def owner(self) -> str:

@@ -440,7 +440,7 @@ def settled(obj: Object, default_cluster: str, arn: Callable[[Identity], str] | 
     at_rest = not any(find_condition(kind, listed).get("status") == "True" for kind in unrest)
     guarded = FINALIZER in who.finalizers and not who.from_kopf and not who.deleting
     nothing_open = memory.create_started_at is None and memory == memory.settled()
-    answered = who.requested_at in {"", memory.last_handled_reconcile_at}
+    answered = not who.asks(memory)
     at_home = memory.cluster_arn and memory.cluster_arn == (arn(who) if arn else memory.cluster_arn)
     return who if told and at_rest and guarded and nothing_open and answered and at_home else None
 

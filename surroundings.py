@@ -5,7 +5,7 @@ The picture: `Home` and `Facts` (what AWS says) -> `OBJECTIONS`, for which nothi
 which it is; of one that is ACTIVE `standing_of` its role, and `unhealthy`; and `unproven`, whether the cluster is the
 one that we talk to. All is judged with three values: what may not be read is unknown, and neither for nor against.
 
-Pure: no clock, no call, no log. What it is not: how the facts are read and how long they are believed (clusters').
+Pure: no clock, no call, no log. What it is not: how the facts are read and how long they are believed (lookups').
 """
 
 from __future__ import annotations

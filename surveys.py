@@ -23,7 +23,10 @@ log = logging.getLogger("fargate")
 
 
 class Surveys:
-    """Tells of what was found once, as long as it is so. `elsewhere`: the own cluster is; None before it was asked."""
+    """Tells of what was found once, as long as it is so.
+
+    `elsewhere`: whether the controller's own cluster is another than that of the objects; None before it was asked.
+    """
 
     def __init__(self, store: Store, kube: Kube, sites: Sites, homes: Homes, settings: Settings) -> None:
         self._store, self._kube, self._sites, self._homes, self._settings = store, kube, sites, homes, settings

@@ -17,12 +17,11 @@ from typing import NamedTuple
 
 from aws import Profile, ProfileSpec
 from patterns import LONGEST_CONDITION, listed
-from spec import MENDS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Resource, strays
+from spec import MENDS, MOST_TAGS, REQUESTED_AT, TAGS_LIMIT, Defaults, Finding, Memory, Resource, strays
 from surroundings import Home
 
 ROLE, TERMS = "podExecutionRoleArn", "subnetSelectorTerms"  # as fields that can be open
 BY_DEFAULT = "the default role"  # in words
-MOST_TAGS = 48  # EKS has room for two more, which are the controller's own
 
 
 def role_arn(home: Home, role: str) -> str:
@@ -65,7 +64,7 @@ def _with_terms(spec: ProfileSpec, defaults: Defaults, stands_on: Memory | None)
     return replace(spec, terms=defaults.terms, subnets_by=by, open=spec.open | (set() if held else {TERMS}))
 
 
-def standing(resource: Resource, home: Home, defaults: Defaults) -> dict[str, str]:
+def remembered_defaults(resource: Resource, home: Home, defaults: Defaults) -> dict[str, str]:
     """Return what status is to remember of the defaults that a profile is made by."""
     says_role = resource.profile.role or resource.role_name
     says_subnets = resource.profile.subnets or resource.profile.terms
@@ -118,10 +117,10 @@ def default_tags(
 
 
 def _left_out(keys: Collection[str], profile: Profile, why: str) -> str:
+    if not keys:
+        return ""
     which = listed(sorted(keys), most=LONGEST_CONDITION)
-    return (
-        f"Of the default tags {which} are not set, because profile {profile.name} {why.rstrip('. ')}." if keys else ""
-    )
+    return f"Of the default tags {which} are not set, because profile {profile.name} {why.rstrip('. ')}."
 
 
 def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iterator[Finding]:

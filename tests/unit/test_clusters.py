@@ -27,9 +27,8 @@ from clusters import (
 )
 from facts import ClusterFact
 from kube import Key
-from limits import Settings
 from spec import RETAINED_KEY, is_retained
-from surroundings import Facts, elsewhere, unproven
+from surroundings import elsewhere, unproven
 from tests.fakes.apiserver import token_by
 from tests.fakes.eks import Client, Memory, refused
 from tests.fakes.eks_rules import Answer, Behaviour, issuer
@@ -604,14 +603,8 @@ def test_a_cluster_is_another_one_only_if_both_authorities_are_known_and_share_n
     ours: str, theirs: str, warns: bool
 ) -> None:
     facts = replace(GOOD, cluster=replace(GOOD.cluster or ClusterFact(), authority=theirs))
-    own = Settings("demo", authority=ours)
-    assert warned(facts, own) is warns
-    assert not warned(facts, replace(own, cluster="main")), "only the one that the controller was started for"
-    assert not warned(replace(facts, cluster=None), own)
-
-
-def warned(facts: Facts, own: Settings) -> bool:
-    return bool(elsewhere(HOME, own.authority_of(HOME.cluster), facts.cluster))
+    assert bool(elsewhere(HOME, ours, facts.cluster)) is warns
+    assert not elsewhere(HOME, ours, None)
 
 
 ISSUER = issuer("demo")

@@ -515,7 +515,7 @@ NEEDED = (
 )
 ONLY_WEB = "--allowed-roles=arn:*:iam::*:role/web-*"
 UNTOLD = (
-    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as in this case: "
+    "Role names are not judged by --allowed-roles where the account of the cluster is not known here, as it is not for "
     "default/web.\n"
 )
 BY_DEFAULT: dict[str, tuple[str, tuple[str, ...], list[str], str]] = {

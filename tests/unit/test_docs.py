@@ -70,3 +70,9 @@ def test_every_link_leads_to_a_file_and_to_a_heading_of_it(name: str) -> None:
 )
 def test_a_link_is_looked_up_from_the_document_that_has_it(target: str, nowhere: bool) -> None:
     assert leads_nowhere("docs/operate.md", target) is nowhere
+
+
+def test_the_table_of_modules_has_each_of_them_once() -> None:
+    table = LINKED["CONTRIBUTING.md"].partition("## Where things are")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+\.py)` \|", table, flags=re.M)
+    assert sorted(rows) == sorted(path.name for path in ROOT.glob("*.py"))

@@ -152,34 +152,39 @@ def test_each_cluster_is_named_once_as_it_is_shown() -> None:
 # What only the operator's own account tells
 
 
+def contradictions(entries: Entries, account: str) -> dict[str, str]:
+    """Say, by the names of entries, what can't be so where the operator's own credentials are of an account."""
+    return {each.entry.name: str(each) for each in entries.contradict(account)}
+
+
 def test_a_role_of_the_own_account_beside_the_own_credentials_for_one_cluster_is_found_once_the_account_is_known() -> (
     None
 ):
     entries = Entries(
         "eu-west-1", "", (Entry("a", "prod", "eu-west-1", line=2), replace(EU, namespaces=("*",), line=3))
     )
-    assert entries.contradictions(OWN) == {}
-    assert entries.contradictions("111122223333") == {
+    assert contradictions(entries, OWN) == {}
+    assert contradictions(entries, "111122223333") == {
         "prod-eu": f"prod-eu in line 3 of the clusters file: roleArn: {ROLE} for the same EKS cluster as entry a "
         "(line 2), which has the operator's own credentials: give all entries of one EKS cluster the same roleArn "
         "and externalId"
     }
     elsewhere = Entries("eu-west-1", "", (Entry("a", "prod", "eu-west-2"), EU, Entry("b", "shop", "eu-west-1")))
-    assert elsewhere.contradictions("111122223333") == {}, "other regions, other clusters"
+    assert contradictions(elsewhere, "111122223333") == {}, "other regions, other clusters"
 
 
 def test_an_alias_of_the_home_with_a_role_contradicts_the_home_s_own_credentials() -> None:
     entries = Entries("eu-west-1", "prod", (EU,))
-    assert entries.contradictions(OWN) == {}
+    assert contradictions(entries, OWN) == {}
     assert (
-        "as entry prod, which has the operator's own credentials" in entries.contradictions("111122223333")["prod-eu"]
+        "as entry prod, which has the operator's own credentials" in contradictions(entries, "111122223333")["prod-eu"]
     )
 
 
 def test_an_entry_named_as_the_home_must_be_of_the_own_account() -> None:
     entries = Entries("eu-west-1", "prod", (replace(EU, name="prod"),))
-    assert entries.contradictions("111122223333") == {}
-    assert entries.contradictions(OWN) == {
+    assert contradictions(entries, "111122223333") == {}
+    assert contradictions(entries, OWN) == {
         "prod": f"prod in line 2 of the clusters file: roleArn: {ROLE}, and this is the name of --cluster-name, which "
         "is of account 999900001111: give the entry another name"
     }

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from answers import AwsError
-from aws import PASS_THREADS, SERVICES, Aws, Pool, ProfileSpec, Read
+from aws import PASS_THREADS, SERVICES, Aws, Pool, ProfileSpec, Read, calls_of_this_thread
 from clusters import Reading
 from facts import ClusterFact, RoleFact
 from kube import KubeError
@@ -340,9 +340,9 @@ def test_six_reads_before_a_create_take_two_rounds() -> None:
 
 def test_what_threads_have_asked_counts_for_the_pass() -> None:
     beside = Side()
-    before = beside.edge.calls
+    before = calls_of_this_thread()
     beside.known.facts("demo", beside.spec())
-    assert beside.edge.calls - before == len(beside.calls) == len(ALL_READ)
+    assert calls_of_this_thread() - before == len(beside.calls) == len(ALL_READ)
 
 
 @pytest.mark.parametrize("code", ["AccessDenied", "ThrottlingException"])

@@ -631,7 +631,7 @@ def test_a_slow_sts_for_one_role_keeps_no_other_waiting_and_no_worker() -> None:
         listed(entry("shop"), entry("far", FAR)), edge, nobody, Settings("demo"), time.monotonic,
         lambda _region, credentials, _account: Aws(dict.fromkeys(SERVICES), EAST, credentials),
     )  # fmt: skip
-    shop, far = (sites.named(name) for name in ("shop", "far"))
+    shop, far = (sites.shown_as(name) for name in ("shop", "far"))
     assert shop and far
     sites.of(shop)
     sites.of(far)
@@ -726,7 +726,7 @@ def test_a_role_whose_thread_never_ran_or_broke_off_is_fetched_again(monkeypatch
     sites = roles_and_own(lambda: Keys(SimpleNamespace(access_key=HERE), None), clock, roles=0)
     monkeypatch.setattr(sites, "_assume", assume)
     sites.take(listed(entry("shop")))
-    shop = sites.named("shop")
+    shop = sites.shown_as("shop")
     assert shop
     sites.of(shop)
     for fetch in sites.due():
@@ -757,7 +757,7 @@ def test_one_worker_waits_for_sts_to_say_who_the_controller_is_and_no_other_for_
         return "aws", HERE
 
     with estate() as (b, _):
-        monkeypatch.setattr(b.sites, "own_account", who)
+        monkeypatch.setattr(b.sites, "ask_account", who)
         first = threading.Thread(target=b.reconciler.homes.own, daemon=True)
         first.start()
         gate.wait(10)

@@ -10,7 +10,7 @@ from aws import ProfileSpec, Term
 from spec import Defaults, Memory, Resource, differs
 from surroundings import Network
 from tests.unit.test_plan import HOME, OURS, ROLE, SPEC, profile
-from wanted import Refusal, changed, default_tags, role_arn, standing, unfounded, wanted
+from wanted import Refusal, changed, default_tags, remembered_defaults, role_arn, unfounded, wanted
 
 TERM = Term(tags=(("fargate", "yes"),))
 BARE = Resource(replace(SPEC, role="", subnets=None), {})
@@ -25,7 +25,7 @@ def of(resource: Resource = BARE, defaults: Defaults = DEFAULTS, memory: Memory 
 def test_what_an_object_says_is_what_is_wanted_whatever_the_defaults_are() -> None:
     says = Resource(SPEC, {"team": "red"})
     assert wanted(says, HOME, DEFAULTS, Memory()) == SPEC
-    assert standing(says, HOME, DEFAULTS) == {"default_role": "", "default_subnets": ""}
+    assert remembered_defaults(says, HOME, DEFAULTS) == {"default_role": "", "default_subnets": ""}
     assert default_tags(says.tags, DEFAULTS, None, (), None).set == {}
     assert not [*unfounded(says, SPEC, Defaults())]
 
