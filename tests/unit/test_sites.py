@@ -779,13 +779,13 @@ def test_settled_objects_get_their_time_though_sts_takes_longer_than_a_pass_woul
 ) -> None:
     monkeypatch.setattr("sites.ASKED_SECONDS", 0.05)
     with estate() as (b, _):
-        answer = b.sites.own_account
+        answer = b.sites.ask_account
 
         def slowly() -> tuple[str, str]:
             time.sleep(0.3)
             return answer()
 
-        monkeypatch.setattr(b.sites, "own_account", slowly)
+        monkeypatch.setattr(b.sites, "ask_account", slowly)
         other = threading.Thread(target=b.reconciler.homes.own, daemon=True)
         other.start()
         assert b.reconciler.homes.is_known()
