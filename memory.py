@@ -30,7 +30,7 @@ from aws import Profile, ProfileSpec
 from case import Case
 from clusters import View
 from kube import Object
-from plan import plan
+from plan import plan, takes_for_granted
 from spec import FINALIZER, Memory, Resource
 from surroundings import Facts, Network
 from wanted import standing
@@ -170,12 +170,18 @@ def lost_for(obj: Object, memory: Memory, marks: Since, now: float, lost_create:
 
 
 def foresee(
-    case: Case, facts: Callable[[ProfileSpec], Facts], network: Callable[[], Network]
+    case: Case, facts: Callable[[ProfileSpec], Facts], network: Callable[[], Network], ready: bool = False
 ) -> tuple[list[Change], Report, Case]:
-    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
+    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then.
+
+    Raises what kept the subnets from being read, but for an object that is `ready` as it is, and stays so.
+    """
     changes: list[Change] = []
     while True:
         action = plan(case)
+        granted = takes_for_granted(action) and not ready
+        if case.network and case.network.error and (granted or isinstance(action, NeedFacts)):
+            raise case.network.error
         match action:
             case Report(phase=Phase.STALLED, until=datetime() as rested):
                 case = replace(case, now=rested, memory=remember(case))

@@ -1235,6 +1235,12 @@ MUTANTS = (
            'return self.memory.made_in.rpartition("/")[2] not in {"", self.home.cluster}', STORIES),
     Mutant("an answer about tags that came while it was due is asked for without end", "lookups.py",
            "0.0 if age <= now - again else now - again", "now - again", STORIES),
+    Mutant("plan says nothing of an edit while subnets can't be read", "memory.py",
+           "case.network.error and (granted or", "case.network.error and (", "tests/unit/test_terms.py"),
+    Mutant("plan refuses a new object because subnets can't be read", "memory.py",
+           "(granted or isinstance(action, NeedFacts))", "granted", "tests/unit/test_terms.py"),
+    Mutant("plan takes an edit for what is Ready", "forecast.py",
+           '_asks(live, live.get("spec")) != _asks(live, spec)', "False", "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

@@ -549,3 +549,29 @@ def test_a_default_tag_leaves_a_tag_of_others_alone_and_an_own_tag_does_not(b: B
     b.edit(tags={"team": "red"})
     b.run(60)
     assert tags_of(b) == {"team": "red"}
+
+
+# What plan foretells
+
+
+@pytest.mark.parametrize("what", ["edit", "new", "as it is"])
+def test_plan_tells_an_error_where_subnets_could_not_be_read_and_never_that_nothing_happens(
+    b: Bench, plan: Any, what: str
+) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    tag(b, two, value="v2")
+    settled(b, updatePolicy="Replace")
+    name, value = ("other" if what == "new" else "web"), ("yes" if what == "as it is" else "v2")
+    terms = [{"tags": {"fargate": value}}]
+    obj = b.manifest(name, subnetSelectorTerms=terms, updatePolicy="Replace", selectors=[{"namespace": name}])
+    del obj["spec"]["subnets"]
+    if what != "new":
+        obj["spec"]["selectors"] = b.get()["spec"]["selectors"]
+    throttled(b, times=10**6)
+    code, out, err = plan(obj)
+    if what == "as it is":
+        assert (code, "nothing" in out) == (0, True), "as the controller leaves it Ready"
+    else:
+        assert (code != 0, "nothing " in out, "NoSubnetMatches" in out + err) == (True, False, False)
+        assert "RequestLimitExceeded" in out + err
