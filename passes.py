@@ -104,9 +104,12 @@ class Pass:
         return most if self.asked_at is None or self.look_in else min(most, now - self.asked_at)
 
     def network_age(self, settled: bool, life: float, now: float) -> float:
-        """Return the same of a cluster's subnets: they are read once in `life` for all objects that are settled."""
+        """Return the same of a cluster's subnets: they are read once in `life` for all objects that are settled.
+
+        What was read before an edit of an object that has a profile says nothing of it: it would be Ready by that.
+        """
         if self.edited:
-            return lookups.NO_SECONDS
+            return 0.0 if settled else lookups.NO_SECONDS
         settled = settled and status.is_ready(self.conditions, self.who)
         return self.age(life if settled else lookups.FACTS_SECONDS, now)
 

@@ -1241,6 +1241,8 @@ MUTANTS = (
            "(granted or isinstance(action, NeedFacts))", "granted", "tests/unit/test_terms.py"),
     Mutant("plan takes an edit for what is Ready", "forecast.py",
            '_asks(live, live.get("spec")) != _asks(live, spec)', "False", "tests/unit/test_terms.py"),
+    Mutant("an edit is Ready by what was read before it", "passes.py",
+           "return 0.0 if settled else lookups.NO_SECONDS", "return lookups.NO_SECONDS", "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

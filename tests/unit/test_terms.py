@@ -246,6 +246,18 @@ def test_an_edit_of_terms_is_on_its_way_until_two_looks_have_shown_what_they_mat
     assert [each["subnets"] for each in b.profiles().values()] == [[two]]
 
 
+def test_an_edit_of_terms_is_judged_by_what_is_read_after_it(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    by_terms(b, name="third", selectors=[{"namespace": "third"}])
+    b.run(1)
+    tag(b, two, value="v2")
+    b.edit(subnetSelectorTerms=[{"tags": {"fargate": "v2"}}])
+    b.run(5)
+    assert (b.ready(), b.reason()) == (False, "SubnetsChanged")
+
+
 # Defaults
 
 
