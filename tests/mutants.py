@@ -1242,7 +1242,10 @@ MUTANTS = (
     Mutant("plan takes an edit for what is Ready", "forecast.py",
            '_asks(live, live.get("spec")) != _asks(live, spec)', "False", "tests/unit/test_terms.py"),
     Mutant("an edit is Ready by what was read before it", "passes.py",
-           "return 0.0 if settled else lookups.NO_SECONDS", "return lookups.NO_SECONDS", "tests/unit/test_terms.py"),
+           "return 0.0 if settled else lookups.NO_SECONDS, ", "return lookups.NO_SECONDS, ", "tests/unit/test_terms.py"),
+    Mutant("in an outage each settled object asks for subnets itself", "passes.py",
+           "errors = lookups.FACTS_SECONDS if settled", "errors = lookups.ERROR_SECONDS if settled",
+           "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

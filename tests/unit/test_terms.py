@@ -258,6 +258,23 @@ def test_an_edit_of_terms_is_judged_by_what_is_read_after_it(b: Bench) -> None:
     assert (b.ready(), b.reason()) == (False, "SubnetsChanged")
 
 
+def test_objects_that_are_settled_share_what_could_not_be_read_and_recover_within_minutes(b: Bench) -> None:
+    tag(b, b.world.private_subnets[0])
+    for number in range(6):
+        by_terms(b, name=f"web-{number}", selectors=[{"namespace": f"web-{number}"}])
+    b.run(900)
+    assert all(b.ready(f"web-{number}") for number in range(6))
+    throttled(b, times=10**6)
+    b.run(RESYNC_SECONDS)
+    calls = asked(b)
+    b.run(600)
+    assert 2 <= asked(b) - calls <= 12, "once a minute for the cluster"
+    assert all(b.ready(f"web-{number}") for number in range(6))
+    b.manners.heal()
+    b.run(150)
+    assert not any("NoSubnetMatches" in b.message(f"web-{number}") for number in range(6))
+
+
 # Defaults
 
 
