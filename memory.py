@@ -88,7 +88,9 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     if not c.spec:
         return memory
     memory = with_defaults(c, memory) if c.takes_up or c.by_default_again else memory
-    of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
+    # A default tag that was there is somebody else's: what we set was noted before it was sent, unless status is lost.
+    ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags
+    of_the_spec = set(memory.applied_tag_keys) | ours.keys()
     keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
     return memory.but(applied_tag_keys=tuple(sorted(keys)))
 

@@ -1246,6 +1246,12 @@ MUTANTS = (
     Mutant("in an outage each settled object asks for subnets itself", "passes.py",
            "errors = lookups.FACTS_SECONDS if settled", "errors = lookups.ERROR_SECONDS if settled",
            "tests/unit/test_terms.py"),
+    Mutant("a tag of others is the controller's once a default says the same", "memory.py",
+           "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.wanted_tags",
+           "tests/unit/test_terms.py"),
+    Mutant("where status is lost a default tag is never taken off", "memory.py",
+           "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.own_tags",
+           "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

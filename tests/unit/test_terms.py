@@ -580,6 +580,26 @@ def test_a_default_tag_leaves_a_tag_of_others_alone_and_an_own_tag_does_not(b: B
     assert tags_of(b) == {"team": "red"}
 
 
+@pytest.mark.parametrize("whose", ["of others", "the controller's", "the controller's, of which status was lost"])
+def test_a_tag_goes_with_its_default_only_where_the_controller_has_set_it(b: Bench, whose: str) -> None:
+    selectors_alone(b, podExecutionRoleArn=b.world.roles["good"])
+    if whose == "of others":
+        onto(b, cost="1")
+        b.run(RESYNC_SECONDS)
+    with_defaults(b, cost="1")
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == {"cost": "1"}
+    if "lost" in whose:
+        path = "/apis/jicomusic.com/v1/namespaces/default/fargateprofiles/web/status"
+        b.api.request("PUT", path, {}, {**b.get(), "status": {}}, "application/json")
+        b.start()
+        with_defaults(b, cost="1")
+        b.run(60)
+    with_defaults(b)
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == ({"cost": "1"} if whose == "of others" else {})
+
+
 # What plan foretells
 
 
