@@ -41,8 +41,8 @@ from pods import (
     holder,
 )
 from sites import Homes, Site, Sites, There, nowhere
-from spec import FINALIZER, Defaults, Identity, Memory, is_guarded, mapping
-from status import with_note
+from spec import FINALIZER, Defaults, Identity, InvalidSpec, Memory, Resource, is_guarded, mapping
+from status import is_ready, with_note, written
 from surroundings import Home, Network
 
 T = TypeVar("T")
@@ -125,7 +125,8 @@ class Forecast:
             if isinstance(entry, Barred):
                 barred = replace(self._case(obj, who, memory, nowhere(who.cluster), NO_VIEW), barred=entry)
                 return [*self._barred(barred)]
-            return [*self._in(entry, self._case_in(entry, obj, replace(who, cluster=entry.name), memory))]
+            case = self._case_in(entry, obj, replace(who, cluster=entry.name), memory)
+            return [*self._in(entry, case, is_ready(written(obj["status"].get("conditions") or []), who))]
         except AwsError as error:
             if self.sites.entries.listed is None:
                 raise
@@ -144,9 +145,9 @@ class Forecast:
     ) -> Case:
         return case_of(obj, who, memory, home, view, self.settings, self.now, defaults)
 
-    def _in(self, entry: Entry, case: Case) -> Iterator[Step]:
+    def _in(self, entry: Entry, case: Case, ready: bool) -> Iterator[Step]:
         known, cluster = self.sites.of(entry).known, entry.cluster
-        changes, end, last = foresee(case, partial(known.facts, cluster), partial(known.network, cluster))
+        changes, end, last = foresee(case, partial(known.facts, cluster), partial(known.network, cluster), ready)
         self.clusters[entry.key] = case.home, last.view
         yield from self._changed(changes, last.view, entry)
         if changes and end.reason == "Deleted":
@@ -266,7 +267,17 @@ def retag(word: str, profile: aws.Profile, tags: Mapping[str, str | None]) -> St
 def applied(key: Key, spec: Any, live: Object, now: datetime) -> Object:
     """Return an object as the API server has it after `kubectl apply`."""
     meta = live.get("metadata") or {"namespace": key[0], "name": key[1], "creationTimestamp": timestamp(now)}
+    if live and _asks(live, live.get("spec")) != _asks(live, spec):
+        meta = {**meta, "generation": (meta.get("generation") or 0) + 1}
     return {"metadata": meta, "spec": spec, "status": live.get("status") or {}}
+
+
+def _asks(obj: Object, spec: Any) -> Resource | str:
+    """Return what a spec asks for: the API server's defaults, which an applied one lacks, make no edit of it."""
+    try:
+        return Resource.parse({**obj, "spec": spec})
+    except InvalidSpec as error:
+        return str(error)
 
 
 # What it means for the pods that are there

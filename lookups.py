@@ -47,7 +47,7 @@ LOOKS_APART_SECONDS = 60.0  # at tags, before a profile is replaced for what the
 LOOKS_TO_ALARM = 2  # at a role: changes of access take seconds to be seen everywhere
 FACTS_KEPT = 1000  # objects may name roles and subnets without end
 NO_SECONDS = 10.0  # for which is believed what speaks against a create, a missing cluster too
-ERROR_SECONDS = 2.0  # for which it is believed that something could not be read: that says nothing of what it is
+ERROR_SECONDS = 2.0  # for which who waits for it believes that something could not be read: it says nothing of it
 
 
 @dataclass
@@ -93,10 +93,10 @@ class Known:
         """Return what is known of a cluster, as `facts` does."""
         return self._believed("cluster", name, age, lambda: self._aws.cluster(name))
 
-    def network(self, cluster: str, age: float = FACTS_SECONDS) -> Network:
-        """Return the subnets of a cluster's VPC, read with one call; that it failed is believed for seconds only."""
+    def network(self, cluster: str, age: float = FACTS_SECONDS, errors: float = ERROR_SECONDS) -> Network:
+        """Return the subnets of a cluster's VPC, read with one call; a failure is believed for `errors` seconds."""
         _, before = self._said.get(("network", cluster), (0.0, None))
-        age = min(age, ERROR_SECONDS) if before and before.error else age
+        age = min(age, errors) if before and before.error else age
         return self._believed("network", cluster, age, lambda: self._network(cluster, age))
 
     def _network(self, cluster: str, age: float) -> Network:

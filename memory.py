@@ -30,7 +30,7 @@ from aws import Profile, ProfileSpec
 from case import Case
 from clusters import View
 from kube import Object
-from plan import plan
+from plan import plan, takes_for_granted
 from spec import FINALIZER, Memory, Resource
 from surroundings import Facts, Network
 from wanted import remembered_defaults
@@ -87,7 +87,9 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     if not c.spec:
         return memory
     memory = with_defaults(c, memory) if c.takes_up or c.by_default_again else memory
-    of_the_spec = set(memory.applied_tag_keys) | c.wanted_tags.keys()
+    # A default tag that was there is somebody else's: what we set was noted before it was sent, unless status is lost.
+    ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags
+    of_the_spec = set(memory.applied_tag_keys) | ours.keys()
     keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
     return memory.but(applied_tag_keys=tuple(sorted(keys)))
 
@@ -171,12 +173,18 @@ def lost_for(obj: Object, memory: Memory, marks: Since, now: float, lost_create:
 
 
 def foresee(
-    case: Case, facts: Callable[[ProfileSpec], Facts], network: Callable[[], Network]
+    case: Case, facts: Callable[[ProfileSpec], Facts], network: Callable[[], Network], ready: bool = False
 ) -> tuple[list[Change], Report, Case]:
-    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then."""
+    """Follow the plan as if each change went well at once; return the changes, where it ends, and the case then.
+
+    Raises what kept the subnets from being read, but for an object that is `ready` as it is, and stays so.
+    """
     changes: list[Change] = []
     while True:
         action = plan(case)
+        granted = takes_for_granted(action) and not ready
+        if case.network and case.network.error and (granted or isinstance(action, NeedFacts)):
+            raise case.network.error
         match action:
             case Report(phase=Phase.STALLED, until=datetime() as rested):
                 case = replace(case, now=rested, memory=remember(case))

@@ -103,12 +103,16 @@ class Pass:
         """Return how old an answer of AWS may be: from after the look that was asked for, if that is had now."""
         return most if self.asked_at is None or self.look_in else min(most, now - self.asked_at)
 
-    def network_age(self, settled: bool, life: float, now: float) -> float:
-        """Return the same of a cluster's subnets: they are read once in `life` for all objects that are settled."""
+    def network_ages(self, settled: bool, life: float, now: float) -> tuple[float, float]:
+        """Return the same of a cluster's subnets, and of an error: read once in `life` for all that are settled.
+
+        What was read before an edit of an object that has a profile says nothing of it: it would be Ready by that.
+        """
         if self.edited:
-            return lookups.NO_SECONDS
+            return 0.0 if settled else lookups.NO_SECONDS, lookups.ERROR_SECONDS
         settled = settled and status.is_ready(self.conditions, self.who)
-        return self.age(life if settled else lookups.FACTS_SECONDS, now)
+        errors = lookups.FACTS_SECONDS if settled else lookups.ERROR_SECONDS
+        return self.age(life if settled else lookups.FACTS_SECONDS, now), errors
 
     @property
     def payer(self) -> tuple[str, bool]:

@@ -323,8 +323,8 @@ class Reconciler:
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
             action = status.with_log(case, plan)
             if isinstance(action, NeedNetwork):
-                age = p.network_age(len(case.owned) == 1, self._settings.view_life, self._monotonic())
-                case = self._with_network(p, case, age)
+                ages = p.network_ages(len(case.owned) == 1, self._settings.view_life, self._monotonic())
+                case = self._with_network(p, case, *ages)
                 continue
             if isinstance(action, NeedFacts):
                 case = self._with_facts(p, case)
@@ -364,9 +364,9 @@ class Reconciler:
                 raise case.network.error
         return replace(case, facts=p.known.facts(case.home.cluster, case.spec, age)) if case.spec else case
 
-    def _with_network(self, p: Pass, case: Case, age: float) -> Case:
+    def _with_network(self, p: Pass, case: Case, age: float, errors: float = lookups.ERROR_SECONDS) -> Case:
         """Ask for the subnets that terms choose from; of a profile counts what two looks have shown."""
-        ask = partial(p.known.network, case.home.cluster)
+        ask = partial(p.known.network, case.home.cluster, errors=errors)
         network, wait = self._twice.look(p.key, ask, age, partial(strayed_in, case))
         return replace(case, network=network, sure_at=self._now() + timedelta(seconds=wait) if wait else None)
 

@@ -1242,6 +1242,23 @@ MUTANTS = (
            'return self.memory.made_in.rpartition("/")[2] not in {"", self.home.cluster}', STORIES),
     Mutant("an answer about tags that came while it was due is asked for without end", "lookups.py",
            "0.0 if age <= now - again else now - again", "now - again", STORIES),
+    Mutant("plan says nothing of an edit while subnets can't be read", "memory.py",
+           "case.network.error and (granted or", "case.network.error and (", "tests/unit/test_terms.py"),
+    Mutant("plan refuses a new object because subnets can't be read", "memory.py",
+           "(granted or isinstance(action, NeedFacts))", "granted", "tests/unit/test_terms.py"),
+    Mutant("plan takes an edit for what is Ready", "forecast.py",
+           '_asks(live, live.get("spec")) != _asks(live, spec)', "False", "tests/unit/test_terms.py"),
+    Mutant("an edit is Ready by what was read before it", "passes.py",
+           "return 0.0 if settled else lookups.NO_SECONDS, ", "return lookups.NO_SECONDS, ", "tests/unit/test_terms.py"),
+    Mutant("in an outage each settled object asks for subnets itself", "passes.py",
+           "errors = lookups.FACTS_SECONDS if settled", "errors = lookups.ERROR_SECONDS if settled",
+           "tests/unit/test_terms.py"),
+    Mutant("a tag of others is the controller's once a default says the same", "memory.py",
+           "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.wanted_tags",
+           "tests/unit/test_terms.py"),
+    Mutant("where status is lost a default tag is never taken off", "memory.py",
+           "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.own_tags",
+           "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

@@ -246,6 +246,35 @@ def test_an_edit_of_terms_is_on_its_way_until_two_looks_have_shown_what_they_mat
     assert [each["subnets"] for each in b.profiles().values()] == [[two]]
 
 
+def test_an_edit_of_terms_is_judged_by_what_is_read_after_it(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace")
+    by_terms(b, name="third", selectors=[{"namespace": "third"}])
+    b.run(1)
+    tag(b, two, value="v2")
+    b.edit(subnetSelectorTerms=[{"tags": {"fargate": "v2"}}])
+    b.run(5)
+    assert (b.ready(), b.reason()) == (False, "SubnetsChanged")
+
+
+def test_objects_that_are_settled_share_what_could_not_be_read_and_recover_within_minutes(b: Bench) -> None:
+    tag(b, b.world.private_subnets[0])
+    for number in range(6):
+        by_terms(b, name=f"web-{number}", selectors=[{"namespace": f"web-{number}"}])
+    b.run(900)
+    assert all(b.ready(f"web-{number}") for number in range(6))
+    throttled(b, times=10**6)
+    b.run(RESYNC_SECONDS)
+    calls = asked(b)
+    b.run(600)
+    assert 2 <= asked(b) - calls <= 12, "once a minute for the cluster"
+    assert all(b.ready(f"web-{number}") for number in range(6))
+    b.manners.heal()
+    b.run(150)
+    assert not any("NoSubnetMatches" in b.message(f"web-{number}") for number in range(6))
+
+
 # Defaults
 
 
@@ -549,3 +578,49 @@ def test_a_default_tag_leaves_a_tag_of_others_alone_and_an_own_tag_does_not(b: B
     b.edit(tags={"team": "red"})
     b.run(60)
     assert tags_of(b) == {"team": "red"}
+
+
+@pytest.mark.parametrize("whose", ["of others", "the controller's", "the controller's, of which status was lost"])
+def test_a_tag_goes_with_its_default_only_where_the_controller_has_set_it(b: Bench, whose: str) -> None:
+    selectors_alone(b, podExecutionRoleArn=b.world.roles["good"])
+    if whose == "of others":
+        onto(b, cost="1")
+        b.run(RESYNC_SECONDS)
+    with_defaults(b, cost="1")
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == {"cost": "1"}
+    if "lost" in whose:
+        path = "/apis/jicomusic.com/v1/namespaces/default/fargateprofiles/web/status"
+        b.api.request("PUT", path, {}, {**b.get(), "status": {}}, "application/json")
+        b.start()
+        with_defaults(b, cost="1")
+        b.run(60)
+    with_defaults(b)
+    b.run(RESYNC_SECONDS)
+    assert tags_of(b) == ({"cost": "1"} if whose == "of others" else {})
+
+
+# What plan foretells
+
+
+@pytest.mark.parametrize("what", ["edit", "new", "as it is"])
+def test_plan_tells_an_error_where_subnets_could_not_be_read_and_never_that_nothing_happens(
+    b: Bench, plan: Any, what: str
+) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    tag(b, two, value="v2")
+    settled(b, updatePolicy="Replace")
+    name, value = ("other" if what == "new" else "web"), ("yes" if what == "as it is" else "v2")
+    terms = [{"tags": {"fargate": value}}]
+    obj = b.manifest(name, subnetSelectorTerms=terms, updatePolicy="Replace", selectors=[{"namespace": name}])
+    del obj["spec"]["subnets"]
+    if what != "new":
+        obj["spec"]["selectors"] = b.get()["spec"]["selectors"]
+    throttled(b, times=10**6)
+    code, out, err = plan(obj)
+    if what == "as it is":
+        assert (code, "nothing" in out) == (0, True), "as the controller leaves it Ready"
+    else:
+        assert (code != 0, "nothing " in out, "NoSubnetMatches" in out + err) == (True, False, False)
+        assert "RequestLimitExceeded" in out + err
