@@ -471,6 +471,6 @@ def _closed(spec: ProfileSpec) -> ProfileSpec:
     return replace(spec, open=frozenset())
 
 
-def strayed_in(case: Case, network: Network) -> tuple[Strayed, ...]:
-    """Return what a case would have strayed if the VPC were like that."""
-    return replace(case, network=network).strayed
+def strayed_in(case: Case, network: Network) -> tuple[Strayed, ...] | None:
+    """Return what a case would have strayed if the VPC were like that; None where not all of its profiles are seen."""
+    return None if case.hidden else replace(case, network=network).strayed

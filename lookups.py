@@ -178,13 +178,14 @@ class Twice:
     ) -> tuple[Network, float]:
         """Return the subnets, and in how many seconds what `finds` makes of them is to be looked at again, 0 for never.
 
+        `finds` returns None where it can't be said.
         `ask` returns them, none older than so many seconds. Each look is of its own answer of AWS, however many
         objects ask.
         """
         network = ask(age)
         found, now = finds(network), self._monotonic()
         if not found:
-            if network.subnets:  # else this look has shown nothing
+            if network.subnets and found is not None:  # else this look has shown nothing
                 self._found.forget(key)
             return network, 0.0
         again = self._found.when(key, found, network.at) + LOOKS_APART_SECONDS

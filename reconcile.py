@@ -395,7 +395,7 @@ class Reconciler:
             self.asked()
         elif p.asked_at is not None:  # what was seen is from before
             p.look_in = p.look_in or ASKED_LOOK_SECONDS
-        if case.network is None:  # a first look counts for what was asked ever since
+        if case.spec and not case.spec.terms:  # where terms were gone meanwhile, a first look counts no more
             self._twice.forget(p.key)
         before = p.noted["DefaultsChanged"].message if "DefaultsChanged" in p.noted else ""
         p.note("DefaultsChanged", "DefaultsDiffer", case.changed_defaults(before))

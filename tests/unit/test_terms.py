@@ -304,6 +304,23 @@ def another_role(b: Bench) -> str:
     return made
 
 
+def test_a_look_that_does_not_see_the_profile_says_nothing_of_its_subnets(b: Bench) -> None:
+    one, other = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Refuse")
+    untag(b, one)
+    tag(b, other)
+    b.run(1500)
+    assert b.reason() == "ImmutableField"
+    b.manners.fail("DescribeFargateProfile", error("ServerException", 500, "later"), times=1)
+    told = set[str]()
+    for _ in range(150):
+        b.run(10)
+        told.add(b.reason())
+    assert "SubnetsChanged" not in told, "what two looks have shown is not to be seen once more"
+    assert b.reason() == "ImmutableField"
+
+
 def tags_of(b: Bench) -> dict[str, str]:
     return {key: value for key, value in b.profiles()["web"]["tags"].items() if "/" not in key}
 
