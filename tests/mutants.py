@@ -128,7 +128,7 @@ MUTANTS = (
            "profile.subnets <= (wanted.among or frozenset())", "profile.subnets == wanted.among",
            "tests/unit/test_terms.py"),
     Mutant("subnets: an error is believed like an answer", "lookups.py",
-           "age = min(age, ERROR_SECONDS) if before and before.error else age", "pass", "tests/unit/test_terms.py"),
+           "age = min(age, errors) if before and before.error else age", "pass", "tests/unit/test_terms.py"),
     Mutant("subnets: who is not ready becomes so by an error", "reconcile.py",
            "        if error and takes_for_granted(action) and not", "        if False and not",
            "tests/unit/test_terms.py"),
@@ -1251,6 +1251,9 @@ MUTANTS = (
            "tests/unit/test_terms.py"),
     Mutant("where status is lost a default tag is never taken off", "memory.py",
            "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.own_tags",
+           "tests/unit/test_terms.py"),
+    Mutant("a refusal of default tags outlasts a look that is asked for", "reconcile.py",
+           "now - at < p.age(self._settings.view_life, now)", "now - at < self._settings.view_life",
            "tests/unit/test_terms.py"),
 )  # fmt: skip
 
