@@ -317,7 +317,7 @@ class Reconciler:
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
         at_home = self._sites.entries.at_home(entry, p.who.namespace)
-        case = replace(case, at_home=at_home, tags_refused=self._refusal(p.key))
+        case = replace(case, at_home=at_home, tags_refused=self._refusal(p))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -347,10 +347,10 @@ class Reconciler:
         if error and takes_for_granted(action) and not status.is_ready(p.conditions, p.who):
             raise error
 
-    def _refusal(self, key: Key) -> Refusal | None:
-        """Return what AWS has said to default tags since the last resync: then it is asked again."""
-        at, refusal = self._refused.get(key, (float("-inf"), None))
-        return refusal if self._monotonic() - at < self._settings.view_life else None
+    def _refusal(self, p: Pass) -> Refusal | None:
+        """Return what AWS has said to default tags since the last resync, or look that was asked for."""
+        (at, refusal), now = self._refused.get(p.key, (float("-inf"), None)), self._monotonic()
+        return refusal if now - at < p.age(self._settings.view_life, now) else None
 
     def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""

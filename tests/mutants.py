@@ -1263,6 +1263,9 @@ MUTANTS = (
     Mutant("where status is lost a default tag is never taken off", "memory.py",
            "ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags", "ours = c.own_tags",
            "tests/unit/test_terms.py"),
+    Mutant("a refusal of default tags outlasts a look that is asked for", "reconcile.py",
+           "now - at < p.age(self._settings.view_life, now)", "now - at < self._settings.view_life",
+           "tests/unit/test_terms.py"),
 )  # fmt: skip
 
 

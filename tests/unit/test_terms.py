@@ -617,6 +617,22 @@ def test_a_tag_goes_with_its_default_only_where_the_controller_has_set_it(b: Ben
     assert tags_of(b) == ({"cost": "1"} if whose == "of others" else {})
 
 
+def test_a_look_that_is_asked_for_tries_again_a_default_tag_that_was_refused(b: Bench) -> None:
+    selectors_alone(b, podExecutionRoleArn=b.world.roles["good"])
+    b.manners.fail("TagResource", error("AccessDeniedException", 403, "no"), times=10**6)
+    with_defaults(b, cost="1")
+    b.run(RESYNC_SECONDS)
+    calls = asked(b, "TagResource")
+    for name in ("one", "two"):
+        b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": {REQUESTED_AT: name}}})
+        b.run(40)
+        assert b.ready()
+        assert asked(b, "TagResource") == (calls := calls + 1), "once for the look, not for each pass"
+        if name == "one":
+            b.manners.heal()
+    assert tags_of(b) == {"cost": "1"}
+
+
 # What plan foretells
 
 
