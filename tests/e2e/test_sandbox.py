@@ -121,7 +121,11 @@ def test_selectors_are_enough_and_an_entry_of_the_file_leads_into_another_accoun
     wait_for(lambda: "ClusterNotAllowed" in typed(told, watch, 2), AFTER_A_WHILE, "its entry has gone")
     typed(told, "kubectl delete fp far --wait=false")
     says = "kubectl get fp far -o jsonpath='{.status.conditions[0].message}'"
-    wait_for(lambda: "bring back its entry of the clusters file" in typed(told, says), SOON, "the deletion waits")
+    wait_for(
+        lambda: "have the clusters file let namespace default name prod-eu again" in typed(told, says),
+        SOON,
+        "the deletion waits",
+    )
     typed(told, back)
     typed(told, "kubectl wait --for=delete fp/far --timeout=30s")
     typed(told, "kubectl delete fp small")
