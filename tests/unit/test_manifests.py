@@ -26,7 +26,7 @@ from actions import Phase
 from leader import LEASE_TIMEOUT, LeaderElector
 from lookups import running_pods
 from metrics import METRICS_PATH, may_get
-from spec import CONTROLLER_KEY, OWNER_KEY, RETAINED_KEY, InvalidSpec, Resource
+from spec import CONTROLLER_KEY, OURS, OWNER_KEY, RETAINED_KEY, InvalidSpec, Resource
 from status import EVENTS, LOGGED_ORPHAN, REASONS
 from tests.docs import DOCUMENTS, ROOT, section, table
 from tests.fakes.apiserver import RESOURCES, ApiServer, crd_schema, defaulted, kubeconfig, resolve, serve
@@ -340,6 +340,12 @@ def test_an_object_that_nobody_has_looked_at_is_told_from_one_that_was_looked_at
 def test_a_condition_is_there_once_a_type_whoever_writes_it() -> None:
     conditions = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
     assert (conditions["x-kubernetes-list-type"], conditions["x-kubernetes-list-map-keys"]) == ("map", ["type"])
+
+
+def test_a_list_of_conditions_that_others_have_filled_has_room_for_all_of_ours() -> None:
+    rules = VERSION["schema"]["openAPIV3Schema"]["properties"]["status"]["properties"]["conditions"]
+    (rule,) = (each["rule"] for each in rules["x-kubernetes-validations"])
+    assert rule.endswith(f"size(oldSelf.value()) + {len(OURS)})")
 
 
 def test_every_field_of_the_crd_is_explained() -> None:
