@@ -121,9 +121,11 @@ class ProfileSpec:
     subnets_by: str = field(default="spec.subnets", compare=False)
 
 
-def known_regions() -> set[str]:
+@cache
+def known_regions() -> dict[str, str]:
+    """Return the partition of each region that the library knows."""
     listed = botocore.session.get_session().get_component("data_loader").load_data("partitions")["partitions"]
-    return {region for partition in listed for region in partition["regions"]}
+    return {region: partition["id"] for partition in listed for region in partition["regions"]}
 
 
 class Read(Generic[T]):

@@ -94,8 +94,7 @@ def run(arguments: list[str], environ: Mapping[str, str], now: Callable[[], date
     if options.command == "doctor":
         lease = configured.lease_namespace, configured.lease_name
         return Outcome(*doctor(there, settings, options.output, lease, now(), sys.stderr.write), [])
-    home = there.home
-    return Outcome(*export(there.site, home, options.namespace, everything=options.all, portable=options.portable))
+    return Outcome(*export(there, options.namespace, everything=options.all, portable=options.portable))
 
 
 def configured_for(options: Namespace, rest: list[str], environ: Mapping[str, str]) -> Config:
@@ -244,7 +243,7 @@ def forbidden(
 
 def home_of(entry: Entry, account: str) -> Home:
     """Return where an entry's cluster is, as far as is known offline; `account` is the controller's own, or ""."""
-    partition = entry.role_arn.split(":")[1] if entry.role_arn else "aws"
+    partition = entry.role_arn.split(":")[1] if entry.role_arn else aws.known_regions().get(entry.region, "aws")
     return Home(partition, entry.region, entry.account or account, entry.cluster, "")
 
 

@@ -180,8 +180,7 @@ def renewing(
     if not config.clusters_file:
         return None
     refused = metrics["fargate_clusters_file_refused"].set
-    homes = first.reconciler.homes
-    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: homes.account)
+    file = ClustersFile(config.clusters_file, unlisted(config), entries, refused, lambda: first.sites.account)
     return Renewal(file, first.judgement, by, take, first.judge_anew)
 
 

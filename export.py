@@ -17,9 +17,9 @@ from clusters import View, whole_view
 from kube import Key, Object
 from overlaps import free_name, manifest, unfit, written
 from patterns import counted, listed, readable
-from sites import Site
+from sites import There
 from spec import TERM_KEY, TERM_TAGS, TERM_VALUE, owner_of, tagged
-from surroundings import Home, Network
+from surroundings import Network
 
 
 class Export(NamedTuple):
@@ -30,13 +30,16 @@ class Export(NamedTuple):
     err: list[str]
 
 
-def export(site: Site, home: Home, namespace: str, *, everything: bool, portable: bool) -> Export:
-    """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one."""
+def export(there: There, namespace: str, *, everything: bool, portable: bool) -> Export:
+    """Print a manifest for each profile without an owner, or for every one, and a comment for what can't be one.
+
+    Raises `AwsError` where there is no such cluster, or it can't be looked at.
+    """
+    site, home = there.site, there.home
     view = whole_view(site.aws, home.cluster)
-    where = f"EKS cluster {home.cluster} in {home.region} of account {home.account}"
     if not view.found:
-        told_by = "its entry in the clusters file" if home.by_file else "--cluster-name and --region"
-        return Export(2, [], [f"There is no {where}: check {told_by}."])
+        raise there.missing
+    where = f"EKS cluster {home.cluster} in {home.region} of account {home.account}"
     objects, left_out = as_objects(view, home.shown, namespace, everything=everything)
     kind = "profile" if everything else "ownerless profile"
     said = [f"{counted(len(objects), kind)} of {where}.", *left_out]

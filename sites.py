@@ -417,11 +417,6 @@ class Homes:
         """The controller id, "" before it was asked."""
         return self._self[2] if self._self else ""
 
-    @property
-    def account(self) -> str:
-        """The account of our own credentials, "" before it was asked."""
-        return self._self[1] if self._self else ""
-
     def of(self, entry: Entry) -> Home:
         """Return where a cluster is; raises `AwsError` where that is not known, or is known to be wrong."""
         partition, account, controller = self._ask(ASKED_SECONDS)

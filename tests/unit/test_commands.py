@@ -540,6 +540,12 @@ BY_DEFAULT: dict[str, tuple[str, tuple[str, ...], list[str], str]] = {
         BY_NAME, (ONLY_WEB.replace("web-", "po"), "--cluster-name=arn:aws:eks:eu-west-1:123456789012:cluster/demo"),
         [], "",
     ),
+    "a role's name, and the home is of another partition": (
+        BY_NAME,
+        ("--allowed-roles=arn:aws-us-gov:iam::*:role/po*",
+         "--cluster-name=arn:aws-us-gov:eks:us-gov-west-1:123456789012:cluster/demo"),
+        [], "",
+    ),
     "more tags than EKS takes, with those by default": (
         GOOD + "  clusterName: own\n  tags: {" + ", ".join(f"k{n}: v" for n in range(48)) + "}\n", ("FILE",),
         ["9: spec.tags: 49 tags together with the defaults of this cluster (a): give fewer, EKS has room for 48; or "
@@ -850,7 +856,7 @@ def test_with_all_a_lost_cluster_s_objects_come_back_as_they_were(run: Any, b: B
 def test_an_account_without_the_cluster_is_told_and_nothing_is_printed(run: Any, b: Bench) -> None:
     code, out, err = run("export", "--cluster", "none", "--region", b.world.region)
     assert (code, out) == (2, "")
-    assert "There is no EKS cluster none in us-east-1" in err
+    assert "EKS has no cluster none in us-east-1: correct --cluster-name or --region." in err
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text()))
