@@ -53,7 +53,8 @@ def commands_told(document: str, start: str, end: str) -> list[str]:
 
 def ok(result: subprocess.CompletedProcess[str]) -> str:
     """Return what kubectl printed; it must have succeeded, without a warning."""
-    assert (result.returncode, result.stderr) == (0, "")
+    said = f"{result.args} ended with {result.returncode}: {result.stderr or result.stdout}"
+    assert (result.returncode, result.stderr) == (0, ""), said
     return result.stdout
 
 

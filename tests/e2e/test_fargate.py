@@ -952,10 +952,10 @@ def test_without_a_controller_manager_small_replicas_make_pods_roll_them_out_and
         wait_for(given, SOON, "EKS has its webhook, the API server asks it, and it knows the profile")
         kubectl = partial(control_plane.kubectl, "-n", namespace)
         ok(kubectl("create", "deployment", "app", "--image=registry.example/app", "--replicas=2"))
-        ok(kubectl("rollout", "status", "deployment/app", f"--timeout={SOON}s"))
+        ok(kubectl("rollout", "status", "deployment/app", f"--timeout={AFTER_A_WHILE}s"))
         before = owners()
         assert len(before) == 1
         ok(kubectl("rollout", "restart", "deployment/app"))
-        wait_for(lambda: len(owners() - before) == 1, SOON, "the pods are made anew")
+        wait_for(lambda: len(owners() - before) == 1, AFTER_A_WHILE, "the pods are made anew")
         ok(kubectl("delete", "deployment", "app"))
-        wait_for(lambda: not api.list(place("v1", namespace, "pods")), SOON, "the pods go with it")
+        wait_for(lambda: not api.list(place("v1", namespace, "pods")), AFTER_A_WHILE, "the pods go with it")

@@ -139,15 +139,9 @@ class Fargate:
         self._tasks = {uid: task for uid, task in self._tasks.items() if uid in there}
 
     def _attempt(self, pod: Obj, profiles: dict[str, Obj]) -> None:
-        """Take a pod a step further; where somebody else has changed it meanwhile the next step looks again.
-
-        A namespace that is going takes nothing new (403), and that is no trouble of the other pods.
-        """
-        try:
+        """Take a pod a step further; a refusal, whatever the reason, is no trouble of the other pods."""
+        with suppress(Refused):
             self._advance(pod, profiles)
-        except Refused as refused:
-            if refused.code not in {403, 404, 409}:
-                raise
 
     def _advance(self, pod: Obj, profiles: dict[str, Obj]) -> None:
         spec, profile = pod["spec"], profiles.get(pod["metadata"].get("labels", {}).get(LABEL, ""))
@@ -171,15 +165,16 @@ class Fargate:
         task = self._tasks.get(pod["metadata"]["uid"])
         if task is None:
             if self.ways.scheduling:
-                self._look(pod, profile)
+                self._look(pod)
         elif task.due < math.inf and profile is None:
             self._delete(pod)
         elif time.monotonic() >= task.due:
             self._launch(pod, task)
 
-    def _look(self, pod: Obj, profile: Obj | None) -> None:
-        """Look at a pod for the first time, which is the only one for what it is."""
+    def _look(self, pod: Obj) -> None:
+        """Look at a pod for the first time, which is the only one for what it is, with its profile as it is now."""
         uid, name = pod["metadata"]["uid"], pod["metadata"]["labels"][LABEL]
+        profile = next((each for each in self._active() if each["fargateProfileName"] == name), None)
         zones = self._zones(profile) if profile else []
         if profile is None:
             self._tasks[uid] = Task(name)  # nothing is said of it, and a profile that comes later does not help

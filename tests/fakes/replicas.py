@@ -32,22 +32,19 @@ def step(api: Api) -> None:
     _collect(api, "pods", pods, {"ReplicaSet": sets})
     for each in deployments:
         if "deletionTimestamp" not in each["metadata"]:
-            with _unless_changed():
+            with _alone():
                 _deploy(api, each, [one for one in sets if _owner(one) == _uid(each)])
     for each in sets:
         if "deletionTimestamp" not in each["metadata"]:
-            with _unless_changed():
+            with _alone():
                 _replicate(api, each, [pod for pod in pods if _owner(pod) == _uid(each)])
 
 
 @contextmanager
-def _unless_changed() -> Iterator[None]:
-    """Leave for the next step what somebody else has changed; a namespace that is going takes nothing (403)."""
-    try:
+def _alone() -> Iterator[None]:
+    """Leave for the next step what is refused, whatever the reason: what comes after it has its turn."""
+    with suppress(Refused):
         yield
-    except Refused as refused:
-        if refused.code not in {403, 404, 409}:
-            raise
 
 
 def _collect(api: Api, plural: str, owned: list[Obj], owners: dict[str, list[Obj]]) -> None:
@@ -56,7 +53,7 @@ def _collect(api: Api, plural: str, owned: list[Obj], owners: dict[str, list[Obj
     for each in owned:
         kinds = {owner["kind"] for owner in each["metadata"].get("ownerReferences", []) if owner.get("controller")}
         if kinds & owners.keys() and _owner(each) not in there and "deletionTimestamp" not in each["metadata"]:
-            with _unless_changed():
+            with _alone():
                 api.call("DELETE", path_of(each, plural))
 
 
