@@ -4,7 +4,7 @@ ARG TAG=3.13-slim
 ARG DIGEST=
 FROM python:${TAG}${DIGEST:+@$DIGEST} AS build
 WORKDIR /build
-COPY requirements.lock .ci/prune.py .ci/settle.py ./
+COPY requirements.lock awscalls.py .ci/prune.py .ci/settle.py ./
 # Files of packages only, each with a hash that the lock has: nothing is built here, so nobody's build runs here.
 RUN pip install --no-cache-dir --no-compile --disable-pip-version-check --require-hashes --only-binary :all: \
   --target /image/packages -r requirements.lock

@@ -86,7 +86,7 @@ sbom: ## Write sbom.json (CycloneDX): the packages that the image holds, their v
 	@$(PYTHON) -m venv --clear --without-pip $(RUNS)
 	@.cache/sbom/bin/python -m pip --python $(RUNS)/bin/python install --quiet --no-compile --require-hashes \
 	  --only-binary :all: --requirement requirements.lock
-	@$(PYTHON) .ci/prune.py $(RUNS)/lib/python3*/site-packages
+	@PYTHONPATH=. $(PYTHON) .ci/prune.py $(RUNS)/lib/python3*/site-packages
 	@printf '[project]\nname = "fargate-operator"\nversion = "$(VERSION)"\nlicense = "Apache-2.0"\ndependencies = [%s]\n' \
 	  "$$(sed -n 's/^[^#].*/"&",/p' requirements.txt)" > .cache/sbom.toml
 	@.cache/sbom/bin/cyclonedx-py environment --pyproject .cache/sbom.toml --output-reproducible \

@@ -8,6 +8,10 @@ decisions about objects, AWS words outside `reaching`.
 
 from __future__ import annotations
 
+import gc
+
+gc.disable()  # while all is loaded: to look for garbage, of which there is none, is a tenth of a start
+
 import hashlib
 import json
 import logging
@@ -62,6 +66,8 @@ from spec import INFORMATIVE, Identity, Memory
 from status import EVENTS, Counted, noted_of, phase_of, settled
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
+gc.enable()
+
 log = logging.getLogger("fargate.controller")
 T = TypeVar("T")
 
@@ -73,6 +79,7 @@ RESYNC_TENTH = 0.1
 SORTING: Key = ("", "")  # the key of `FirstLooks` itself: no object and no cluster has it
 GRACE_SECONDS = 8.0  # for the passes in hand; a kill is safe, this only saves a second look
 CREDENTIALS_SECONDS = 3.0  # for the first ones: most sources give them in a moment
+GARBAGE = 10_000  # objects more than before, until those that nothing leads to are looked for
 STUCK_SECONDS = 300.0  # longer than any pass or silence: a loop that has not moved since is stuck
 
 
@@ -98,7 +105,14 @@ def main(arguments: list[str], environ: Mapping[str, str]) -> int:
     for each in ports:
         serve(each)
     tell_start(config)
+    spare_garbage_collection()
     return process.run()
+
+
+def spare_garbage_collection() -> None:
+    """Look for garbage more seldom, and not among what stays: a tenth of the work in a burst of objects."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE)
 
 
 def tell_start(config: Config) -> None:

@@ -22,22 +22,27 @@ import shutil
 import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from kubernetes.client import ApiClient, ApiException, Configuration
-from kubernetes.client.rest import should_bypass_proxies
-from kubernetes.config import ConfigException, exec_provider
-from kubernetes.config.dateutil import parse_rfc3339
-from kubernetes.config.exec_provider import ExecProvider
-from kubernetes.config.incluster_config import InClusterConfigLoader
-from kubernetes.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 from urllib3 import make_headers
 from urllib3.exceptions import HTTPError
 from yaml import YAMLError
+
+import lean
+from wire import difference, event_name, micro_time
+
+lean.put_off("kubernetes")
+with lean.later("requests_oauthlib", "oauthlib", "oauthlib.oauth2"):  # for auth-provider: oidc of a kubeconfig alone
+    from kubernetes.client import ApiClient, ApiException, Configuration
+    from kubernetes.client.rest import should_bypass_proxies
+    from kubernetes.config import ConfigException, exec_provider
+    from kubernetes.config.dateutil import parse_rfc3339
+    from kubernetes.config.incluster_config import InClusterConfigLoader
+    from kubernetes.config.kube_config import FileOrData, KubeConfigLoader, KubeConfigMerger
 
 log = logging.getLogger("fargate.kube")
 
@@ -229,7 +234,7 @@ class Kube:
         Where that is its status already nothing is written, and another version is a `Conflict` all the same. Raises
         `TooLarge` where there is no room for it.
         """
-        change = _difference(obj.get("status") or {}, status)
+        change = difference(obj.get("status") or {}, status)
         return self._patch(obj, {}, {"status": change} if change or "status" not in obj else {}, "/status")
 
     def event(self, obj: Object, kind: str, reason: str, action: str, note: str, now: datetime) -> None:
@@ -241,7 +246,7 @@ class Kube:
         body = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
-            "metadata": {"generateName": _event_name(meta["name"], now), "namespace": meta["namespace"]},
+            "metadata": {"generateName": event_name(meta["name"], now), "namespace": meta["namespace"]},
             "eventTime": micro_time(now),
             "reportingController": CONTROLLER_NAME,
             "reportingInstance": self._instance[:128],
@@ -485,7 +490,7 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
             told = f"{command}, which the kubeconfig gets its tokens from, is not installed here"
             raise ConfigException(f"{told}: {hint}")
         try:
-            self._take(ExecProvider(plugin, folder, self._cluster).run(), folder)
+            self._take(exec_provider.ExecProvider(plugin, folder, self._cluster).run(), folder)
         except UNREADABLE as error:
             told = f"the exec plugin {plugin.safe_get('command')} of the kubeconfig gives no credentials"
             raise ConfigException(f"{told}: {error}") from error
@@ -622,11 +627,6 @@ def _path(namespace: str = "", name: str = "") -> str:
     return f"/apis/{GROUP}/{VERSION}{scope}/{PLURAL}" + (f"/{name}" if name else "")
 
 
-def micro_time(now: datetime) -> str:
-    """Return a time as Lease and Event want it: always six decimals, or HTTP 400."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
 def trimmed(obj: Object) -> Object:
     """Take off an object what nobody here reads; status and finalizers stay whole: patches are differences to them."""
     meta = obj["metadata"]
@@ -678,26 +678,6 @@ def _event(event: Any) -> tuple[str, Object]:
         code = obj.get("code", 0)
         raise BY_STATUS.get(code, KubeError)(f"the watch was refused: {obj.get('message')}", code)
     return str(event.get("type")), _with_metadata(obj)
-
-
-def _event_name(name: str, now: datetime) -> str:
-    """Return the start of an event's name, as client-go forms it: name and time, so that events list in their order.
-
-    `kubectl describe` sorts by a timestamp that events.k8s.io forbids to set, and so leaves them as they are listed.
-    """
-    # A cut in front of "-" or "." would leave a name that is refused.
-    return f"{name[:40].rstrip('-.')}.{int(now.timestamp() * 1e6):x}-"
-
-
-def _difference(old: Object, new: Object) -> Object:
-    """Return the JSON merge patch (RFC 7386) that makes `old` into `new`."""
-    patch: Object = dict.fromkeys(old.keys() - new.keys())
-    for key, value in new.items():
-        if isinstance(value, dict) and isinstance(old.get(key), dict):
-            patch |= {key: nested} if (nested := _difference(old[key], value)) else {}
-        elif key not in old or old[key] != value:
-            patch[key] = value
-    return patch
 
 
 def _unsent(error: Exception) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 import kube
 from kube import Key, Object
+from wire import micro_time
 
 log = logging.getLogger("fargate.controller")
 T = TypeVar("T")
@@ -179,7 +180,7 @@ class LeaderElector:
         self._renewed_at = float("-inf")
         spec = self._lease["spec"] | {"holderIdentity": "", "leaseDurationSeconds": 1}
         try:
-            write_lease(self._leases, *self._key, self._lease, spec | {"renewTime": kube.micro_time(self._now())})
+            write_lease(self._leases, *self._key, self._lease, spec | {"renewTime": micro_time(self._now())})
             log.info("released lease=%(lease)s", {"lease": "/".join(self._key)})
         except kube.KubeError as error:
             log.warning("the Lease could not be released, it expires: %s", error)
@@ -200,7 +201,7 @@ class LeaderElector:
 
     def _acquire(self) -> None:
         lease, self._lease = self._lease, {}  # should the write fail, the next step reads first
-        old, sent, now = lease.get("spec", {}), self._monotonic(), kube.micro_time(self._now())
+        old, sent, now = lease.get("spec", {}), self._monotonic(), micro_time(self._now())
         ours = old.get("holderIdentity") == self.identity
         record = {
             "holderIdentity": self.identity,

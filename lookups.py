@@ -84,8 +84,8 @@ class Known:
         role = Read(lambda: self._believed("role", arn, age, lambda: self._role(arn, policies)))
         said = self._said
         old: list[Read[Any]] = [subnets] if self._old(said, "subnet", ids, age) else []  # first, as it takes longest
-        old += [role, *policies] if self._old(said, "role", [arn], age) else []
         old += [known] if self._old(said, "cluster", [cluster], age) else []
+        old += [role, *policies] if self._old(said, "role", [arn], age) else []  # which may have to wait for a client
         with self._aws.side_by_side(old):
             return Facts(known(), subnets(), role())  # of several errors it is the first in this order
 

@@ -14,26 +14,10 @@ import gzip
 import json
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-# The calls of aws.py, those by which doctor asks it for more, and those by which botocore fetches credentials for it.
-# (A profile of `aws login` would need signin too, and before that a package that nothing here brings: it says so.)
-CALLS: Mapping[str, frozenset[str]] = {
-    "eks": frozenset({
-        "CreateFargateProfile", "DeleteFargateProfile", "DescribeAccessEntry", "DescribeCluster",
-        "DescribeFargateProfile", "ListFargateProfiles", "TagResource", "UntagResource",
-    }),
-    "ec2": frozenset({"DescribeRouteTables", "DescribeSubnets", "DescribeVpcAttribute"}),
-    "iam": frozenset({
-        "GetPolicy", "GetPolicyVersion", "GetRole", "GetRolePolicy", "ListAttachedRolePolicies", "ListRolePolicies",
-    }),
-    "service-quotas": frozenset({"GetAWSDefaultServiceQuota", "GetServiceQuota"}),
-    "sts": frozenset({"AssumeRole", "AssumeRoleWithWebIdentity", "GetCallerIdentity"}),
-    "sso": frozenset({"GetRoleCredentials"}),
-    "sso-oidc": frozenset({"CreateToken"}),
-}  # fmt: skip
+from awscalls import CALLS, Json, cut, cut_endpoints
+
 # What belongs to no service: partitions, retries, defaults; and the endpoints, which are cut to the services.
 COMMON = {"endpoints.json", "partitions.json", "_retry.json", "sdk-default-configuration.json"}
 NEEDED = {
@@ -51,8 +35,6 @@ UNUSED_OF_BOTO3 = ("examples", "data")
 # Of the kubernetes client, what else its top imports: 1 to 2 MiB and some 10 ms of each start.
 UNUSED_OF_KUBERNETES = ("aio", "dynamic", "informer", "leaderelection", "stream", "watch")
 TESTS = {"__pycache__", "test", "tests"}
-
-Json = dict[str, Any]
 
 
 def prune(folder: Path) -> None:
@@ -90,70 +72,27 @@ def trim(models: Path) -> None:
     for path in models.iterdir():
         if path.name not in CALLS.keys() | COMMON:
             remove(path)
-    prefixes = {trim_service(models / service, calls) for service, calls in CALLS.items()}
-    endpoints = read(models / "endpoints.json")
-    for partition in endpoints["partitions"]:
-        partition["services"] = {name: at for name, at in partition["services"].items() if name in prefixes}
-    write(models / "endpoints.json", endpoints)
+    for service in CALLS:
+        trim_service(models / service)
+    write(models / "endpoints.json", cut_endpoints(read(models / "endpoints.json")))
 
 
-def trim_service(service: Path, calls: frozenset[str]) -> str:
-    """Leave the newest version of a service with these calls; return its name among the endpoints."""
+def trim_service(service: Path) -> None:
+    """Leave the newest version of a service with the calls that are made."""
     *older, version = sorted(service.iterdir())
     for path in older:
         remove(path)
-    model, pages = merged(version, "service-2"), merged(version, "paginators-1")
-    model["operations"] = only(model["operations"], calls, service.name)
-    shapes: Json = {}
-    for name in reached(model["operations"]):
-        keep(name, model["shapes"], shapes)
-    model["shapes"] = dict(sorted(shapes.items()))
-    pages["pagination"] = {name: page for name, page in pages.get("pagination", {}).items() if name in calls}
+    model, pages = cut(merged(version, "service-2"), service.name), merged(version, "paginators-1")
+    if missing := sorted(CALLS[service.name] - model["operations"].keys()):
+        raise ValueError(f"botocore's model of {service.name} knows no such call: {', '.join(missing)}")
+    pages["pagination"] = {
+        name: page for name, page in pages.get("pagination", {}).items() if name in model["operations"]
+    }
     rules = merged(version, "endpoint-rule-set-1")
     remove(version)
     version.mkdir()
     for kind, text in (("service-2", model), ("paginators-1", pages), ("endpoint-rule-set-1", rules)):
         write(version / f"{kind}.json", text)
-    return str(model["metadata"]["endpointPrefix"])
-
-
-def only(operations: Json, calls: frozenset[str], service: str) -> Json:
-    """Return the operations that are called; raise ValueError where botocore lacks one."""
-    if missing := sorted(calls - operations.keys()):
-        raise ValueError(f"botocore's model of {service} knows no such call: {', '.join(missing)}")
-    return {name: without_documentation(operations[name]) for name in sorted(calls)}
-
-
-def keep(name: str, known: Json, kept: Json) -> None:
-    """Add a shape and all that it reaches."""
-    ahead = [name]
-    while ahead:
-        if (each := ahead.pop()) not in kept:
-            kept[each] = without_documentation(known[each])
-            ahead += reached(kept[each])
-
-
-def reached(part: Any) -> Iterator[str]:
-    """Yield the names of the shapes that a part of a model refers to."""
-    if isinstance(part, list):
-        for each in part:
-            yield from reached(each)
-    if isinstance(part, dict):
-        for key, value in part.items():
-            if key == "shape" and isinstance(value, str):
-                yield value
-            else:
-                yield from reached(value)
-
-
-def without_documentation(part: Any) -> Any:
-    """Return a part of a model without its prose, which is read by nobody in a container."""
-    if isinstance(part, list):
-        return [without_documentation(each) for each in part]
-    if not isinstance(part, dict):
-        return part
-    prose = {key for key in ("documentation", "documentationUrl") if isinstance(part.get(key), str)}
-    return {key: without_documentation(value) for key, value in part.items() if key not in prose}
 
 
 def merged(version: Path, kind: str) -> Json:

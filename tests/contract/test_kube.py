@@ -20,6 +20,7 @@ from tests.contract.client import HOLD, OTHER_SPEC, SPEC, Client, in_new_namespa
 from tests.contract.servers import ServerUnderTest
 from tests.contract.test_pods import become, create
 from tests.waiting import SOON
+from wire import micro_time
 
 NOW = datetime(2026, 11, 22, 10, 0, 0, tzinfo=UTC)
 READY = {"type": "Ready", "status": "True", "reason": "Active", "message": "It is."}
@@ -266,7 +267,7 @@ def test_a_namespace_has_a_uid(edge: Kube, client: Client) -> None:
 
 
 def lease_spec(holder: str, seconds: int = 15) -> Object:
-    now = kube.micro_time(NOW)
+    now = micro_time(NOW)
     times = {"acquireTime": now, "renewTime": now}
     return {"holderIdentity": holder, "leaseDurationSeconds": seconds, "leaseTransitions": 0, **times}
 

@@ -12,6 +12,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,8 @@ def told(answer: object) -> str:
 def calls(words: Words) -> object:
     called: set[tuple[str, str]] = set()
     asked = questions(edge(words["region"], called), words)
-    return {"answers": {name: told(ask()) for name, ask in asked.items()}, "called": sorted(called)}
+    with patch("aws.cut_file", lambda _path, read: read) if words["uncut"] else nullcontext():
+        return {"answers": {name: told(ask()) for name, ask in asked.items()}, "called": sorted(called)}
 
 
 def credentials(words: Words) -> object:
@@ -126,6 +128,8 @@ def key(environ: Mapping[str, str], region: str) -> str:
 def endpoints(words: Words) -> object:
     """Return where each service is asked in every region, as such and by FIPS and by IPv6."""
     session, found = botocore.session.Session(), {}
+    if words["ours"]:
+        session.register_component("data_loader", aws._models())
     variants: tuple[Words, ...] = ({}, {"use_fips_endpoint": True}, {"use_dualstack_endpoint": True})
     for service, operation in words["services"].items():
         for region in sorted(aws.known_regions()):

@@ -17,7 +17,6 @@ from clusters import View
 from controller import main
 from doctor import MOST_SECONDS, Looks, doctor, told
 from entries import Entries, Entry
-from kube import micro_time
 from limits import Settings
 from pods import COMPUTE_TYPE, PROFILE_LABEL
 from sites import Homes, Sites, There
@@ -31,6 +30,7 @@ from tests.unit.test_clusters import ONE, bundle
 from tests.unit.test_commands import hold_to_the_document
 from tests.unit.test_fluentbit import EXAMPLES
 from tests.unit.test_prune import BY_DOCTOR
+from wire import micro_time
 
 if TYPE_CHECKING:
     from tests.fakes.aws import World

@@ -22,7 +22,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pytest_mock import MockerFixture
 
@@ -41,7 +41,7 @@ from kube import (
     eks_cluster,
 )
 from spec import REQUESTED_AT
-from tests.fakes.apiserver import ApiServer, Obj, Server, kubeconfig, merge, serve
+from tests.fakes.apiserver import ApiServer, Obj, Server, kubeconfig, serve
 from tests.waiting import SOON, wait_for
 
 NOW = datetime(2026, 11, 22, 8, 0, 0, tzinfo=UTC)
@@ -610,20 +610,6 @@ VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3), max_leaves=12
 )
 OBJECTS = st.dictionaries(NAMES, VALUES, max_size=3)
-
-
-@given(old=OBJECTS, new=OBJECTS)
-@example(old={"a": {"b": 1, "c": 2}}, new={"a": {"c": 2}})
-@example(old={"a": {"b": 1}}, new={"a": {}})
-@example(old={"a": 1}, new={"a": {"b": {}}})
-@example(old={"a": {"b": 1}}, new={"a": [1]})
-def test_the_difference_merged_into_the_old_is_the_new(old: Obj, new: Obj) -> None:
-    assert merge(old, kube._difference(old, new)) == new
-
-
-@given(old=OBJECTS)
-def test_there_is_no_difference_to_itself(old: Obj) -> None:
-    assert kube._difference(old, old) == {}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25, deadline=None)

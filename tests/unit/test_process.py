@@ -23,7 +23,6 @@ from pathlib import Path
 
 import pytest
 
-import kube
 from config import VERSION, configure
 from controller import GRACE_SECONDS, build
 from tests.fakes.apiserver import ApiServer, kubeconfig, serve
@@ -33,6 +32,7 @@ from tests.unit.test_clustersfile import Mounted
 from tests.unit.test_config import HOME
 from tests.unit.test_kube import self_signed
 from tests.waiting import SOON, wait_for
+from wire import micro_time
 
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0  # a start takes 1.5 s of a processor, which on a busy machine may be a long time
@@ -291,7 +291,7 @@ def test_a_process_that_stands_by_watches_and_asks_nothing_else(tmp_path: Path) 
     api.apply({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec})
 
     def looked_thrice() -> bool:
-        api.edit("leases", "default", "fargate-operator", {"spec": {"renewTime": kube.micro_time(datetime.now(UTC))}})
+        api.edit("leases", "default", "fargate-operator", {"spec": {"renewTime": micro_time(datetime.now(UTC))}})
         return sum("leases" in request.path for request in api.log) >= 3
 
     with serve(api) as server, controller(tmp_path, server.url) as running:

@@ -26,6 +26,7 @@ from urllib.parse import parse_qs
 import pytest
 
 from aws import QUOTAS, SERVICES, Aws
+from awscalls import CALLS
 from tests.fakes import aws as fake_aws
 from tests.fakes.aws import Manners, World
 from tests.fakes.eks import METHODS, operation
@@ -49,7 +50,6 @@ def program() -> ModuleType:
 
 
 PRUNE = program()
-CALLS: Mapping[str, frozenset[str]] = PRUNE.CALLS
 
 
 def copied(folder: Path) -> Path:
@@ -92,10 +92,10 @@ def ask(what: str, words: object, home: Path, packages: Path | None = None, **en
     return json.loads(answer)
 
 
-def words_of(world: World) -> dict[str, Any]:
+def words_of(world: World, *, uncut: bool = False) -> dict[str, Any]:
     subnets = {"private": world.private_subnets, "public": world.public_subnet}
     roles = {"role": world.roles["good"], "spoke": world.let_in(external_id="agreed")}
-    return {"region": world.region, "vpc": world.vpc, **roles, **subnets}
+    return {"region": world.region, "vpc": world.vpc, "uncut": uncut, **roles, **subnets}
 
 
 def test_the_image_knows_the_calls_of_the_controller_those_of_its_credentials_and_no_other(trimmed: Path) -> None:
@@ -108,12 +108,13 @@ def test_the_image_knows_the_calls_of_the_controller_those_of_its_credentials_an
         assert json.loads((version / "service-2.json").read_text())["operations"].keys() == calls
 
 
-def test_each_question_and_change_of_the_edge_is_answered_by_the_models_of_the_image_as_by_all(
+def test_each_question_and_change_of_the_edge_is_answered_by_what_is_left_of_the_models_as_by_all(
     trimmed: Path, tmp_path: Path
 ) -> None:
     with fake_aws.over_http(Manners(creating_seconds=0, deleting_seconds=0)) as world:
-        whole, cut = (ask("calls", words_of(world), tmp_path, packages, **world.env) for packages in (None, trimmed))
-    assert cut == whole
+        whole = ask("calls", words_of(world, uncut=True), tmp_path, None, **world.env)
+        cut, ours = (ask("calls", words_of(world), tmp_path, packages, **world.env) for packages in (trimmed, None))
+    assert cut == ours == whole
     asked = set(cut["answers"])
     public = {name for name, what in vars(Aws).items() if callable(what) and not name.startswith("_")}
     assert asked == public - {"side_by_side"} | {"ready"}
@@ -125,10 +126,10 @@ def test_each_question_and_change_of_the_edge_is_answered_by_the_models_of_the_i
 def test_every_service_is_asked_at_the_same_endpoint_in_every_region_of_every_partition(
     trimmed: Path, tmp_path: Path
 ) -> None:
-    words = {"services": {service: min(calls) for service, calls in CALLS.items()}}
+    words = {"services": {service: min(calls) for service, calls in CALLS.items()}, "ours": False}
     whole, cut = ask("endpoints", words, tmp_path), ask("endpoints", words, tmp_path, trimmed)
     assert len(cut) > 30 * 3 * len(CALLS)
-    assert cut == whole
+    assert cut == ask("endpoints", {**words, "ours": True}, tmp_path) == whole
 
 
 # Credentials
