@@ -24,10 +24,11 @@ from leader import LOOK_SECONDS as LEASE_LOOK_SECONDS
 from leader import Judgement
 from manifests import Bounded, Document, Told, documents, located, undecoded
 from patterns import brief, decoded
+from spec import MENDS as SPEC_MENDS
 from spec import (
-    FIELDS,
     OF_A_ROLE,
     ROLE_NAME,
+    SELDOM,
     ClusterName,
     DefaultFields,
     Defaults,
@@ -36,7 +37,6 @@ from spec import (
     finding_of,
     mapping,
 )
-from spec import MENDS as SPEC_MENDS
 
 log = logging.getLogger("fargate.clusters")
 LOOK_SECONDS = 10.0  # between two looks at the file
@@ -68,14 +68,14 @@ MENDS = {
 
 
 class EntryFields(BaseModel):
-    model_config = FIELDS
+    model_config = SELDOM
     name: ClusterName
     cluster: ClusterName = ""
     region: _Region = ""
     role_arn: _AssumedRole = ""
     external_id: _ExternalId = ""
     namespaces: list[_Namespaces] = Field(default=["*"], min_length=1, max_length=1000)
-    defaults: DefaultFields = DefaultFields()
+    defaults: DefaultFields = Field(default_factory=DefaultFields)
 
     def entry(self, region: str, line: int) -> Entry:
         """Return the entry; `region` is the operator's."""

@@ -66,6 +66,7 @@ from spec import INFORMATIVE, Identity, Memory
 from status import EVENTS, Counted, noted_of, phase_of, settled
 from workqueue import Backoff, Requeue, WorkQueue, until_slot
 
+gc.freeze()
 gc.enable()
 
 log = logging.getLogger("fargate.controller")

@@ -28,8 +28,8 @@ from patterns import listed, meet, meet_at_a_glance, visible
 from plan import may_tell, whose
 from spec import (
     BOOKKEEPING,
-    FIELDS,
     RESERVED_KEYS,
+    SELDOM,
     Finding,
     Identity,
     InvalidSpec,
@@ -193,7 +193,7 @@ _Value = Annotated[str, Field(pattern=rf"^({LABEL})?\Z")]
 
 
 class OwnerFields(BaseModel):
-    model_config = FIELDS
+    model_config = SELDOM
     api_version: Annotated[str, Field(pattern=r"^([^/]*/)?[^/]+\Z")]
     kind: _Some
     name: _Some
@@ -205,7 +205,7 @@ class OwnerFields(BaseModel):
 class MetadataFields(BaseModel):
     """The API server takes null for each of them but a name, and leaves it out."""
 
-    model_config = FIELDS
+    model_config = SELDOM
     name: Annotated[str, Field(pattern=rf"^{NAME}\Z")]
     namespace: Annotated[str, Field(pattern=rf"^({NAMESPACE})?\Z")] | None = None
     labels: dict[_Key, _Value] | None = None
@@ -226,7 +226,7 @@ class MetadataFields(BaseModel):
 class HeadFields(BaseModel):
     """What surrounds spec, which has its own rules."""
 
-    model_config = FIELDS
+    model_config = SELDOM
     api_version: Literal["jicomusic.com/v1"]
     kind: Literal["FargateProfile"]
     metadata: MetadataFields

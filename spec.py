@@ -147,6 +147,7 @@ class InvalidSpec(Exception):
 
 
 FIELDS = ConfigDict(strict=True, extra="forbid", regex_engine="python-re", alias_generator=to_camel)
+SELDOM = ConfigDict(**FIELDS, defer_build=True)  # of what one thread looks at, of files: not made before the first
 
 
 class SelectorFields(BaseModel):
