@@ -88,7 +88,7 @@ def can_share_a_pod(one: Selector, other: Selector) -> bool:
 
 def overlap_message(c: Case, others: Sequence[Profile]) -> str:
     """Say which profiles overlap and which one EKS takes; "" for none."""
-    if not (c.serving and others):
+    if not (others and c.serving):
         return ""
     told = [f"{each.name} ({whose(c, each)})" for each in others if may_tell(c, each)]
     if untold := len(others) - len(told):

@@ -200,7 +200,8 @@ class WorkQueue:
     - A key in work is not handed out; if it was added meanwhile, `done` puts it at the end: no change is lost.
     - Urgent keys go before routine, which gets at least one look in four. In each line namespaces take turns. Of one
       namespace's urgent keys those go ahead whose turn has come or whose profile is in flight, so that a profile that
-      is there does not wait behind all that is to be made yet; else the earliest due comes first.
+      is there does not wait behind all that is to be made yet; in each line those that go on at once, so that what is
+      begun is not held up by what begins. Else the earliest due comes first.
     - Neither one namespace nor routine ever has all of the `workers`.
     - One lock, no helper thread: a waiting `get` promotes what is due, so that tests step a clock and never sleep.
     """
@@ -224,11 +225,12 @@ class WorkQueue:
         """Have the key looked at in `after` seconds, or earlier if it waits already.
 
         `urgent`: what it waits for has come or is in flight: it goes ahead. None: of one that is in work, into the
-        line that it came from.
+        line that it came from; there it goes ahead if it goes on at once.
         """
         with self._changed:
             line = self._in_work[key].urgent if urgent is None else urgent
-            self._add(key, self._monotonic() + after, line, ahead=bool(urgent))
+            ahead = after == 0.0 if urgent is None else urgent
+            self._add(key, self._monotonic() + after, line, ahead)
 
     def wake(self, key: Key) -> None:
         """Have the key looked at: what it waited for has come."""

@@ -719,6 +719,8 @@ MUTANTS = (
            "tests/unit/test_workqueue.py"),
     Mutant("what is in flight waits behind all that is to be made", "workqueue.py",
            "Waiting()).add(key, key in self._ahead)", "Waiting()).add(key, False)", "tests/unit/test_workqueue.py"),
+    Mutant("what is begun waits behind all that begins", "workqueue.py", "ahead = after == 0.0 if urgent is None",
+           "ahead = False if urgent is None", "tests/unit/test_workqueue.py"),
     Mutant("edits starve behind what goes ahead", "workqueue.py", "self.others and self.in_a_row >= IN_A_ROW",
            "False", "tests/unit/test_workqueue.py"),
     Mutant("edits starve behind what is let in", "workqueue.py",

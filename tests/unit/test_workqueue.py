@@ -327,12 +327,31 @@ def test_a_key_that_is_woken_while_in_work_goes_ahead_when_it_is_done(queue: Wor
     assert drain(queue) == [A, B]
 
 
-def test_a_look_that_follows_from_an_edit_goes_ahead_of_no_other_edit(queue: WorkQueue) -> None:
+def test_what_goes_on_at_once_goes_ahead_of_what_begins_in_its_line_and_its_namespace_alone(queue: WorkQueue) -> None:
     queue.add_edit(A)
     assert queue.get() == A
     queue.add_edit(B)
+    queue.add_edit(C)
     queue.add(A, urgent=None)
     queue.done(A)
+    assert drain(queue) == [A, C, B], "the namespaces take turns"
+    queue.add(("default", "routine"))
+    queue.add(A)
+    assert queue.get() == ("default", "routine")
+    queue.add_edit(B)
+    queue.add(("default", "routine"), urgent=None)
+    queue.done(("default", "routine"))
+    assert drain(queue) == [B, ("default", "routine"), A], "in the line that it came from"
+
+
+def test_what_looks_again_later_goes_ahead_of_nothing(queue: WorkQueue, clock: Clock) -> None:
+    queue.add_edit(A)
+    assert queue.get() == A
+    queue.add(A, 1.0, urgent=None)
+    queue.done(A)
+    queue.add_edit(B)
+    clock.elapsed = 1
+    assert queue.waiting() == {A, B}
     assert drain(queue) == [B, A]
 
 
