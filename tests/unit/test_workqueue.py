@@ -327,7 +327,7 @@ def test_a_key_that_is_woken_while_in_work_goes_ahead_when_it_is_done(queue: Wor
     assert drain(queue) == [A, B]
 
 
-def test_what_goes_on_at_once_goes_ahead_of_what_begins_in_its_line_and_its_namespace_alone(queue: WorkQueue) -> None:
+def test_what_goes_on_at_once_goes_ahead_of_what_begins_in_its_namespace(queue: WorkQueue) -> None:
     queue.add_edit(A)
     assert queue.get() == A
     queue.add_edit(B)
@@ -335,13 +335,17 @@ def test_what_goes_on_at_once_goes_ahead_of_what_begins_in_its_line_and_its_name
     queue.add(A, urgent=None)
     queue.done(A)
     assert drain(queue) == [A, C, B], "the namespaces take turns"
-    queue.add(("default", "routine"))
+
+
+def test_what_goes_on_at_once_with_routine_goes_before_no_edit(queue: WorkQueue) -> None:
+    routine = ("default", "routine")
+    queue.add(routine)
     queue.add(A)
-    assert queue.get() == ("default", "routine")
+    assert queue.get() == routine
     queue.add_edit(B)
-    queue.add(("default", "routine"), urgent=None)
-    queue.done(("default", "routine"))
-    assert drain(queue) == [B, ("default", "routine"), A], "in the line that it came from"
+    queue.add(routine, urgent=None)
+    queue.done(routine)
+    assert drain(queue) == [B, routine, A]
 
 
 def test_what_looks_again_later_goes_ahead_of_nothing(queue: WorkQueue, clock: Clock) -> None:
