@@ -48,7 +48,6 @@ from spec import (
     OWNER_KEY,
     REPLACEMENT_NAMES,
     RETAINED_KEY,
-    Defaults,
     Finding,
     InvalidSpec,
     Resource,
@@ -296,10 +295,6 @@ def active(c: Case, serving: Profile) -> Report:
     return Report(Phase.READY, "Active", text, c.now + UNREAD if c.network.error else None)
 
 
-def no_longer_wanted(c: Case) -> str:
-    return "no longer in the spec" if c.defaults == Defaults() else "no longer in the spec or among the default tags"
-
-
 def looked_at_again(c: Case, sure_at: datetime) -> Report:
     """Leave profiles as they are until what tags have shown of them is seen once more: it may not be meant to last."""
     by = capital(c.spec.subnets_by) if c.spec else ""
@@ -496,7 +491,9 @@ _ROWS = (
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
     Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
-        lambda c, serving: UntagProfile(serving, c.unwanted_tags, no_longer_wanted(c))),
+        lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
+    Row("owned, a default tag too many", lambda c: c.serving if c.default_tags.lost else None,
+        lambda c, serving: UntagProfile(serving, c.default_tags.lost, "no longer among the default tags")),
     Row("owned, a default tag missing", lambda c: c.serving if c.missing_default_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_default_tags, "default tags of the cluster")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),

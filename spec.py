@@ -280,6 +280,7 @@ class Memory(BaseModel):
     failed_arn: str = ""
     failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
+    default_tag_keys: tuple[str, ...] = ()  # those of them that the object has not asked for itself
     default_role: str = ""  # the defaults that the profile was made by, or that an edit has taken up since
     default_subnets: str = ""
     decided_generation: int | None = None  # for which that was decided last, where it is not the observed one
@@ -317,7 +318,7 @@ class Memory(BaseModel):
         """Forget the create that was refused, the keys of its tags, and the defaults that it would have stood on."""
         memory = self.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
         memory = memory.but(default_role=stood_on.default_role, default_subnets=stood_on.default_subnets)
-        return memory.but(applied_tag_keys=before.applied_tag_keys)
+        return memory.but(applied_tag_keys=before.applied_tag_keys, default_tag_keys=before.default_tag_keys)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
         """Remember the keys of tags that are about to be set, beside those of before."""
@@ -349,8 +350,8 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_role",
-    "default_subnets", "evictions", "decided_generation",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_tag_keys",
+    "default_role", "default_subnets", "evictions", "decided_generation",
 }  # fmt: skip
 
 

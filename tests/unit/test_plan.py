@@ -236,6 +236,10 @@ ROWS: dict[str, tuple[Case, Any]] = {
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
         UntagProfile,
     ),
+    "owned, a default tag too many": (
+        case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",), default_tag_keys=("old",))),
+        UntagProfile,
+    ),
     "owned, a default tag missing": (case(profile(), defaults=Defaults(tags={"team": "a"})), TagProfile),
     "owned, as wanted": (case(profile()), Report),
     "owned, not as wanted by terms, seen once": (

@@ -26,7 +26,7 @@ def test_what_an_object_says_is_what_is_wanted_whatever_the_defaults_are() -> No
     says = Resource(SPEC, {"team": "red"})
     assert wanted(says, HOME, DEFAULTS, Memory()) == SPEC
     assert remembered_defaults(says, HOME, DEFAULTS) == {"default_role": "", "default_subnets": ""}
-    assert default_tags(says.tags, DEFAULTS, None, (), None).set == {}
+    assert default_tags(says.tags, DEFAULTS, None, Memory()).set == {}
     assert not [*unfounded(says, SPEC, Defaults())]
 
 
@@ -84,13 +84,15 @@ def test_defaults_whose_tags_have_no_room_are_named_where_a_profile_is_to_be_mad
         ({"aws:x": "y"} | {f"t{each}": "x" for each in range(46)}, (), None, {"team": "blue", "cost": "1"}, ""),
         ({}, (), Refusal({"cost": "1"}, "AWS says no."), {"team": "blue"}, "can't be given them: AWS says no."),
         ({}, (), Refusal({"cost": "2"}, "AWS says no."), {"team": "blue", "cost": "1"}, ""),
+        ({}, (), Refusal({"gone": ""}, "AWS says no."), {"team": "blue", "cost": "1"}, ""),
     ],
 )
 def test_a_profile_that_serves_gets_the_default_tags_that_have_room_and_are_nobody_else_s(
     there: dict[str, str], ours: tuple[str, ...], refusal: Refusal | None, gets: dict[str, str], told: str
 ) -> None:
     serving = profile(tags=OURS | there)
-    found = default_tags(OURS, Defaults(tags={"team": "blue", "cost": "1"}), serving, ours, refusal)
+    memory, refusals = Memory(applied_tag_keys=ours), [refusal] if refusal else []
+    found = default_tags(OURS, Defaults(tags={"team": "blue", "cost": "1"}), serving, memory, refusals)
     assert found.set == gets
     assert (told in found.left_out) if told else not found.left_out
 
