@@ -411,6 +411,21 @@ def not_as_wanted(c: Case, policy: UpdatePolicy) -> Profile | None:
     return c.serving if c.update_policy == policy else None
 
 
+def lacks_room(c: Case) -> bool:
+    """Say whether the serving profile can't take the object's own tags beside those that are on it."""
+    return c.serving is not None and not has_room(c.serving, len(c.missing_tags.keys() - c.serving.tags.keys()))
+
+
+def tags_too_many(c: Case) -> UntagProfile | None:
+    """Return what takes off the tags that go: first those that an edit has taken out."""
+    if c.serving and c.unwanted_tags:
+        return UntagProfile(c.serving, c.unwanted_tags, "no longer in the spec")
+    lost, why = c.default_tags.lost, "no longer among the default tags"
+    if not lost.isdisjoint(c.defaults.tags):
+        why = "the object's own tags have no room beside them"
+    return UntagProfile(c.serving, lost, why) if c.serving and lost else None
+
+
 def wanted_without_a_finalizer(c: Case) -> bool:
     return not c.who.deleting and not c.who.guarded
 
@@ -488,12 +503,11 @@ _ROWS = (
     Row("several owned", lambda c: c.surplus, delete_surplus),
     Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
         lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
+    Row("owned, no room for a tag missing", lambda c: tags_too_many(c) if lacks_room(c) else None,
+        lambda _, untag: untag),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
-    Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
-        lambda c, serving: UntagProfile(serving, c.unwanted_tags, "no longer in the spec")),
-    Row("owned, a default tag too many", lambda c: c.serving if c.default_tags.lost else None,
-        lambda c, serving: UntagProfile(serving, c.default_tags.lost, "no longer among the default tags")),
+    Row("owned, a tag too many", tags_too_many, lambda _, untag: untag),
     Row("owned, a default tag missing", lambda c: c.serving if c.missing_default_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_default_tags, "default tags of the cluster")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),

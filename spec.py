@@ -504,9 +504,9 @@ def is_retained(profile: Profile) -> bool:
     return RETAINED_KEY in profile.tags and not tagged(profile)
 
 
-def has_room(profile: Profile) -> bool:
-    """Say whether the profile can take one tag more."""
-    return sum(not key.lower().startswith("aws:") for key in profile.tags) < TAGS_LIMIT
+def has_room(profile: Profile, more: int = 1) -> bool:
+    """Say whether the profile can take so many tags more."""
+    return sum(not key.lower().startswith("aws:") for key in profile.tags) + more <= TAGS_LIMIT
 
 
 def same_cluster(profile: Profile) -> str:

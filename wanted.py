@@ -80,6 +80,10 @@ class Refusal(NamedTuple):
     tags: Mapping[str, str | None]
     why: str
 
+    @property
+    def stuck(self) -> set[str]:
+        return {key for key, value in self.tags.items() if value is None}
+
 
 class DefaultTags(NamedTuple):
     """The default tags that a profile is to have, and to lose; and why it is not given others, or keeps some."""
@@ -94,7 +98,7 @@ def default_tags(
     defaults: Defaults,
     profile: Profile | None,
     memory: Memory,
-    refusals: Iterable[Refusal] = (),
+    refusals: Collection[Refusal] = (),
 ) -> DefaultTags:
     """Return the default tags for an object with these tags of its `own`; `memory` has the keys that we have set.
 
@@ -107,26 +111,33 @@ def default_tags(
     there, ours = profile.tags, memory.applied_tag_keys
     others = {key for key in wished if key not in ours and there.get(key, wished[key]) != wished[key]}
     wished = {key: value for key, value in wished.items() if key not in others}
-    former = unwanted_tags(own, defaults, profile, memory) & set(memory.default_tag_keys)
+    unwanted, stuck = unwanted_tags(own, defaults, profile, memory), {key for each in refusals for key in each.stuck}
+    ours_there = wished.keys() & there.keys() & set(ours)
+    spare = TAGS_LIMIT - len({*there, *own} - ours_there - (unwanted - stuck) - _of_aws(there))
+    makes_room = {*sorted(ours_there)[spare:]} if spare >= 0 else set[str]()  # else no room is made even so
+    to_go = (unwanted & set(memory.default_tag_keys)) or makes_room
     missing = {key: value for key, value in wished.items() if there.get(key) != value}
-    refused = _refused({**missing, **dict.fromkeys(former)}, refusals)
+    refused = _refused({**missing, **dict.fromkeys(to_go)}, refusals)
     barred = {key for keys in refused.values() for key in keys}
     new = wished.keys() - there.keys() - barred
-    taken = {key for key in (*there, *own) if not key.lower().startswith("aws:")}
-    crowded = new if len(taken | new) > TAGS_LIMIT else set()
+    crowded = (new if len(ours_there | new) > spare else set()) | (makes_room - barred)
     told = [
         _left_out(others, profile, "has them from others, with other values"),
         _left_out(crowded, profile, f"has no room for them beside its others ({TAGS_LIMIT} in all)"),
-        *(_left_out(keys - former, profile, f"can't be given them: {why}") for why, keys in refused.items()),
-        *(_left_there(keys & former, profile, why) for why, keys in refused.items()),
+        *(_left_out(keys - to_go, profile, f"can't be given them: {why}") for why, keys in refused.items()),
+        *(_left_there(keys & to_go, profile, why) for why, keys in refused.items()),
     ]
     kept = {key: value for key, value in wished.items() if key not in crowded | barred}
-    return DefaultTags(kept, " ".join(filter(None, told)), former - barred)
+    return DefaultTags(kept, " ".join(filter(None, told)), frozenset(to_go - barred))
 
 
 def unwanted_tags(own: Mapping[str, str], defaults: Defaults, profile: Profile, memory: Memory) -> frozenset[str]:
     """Return the keys that we have set and neither object nor defaults have any more: those that others set stay."""
     return frozenset(profile.tags.keys() & set(memory.applied_tag_keys) - own.keys() - defaults.tags.keys())
+
+
+def _of_aws(tags: Collection[str]) -> set[str]:
+    return {key for key in tags if key.lower().startswith("aws:")}
 
 
 def _refused(changes: Mapping[str, str | None], refusals: Iterable[Refusal]) -> dict[str, set[str]]:
@@ -139,7 +150,7 @@ def _refused(changes: Mapping[str, str | None], refusals: Iterable[Refusal]) -> 
 
 def _left_there(keys: Collection[str], profile: Profile, why: str) -> str:
     which = listed(sorted(keys), most=LONGEST_CONDITION)
-    text = f"Tags {which} are no longer to be there by the defaults, and profile {profile.name} keeps them"
+    text = f"Tags {which} of the defaults are to go, and profile {profile.name} keeps them"
     return f"{text}: {why.rstrip('. ')}." if keys else ""
 
 

@@ -231,13 +231,17 @@ ROWS: dict[str, tuple[Case, Any]] = {
     ),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
     "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
+    "owned, no room for a tag missing": (
+        case(
+            profile(tags=OURS | {f"old-{number}": "x" for number in range(48)}),
+            resource=Resource(SPEC, {"team": "a"}),
+            memory=Memory(applied_tag_keys=("old-1",)),
+        ),
+        UntagProfile,
+    ),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
     "owned, a tag too many": (
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
-        UntagProfile,
-    ),
-    "owned, a default tag too many": (
-        case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",), default_tag_keys=("old",))),
         UntagProfile,
     ),
     "owned, a default tag missing": (case(profile(), defaults=Defaults(tags={"team": "a"})), TagProfile),
