@@ -302,7 +302,8 @@ def looked_at_again(c: Case, sure_at: datetime) -> Report:
     what = f"{by} do not match {' and '.join(strayed)} any more"
     then = "which of the profiles goes is decided then" if c.surplus else "then spec.updatePolicy says what comes of it"
     text = f"{what}: that is looked at again at {timestamp(sure_at)}, {then}."
-    return Report(Phase.READY, "SubnetsChanged", text, sure_at)
+    phase = Phase.RECONCILING if c.who.deleting else Phase.READY
+    return Report(phase, "SubnetsChanged", text, sure_at)
 
 
 def not_to_be_told_apart(c: Case, last: Profile) -> Report:
@@ -489,6 +490,8 @@ _ROWS = (
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned, terms unknown", lambda c: c.undecided if c.retaining else None,
         not_to_be_told_apart),
+    Row("deleting, Retain, several owned, not as wanted by terms, seen once",
+        lambda c: c.sure_at if c.retaining and c.surplus and c.strayed else None, looked_at_again),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
     Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
         lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),

@@ -204,6 +204,17 @@ ROWS: dict[str, tuple[Case, Any]] = {
         ),
         Report,
     ),
+    "deleting, Retain, several owned, not as wanted by terms, seen once": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            who=KEPT,
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=MOVED,
+            sure_at=NOW,
+        ),
+        Report,
+    ),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
     "deleting, Retain, tagged, not marked": (case(profile(), who=KEPT), TagProfile),
     "deleting, Retain, tagged": (case(profile(tags=MARKED), who=KEPT), UntagProfile),
