@@ -73,14 +73,14 @@ UNREAD = timedelta(seconds=60)  # until subnets that could not be read are asked
 
 def released(c: Case, _found: bool) -> Report:
     others = listed(c.who.finalizers) or "none"
-    text = f"The controller is done with this object; other finalizers hold it: {others}."
+    text = f"The operator is done with this object; other finalizers hold it: {others}."
     return Report(Phase.IDLE, "Released", text)
 
 
 def wrong_home(c: Case, _found: bool) -> Report:
     name, there = c.memory.profile_name or c.memory.create_name or c.who.base, c.memory.made_in
-    what = f"Profile {name} was made in {there} and stays there, this controller works in {c.home.cluster_arn}"
-    keep = f"correct {c.home.told_by}, or let the controller of that cluster have the object"
+    what = f"Profile {name} was made in {there} and stays there, this operator works in {c.home.cluster_arn}"
+    keep = f"correct {c.home.told_by}, or let the operator of that cluster have the object"
     leave = f"set spec.deletionPolicy: Retain and delete the object, which leaves {name} in {there}"
     text = f"{what}: {keep}. Or {leave}; delete it there by hand if nobody needs it."
     return refuse("WrongHome", text)
@@ -116,7 +116,7 @@ def let_go(c: Case, _found: bool) -> RemoveFinalizer:
 
 def by_other_id(c: Case, profile: Profile) -> str:
     there, here = profile.tags[CONTROLLER_KEY], c.home.controller
-    return f"tagged for this object by controller id {there}, and this controller's is {here}"
+    return f"tagged for this object by controller id {there}, and this operator's is {here}"
 
 
 def wrong_controller(c: Case, profile: Profile) -> Report:
@@ -246,7 +246,7 @@ def way_to_get(c: Case, holder: Profile) -> str:
         return f"have that object deleted ({keep})"
     steps = []
     if not c.may_adopt:
-        steps.append(f"start the controller with --allow-adoption-in {c.who.namespace}")
+        steps.append(f"start the operator with --allow-adoption-in {c.who.namespace}")
     if not c.asks_to_adopt:
         steps.append("set spec.adoptionPolicy: Adopt")
     if c.owned or holder.failed or not steps:  # then it can't be taken over
@@ -280,7 +280,7 @@ def mismatch(c: Case, holder: Profile) -> Report:
 
 def immutable(c: Case, serving: Profile) -> Report:
     what = f"EKS can't change a profile, so {serving.name} stays as it is."
-    replace = "set spec.updatePolicy: Replace to let the controller make the new profile first"
+    replace = "set spec.updatePolicy: Replace to let the operator make the new profile first"
     old = "the old values or the tags of the subnets" if c.strayed else "the old values"
     mend = f"put {old} back, or {replace}"
     return refuse("ImmutableField", f"{what} {differences(c, serving)}. To mend it, {mend}.")

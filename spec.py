@@ -77,7 +77,7 @@ MENDS = {
     "subnetSelectorTerms": "give 1 to 30 terms, each with either id (subnet- and 8 or 17 hex digits) or tags: 1 to 20 "
     "pairs of strings (quote numbers), keys of 1 to 128, values of 1 to 256 characters; the value * is any",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
-    "none starting with aws:, no key of the controller",
+    "none starting with aws:, no key of the operator",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
     "profileName": f"give {NAME_RULE}",
     "name": f"EKS takes no profile of that name; set spec.profileName ({NAME_RULE})",
@@ -511,7 +511,7 @@ def has_room(profile: Profile, more: int = 1) -> bool:
 
 def same_cluster(profile: Profile) -> str:
     there = profile.tags[CONTROLLER_KEY]
-    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
+    return f"if this is the Kubernetes cluster that made it, start the operator with --controller-id={there}"
 
 
 def is_guarded(finalizers: Iterable[str]) -> bool:

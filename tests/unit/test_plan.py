@@ -598,14 +598,14 @@ def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
         (
             {"settings": Settings("demo")},
             "NameTaken",
-            "has a profile web already, without an owner: delete that one, start the controller with "
+            "has a profile web already, without an owner: delete that one, start the operator with "
             "--allow-adoption-in default to take it over, or make a new object",
         ),
         ({"resource": Resource(SPEC, {})}, "NameTaken", "delete that one, set spec.adoptionPolicy: Adopt to take"),
         (
             {"settings": Settings("demo"), "resource": Resource(SPEC, {})},
             "NameTaken",
-            "start the controller with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
+            "start the operator with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
         ),
         (
             {"resource": Resource(replace(SPEC, role="other"), {}, adopt=True)},
