@@ -97,6 +97,21 @@ def test_a_profile_that_serves_gets_the_default_tags_that_have_room_and_are_nobo
     assert (told in found.left_out) if told else not found.left_out
 
 
+def test_default_tags_that_are_no_more_go_and_the_last_by_name_make_room_unless_aws_refuses_that() -> None:
+    defaults = Defaults(tags={"team": "blue", "cost": "1"})
+    set_by_us = ("cost", "old", "team")
+    memory = Memory(applied_tag_keys=set_by_us, default_tag_keys=set_by_us)
+    former = profile(tags=OURS | {"team": "blue", "cost": "1", "old": "x"})
+    assert default_tags(OURS, defaults, former, memory).lost == {"old"}
+    stuck = default_tags(OURS, defaults, former, memory, [Refusal({"old": None}, "AWS says no.")])
+    assert (stuck.lost, stuck.set) == (frozenset(), defaults.tags)
+    assert stuck.left_out == "Tags old of the defaults are to go, and profile web keeps them: AWS says no."
+    full = profile(tags=OURS | {"team": "blue", "cost": "1"} | {f"t{each}": "x" for each in range(46)})
+    found = default_tags(OURS | {"more": "x"}, defaults, full, memory)
+    assert (set(found.lost), found.set) == ({"team"}, {"cost": "1"})
+    assert default_tags(OURS, defaults, full, memory).lost == frozenset()
+
+
 def test_what_is_told_of_default_subnets_stands_while_it_is_not_known_what_they_match() -> None:
     other = profile(role=f"{ROLE}-2")
     lenient = of(memory=Memory())
