@@ -16,7 +16,7 @@ help: ## List the targets.
 	@echo "Targets (PYTHON=$(PYTHON) makes .venv, 3.11 or newer):"
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(FOR_DEMO) ## Try the controller in a sandbox on this machine: no cluster, no AWS account.
+demo: $(FOR_DEMO) ## Try the operator in a sandbox on this machine: no cluster, no AWS account.
 	$(BIN)/python -m tests.demo
 
 test: $(INSTALLED) ## Run the fast tests; they need no cluster, no AWS account and no network but loopback.
@@ -49,7 +49,7 @@ sim: $(INSTALLED) ## Break all that can break in a simulation, at every call of 
 mutants: $(INSTALLED) ## Plant known bugs into a copy of the code and see that a test notices each; takes minutes.
 	$(BIN)/python -m tests.mutants
 
-soak: $(INSTALLED) ## Keep the controller busy for a minute: memory, threads, files and the queue have to stay flat.
+soak: $(INSTALLED) ## Keep the operator busy for a minute: memory, threads, files and the queue have to stay flat.
 	$(BIN)/python -m pytest tests/bench -rP
 
 bench: $(INSTALLED) $(KOPF) ## Compare speed and memory with the original and the least possible, BENCH="--only burst" for a part.
@@ -65,7 +65,7 @@ monitoring: $(INSTALLED) ## Run monitoring.yaml and dashboard.json on a real Pro
 	$(BIN)/python -m tests.monitoring.programs
 	$(BIN)/python -m pytest tests/monitoring $(WHOLE)
 
-sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the controller, for your own kubectl, until Ctrl-C.
+sandbox: $(INSTALLED) ## A real kube-apiserver, a stand-in for EKS and the operator, for your own kubectl, until Ctrl-C.
 	$(BIN)/python -m tests.e2e.sandbox
 
 check: $(INSTALLED) ## Check format, lint and types.

@@ -151,7 +151,7 @@ def not_taken_over(who: Identity, profile: Profile) -> Report:
     if profile.status == "DELETING":
         text = f"Profile {profile.name} (without an owner) is being deleted; then the name is free."
         return Report(Phase.RECONCILING, "WaitingForName", text, about=profile.name)
-    allow = f"start the controller with --take-over-from-kopf-in={who.namespace}"
+    allow = f"start the operator with --take-over-from-kopf-in={who.namespace}"
     made = "if the kopf operator made it for this object"
     if who.deleting:
         what = f"The deletion waits, because profile {profile.name} has no owner and may be this object's"
@@ -164,7 +164,7 @@ def not_taken_over(who: Identity, profile: Profile) -> Report:
 
 def retain_not_allowed(who: Identity, profile: Profile) -> Report:
     what = f"The deletion waits, because objects of namespace {who.namespace} may not leave their profile"
-    allow = f"start the controller with --allow-retain-in={who.namespace} to keep it"
+    allow = f"start the operator with --allow-retain-in={who.namespace} to keep it"
     mend = f"set spec.deletionPolicy: Delete to delete profile {profile.name}, or {allow}"
     return refuse("RetainNotAllowed", f"{what}: {mend}.")
 

@@ -59,7 +59,7 @@ _NO_REGION = (  # a zone that can't be used is another matter
     r"|(n't|not) (activated|supported|available) in (this |the |your )?(\w+ )?region)"
 )
 _NO_FARGATE = "not authorized to use this service|Unable to determine service/operation"  # what regions without it say
-_PERMIT = "Give the controller's IAM role the permission (IAMPolicy.json has them all)."
+_PERMIT = "Give the operator's IAM role the permission (IAMPolicy.json has them all)."
 _OTHER_ZONE = "Take a subnet of a zone in which EKS offers Fargate."
 # First match wins; of what no row knows the status says whether AWS blames the request (`fallback`).
 ERRORS: tuple[Rule, ...] = (
@@ -77,9 +77,9 @@ ERRORS: tuple[Rule, ...] = (
          "The profile has gone meanwhile; it is made again if its object still wants it."),
     Rule("", "ResourcePropagationDelay", "", Retryable, "Propagating", "It is tried again by itself."),
     Rule("", "", f"{_DENIED_BY}(service|resource) control policy", Refused, "AccessDenied",
-         "Have those who run the AWS organization except the controller's role from that policy."),
+         "Have those who run the AWS organization except the operator's role from that policy."),
     Rule("", "", f"{_DENIED_BY}permissions boundary", Refused, "AccessDenied",
-         "Let the permissions boundary of the controller's role allow it."),
+         "Let the permissions boundary of the operator's role allow it."),
     Rule("", "", f"{_DENIED_BY}session policy", Refused, "AccessDenied",
          "Let the session policy with which the credentials were made allow it."),
     Rule("", "", f"{_DENIED_BY}VPC endpoint policy", Refused, "AccessDenied",
@@ -94,7 +94,7 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", "", "(?i)(explicit deny in the|because no) role trust policy", Refused, "CredentialsRefused",
          "Let the role's trust policy allow it."),
     Rule("", "", "(?i)explicit deny", Refused, "AccessDenied",
-         "Take the Deny out of that policy, or except the controller's role from it: no permission outweighs it."),
+         "Take the Deny out of that policy, or except the operator's role from it: no permission outweighs it."),
     Rule("", "InvalidIdentityToken|IDPRejectedClaim", "", Refused, "CredentialsRefused",
          "Make an IAM OIDC provider for this cluster in the account of the role, with the audience sts.amazonaws.com "
          "(eksctl utils associate-iam-oidc-provider), and let the role's trust policy name it."),
@@ -108,10 +108,10 @@ ERRORS: tuple[Rule, ...] = (
     Rule("", "", "missing permissions|Missing permissions|not authorized", Refused, "AccessDenied", _PERMIT),
     Rule("", "AccessDenied|UnauthorizedOperation", "", Refused, "AccessDenied", _PERMIT),
     Rule("", _UNKNOWN_KEY, "", Refused, "CredentialsRefused",
-         "Give the controller credentials that AWS knows, of this partition; in a region that is not enabled for the "
+         "Give the operator credentials that AWS knows, of this partition; in a region that is not enabled for the "
          "account it knows none: enable it then (aws account enable-region)."),
     Rule("", "ExpiredToken|RequestExpired|InvalidSignature|SignatureDoesNotMatch", "", Retryable, "CredentialsExpired",
-         "If it lasts, renew the credentials of the controller's role and check the node's clock."),
+         "If it lasts, renew the credentials of the operator's role and check the node's clock."),
     Rule("", "ResourceLimitExceeded", "", Refused, "QuotaExceeded",
          "Have it raised in Service Quotas (profiles per cluster: L-33415657), or delete a profile that nobody needs."),
     Rule(_CREATE, _REFUSED, "PodExecutionRole Trust Policy", Refused, "RoleNotTrusted",

@@ -430,8 +430,8 @@ def _said(error: AwsError) -> str:
 
 def _remedy(external_id: str) -> str:
     given = ", with the sts:ExternalId that the clusters file has" if external_id else ""
-    trust = f"let its trust policy allow sts:AssumeRole to the controller's role{given}"
-    own = "let the controller's own policy allow sts:AssumeRole on it"
+    trust = f"let its trust policy allow sts:AssumeRole to the operator's role{given}"
+    own = "let the operator's own policy allow sts:AssumeRole on it"
     return f"Correct roleArn in the clusters file, {trust}, and {own}."
 
 

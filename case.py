@@ -40,7 +40,7 @@ from spec import (
     tagged,
 )
 from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
-from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, wanted
+from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, unwanted_tags, wanted
 
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 
@@ -71,7 +71,7 @@ class Case:
     at_home: bool | None = None  # or the clusters file lists its namespace there by name; None: there is no file
     defaults: Defaults = field(default_factory=Defaults)  # of the cluster, for who says nothing
     network: Network | None = None  # that terms choose from; None: not asked yet
-    tags_refused: Refusal | None = None  # of the defaults, some time ago
+    tags_refused: tuple[Refusal, ...] = ()  # of the defaults, some time ago
     sure_at: datetime | None = None  # when what it shows of the serving profile is looked at again, before it counts
 
     # The object
@@ -372,7 +372,7 @@ class Case:
     def default_tags(self) -> DefaultTags:
         if not isinstance(self.resource, Resource):
             return DefaultTags({})
-        return default_tags(self.own_tags, self.defaults, self.serving, self.memory.applied_tag_keys, self.tags_refused)
+        return default_tags(self.own_tags, self.defaults, self.serving, self.memory, self.tags_refused)
 
     @property
     def wanted_tags(self) -> dict[str, str]:
@@ -392,10 +392,11 @@ class Case:
 
     @cached_property
     def unwanted_tags(self) -> frozenset[str]:
-        """Tag keys that we have set and the spec no longer has: those that others set stay."""
-        tags = self.serving.tags if self.serving else {}
-        wanted = self.wanted_tags.keys() | self.defaults.tags.keys()  # of which not all may be set
-        return frozenset(tags.keys() & set(self.memory.applied_tag_keys) - wanted)
+        """Tag keys that we have set and an edit has taken out: those of the defaults are `default_tags.lost`."""
+        if not (self.serving and isinstance(self.resource, Resource)):
+            return frozenset()
+        unwanted = unwanted_tags(self.own_tags, self.defaults, self.serving, self.memory)
+        return unwanted - set(self.memory.default_tag_keys)
 
     @cached_property
     def forbidden(self) -> list[Objection]:

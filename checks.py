@@ -96,7 +96,7 @@ READS: Mapping[str, tuple[str, str]] = {
     "logging": ("The ConfigMap for logs", "get configmaps aws-logging in aws-observability"),
     "pods": ("The pods on Fargate", "list pods"),
     "nodes": ("The nodes", "list nodes"),
-    "lease": ("The controller's Lease", "get leases"),
+    "lease": ("The operator's Lease", "get leases"),
 }  # fmt: skip
 
 
@@ -204,7 +204,7 @@ def profiles(seen: Seen) -> Iterator[Line]:
         yield Line("unknown", f"Profile {name} can't be seen: {readable(str(error))}", unread=True)
     for each in seen.profiles:
         if each.failed:
-            mend = "An object's controller deletes it and makes it again; one without an owner somebody has to delete."
+            mend = "An object's own is deleted and made again by itself; one without an owner somebody has to delete."
             yield Line("fail", f"Profile {each.name} is {each.status}.", mend)
         for issue in each.health:
             what = f"EKS finds profile {each.name} unhealthy: {issue.code}: {steady(issue.message).rstrip('. ')}."
@@ -654,16 +654,16 @@ def controller(seen: Seen) -> Iterator[Line]:
     where = "/".join(seen.lease_key)
     lease = seen.lease()
     if not lease:
-        mend = "Start the controller, or give --lease-namespace and --lease-name as it has them (or --no-leader-elect)."
-        yield Line("warn", f"There is no Lease {where}: no controller has led by it.", mend)
+        mend = "Start the operator, or give --lease-namespace and --lease-name as it has them (or --no-leader-elect)."
+        yield Line("warn", f"There is no Lease {where}: no operator has led by it.", mend)
         return
     spec = part(lease, "spec")
     holder, said = text(spec, "holderIdentity", "spec."), text(spec, "renewTime", "spec.")
     at = moment(said)
     heard = f"It was last heard of at {said or '?'}, and it is {seen.now:%Y-%m-%dT%H:%M:%SZ} here"
-    holds = f"The controller {holder} holds the Lease {where}"
+    holds = f"The operator {holder} holds the Lease {where}"
     if not holder:
-        yield Line("warn", f"Nobody holds the Lease {where}. {heard}.", "Start the controller.")
+        yield Line("warn", f"Nobody holds the Lease {where}. {heard}.", "Start the operator.")
     elif at is None:
         yield Line("unknown", f"{holds}, and its renewTime is no time: {said or 'none'}.")
     elif seen.now - at > SILENCE:
@@ -711,7 +711,7 @@ CHECKS = (
         "orphans",
         orphans,
         ("view", "objects", "namespaces", "home"),
-        "Every profile of this controller has its object.",
+        "Every profile of this operator has its object.",
     ),
     Check("retained", retained, ("view",), "No profile is kept without an object."),
     Check("controller", controller, ("lease",), ""),

@@ -247,7 +247,7 @@ def home_of(entry: Entry, account: str) -> Home:
     return Home(partition, entry.region, entry.account or account, entry.cluster, "")
 
 
-OF_THE_CONTROLLER = "(the controller's)"  # no cluster has this name
+OF_THE_CONTROLLER = "(the operator's)"  # no cluster has this name
 
 
 def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list[Told], list[Told]]:
@@ -283,7 +283,7 @@ def read(files: Sequence[str], *, recursive: bool) -> tuple[list[Manifest], list
 
 # What the controller would do.
 
-NO_CONTROLLER = "Kubernetes says who the controller is in the tags of profiles. Set --controller-id to plan without."
+NO_CONTROLLER = "Kubernetes says who the operator is in the tags of profiles. Set --controller-id to plan without."
 NO_KUBERNETES = (
     "So each object is taken for a new one, or if it is to be deleted for one that is as its manifest says: what its "
     "status remembers and how many pods run is not known."

@@ -303,7 +303,7 @@ def flags(environ: Mapping[str, str], commands: Collection[str] = ()) -> Parser:
 # The command lines of the commands
 
 
-OWN = "The controller's own flags and variables hold here too: give it those that the controller has."
+OWN = "The operator's own flags and variables hold here too: give it those that the operator has."
 COMMANDS = {
     "validate": (
         "Say what is wrong with the FargateProfile objects of manifests, without a cluster and without AWS: one line a "
@@ -311,14 +311,14 @@ COMMANDS = {
         "0 without findings, 1 with findings, 2 if a file can't be read; the others are judged all the same",
     ),
     "plan": (
-        "Say what the controller would do for the FargateProfile objects of manifests if they were applied now, one "
+        "Say what the operator would do for the FargateProfile objects of manifests if they were applied now, one "
         "after the other. Reads AWS and Kubernetes and changes nothing. " + OWN,
         "0 if nothing is refused, 1 if something is, 2 if nothing could be planned; with --detailed-exitcode 0 if "
         "there is nothing to do, 2 if something would be done, 1 if something is refused or nothing could be planned",
     ),
     "export": (
         "Print a manifest for each Fargate profile of the cluster that has no owner: once they are applied, the "
-        "controller adopts the profiles if --allow-adoption-in lets it. Changes nothing. " + OWN,
+        "operator adopts the profiles if --allow-adoption-in lets it. Changes nothing. " + OWN,
         "0 if every profile is there, 1 if some can't be expressed (a comment says why), 2 if there is no result",
     ),
     "explain": (
@@ -480,9 +480,7 @@ def unknown(rest: list[str], commands: Collection[str]) -> str:
         return f"unrecognized arguments: {' '.join(rest)}"
     if first in commands:
         return f"the command {first} comes before its flags: controller.py {first} ..."
-    return (
-        f"{first!r} is none of the commands {', '.join(commands)}; without a command it is the controller that starts"
-    )
+    return f"{first!r} is none of the commands {', '.join(commands)}; without a command it is the operator that starts"
 
 
 def home_of(cluster: str, region: str, by_kubeconfig: kube.Named, listed: bool = False) -> kube.Named:

@@ -18,7 +18,7 @@ RENEW_SECONDS = 900.0  # before the end; at half of the life of what lives short
 STATIC_SECONDS = 300.0  # what has no end is read again: somebody may have written the file anew
 AGAIN_SECONDS = (1.0, 60.0)  # after a failure, doubled each time
 NOT_YET = "AWS credentials are being fetched. If it lasts, check the way to their source (STS, a Pod Identity agent)."
-BUG = "AWS credentials can't be fetched, which is a bug of the controller. Report what its log says of it."
+BUG = "AWS credentials can't be fetched, which is a bug of the operator. Report what its log says of it."
 AGED = "The AWS credentials that there are have ended. Renew them at their source, and check the clock of the node."
 
 

@@ -100,7 +100,7 @@ class Contradiction(NamedTuple):
 FIELD = ("spec", "clusterName")
 NEEDED = "give the name of an EKS cluster; it can be left out only where the operator has --cluster-name"
 NO_HOME = Barred(
-    "InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", "give the controller a home",
+    "InvalidSpec", f"spec.clusterName is missing: {NEEDED}.", "give the operator a home",
     Finding(FIELD, "missing", NEEDED),
 )  # fmt: skip
 CONTRADICTED = Barred(  # no names: some of them are others' business

@@ -107,7 +107,7 @@ class Forecast:
         if live is None:
             yield Step("nothing", "There is no such object.")
         elif not is_guarded(live["metadata"].get("finalizers") or ()):
-            yield Step("nothing", "The object goes at once: the controller has not yet begun with it.")
+            yield Step("nothing", "The object goes at once: the operator has not yet begun with it.")
         else:
             meta = {"deletionTimestamp": timestamp(self.now)} | live["metadata"]
             yield from self._followed({**live, "metadata": meta})

@@ -55,7 +55,7 @@ class Limits:
         """
         if spec.role and not any(fnmatchcase(spec.role, pattern) for pattern in self.roles):
             what = f"{spec.role} is not among the roles that objects may pass"
-            mend = "take one that matches the controller's --allowed-roles"
+            mend = "take one that matches the operator's --allowed-roles"
             yield "RoleNotAllowed", Finding(tuple(spec.role_by.split(".")), what, mend)
         if not self.own_namespace:
             return
@@ -129,5 +129,5 @@ class Settings:
             return ""
         there = f"Cluster {self.cluster} is of account {self.account}"
         uses = f" (the kubeconfig uses AWS_PROFILE={self.aws_profile})" if self.aws_profile else ""
-        mend = f"give the controller credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
+        mend = f"give the operator credentials of {self.account}{uses}, or set --cluster-is-elsewhere"
         return f"{there}, the AWS credentials are of account {account}: {mend} if one of {account} is meant."

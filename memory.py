@@ -9,7 +9,7 @@ Pure: no clock, no call, no log. What it is not: the fields of the memory (spec'
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -91,7 +91,20 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags
     of_the_spec = set(memory.applied_tag_keys) | ours.keys()
     keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
-    return memory.but(applied_tag_keys=tuple(sorted(keys)))
+    memory = memory.but(applied_tag_keys=tuple(sorted(keys)))
+    return memory.but(default_tag_keys=of_defaults(c, memory))
+
+
+def with_tags(c: Case, memory: Memory, keys: Collection[str]) -> Memory:
+    """Remember the keys of tags that are about to be set, and which of them the object does not ask for itself."""
+    memory = memory.with_tag_keys(keys)
+    return memory.but(default_tag_keys=of_defaults(c, memory))
+
+
+def of_defaults(c: Case, memory: Memory) -> tuple[str, ...]:
+    """Return the keys of tags that were set for a default: one that has gone since is no removal by an edit."""
+    given = {*memory.default_tag_keys, *c.defaults.tags} - c.own_tags.keys()
+    return tuple(sorted(given & set(memory.applied_tag_keys)))
 
 
 def with_defaults(c: Case, memory: Memory) -> Memory:
@@ -115,7 +128,7 @@ def marked(c: Case, create: CreateProfile, memory: Memory) -> Memory:
     elif c.memory.create_name == create.name:
         before_arn = c.memory.create_before_arn
     # Its tag keys beside those of before: an earlier create may yet come true.
-    memory = with_defaults(c, memory).with_tag_keys(c.wanted_tags.keys() - c.owner_tags.keys())
+    memory = with_tags(c, with_defaults(c, memory), c.wanted_tags.keys() - c.owner_tags.keys())
     memory = memory.with_mark(c.now, create.name, before_arn)
     return memory.but(first_tried_at=memory.first_tried_at or c.now, cluster_arn=c.home.cluster_arn)
 

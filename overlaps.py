@@ -268,7 +268,7 @@ def _strangers(value: object, name: str, path: tuple[str | int, ...]) -> Iterato
         if key in STATUS[name]:
             yield from _strangers(each, key, (*path, key))
         else:
-            yield Finding((*path, key), "not a field", "remove status: the controller writes it")
+            yield Finding((*path, key), "not a field", "remove status: the operator writes it")
 
 
 # What a manifest says, and where
@@ -402,7 +402,7 @@ def unfit(profile: Profile, obj: Object) -> str:
     if not profile.active:
         return f"it is {profile.status}; export it once it is ACTIVE"
     if tagged(profile) and not owner_of(profile):
-        return "its tags name no owner, and yet they are the controller's"
+        return "its tags name no owner, and yet they are the operator's"
     return "; ".join(map(str, [*head(obj), *in_spec(obj)]))
 
 

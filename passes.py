@@ -1,12 +1,12 @@
 """What one pass over one FargateProfile object has in hand: the object as it was seen last, and what was noted so far;
-and what it needs of Kubernetes.
+what AWS has refused of late (`Refusals`); and what it needs of Kubernetes.
 
 What it is not: the steps of the pass, which are reconcile's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -19,6 +19,7 @@ from entries import Barred, Entry
 from kube import Key, Object
 from sites import Site
 from spec import Identity, Memory, mapping
+from wanted import Refusal
 
 
 @dataclass
@@ -118,6 +119,27 @@ class Pass:
     def payer(self) -> tuple[str, bool]:
         """Who pays for calls that change nothing: the namespace, and edits apart from what is looked at anyway."""
         return self.who.namespace, self.edited and self.memory.observed_generation >= 0
+
+
+class Refusals:
+    """What AWS has not let be done with the default tags of each object's profile, and when."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._said: dict[Key, list[tuple[float, Refusal]]] = {}
+
+    def add(self, key: Key, refusal: Refusal) -> None:
+        self._said.setdefault(key, []).append((self._monotonic(), refusal))
+
+    def of(self, p: Pass, life: float) -> tuple[Refusal, ...]:
+        """Return what was said less than `life` seconds ago, or since the look that is asked for; forget the rest."""
+        now = self._monotonic()
+        if said := [each for each in self._said.pop(p.key, ()) if now - each[0] < p.age(life, now)]:
+            self._said[p.key] = said
+        return tuple(refusal for _, refusal in said)
+
+    def forget(self, key: Key) -> None:
+        self._said.pop(key, None)
 
 
 class Kube(lookups.Kubernetes, Protocol):

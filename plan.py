@@ -48,7 +48,6 @@ from spec import (
     OWNER_KEY,
     REPLACEMENT_NAMES,
     RETAINED_KEY,
-    Defaults,
     Finding,
     InvalidSpec,
     Resource,
@@ -74,14 +73,14 @@ UNREAD = timedelta(seconds=60)  # until subnets that could not be read are asked
 
 def released(c: Case, _found: bool) -> Report:
     others = listed(c.who.finalizers) or "none"
-    text = f"The controller is done with this object; other finalizers hold it: {others}."
+    text = f"The operator is done with this object; other finalizers hold it: {others}."
     return Report(Phase.IDLE, "Released", text)
 
 
 def wrong_home(c: Case, _found: bool) -> Report:
     name, there = c.memory.profile_name or c.memory.create_name or c.who.base, c.memory.made_in
-    what = f"Profile {name} was made in {there} and stays there, this controller works in {c.home.cluster_arn}"
-    keep = f"correct {c.home.told_by}, or let the controller of that cluster have the object"
+    what = f"Profile {name} was made in {there} and stays there, this operator works in {c.home.cluster_arn}"
+    keep = f"correct {c.home.told_by}, or let the operator of that cluster have the object"
     leave = f"set spec.deletionPolicy: Retain and delete the object, which leaves {name} in {there}"
     text = f"{what}: {keep}. Or {leave}; delete it there by hand if nobody needs it."
     return refuse("WrongHome", text)
@@ -117,7 +116,7 @@ def let_go(c: Case, _found: bool) -> RemoveFinalizer:
 
 def by_other_id(c: Case, profile: Profile) -> str:
     there, here = profile.tags[CONTROLLER_KEY], c.home.controller
-    return f"tagged for this object by controller id {there}, and this controller's is {here}"
+    return f"tagged for this object by controller id {there}, and this operator's is {here}"
 
 
 def wrong_controller(c: Case, profile: Profile) -> Report:
@@ -247,7 +246,7 @@ def way_to_get(c: Case, holder: Profile) -> str:
         return f"have that object deleted ({keep})"
     steps = []
     if not c.may_adopt:
-        steps.append(f"start the controller with --allow-adoption-in {c.who.namespace}")
+        steps.append(f"start the operator with --allow-adoption-in {c.who.namespace}")
     if not c.asks_to_adopt:
         steps.append("set spec.adoptionPolicy: Adopt")
     if c.owned or holder.failed or not steps:  # then it can't be taken over
@@ -281,7 +280,7 @@ def mismatch(c: Case, holder: Profile) -> Report:
 
 def immutable(c: Case, serving: Profile) -> Report:
     what = f"EKS can't change a profile, so {serving.name} stays as it is."
-    replace = "set spec.updatePolicy: Replace to let the controller make the new profile first"
+    replace = "set spec.updatePolicy: Replace to let the operator make the new profile first"
     old = "the old values or the tags of the subnets" if c.strayed else "the old values"
     mend = f"put {old} back, or {replace}"
     return refuse("ImmutableField", f"{what} {differences(c, serving)}. To mend it, {mend}.")
@@ -296,10 +295,6 @@ def active(c: Case, serving: Profile) -> Report:
     return Report(Phase.READY, "Active", text, c.now + UNREAD if c.network.error else None)
 
 
-def no_longer_wanted(c: Case) -> str:
-    return "no longer in the spec" if c.defaults == Defaults() else "no longer in the spec or among the default tags"
-
-
 def looked_at_again(c: Case, sure_at: datetime) -> Report:
     """Leave profiles as they are until what tags have shown of them is seen once more: it may not be meant to last."""
     by = capital(c.spec.subnets_by) if c.spec else ""
@@ -307,7 +302,8 @@ def looked_at_again(c: Case, sure_at: datetime) -> Report:
     what = f"{by} do not match {' and '.join(strayed)} any more"
     then = "which of the profiles goes is decided then" if c.surplus else "then spec.updatePolicy says what comes of it"
     text = f"{what}: that is looked at again at {timestamp(sure_at)}, {then}."
-    return Report(Phase.READY, "SubnetsChanged", text, sure_at)
+    phase = Phase.RECONCILING if c.who.deleting else Phase.READY
+    return Report(phase, "SubnetsChanged", text, sure_at)
 
 
 def not_to_be_told_apart(c: Case, last: Profile) -> Report:
@@ -416,6 +412,21 @@ def not_as_wanted(c: Case, policy: UpdatePolicy) -> Profile | None:
     return c.serving if c.update_policy == policy else None
 
 
+def lacks_room(c: Case) -> bool:
+    """Say whether the serving profile can't take the object's own tags beside those that are on it."""
+    return c.serving is not None and not has_room(c.serving, len(c.missing_tags.keys() - c.serving.tags.keys()))
+
+
+def tags_too_many(c: Case) -> UntagProfile | None:
+    """Return what takes off the tags that go: first those that an edit has taken out."""
+    if c.serving and c.unwanted_tags:
+        return UntagProfile(c.serving, c.unwanted_tags, "no longer in the spec")
+    lost, why = c.default_tags.lost, "no longer among the default tags"
+    if not lost.isdisjoint(c.defaults.tags):
+        why = "the object's own tags have no room beside them"
+    return UntagProfile(c.serving, lost, why) if c.serving and lost else None
+
+
 def wanted_without_a_finalizer(c: Case) -> bool:
     return not c.who.deleting and not c.who.guarded
 
@@ -479,6 +490,8 @@ _ROWS = (
         lambda c, stripped: TagProfile(stripped, c.owner_tags, "its owner tags were gone")),
     Row("deleting, Retain, several owned, terms unknown", lambda c: c.undecided if c.retaining else None,
         not_to_be_told_apart),
+    Row("deleting, Retain, several owned, not as wanted by terms, seen once",
+        lambda c: c.sure_at if c.retaining and c.surplus and c.strayed else None, looked_at_again),
     Row("deleting, Retain, several owned", lambda c: c.retaining and c.surplus, delete_surplus),
     Row("deleting, Retain, tagged, not marked", retained_and_not_marked,
         lambda c, profile: TagProfile(profile, {RETAINED_KEY: c.who.owner}, "kept without its object")),
@@ -493,10 +506,11 @@ _ROWS = (
     Row("several owned", lambda c: c.surplus, delete_surplus),
     Row("owned, marked as retained", lambda c: c.serving if c.serving and RETAINED_KEY in c.serving.tags else None,
         lambda _, serving: UntagProfile(serving, frozenset({RETAINED_KEY}), "it has an object again")),
+    Row("owned, no room for a tag missing", lambda c: tags_too_many(c) if lacks_room(c) else None,
+        lambda _, untag: untag),
     Row("owned, a tag missing", lambda c: c.serving if c.missing_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_tags, "tags of the spec")),
-    Row("owned, a tag too many", lambda c: c.serving if c.unwanted_tags else None,
-        lambda c, serving: UntagProfile(serving, c.unwanted_tags, no_longer_wanted(c))),
+    Row("owned, a tag too many", tags_too_many, lambda _, untag: untag),
     Row("owned, a default tag missing", lambda c: c.serving if c.missing_default_tags else None,
         lambda c, serving: TagProfile(serving, c.missing_default_tags, "default tags of the cluster")),
     Row("owned, as wanted", lambda c: c.serving if c.serving and c.meets(c.serving) else None, active),

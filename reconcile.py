@@ -53,9 +53,10 @@ from memory import (
     must_see_for_the_mark,
     remember,
     taken_over,
+    with_tags,
 )
 from overlaps import overlap_message, overlaps
-from passes import Kube, Pass
+from passes import Kube, Pass, Refusals
 from patterns import listed, readable, steady
 from plan import WHOLE_CLUSTER, flight, must_see, plan, stands_on_terms, takes_for_granted
 from sites import Site, Sites
@@ -106,7 +107,7 @@ class Reconciler:
         self._twice = lookups.Twice(monotonic)
         self._stalled, self._marks, self._waits = Since(), Since(), Since()  # a reason, a mark, for what time may mend
         self._changes: dict[Key, Change] = {}  # made by the pass before
-        self._refused: dict[Key, tuple[float, Refusal]] = {}  # when AWS did not take default tags
+        self._refused = Refusals(monotonic)
         self._telling = telling.Telling(kube, self._thrift, wake, now, monotonic, ready_after, posted)
         self.homes = sites.Homes(where, lambda: settings.controller_id or kube.namespace_uid("kube-system"), settings)
         self.surveys = surveys.Surveys(store, kube, where, self.homes, settings)
@@ -143,11 +144,10 @@ class Reconciler:
         return self._alone_in(found, key, work)
 
     def _forget(self, key: Key) -> None:
-        for times in (self._stalled, self._marks, self._waits, self._thrift, self._twice):
-            times.forget(key)
+        for each in (self._stalled, self._marks, self._waits, self._thrift, self._twice, self._refused):
+            each.forget(key)
         self._clusters.leave(key)
         self._changes.pop(key, None)
-        self._refused.pop(key, None)
         self._telling.forget(key)
 
     def _pass(self, p: Pass) -> Requeue:
@@ -317,7 +317,7 @@ class Reconciler:
         waits = lost_for(p.obj, p.memory, self._marks, self._monotonic(), self._settings.lost_create)
         case = case_of(p.obj, p.who, p.memory, home, self._no_view(), self._settings, self._now(), entry.defaults)
         at_home = self._sites.entries.at_home(entry, p.who.namespace)
-        case = replace(case, at_home=at_home, tags_refused=self._refusal(p))
+        case = replace(case, at_home=at_home, tags_refused=self._refused.of(p, self._settings.view_life))
         while True:
             view = p.cluster.view or self._no_view()
             case = replace(case, view=view, now=self._now(), looked=frozenset(p.looked), lost_for=waits)
@@ -346,11 +346,6 @@ class Reconciler:
         error = case.network.error if case.network else None
         if error and takes_for_granted(action) and not status.is_ready(p.conditions, p.who):
             raise error
-
-    def _refusal(self, p: Pass) -> Refusal | None:
-        """Return what AWS has said to default tags since the last resync, or look that was asked for."""
-        (at, refusal), now = self._refused.get(p.key, (float("-inf"), None)), self._monotonic()
-        return refusal if now - at < p.age(self._settings.view_life, now) else None
 
     def _with_facts(self, p: Pass, case: Case) -> Case:
         """Ask for the facts; what speaks against the create is looked at anew, as it may have been mended."""
@@ -519,14 +514,13 @@ class Reconciler:
         profile, tags = tag.profile, tag.tags
         # Written down before they are set, so that they can be taken away again.
         memory = taken_over(case, profile, p.memory) if tag.takes_over else p.memory
-        p.memory = memory.with_tag_keys(tags.keys() - RESERVED_KEYS)
+        p.memory = with_tags(case, memory, tags.keys() - RESERVED_KEYS)
         self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
             p.aws.tag(profile.arn, tags)
         except Refused as error:
             if tags == case.missing_default_tags:  # no object stalls for what it does not say itself
-                self._refused[p.key] = self._monotonic(), Refusal(tags, steady(str(error)))
-                self._changes.pop(p.key, None)
+                self._refused.add(p.key, Refusal(tags, steady(str(error))))
                 return
             if RETAINED_KEY not in tags:
                 raise
@@ -538,7 +532,13 @@ class Reconciler:
     def _untag(self, p: Pass, case: Case, untag: UntagProfile) -> None:
         profile, keys = untag.profile, untag.keys
         self._write_current(p, bare=True)
-        p.aws.untag(profile.arn, keys)
+        try:
+            p.aws.untag(profile.arn, keys)
+        except Refused as error:
+            if keys != case.default_tags.lost:
+                raise
+            self._refused.add(p.key, Refusal(dict.fromkeys(keys), steady(str(error))))
+            return
         rest = {key: value for key, value in profile.tags.items() if key not in keys}
         self._changed(p, case, replace(profile, tags=rest))
         self._telling.done(p, "Untagged", f"Profile {profile.name} has lost {listed(sorted(keys))}: {untag.why}.")

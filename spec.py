@@ -77,7 +77,7 @@ MENDS = {
     "subnetSelectorTerms": "give 1 to 30 terms, each with either id (subnet- and 8 or 17 hex digits) or tags: 1 to 20 "
     "pairs of strings (quote numbers), keys of 1 to 128, values of 1 to 256 characters; the value * is any",
     "tags": "give at most 48 pairs of strings (quote numbers): keys of 1 to 128, values of at most 256 characters, "
-    "none starting with aws:, no key of the controller",
+    "none starting with aws:, no key of the operator",
     "clusterName": "give the name of an EKS cluster, or leave the field out",
     "profileName": f"give {NAME_RULE}",
     "name": f"EKS takes no profile of that name; set spec.profileName ({NAME_RULE})",
@@ -281,6 +281,7 @@ class Memory(BaseModel):
     failed_arn: str = ""
     failed_why: str = ""
     applied_tag_keys: tuple[str, ...] = ()
+    default_tag_keys: tuple[str, ...] = ()  # those of them that the object has not asked for itself
     default_role: str = ""  # the defaults that the profile was made by, or that an edit has taken up since
     default_subnets: str = ""
     decided_generation: int | None = None  # for which that was decided last, where it is not the observed one
@@ -318,7 +319,7 @@ class Memory(BaseModel):
         """Forget the create that was refused, the keys of its tags, and the defaults that it would have stood on."""
         memory = self.with_mark(before.create_started_at, before.create_name, before.create_before_arn)
         memory = memory.but(default_role=stood_on.default_role, default_subnets=stood_on.default_subnets)
-        return memory.but(applied_tag_keys=before.applied_tag_keys)
+        return memory.but(applied_tag_keys=before.applied_tag_keys, default_tag_keys=before.default_tag_keys)
 
     def with_tag_keys(self, keys: Collection[str]) -> Memory:
         """Remember the keys of tags that are about to be set, beside those of before."""
@@ -350,8 +351,8 @@ class Memory(BaseModel):
 
 BOOKKEEPING = {
     "create_started_at", "create_name", "create_before_arn", "first_tried_at",
-    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_role",
-    "default_subnets", "evictions", "decided_generation",
+    "failures", "failed_at", "failed_arn", "failed_why", "applied_tag_keys", "default_tag_keys",
+    "default_role", "default_subnets", "evictions", "decided_generation",
 }  # fmt: skip
 
 
@@ -504,14 +505,14 @@ def is_retained(profile: Profile) -> bool:
     return RETAINED_KEY in profile.tags and not tagged(profile)
 
 
-def has_room(profile: Profile) -> bool:
-    """Say whether the profile can take one tag more."""
-    return sum(not key.lower().startswith("aws:") for key in profile.tags) < TAGS_LIMIT
+def has_room(profile: Profile, more: int = 1) -> bool:
+    """Say whether the profile can take so many tags more."""
+    return sum(not key.lower().startswith("aws:") for key in profile.tags) + more <= TAGS_LIMIT
 
 
 def same_cluster(profile: Profile) -> str:
     there = profile.tags[CONTROLLER_KEY]
-    return f"if this is the Kubernetes cluster that made it, start the controller with --controller-id={there}"
+    return f"if this is the Kubernetes cluster that made it, start the operator with --controller-id={there}"
 
 
 def is_guarded(finalizers: Iterable[str]) -> bool:

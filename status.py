@@ -317,7 +317,7 @@ def deferred(who: Identity) -> str:
 def lost_before(c: Case, status: Object) -> str:
     """Say that the profile which status still shows has gone, "" where that was our doing or is told already."""
     gone = c.serving is None and status.get("profileStatus") not in {None, "DELETING"}
-    return " The one before had gone without the controller's doing." if gone else ""
+    return " The one before had gone without the operator's doing." if gone else ""
 
 
 def wait_behind(c: Case, flying: Sequence[InFlight], first: Key | None, to_do: str) -> Report:
@@ -411,7 +411,7 @@ def with_note(report: Report, who: Identity, settings: Settings) -> Report:
     if who.deleting or not who.retain or settings.may_retain(who.namespace) or report.reason == "WrongHome":
         return report
     what = f"RetainNotAllowed: objects of namespace {who.namespace} may not leave their profile, so a deletion waits"
-    mend = f"set spec.deletionPolicy: Delete, or start the controller with --allow-retain-in={who.namespace}"
+    mend = f"set spec.deletionPolicy: Delete, or start the operator with --allow-retain-in={who.namespace}"
     return replace(report, note=f" {what}: {mend}.")
 
 

@@ -48,7 +48,7 @@ class Home:
     @property
     def told_by(self) -> str:
         """What is to be corrected where it is elsewhere."""
-        return "the cluster's entry in the clusters file" if self.by_file else "the controller's cluster or region"
+        return "the cluster's entry in the clusters file" if self.by_file else "the operator's cluster or region"
 
     @property
     def cluster_arn(self) -> str:
@@ -442,7 +442,7 @@ def elsewhere(home: Home, authority: str, cluster: ClusterFact | None) -> str:
         return ""
     what = f"EKS cluster {home.cluster} in {home.region} is not the Kubernetes cluster that the objects are in"
     why = "EKS names another certificate authority for it than the API server has"
-    mend = "correct the controller's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
+    mend = "correct the operator's cluster, region or kubeconfig; or set --cluster-is-elsewhere"
     meant = "if another cluster is meant, or the API server is reached through a proxy with certificates of its own"
     return f"{what}, whose pods do not run on its profiles: {why}. To mend it, {mend} {meant}."
 

@@ -11,7 +11,7 @@ what terms match (surroundings), or a decision (plan).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -75,23 +75,32 @@ def remembered_defaults(resource: Resource, home: Home, defaults: Defaults) -> d
 
 
 class Refusal(NamedTuple):
-    """Default tags that AWS did not let the controller set, and its words."""
+    """Default tags that AWS did not let the controller set, or (None) take away again, and its words."""
 
-    tags: Mapping[str, str]
+    tags: Mapping[str, str | None]
     why: str
+
+    @property
+    def stuck(self) -> set[str]:
+        return {key for key, value in self.tags.items() if value is None}
 
 
 class DefaultTags(NamedTuple):
-    """The default tags that a profile is to have, and why it does not get the others, in sentences."""
+    """The default tags that a profile is to have, and to lose; and why it is not given others, or keeps some."""
 
     set: Mapping[str, str]
-    left_out: str = ""
+    left_out: str = ""  # in sentences
+    lost: frozenset[str] = frozenset()
 
 
 def default_tags(
-    own: Mapping[str, str], defaults: Defaults, profile: Profile | None, ours: Collection[str], refusal: Refusal | None
+    own: Mapping[str, str],
+    defaults: Defaults,
+    profile: Profile | None,
+    memory: Memory,
+    refusals: Collection[Refusal] = (),
 ) -> DefaultTags:
-    """Return the default tags for an object with these tags of its `own`; `ours` are the keys that we have set.
+    """Return the default tags for an object with these tags of its `own`; `memory` has the keys that we have set.
 
     A profile that serves goes on so, whatever comes of a default: a tag that somebody else has set there stays, and
     for what has no room, or may not be set, those that are there stay as they are.
@@ -99,21 +108,50 @@ def default_tags(
     wished = {key: value for key, value in defaults.tags.items() if key not in own}
     if profile is None:
         return DefaultTags(wished)
-    there = profile.tags
+    there, ours = profile.tags, memory.applied_tag_keys
     others = {key for key in wished if key not in ours and there.get(key, wished[key]) != wished[key]}
     wished = {key: value for key, value in wished.items() if key not in others}
-    refused = {key for key, value in (refusal.tags if refusal else {}).items() if wished.get(key, "") == value}
-    refused -= {key for key in refused if there.get(key) == wished[key]}
-    new = wished.keys() - there.keys() - refused
-    taken = {key for key in (*there, *own) if not key.lower().startswith("aws:")}
-    crowded = new if len(taken | new) > TAGS_LIMIT else set()
+    unwanted, stuck = unwanted_tags(own, defaults, profile, memory), {key for each in refusals for key in each.stuck}
+    ours_there = wished.keys() & there.keys() & set(ours)
+    spare = TAGS_LIMIT - len({*there, *own} - ours_there - (unwanted - stuck) - _of_aws(there))
+    makes_room = {*sorted(ours_there)[spare:]} if spare >= 0 else set[str]()  # else no room is made even so
+    to_go = (unwanted & set(memory.default_tag_keys)) or makes_room
+    missing = {key: value for key, value in wished.items() if there.get(key) != value}
+    refused = _refused({**missing, **dict.fromkeys(to_go)}, refusals)
+    barred = {key for keys in refused.values() for key in keys}
+    new = wished.keys() - there.keys() - barred
+    crowded = (new if len(ours_there | new) > spare else set()) | (makes_room - barred)
     told = [
         _left_out(others, profile, "has them from others, with other values"),
         _left_out(crowded, profile, f"has no room for them beside its others ({TAGS_LIMIT} in all)"),
-        _left_out(refused, profile, f"can't be given them: {refusal.why if refusal else ''}"),
+        *(_left_out(keys - to_go, profile, f"can't be given them: {why}") for why, keys in refused.items()),
+        *(_left_there(keys & to_go, profile, why) for why, keys in refused.items()),
     ]
-    kept = {key: value for key, value in wished.items() if key not in crowded | refused}
-    return DefaultTags(kept, " ".join(filter(None, told)))
+    kept = {key: value for key, value in wished.items() if key not in crowded | barred}
+    return DefaultTags(kept, " ".join(filter(None, told)), frozenset(to_go - barred))
+
+
+def unwanted_tags(own: Mapping[str, str], defaults: Defaults, profile: Profile, memory: Memory) -> frozenset[str]:
+    """Return the keys that we have set and neither object nor defaults have any more: those that others set stay."""
+    return frozenset(profile.tags.keys() & set(memory.applied_tag_keys) - own.keys() - defaults.tags.keys())
+
+
+def _of_aws(tags: Collection[str]) -> set[str]:
+    return {key for key in tags if key.lower().startswith("aws:")}
+
+
+def _refused(changes: Mapping[str, str | None], refusals: Iterable[Refusal]) -> dict[str, set[str]]:
+    """Return the keys of which the same was refused before as is to be done now, by what AWS said."""
+    found: dict[str, set[str]] = {}
+    for each in refusals:
+        found.setdefault(each.why, set()).update(key for key, _ in each.tags.items() & changes.items())
+    return found
+
+
+def _left_there(keys: Collection[str], profile: Profile, why: str) -> str:
+    which = listed(sorted(keys), most=LONGEST_CONDITION)
+    text = f"Tags {which} of the defaults are to go, and profile {profile.name} keeps them"
+    return f"{text}: {why.rstrip('. ')}." if keys else ""
 
 
 def _left_out(keys: Collection[str], profile: Profile, why: str) -> str:

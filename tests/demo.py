@@ -59,7 +59,7 @@ PODS = """\
 controller.py explain pod` says so, and what mends it. The deployment is restarted (as by `kubectl rollout restart`): \
 its new pods are given to Fargate, each gets a node of its own, and the old ones go."""
 DRIFT = f"""\
-3. Somebody deletes profile web in EKS, behind the controller's back. Its next look (every {RESYNC_SECONDS} s here, 10 \
+3. Somebody deletes profile web in EKS, behind the operator's back. Its next look (every {RESYNC_SECONDS} s here, 10 \
 min by default) finds that out and makes it again; until then its row shows what was seen last."""
 REFUSE = """\
 4. An object with two mistakes is applied: a public subnet, and a role that does not trust Fargate. It is refused with \
@@ -74,7 +74,7 @@ DELETE = """\
 7. All objects are deleted. Each goes only when its profile is gone from EKS, and those go one at a time too. A \
 profile takes its pods with it; the deployment makes others, which wait for a profile that comes no more."""
 COUNTS = f"""\
-8. What that took. The controller looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
+8. What that took. The operator looks more often here (every {POLL_SECONDS} s at a profile on its way, every \
 {RESYNC_SECONDS} s at the others) than by default (5 to 15 s, 10 min)."""
 
 
@@ -417,7 +417,7 @@ def kind_of_write(request: Any) -> str:
 def stop(demo: Demo, started: float) -> None:
     """End the controller as Kubernetes does."""
     code = demo.box.controller.stop()
-    demo.screen.say(["", f"The controller was told to end (SIGTERM) and did, with exit code {code}."])
+    demo.screen.say(["", f"The operator was told to end (SIGTERM) and did, with exit code {code}."])
     if code != 0:
         raise Missed("exit code 0")
     demo.screen.say([f"All was as expected, in {time.monotonic() - started:.0f} s."], BOLD)
@@ -448,11 +448,11 @@ def explain(demo: Demo, missed: Missed) -> None:
     demo.screen.say(wrapped(f"Expected was: {missed}.", demo.screen.width), RED)
     demo.screen.say(["", "The objects:", *(yaml.safe_dump(each, sort_keys=False) for each in demo.box.objects())])
     lines = demo.box.controller.log.read_text().splitlines()[-LOG_LINES:]
-    demo.screen.say([f"The end of the controller's log ({LOG_LINES} lines at most):", *lines])
+    demo.screen.say([f"The end of the operator's log ({LOG_LINES} lines at most):", *lines])
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the controller is ended as on Ctrl-C
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the operator is ended as on Ctrl-C
     manners = Manners(creating_seconds=CREATING_SECONDS, deleting_seconds=DELETING_SECONDS)
     screen = screen_for(sys.stdout, dict(os.environ))
     try:
@@ -464,7 +464,7 @@ def main() -> int:
                 explain(demo, missed)
                 return 1
     except KeyboardInterrupt:
-        screen.say(["", "Interrupted; the controller is ended."])
+        screen.say(["", "Interrupted; the operator is ended."])
         return 130
     return 0
 

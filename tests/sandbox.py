@@ -92,7 +92,7 @@ class Sandbox:
         while not happened():
             self.on_look()
             if (code := self.controller.died) is not None:
-                raise Missed(f"{what}; but the controller ended with exit code {code}")
+                raise Missed(f"{what}; but the operator ended with exit code {code}")
             if time.monotonic() > deadline:
                 raise Missed(f"{what}, within {seconds:.0f} s")
             time.sleep(LOOK_SECONDS)

@@ -23,7 +23,7 @@ PENDING = {
     "type": "Ready",
     "status": "Unknown",
     "reason": "Pending",
-    "message": "No controller has looked at this object yet.",
+    "message": "No operator has looked at this object yet.",
 }
 UNSEEN: Obj = {"observedGeneration": -1, "conditions": [PENDING]}  # the status that crd.yaml gives to what is new
 SPEC: Obj = {

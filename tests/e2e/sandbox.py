@@ -98,7 +98,7 @@ Or type one of these words here, then Enter:
 
 {faults}
 
-A profile takes {seconds:.0f} s to be made or deleted. The controller's log: {log}
+A profile takes {seconds:.0f} s to be made or deleted. The operator's log: {log}
 {pods}
 Ctrl-C ends it all.
 """
@@ -299,7 +299,7 @@ def main() -> None:
         sys.exit(str(error))
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    print("Starting etcd, kube-apiserver, stand-ins for EKS and Fargate, and the controller ...", flush=True)
+    print("Starting etcd, kube-apiserver, stand-ins for EKS and Fargate, and the operator ...", flush=True)
     with TemporaryDirectory() as folder, sandbox(Path(folder), manager=manager, why=why) as box:
         print(box.told, flush=True)
         threading.Thread(target=listen, args=(box,), daemon=True).start()

@@ -159,8 +159,8 @@ def test_an_object_that_no_controller_serves_says_so(
     ok(apply(fargate_profile("web", spec=VALID)))
     row = ok(cluster.kubectl("get", "fp", "-o", "wide")).splitlines()[1]
     assert row.split()[:3] == ["web", "Unknown", "Pending"]
-    assert row.rstrip().endswith("No controller has looked at this object yet.")
-    assert "No controller has looked at this object yet." in ok(cluster.kubectl("describe", "fp", "web"))
+    assert row.rstrip().endswith("No operator has looked at this object yet.")
+    assert "No operator has looked at this object yet." in ok(cluster.kubectl("describe", "fp", "web"))
 
 
 def test_status_says_minus_one_until_the_first_look_and_takes_all_that_the_controller_writes(

@@ -136,7 +136,7 @@ def test_an_external_id_that_is_not_agreed_on_is_told_and_a_file_that_is_not_val
     told: str,
 ) -> None:
     file = Path(environ(told)["CLUSTERS_FILE"])
-    good, log = file.read_text(), Path(re.findall(r"controller's log: (\S+)", told)[0])
+    good, log = file.read_text(), Path(re.findall(r"operator's log: (\S+)", told)[0])
     file.write_text(good.replace("fargate-operator-3f9c", "another"))
     wait_for(lambda: "failed credentials" in log.read_text(), AFTER_A_WHILE, "the role can't be assumed")
     typed(told, suggested(told)[13])

@@ -235,10 +235,12 @@ def cells_to_reach() -> set[tuple[str, str]]:
 # and no object goes with two profiles that only terms tell apart.
 TRIED_ELSEWHERE = {
     "owned, a default tag missing": "tests/unit/test_terms.py",
+    "owned, no room for a tag missing": "tests/unit/test_terms.py",
     "it is not known whether kopf made it": "tests/unit/test_defaults.py",
     "deleting, it is not known whether kopf made it": "tests/unit/test_defaults.py",
     "deleting, terms show which profile, the VPC not asked": "tests/unit/test_defaults.py",
     "deleting, Retain, several owned, terms unknown": "tests/unit/test_defaults.py",
+    "deleting, Retain, several owned, not as wanted by terms, seen once": "tests/unit/test_defaults.py",
 }
 
 

@@ -218,7 +218,7 @@ def test_an_edit_is_refused_by_default_and_the_message_names_the_way_out(b: Benc
     b.edit(selectors=EDITED)
     b.run(5)
     assert b.reason() == "ImmutableField"
-    assert b.message().endswith("set spec.updatePolicy: Replace to let the controller make the new profile first.")
+    assert b.message().endswith("set spec.updatePolicy: Replace to let the operator make the new profile first.")
     b.edit(updatePolicy="Replace")
     b.run(250)
     assert b.ready()

@@ -350,7 +350,7 @@ TENANCY: dict[str, tuple[str, tuple[str, ...], list[str]]] = {
     "a role of others": (
         GOOD, ("--allowed-roles", "arn:aws:iam::*:role/web-*"),
         ["6: spec.podExecutionRoleArn: arn:aws:iam::123456789012:role/pods is not among the roles that objects may "
-         "pass: take one that matches the controller's --allowed-roles"],
+         "pass: take one that matches the operator's --allowed-roles"],
     ),
     "a role of one's own": (GOOD, ("--allowed-roles", "arn:aws:iam::*:role/po*"), []),
     "pods of another namespace": (
@@ -531,7 +531,7 @@ BY_DEFAULT: dict[str, tuple[str, tuple[str, ...], list[str], str]] = {
     "a role's name, and the file says in which account": (
         BY_NAME + "  clusterName: theirs\n", ("FILE", ONLY_WEB),
         ["6: spec.podExecutionRoleName: arn:aws-cn:iam::111122223333:role/pods is not among the roles that objects may "
-         "pass: take one that matches the controller's --allowed-roles"],
+         "pass: take one that matches the operator's --allowed-roles"],
         "",
     ),
     "a role's name, and nobody says in which account": (BY_NAME, (ONLY_WEB,), [], UNTOLD),

@@ -28,8 +28,8 @@ def test_a_lost_id_is_told_with_both_ids_and_is_no_reason_to_have_the_object_del
     old = restart_as(b, "new")
     assert b.stalled()
     assert b.reason() == "NameTaken"
-    assert f"tagged for this object by controller id {old}, and this controller's is new" in b.message()
-    assert f"start the controller with --controller-id={old}" in b.message()
+    assert f"tagged for this object by controller id {old}, and this operator's is new" in b.message()
+    assert f"start the operator with --controller-id={old}" in b.message()
     assert "have that object deleted" not in b.message()
     assert (b.get()["status"]["profileArn"], b.profiles()) == (arn, made)
 
@@ -57,7 +57,7 @@ def test_a_deletion_waits_as_long_as_the_recorded_profile_is_tagged_by_another_i
     assert not b.gone()
     assert b.stalled()
     assert b.reason() == "WrongController"
-    for said in (f"by controller id {old}, and this controller's is new", f"--controller-id={old}", "Retain"):
+    for said in (f"by controller id {old}, and this operator's is new", f"--controller-id={old}", "Retain"):
         assert said in b.message()
     restart_as(b, old)
     b.run(120)

@@ -198,6 +198,46 @@ def test_retain_in_the_middle_of_a_replacement_by_tags_keeps_the_new_profile(b: 
     assert (subnets(b), b.gone()) == ([[two]], True)
 
 
+@pytest.mark.parametrize("back", [True, False])
+def test_retain_deletes_neither_of_two_profiles_for_what_one_look_at_tags_has_shown(b: Bench, back: bool) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace", deletionPolicy="Retain")
+    b.edit(selectors=[{"namespace": "other"}])
+    b.run_until("both are there", lambda: len(b.profiles()) == 2, 100)
+    made = next(name for name in b.profiles() if name != "web")
+    untag(b, one)
+    tag(b, two)
+    b.delete()
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", 200)
+    assert f"{one} of profile {made} any more" in b.message()
+    assert not b.ready()
+    assert len(b.profiles()) == 2
+    if back:
+        untag(b, two)
+        tag(b, one)
+    b.run(600)
+    assert (b.gone(), len(b.profiles())) == (True, 1)
+    assert not back or [*b.profiles()] == [made]
+
+
+def test_retain_keeps_the_profile_that_two_looks_at_tags_have_shown_to_be_right(b: Bench) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace", deletionPolicy="Retain")
+    untag(b, one)
+    tag(b, two)
+    b.run_until("both are there", lambda: len(b.profiles()) == 2, 1000)
+    untag(b, two)
+    tag(b, one)
+    b.delete()
+    b.run_until("it is seen once", lambda: b.reason() == "SubnetsChanged", 200)
+    untag(b, one)
+    tag(b, two)
+    b.run(600)
+    assert (subnets(b), b.gone()) == ([[two]], True)
+
+
 def test_tags_that_all_go_in_the_middle_of_a_replacement_stall_it_with_what_mends_it(b: Bench) -> None:
     one, two = b.world.private_subnets
     tag(b, one)

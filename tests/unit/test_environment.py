@@ -342,7 +342,7 @@ def test_an_id_that_is_another_one_is_another_s_still(b: Bench) -> None:
     b.start()
     b.run(60)
     assert b.reason() == "NameTaken"
-    assert "by controller id our s, and this controller's is ours" in b.message()
+    assert "by controller id our s, and this operator's is ours" in b.message()
 
 
 # A proxy

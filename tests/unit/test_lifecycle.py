@@ -226,7 +226,7 @@ def test_a_profile_deleted_behind_our_back_comes_back(b: Bench) -> None:
     b.run(700)
     assert b.ready()
     (told,) = b.notes("Warning")
-    assert told.endswith("The one before had gone without the controller's doing.")
+    assert told.endswith("The one before had gone without the operator's doing.")
     assert b.events() == ["Created", "ProfileLost", "Created"]
     assert b.profiles()["web"]["status"] == "ACTIVE"
 

@@ -204,6 +204,17 @@ ROWS: dict[str, tuple[Case, Any]] = {
         ),
         Report,
     ),
+    "deleting, Retain, several owned, not as wanted by terms, seen once": (
+        case(
+            profile(),
+            profile("web-0123abcd", subnets=frozenset({"subnet-2"})),
+            who=KEPT,
+            resource=Resource(BY_TERMS, {}, "Replace"),
+            network=MOVED,
+            sure_at=NOW,
+        ),
+        Report,
+    ),
     "deleting, Retain, several owned": (case(profile(), profile("web-0123abcd"), who=KEPT), DeleteProfile),
     "deleting, Retain, tagged, not marked": (case(profile(), who=KEPT), TagProfile),
     "deleting, Retain, tagged": (case(profile(tags=MARKED), who=KEPT), UntagProfile),
@@ -231,6 +242,14 @@ ROWS: dict[str, tuple[Case, Any]] = {
     ),
     "several owned": (case(profile(), profile("web-0123abcd")), DeleteProfile),
     "owned, marked as retained": (case(profile(tags=MARKED)), UntagProfile),
+    "owned, no room for a tag missing": (
+        case(
+            profile(tags=OURS | {f"old-{number}": "x" for number in range(48)}),
+            resource=Resource(SPEC, {"team": "a"}),
+            memory=Memory(applied_tag_keys=("old-1",)),
+        ),
+        UntagProfile,
+    ),
     "owned, a tag missing": (case(profile(), resource=Resource(SPEC, {"team": "a"})), TagProfile),
     "owned, a tag too many": (
         case(profile(tags={**OURS, "old": "x"}), memory=Memory(applied_tag_keys=("old",))),
@@ -579,14 +598,14 @@ def test_recreate_deletes_only_where_the_new_one_could_be_made() -> None:
         (
             {"settings": Settings("demo")},
             "NameTaken",
-            "has a profile web already, without an owner: delete that one, start the controller with "
+            "has a profile web already, without an owner: delete that one, start the operator with "
             "--allow-adoption-in default to take it over, or make a new object",
         ),
         ({"resource": Resource(SPEC, {})}, "NameTaken", "delete that one, set spec.adoptionPolicy: Adopt to take"),
         (
             {"settings": Settings("demo"), "resource": Resource(SPEC, {})},
             "NameTaken",
-            "start the controller with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
+            "start the operator with --allow-adoption-in default and set spec.adoptionPolicy: Adopt to take it over",
         ),
         (
             {"resource": Resource(replace(SPEC, role="other"), {}, adopt=True)},

@@ -74,7 +74,7 @@ BAD: dict[str, tuple[Callable[[Object], None], tuple[str, ...]]] = {
     "a tag AWS:x": (spec_with(tags={"AWS:x": "y"}), ("spec.tags.AWS:x",)),
     "a tag of the controller": (
         spec_with(tags={"fargateprofiles.jicomusic.com/owner": "x"}),
-        ("no key of the controller",),
+        ("no key of the operator",),
     ),
     "49 tags": (spec_with(tags={f"k{n}": "v" for n in range(49)}), ("spec.tags", "at most 48")),
     "a tag value of 257": (spec_with(tags={"k": "v" * 257}), ("spec.tags.k", "at most 256")),

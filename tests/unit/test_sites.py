@@ -311,7 +311,7 @@ def test_without_a_file_no_message_speaks_of_its_entries() -> None:
         b.run(30)
         assert (b.reason(), b.reason("api")) == ("ClusterNotFound", "WrongHome")
         for text in (missing, b.message("api")):
-            assert "correct the controller's cluster or region" in text
+            assert "correct the operator's cluster or region" in text
             assert "clusters file" not in text
 
 
@@ -735,7 +735,7 @@ def test_a_role_whose_thread_never_ran_or_broke_off_is_fetched_again(monkeypatch
     (fetch,) = sites.due()
     with pytest.raises(RuntimeError):
         fetch()
-    with pytest.raises(Retryable, match="a bug of the controller"):
+    with pytest.raises(Retryable, match="a bug of the operator"):
         sites.of(shop).aws.ready()
     assert not sites.waits(shop, ("default", "web")), "its objects are told"
     broken.clear()

@@ -108,7 +108,7 @@ def test_what_mends_an_edit_is_said_however_long_the_edit_is(b: Bench) -> None:
     b.edit(subnets=[f"subnet-{n:08x}" for n in range(900)])
     b.run(10)
     assert b.reason() == "ImmutableField"
-    assert b.message().endswith("set spec.updatePolicy: Replace to let the controller make the new profile first.")
+    assert b.message().endswith("set spec.updatePolicy: Replace to let the operator make the new profile first.")
     assert "wanted is [subnet-00000000, " in b.message()
 
 

@@ -330,7 +330,7 @@ def test_a_profile_that_is_asked_for_is_said_to_be_made_or_to_replace_the_one_th
 
 @pytest.mark.parametrize("status", ["ACTIVE", "CREATING", "CREATE_FAILED"])
 def test_a_profile_that_has_gone_without_our_doing_is_told(status: str) -> None:
-    assert "without the controller's doing" in lost_before(case(), {"profileStatus": status})
+    assert "without the operator's doing" in lost_before(case(), {"profileStatus": status})
     assert lost_before(case(profile()), {"profileStatus": status}) == ""
 
 

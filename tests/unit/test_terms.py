@@ -633,6 +633,121 @@ def test_a_look_that_is_asked_for_tries_again_a_default_tag_that_was_refused(b: 
     assert tags_of(b) == {"cost": "1"}
 
 
+def without_the_right_to(b: Bench, operation: str) -> None:
+    b.manners.fail(operation, error("AccessDeniedException", 403, "not authorized to perform it"), times=10**6)
+
+
+def test_a_default_tag_that_can_not_be_taken_away_is_told_with_what_mends_it_and_the_object_stays_ready(
+    b: Bench,
+) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1", team="blue")
+    selectors_alone(b)
+    without_the_right_to(b, "UntagResource")
+    with_defaults(b, b.world.roles["good"], cost="1")
+    b.run(RESYNC_SECONDS)
+    assert (b.ready(), b.stalled()) == (True, False)
+    told = b.condition("DefaultsChanged")["message"]
+    assert "Tags team of the defaults are to go, and profile web keeps them: " in told
+    assert "not authorized to perform it" in told and "IAMPolicy.json" in told
+    calls = asked(b, "UntagResource")
+    b.run(3 * RESYNC_SECONDS)
+    assert asked(b, "UntagResource") - calls <= 4, "once a resync"
+    b.manners.heal()
+    b.run(2 * RESYNC_SECONDS)
+    assert tags_of(b) == {"cost": "1"}
+    assert not b.condition("DefaultsChanged")
+
+
+def test_default_tags_that_can_be_neither_set_nor_taken_away_are_each_tried_once_a_resync(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b)
+    without_the_right_to(b, "TagResource")
+    without_the_right_to(b, "UntagResource")
+    with_defaults(b, b.world.roles["good"], team="blue")
+    b.run(3 * RESYNC_SECONDS)
+    assert (b.ready(), tags_of(b)) == (True, {"cost": "1"})
+    told = b.condition("DefaultsChanged")["message"]
+    assert "Of the default tags team are not set" in told and "Tags cost of the defaults are to go" in told
+    assert 0 < asked(b, "TagResource") <= 4
+    assert 0 < asked(b, "UntagResource") <= 4
+
+
+def test_an_own_tag_that_an_edit_has_taken_out_and_may_not_be_taken_away_is_refused_as_ever(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b, tags={"team": "blue"})
+    without_the_right_to(b, "UntagResource")
+    b.edit(tags=None)
+    b.run(2 * RESYNC_SECONDS)
+    assert (b.stalled(), b.reason()) == (True, "AccessDenied")
+
+
+def test_a_former_default_tag_keeps_no_object_from_ready_though_the_process_is_started_anew(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b)
+    without_the_right_to(b, "UntagResource")
+    b.start()
+    with_defaults(b, b.world.roles["good"])
+    b.run(RESYNC_SECONDS)
+    assert (b.ready(), tags_of(b)) == (True, {"cost": "1"})
+    assert "Tags cost of the defaults are to go" in b.condition("DefaultsChanged")["message"]
+
+
+def test_a_look_that_is_asked_for_tries_again_to_take_away_a_default_tag(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b)
+    without_the_right_to(b, "UntagResource")
+    with_defaults(b, b.world.roles["good"])
+    b.run(RESYNC_SECONDS)
+    assert b.ready()
+    b.manners.heal()
+    b.api.edit("fargateprofiles", "default", "web", {"metadata": {"annotations": {REQUESTED_AT: "now"}}})
+    b.run(40)
+    assert tags_of(b) == {}
+
+
+@pytest.mark.parametrize("own", [3, 45])
+def test_an_object_s_own_tags_win_where_the_default_tags_have_filled_the_profile(b: Bench, own: int) -> None:
+    defaults = {f"default-{number:02}": "x" for number in range(48 - own)}
+    mine = {f"own-{number}": "x" for number in range(own)}
+    with_defaults(b, b.world.roles["good"], (), **defaults)
+    selectors_alone(b, tags=mine)
+    assert tags_of(b) == mine | defaults
+    b.edit(tags=mine | {"more": "y", "most": "z"})
+    b.run(60)
+    assert b.ready(), b.message()
+    last = sorted(defaults)[-2:]
+    kept = {key: value for key, value in defaults.items() if key not in last}
+    assert tags_of(b) == mine | kept | {"more": "y", "most": "z"}
+    told = f"Of the default tags {', '.join(last)} are not set, because profile web has no room"
+    assert told in b.condition("DefaultsChanged")["message"]
+    before = writes(b)
+    b.run(2 * RESYNC_SECONDS)
+    assert writes(b) == before, "it stays so"
+    b.edit(tags={**mine, "more": None, "most": None})
+    b.run(60)
+    assert tags_of(b) == mine | defaults
+    assert not b.condition("DefaultsChanged")
+
+
+def test_one_tag_takes_the_place_of_another_on_a_profile_that_is_full(b: Bench) -> None:
+    own = {f"own-{number}": "x" for number in range(48)}
+    b.settle(tags=own)
+    b.edit(tags={"own-0": None, "new": "y"})
+    b.run(60)
+    assert b.ready(), b.message()
+    assert tags_of(b) == {**{key: value for key, value in own.items() if key != "own-0"}, "new": "y"}
+
+
+def test_no_default_tag_gives_way_where_the_tags_of_others_leave_no_room_even_then(b: Bench) -> None:
+    with_defaults(b, b.world.roles["good"], cost="1")
+    selectors_alone(b)
+    onto(b, **{f"theirs-{number}": "x" for number in range(47)})
+    b.edit(tags={"one": "x", "two": "x"})
+    b.run(60)
+    assert (b.stalled(), tags_of(b)["cost"]) == (True, "1")
+    assert b.reason() == "ParameterRefused", b.message()
+
+
 # What plan foretells
 
 

@@ -26,7 +26,7 @@ def test_what_an_object_says_is_what_is_wanted_whatever_the_defaults_are() -> No
     says = Resource(SPEC, {"team": "red"})
     assert wanted(says, HOME, DEFAULTS, Memory()) == SPEC
     assert remembered_defaults(says, HOME, DEFAULTS) == {"default_role": "", "default_subnets": ""}
-    assert default_tags(says.tags, DEFAULTS, None, (), None).set == {}
+    assert default_tags(says.tags, DEFAULTS, None, Memory()).set == {}
     assert not [*unfounded(says, SPEC, Defaults())]
 
 
@@ -84,15 +84,32 @@ def test_defaults_whose_tags_have_no_room_are_named_where_a_profile_is_to_be_mad
         ({"aws:x": "y"} | {f"t{each}": "x" for each in range(46)}, (), None, {"team": "blue", "cost": "1"}, ""),
         ({}, (), Refusal({"cost": "1"}, "AWS says no."), {"team": "blue"}, "can't be given them: AWS says no."),
         ({}, (), Refusal({"cost": "2"}, "AWS says no."), {"team": "blue", "cost": "1"}, ""),
+        ({}, (), Refusal({"gone": ""}, "AWS says no."), {"team": "blue", "cost": "1"}, ""),
     ],
 )
 def test_a_profile_that_serves_gets_the_default_tags_that_have_room_and_are_nobody_else_s(
     there: dict[str, str], ours: tuple[str, ...], refusal: Refusal | None, gets: dict[str, str], told: str
 ) -> None:
     serving = profile(tags=OURS | there)
-    found = default_tags(OURS, Defaults(tags={"team": "blue", "cost": "1"}), serving, ours, refusal)
+    memory, refusals = Memory(applied_tag_keys=ours), [refusal] if refusal else []
+    found = default_tags(OURS, Defaults(tags={"team": "blue", "cost": "1"}), serving, memory, refusals)
     assert found.set == gets
     assert (told in found.left_out) if told else not found.left_out
+
+
+def test_default_tags_that_are_no_more_go_and_the_last_by_name_make_room_unless_aws_refuses_that() -> None:
+    defaults = Defaults(tags={"team": "blue", "cost": "1"})
+    set_by_us = ("cost", "old", "team")
+    memory = Memory(applied_tag_keys=set_by_us, default_tag_keys=set_by_us)
+    former = profile(tags=OURS | {"team": "blue", "cost": "1", "old": "x"})
+    assert default_tags(OURS, defaults, former, memory).lost == {"old"}
+    stuck = default_tags(OURS, defaults, former, memory, [Refusal({"old": None}, "AWS says no.")])
+    assert (stuck.lost, stuck.set) == (frozenset(), defaults.tags)
+    assert stuck.left_out == "Tags old of the defaults are to go, and profile web keeps them: AWS says no."
+    full = profile(tags=OURS | {"team": "blue", "cost": "1"} | {f"t{each}": "x" for each in range(46)})
+    found = default_tags(OURS | {"more": "x"}, defaults, full, memory)
+    assert (set(found.lost), found.set) == ({"team"}, {"cost": "1"})
+    assert default_tags(OURS, defaults, full, memory).lost == frozenset()
 
 
 def test_what_is_told_of_default_subnets_stands_while_it_is_not_known_what_they_match() -> None:
