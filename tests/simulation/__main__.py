@@ -231,19 +231,8 @@ def cells_to_reach() -> set[tuple[str, str]]:
     return {(call.operation, each.name) for call in calls for each in (*FAULTS, *FATES, *SLEEPS) if each.meets(call)}
 
 
-# Rows that no world makes yet, and where they are tried alone: entries have no defaults here, kopf's objects no terms,
-# and no object goes with two profiles that only terms tell apart.
-TRIED_ELSEWHERE = {
-    "owned, a default tag missing": "tests/unit/test_terms.py",
-    "it is not known whether kopf made it": "tests/unit/test_defaults.py",
-    "deleting, it is not known whether kopf made it": "tests/unit/test_defaults.py",
-    "deleting, terms show which profile, the VPC not asked": "tests/unit/test_defaults.py",
-    "deleting, Retain, several owned, terms unknown": "tests/unit/test_defaults.py",
-}
-
-
 def blind_spots(report: Report) -> list[str]:
-    missed = [row.seen for row in plan.PLAN if not report.rows[row.seen] and row.seen not in TRIED_ELSEWHERE]
+    missed = [row.seen for row in plan.PLAN if not report.rows[row.seen]]
     unreached = [f"row of the plan: {seen}" for seen in missed]
     return unreached + [f"{fault} at {call}" for call, fault in sorted(cells_to_reach() - report.cells.keys())]
 
@@ -258,7 +247,6 @@ def summary(report: Report, seconds: float) -> str:
         f" other deeds in {seconds:.0f} s;\n"
         f"{reached} of {len(plan.PLAN)} rows of the plan and {met} of {len(cells_to_reach())} cells of call and"
         f" fault were reached.\n"
-        f"Rows that no world here has to reach, as unit tests alone try them: {len(TRIED_ELSEWHERE)}.\n"
         f"Exceptions that the architecture names, and how often a promise rested on one:\n{excused or '  none'}\n"
     )
 

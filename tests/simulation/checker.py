@@ -25,6 +25,7 @@ from tests.simulation.evictions import Evictions
 
 if TYPE_CHECKING:
     from entries import Entries
+    from spec import Defaults
     from tests.fakes.eks import Memory
     from tests.fakes.eks_rules import Stored
     from tests.simulation.world import Call, Look, Process, World
@@ -95,6 +96,7 @@ class Checker:
         """Judge what a process has made up its mind to send."""
         if call.operation in {"CreateFargateProfile", "DeleteFargateProfile"}:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
+        process.look.has_sent |= call.operation in WRITES
         if call.operation in {*WRITES, "CreateEviction"} or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
         if call.service == "eks":
@@ -180,7 +182,8 @@ class Checker:
         excuse = FINALIZERS if uid in self.unguarded else excuse
         self.made[arn] = Made(look.key, uid, self.world.clock.elapsed, excuse=excuse)
         if look.mark and not excuse:
-            self.born[arn] = Born(fields_of(look.mark["spec"]), look.began)
+            defaults = self.world.fleet.defaults_of(look.mark, _entries(process))
+            self.born[arn] = Born(fields_of(look.mark["spec"]), defaults, look.began)
 
     def _tagged(self, process: Process, request: Object) -> None:
         arn, key = request["resourceArn"], process.look.key
@@ -195,14 +198,17 @@ class Checker:
         if not process.look.key[0]:  # what evicts has counted something, and marks no create
             return
         process.look.proved = obj
-        if settled := settled_of(obj):
-            self.settled[obj["metadata"]["uid"]] = settled
         arn, meta = obj.get("status", {}).get("profileArn", ""), obj["metadata"]
         if arn in self.made and self.made[arn].excuse == SET_BACK and guarded(obj):  # it is taken up again
             self.made[arn] = Made((meta["namespace"], meta["name"]), meta["uid"], self.world.clock.elapsed)
         if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
             process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
             self._latest[obj["metadata"]["uid"]] = process.look
+
+    def passed(self, look: Look) -> None:
+        """Take note of what a pass has left behind that has ended; one that asked for a change has settled nothing."""
+        if look.proved and not look.has_sent and (settled := settled_of(look.proved)):
+            self.settled[look.proved["metadata"]["uid"]] = settled
 
     def excuse(self, exception: str) -> None:
         self.world.excuses[exception] += 1
@@ -243,7 +249,7 @@ class Checker:
 
     # The truth
 
-    def is_served_as_asked(self, obj: Object, profile: Object) -> bool:
+    def is_served_as_asked(self, process: Process, obj: Object, profile: Object) -> bool:
         """Say whether an object has no reason to have another profile than this one, which serves.
 
         A reason is an edit of what EKS can't change, or a subnet that has lost its tag. For who says nothing of role or
@@ -254,8 +260,9 @@ class Checker:
             return False
         if not spec.get("subnets") and born.has_strayed(profile["subnets"], fleet.lost_at):
             return False
-        by_old_defaults = not says_all(spec) and fleet.defaults_at >= born.began
-        return not by_old_defaults or self.settled.get(obj["metadata"]["uid"]) == asked_of(obj)
+        heard = fleet.defaults_of(obj, _entries(process))
+        by_these = says_all(spec) or (born.is_by(heard, fleet.defaults_at) and heard == self._defaults(obj))
+        return by_these or self.settled.get(obj["metadata"]["uid"]) == asked_of(obj)
 
     def is_held(self, obj: Object, profile: Object) -> bool:
         """Say whether a profile was made for sure by the defaults of now, for what its object says now."""
@@ -263,7 +270,11 @@ class Checker:
         born = self.born.get(arn)
         if born is None or arn in self.forgotten:
             return False
-        return self.world.fleet.defaults_at < born.began and born.is_of(obj["spec"])
+        return born.is_by(self._defaults(obj), self.world.fleet.defaults_at) and born.is_of(obj["spec"])
+
+    def _defaults(self, obj: Object) -> Defaults:
+        fleet = self.world.fleet
+        return fleet.defaults_of(obj, fleet.entries(self.world.processes[0].cluster))
 
     def profiles(self) -> Iterator[Stored]:
         for memory in self.world.fleet.all:
@@ -561,7 +572,7 @@ def nothing_is_replaced_without_a_reason(checker: Checker, process: Process, cal
         return  # it comes late, and what has happened since is no news to who has sent it
     serving = _serving(checker, process, look.mark, call.about.partition("/")[0])
     others = [each for each in serving if each["fargateProfileName"] != call.request["fargateProfileName"]]
-    if found := next((each for each in others if checker.is_served_as_asked(look.mark, each)), None):
+    if found := next((each for each in others if checker.is_served_as_asked(process, look.mark, each)), None):
         name = found["fargateProfileName"]
         raise Violation("Reason", f"{call} of {'/'.join(look.key)}, which is served by {name} as it has asked")
 
@@ -573,7 +584,11 @@ def nothing_is_deleted_to_be_made_anew_without_a_reason(checker: Checker, proces
         return
     label = call.about.partition("/")[0]
     own = [each for each in checker.profiles() if checker.label(each.body) == label and checker.owns(obj, each.body)]
-    if own == [stored] and process.knows_of(label, stored.body) and checker.is_served_as_asked(obj, stored.body):
+    if (
+        own == [stored]
+        and process.knows_of(label, stored.body)
+        and checker.is_served_as_asked(process, obj, stored.body)
+    ):
         raise Violation("Reason", f"{call} of {'/'.join(key)}, which is served by it as it has asked")
 
 

@@ -45,7 +45,7 @@ NAMES = ("web", "api", "db", "jobs")
 NAMESPACES = ("default", "default", "team")
 TAGS = ("a", "b", "c")
 # Defaults may be these: roles by their names, of which one does not exist, and subnets by other tags than objects use.
-ROLES_BY_DEFAULT = ("fargate-pods", "fargate-pods", "fargate-inline-policy", "fargate-inline-policy", "", "nobody")
+ROLES_BY_DEFAULT = (*("fargate-pods", "fargate-inline-policy") * 3, "", "nobody")
 TERMS_BY_DEFAULT = ((Term(tags=(("fargate", "yes"),)),), (Term(tags=(("pool", "b"),)),))
 
 

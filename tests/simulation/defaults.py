@@ -64,13 +64,18 @@ def fields_of(spec: Object) -> Object:
 
 @dataclass(frozen=True)
 class Born:
-    """How a profile came to be: by which fields of its object, in a pass that began at `began`."""
+    """How a profile came to be: by which fields of its object and which defaults, in a pass that began at `began`."""
 
     fields: Object
+    defaults: Defaults
     began: float
 
     def is_of(self, spec: Object) -> bool:
         return self.fields == fields_of(spec)
+
+    def is_by(self, defaults: Defaults, changed_at: float) -> bool:
+        """Say whether it was made by these, and no others were there since."""
+        return changed_at < self.began and (self.defaults.role, self.defaults.terms) == (defaults.role, defaults.terms)
 
     def has_strayed(self, subnets: list[str], lost_at: Mapping[str, float]) -> bool:
         """Say whether one of its subnets has lost a tag since, though it may have it again."""

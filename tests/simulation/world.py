@@ -144,6 +144,7 @@ class Look:
     shown: dict[str, Object] = field(default_factory=dict)
     mark: Object | None = None  # the object as the mark of a create left it
     proved: Object | None = None  # the object as its status was written last
+    has_sent: bool = False  # a change of EKS, whatever came of it
     marked_at: float = 0.0
     unlisted: bool = False  # EKS did not answer what there is
     began: float = 0.0
@@ -263,9 +264,11 @@ class Process:
         l2_nobody_who_is_due_is_passed_over(self, key)
         self.looks.append(Look(key, self.sites.entries, began=self.world.clock.elapsed))
         try:
-            return self._reconcile(key)
+            after = self._reconcile(key)
+            self.world.checker.passed(self.look)
         finally:
             self.looks.pop()
+        return after
 
     def _asks(self, region: str, method: str, request: Object) -> Object:
         """Send a request, signed as the product has said; where it has not, nothing signs it."""
