@@ -107,8 +107,8 @@ class Checker:
     def before(self, process: Process, call: Call) -> None:
         """Judge a call in the moment in which it takes effect."""
         if call.operation == "CreateFargateProfile":
-            nothing_is_replaced_for_a_subnet_that_was_added(self, process, call)
             nothing_is_replaced_without_a_reason(self, process, call)
+            nothing_is_replaced_for_a_subnet_that_was_added(self, process, call)
             s5_a_create_says_what_its_object_says(process, call)
         elif call.operation in WRITES:
             s2_only_an_own_profile_is_changed(self, process, call)

@@ -826,7 +826,6 @@ def a_default_tag_comes_and_goes(world: World) -> None:
 
 def made_by_defaults(world: World, **spec: Any) -> None:
     """Bring the world to where an object that says nothing but what it selects has its profile."""
-    world.resync_seconds = 40
     first, second = world.account.private_subnets
     world.fleet.tag(world.account, first, fargate="yes")
     world.fleet.tag(world.account, second, pool="b")
@@ -865,6 +864,7 @@ def defaults_go_and_what_serves_stays(world: World) -> None:
 
 @story
 def a_tag_of_a_default_moves(world: World) -> None:
+    world.resync_seconds = 40
     made_by_defaults(world, updatePolicy="Replace")
     first, second = world.account.private_subnets
     world.fleet.tag(world.account, second, fargate="yes")
