@@ -52,6 +52,7 @@ EXCEPTIONS = {
     SET_BACK: "an API server that was set back: a profile that was made, or whose create was marked, since (S1, S3)",
 }
 SENT_SECONDS = 10.0  # of the mark of a create, after which it is not sent any more
+DEFAULTS_HEARD_SECONDS = 60.0  # after a change of defaults, in any case, all have heard of it
 TAGS_HEARD_SECONDS = 200.0  # a resync and two looks after a change of tags, in any case, all have heard of it
 # What EKS refuses by quotas, network and roles; what else it refuses of an input holds in every account.
 OF_THIS_ACCOUNT = re.compile("more than|Trust Policy|[Ss]ubnet|Availability Zone")
@@ -88,6 +89,7 @@ class Checker:
         self.lost: list[tuple[float, float]] = []  # from when to when what was written is lost
         self.born: dict[str, Born] = {}  # profiles that the controller has made, by ARN
         self.settled: dict[str, tuple[int, str]] = {}  # by uid: the last edit and look that an object was served by
+        self.asked_at: dict[str, float] = {}  # by uid: when somebody has edited an object last, or asked for a look
         self.evictions = Evictions(self)
         self._latest: dict[str, Look] = {}  # by uid: the pass that has marked a create last
         self._judged = 0  # so many changes of objects have been looked at
@@ -165,12 +167,18 @@ class Checker:
         changes = self.world.api.changes(PLURAL, self._judged)
         self._judged += len(changes)
         for change in changes:
+            self._note_what_is_asked(change)
             s3_no_object_goes_before_its_profiles(self, change)
             if writer:
                 s7_ready_is_what_eks_has_shown(writer, change)
                 ready_is_not_unsaid_by_a_list_that_failed(writer, change)
                 finalizers_of_others_stay(writer, change)
         s1_no_profile_outlives_its_object(self)
+
+    def _note_what_is_asked(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if after and (before is None or asked_of(before) != asked_of(after)):
+            self.asked_at[after["metadata"]["uid"]] = self.world.clock.elapsed
 
     def _created(self, process: Process, arn: str) -> None:
         look, excuse = process.look, ""
@@ -233,6 +241,7 @@ class Checker:
         self._judged = len(self.world.api.changes(PLURAL, 0))
         self.lost.append((taken, self.world.clock.elapsed))
         self.settled.clear()  # generations are counted anew from there
+        self.asked_at.clear()
         for arn, made in self.made.items():
             if made.at > taken:
                 made.excuse = SET_BACK
@@ -265,12 +274,19 @@ class Checker:
         return by_these or self.settled.get(obj["metadata"]["uid"]) == asked_of(obj)
 
     def is_held(self, obj: Object, profile: Object) -> bool:
-        """Say whether a profile was made for sure by the defaults of now, for what its object says now."""
+        """Say whether a profile has to be as the defaults of now say: it was made by them, or an edit took them up."""
         arn = profile["fargateProfileArn"]
         born = self.born.get(arn)
         if born is None or arn in self.forgotten:
             return False
-        return born.is_by(self._defaults(obj), self.world.fleet.defaults_at) and born.is_of(obj["spec"])
+        is_by_these = born.is_by(self._defaults(obj), self.world.fleet.defaults_at) and born.is_of(obj["spec"])
+        return is_by_these or self._has_taken_up(obj)
+
+    def _has_taken_up(self, obj: Object) -> bool:
+        """Say whether an object is served that was edited, or asked for a look, when all had heard of the defaults."""
+        uid, heard_at = obj["metadata"]["uid"], self.world.fleet.defaults_at + DEFAULTS_HEARD_SECONDS
+        served = self.settled.get(uid) == asked_of(obj) and self.asked_at.get(uid, heard_at) > heard_at
+        return served and obj["spec"].get("updatePolicy", "Refuse") != "Refuse"
 
     def _defaults(self, obj: Object) -> Defaults:
         fleet = self.world.fleet

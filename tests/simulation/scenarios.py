@@ -815,12 +815,12 @@ def retained_with_a_spare_one_while_no_subnet_can_be_read(world: World) -> None:
 def a_default_tag_comes_and_goes(world: World) -> None:
     world.fleet.write(*HOMES)
     world.start("one")
-    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "x"}))
+    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "x", "b": "default"}))
     world.run(10)
     made(world, podExecutionRoleArn=None, tags={"b": "own"})
-    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "y", "b": "default", "c": "z"}))
-    world.run(15)
     world.fleet.give(demo=Defaults("fargate-pods"))
+    world.run(15)
+    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "y", "b": "default", "c": "z"}))
     world.run(15)
 
 
@@ -838,7 +838,7 @@ def made_by_defaults(world: World, **spec: Any) -> None:
 def defaults_change_and_an_edit_takes_them_up(world: World) -> None:
     made_by_defaults(world, updatePolicy="Replace")
     world.fleet.start_with(Defaults("fargate-inline-policy", BY_POOL))
-    world.run(20)
+    world.run(150)
     world.edit(tags={"a": "x"})
     world.run(30)
 
