@@ -49,7 +49,7 @@ EXCEPTIONS = {
     CHANGED: "a profile or an object that others changed between the last look at it and a change (S2)",
     FINALIZERS: "a human who took finalizers away by hand (S1, S3)",
     TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
-    SET_BACK: "an API server that was set back: a profile that was made, or whose create was marked, since (S1, S3)",
+    SET_BACK: "an API server that was set back: a profile that was made, marked, or retained since (S1, S3)",
 }
 SENT_SECONDS = 10.0  # of the mark of a create, after which it is not sent any more
 DEFAULTS_HEARD_SECONDS = 60.0  # after a change of defaults, in any case, all have heard of it
@@ -247,7 +247,10 @@ class Checker:
                 made.excuse = SET_BACK
                 self.forgotten.add(arn)
             obj = self.world.api.peek(PLURAL, *made.key)
-            made.kept = made.kept and not (obj and guarded(obj))
+            if made.kept and obj and guarded(obj):
+                made.kept = False
+                if obj.get("status", {}).get("profileArn") != arn:  # nor has the profile owner tags any more
+                    made.excuse = SET_BACK
         for change in lost:
             for obj in filter(None, (change.before, change.after)):
                 self.status_lost(obj)
