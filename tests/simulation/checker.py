@@ -20,9 +20,12 @@ from clusters import BLIND_TURN_SECONDS
 from limits import Limits
 from spec import CONTROLLER_KEY, FINALIZER, KOPF_FINALIZERS, OWNER_KEY
 from tests.fakes.apiserver import Change
+from tests.simulation.defaults import ROLES, Born, asked_of, completed, fields_of, says, says_all, settled_of, with_role
 from tests.simulation.evictions import Evictions
 
 if TYPE_CHECKING:
+    from entries import Entries
+    from spec import Defaults
     from tests.fakes.eks import Memory
     from tests.fakes.eks_rules import Stored
     from tests.simulation.world import Call, Look, Process, World
@@ -46,8 +49,10 @@ EXCEPTIONS = {
     CHANGED: "a profile or an object that others changed between the last look at it and a change (S2)",
     FINALIZERS: "a human who took finalizers away by hand (S1, S3)",
     TAGS: "a human who took owner tags away by hand (S1, S2, S3)",
-    SET_BACK: "an API server that was set back: a profile that was made, or whose create was marked, since (S1, S3)",
+    SET_BACK: "an API server that was set back: a profile that was made, marked, or retained since (S1, S3)",
 }
+SENT_SECONDS = 10.0  # of the mark of a create, after which it is not sent any more
+DEFAULTS_HEARD_SECONDS = 60.0  # after a change of defaults, in any case, all have heard of it
 TAGS_HEARD_SECONDS = 200.0  # a resync and two looks after a change of tags, in any case, all have heard of it
 # What EKS refuses by quotas, network and roles; what else it refuses of an input holds in every account.
 OF_THIS_ACCOUNT = re.compile("more than|Trust Policy|[Ss]ubnet|Availability Zone")
@@ -82,6 +87,9 @@ class Checker:
         self.forgotten: set[str] = set()  # ARNs of profiles of which nobody can tell any more who set which tag
         self.unguarded: set[str] = set()  # uids of objects from which a human took the finalizers
         self.lost: list[tuple[float, float]] = []  # from when to when what was written is lost
+        self.born: dict[str, Born] = {}  # profiles that the controller has made, by ARN
+        self.settled: dict[str, tuple[int, str]] = {}  # by uid: the last edit and look that an object was served by
+        self.asked_at: dict[str, float] = {}  # by uid: when somebody has edited an object last, or asked for a look
         self.evictions = Evictions(self)
         self._latest: dict[str, Look] = {}  # by uid: the pass that has marked a create last
         self._judged = 0  # so many changes of objects have been looked at
@@ -90,6 +98,7 @@ class Checker:
         """Judge what a process has made up its mind to send."""
         if call.operation in {"CreateFargateProfile", "DeleteFargateProfile"}:
             s4_nothing_is_sent_while_something_is_known_to_fly(process, call)
+        process.look.has_sent |= call.operation in WRITES
         if call.operation in {*WRITES, "CreateEviction"} or call.operation.startswith("Patch"):
             nothing_is_changed_without_the_lease(process, call)
         if call.service == "eks":
@@ -100,12 +109,14 @@ class Checker:
     def before(self, process: Process, call: Call) -> None:
         """Judge a call in the moment in which it takes effect."""
         if call.operation == "CreateFargateProfile":
+            nothing_is_replaced_without_a_reason(self, process, call)
             nothing_is_replaced_for_a_subnet_that_was_added(self, process, call)
             s5_a_create_says_what_its_object_says(process, call)
         elif call.operation in WRITES:
             s2_only_an_own_profile_is_changed(self, process, call)
         if call.operation == "DeleteFargateProfile":
             s2_what_is_to_be_kept_is_not_deleted(self, process, call)
+            nothing_is_deleted_to_be_made_anew_without_a_reason(self, process, call)
         if call.operation == "CreateEviction":
             s2_only_a_stranded_pod_is_evicted(self, process, call)
 
@@ -156,12 +167,18 @@ class Checker:
         changes = self.world.api.changes(PLURAL, self._judged)
         self._judged += len(changes)
         for change in changes:
+            self._note_what_is_asked(change)
             s3_no_object_goes_before_its_profiles(self, change)
             if writer:
                 s7_ready_is_what_eks_has_shown(writer, change)
                 ready_is_not_unsaid_by_a_list_that_failed(writer, change)
                 finalizers_of_others_stay(writer, change)
         s1_no_profile_outlives_its_object(self)
+
+    def _note_what_is_asked(self, change: Change) -> None:
+        before, after = change.before, change.after
+        if after and (before is None or asked_of(before) != asked_of(after)):
+            self.asked_at[after["metadata"]["uid"]] = self.world.clock.elapsed
 
     def _created(self, process: Process, arn: str) -> None:
         look, excuse = process.look, ""
@@ -172,6 +189,9 @@ class Checker:
             excuse = SET_BACK
         excuse = FINALIZERS if uid in self.unguarded else excuse
         self.made[arn] = Made(look.key, uid, self.world.clock.elapsed, excuse=excuse)
+        if look.mark and not excuse:
+            defaults = self.world.fleet.defaults_of(look.mark, _entries(process))
+            self.born[arn] = Born(fields_of(look.mark["spec"]), defaults, look.began)
 
     def _tagged(self, process: Process, request: Object) -> None:
         arn, key = request["resourceArn"], process.look.key
@@ -192,6 +212,11 @@ class Checker:
         if obj.get("status", {}).get("bookkeeping", {}).get("createStartedAt"):
             process.look.mark, process.look.marked_at = obj, self.world.clock.elapsed
             self._latest[obj["metadata"]["uid"]] = process.look
+
+    def passed(self, look: Look) -> None:
+        """Take note of what a pass has left behind that has ended; one that asked for a change has settled nothing."""
+        if look.proved and not look.has_sent and (settled := settled_of(look.proved)):
+            self.settled[look.proved["metadata"]["uid"]] = settled
 
     def excuse(self, exception: str) -> None:
         self.world.excuses[exception] += 1
@@ -215,12 +240,17 @@ class Checker:
         """Excuse what was made since the snapshot was taken; what it says of marks and tags is lost as well."""
         self._judged = len(self.world.api.changes(PLURAL, 0))
         self.lost.append((taken, self.world.clock.elapsed))
+        self.settled.clear()  # generations are counted anew from there
+        self.asked_at.clear()
         for arn, made in self.made.items():
             if made.at > taken:
                 made.excuse = SET_BACK
                 self.forgotten.add(arn)
             obj = self.world.api.peek(PLURAL, *made.key)
-            made.kept = made.kept and not (obj and guarded(obj))
+            if made.kept and obj and guarded(obj):
+                made.kept = False
+                if obj.get("status", {}).get("profileArn") != arn:  # nor has the profile owner tags any more
+                    made.excuse = SET_BACK
         for change in lost:
             for obj in filter(None, (change.before, change.after)):
                 self.status_lost(obj)
@@ -230,6 +260,40 @@ class Checker:
             self.made[arn].excuse = TAGS
 
     # The truth
+
+    def is_served_as_asked(self, process: Process, obj: Object, profile: Object) -> bool:
+        """Say whether an object has no reason to have another profile than this one, which serves.
+
+        A reason is an edit of what EKS can't change, or a subnet that has lost its tag. For who says nothing of role or
+        subnets, where defaults have changed: any edit, or look that was asked for, of which it was not served yet.
+        """
+        fleet, born, spec = self.world.fleet, self.born.get(profile["fargateProfileArn"]), obj["spec"]
+        if born is None or profile["status"] != "ACTIVE" or not born.is_of(spec):
+            return False
+        if not spec.get("subnets") and born.has_strayed(profile["subnets"], fleet.lost_at):
+            return False
+        heard = fleet.defaults_of(obj, _entries(process))
+        by_these = says_all(spec) or (born.is_by(heard, fleet.defaults_at) and heard == self._defaults(obj))
+        return by_these or self.settled.get(obj["metadata"]["uid"]) == asked_of(obj)
+
+    def is_held(self, obj: Object, profile: Object) -> bool:
+        """Say whether a profile has to be as the defaults of now say: it was made by them, or an edit took them up."""
+        arn = profile["fargateProfileArn"]
+        born = self.born.get(arn)
+        if born is None or arn in self.forgotten:
+            return False
+        is_by_these = born.is_by(self._defaults(obj), self.world.fleet.defaults_at) and born.is_of(obj["spec"])
+        return is_by_these or self._has_taken_up(obj)
+
+    def _has_taken_up(self, obj: Object) -> bool:
+        """Say whether an object is served that was edited, or asked for a look, when all had heard of the defaults."""
+        uid, heard_at = obj["metadata"]["uid"], self.world.fleet.defaults_at + DEFAULTS_HEARD_SECONDS
+        served = self.settled.get(uid) == asked_of(obj) and self.asked_at.get(uid, heard_at) > heard_at
+        return served and obj["spec"].get("updatePolicy", "Refuse") != "Refuse"
+
+    def _defaults(self, obj: Object) -> Defaults:
+        fleet = self.world.fleet
+        return fleet.defaults_of(obj, fleet.entries(self.world.processes[0].cluster))
 
     def profiles(self) -> Iterator[Stored]:
         for memory in self.world.fleet.all:
@@ -272,10 +336,11 @@ def s2_only_an_own_profile_is_changed(checker: Checker, process: Process, call: 
     """A profile that is not this object's is never deleted, tagged or changed."""
     stored, key = _meant(checker, call), process.look.key
     obj = checker.world.api.peek(PLURAL, *key) or process.store.get(key)
-    if stored is None or (obj and _may_change(checker, obj, stored.body, call)):
+    if stored is None or (obj and _may_change(checker, process, obj, stored.body, call)):
         return
     seen = (obj, process.look.proved), (stored.body, process.look.shown.get(stored.name))
-    if any(_may_change(checker, each, profile, call) for each, profile in itertools.product(*seen) if each and profile):
+    pairs = ((each, profile) for each, profile in itertools.product(*seen) if each and profile)
+    if any(_may_change(checker, process, each, profile, call) for each, profile in pairs):
         checker.excuse(CHANGED)
         return
     made, cached = checker.made.get(stored.body["fargateProfileArn"]), process.store.get(key)
@@ -326,7 +391,7 @@ def _meant(checker: Checker, call: Call) -> Stored | None:
     return next((each for each in checker.profiles() if each.body["fargateProfileArn"] == arn), None)
 
 
-def _may_change(checker: Checker, obj: Object, profile: Object, call: Call) -> bool:
+def _may_change(checker: Checker, process: Process, obj: Object, profile: Object, call: Call) -> bool:
     made, tags = checker.made.get(profile["fargateProfileArn"]), profile["tags"]
     if checker.owns(obj, profile):
         return True
@@ -336,7 +401,10 @@ def _may_change(checker: Checker, obj: Object, profile: Object, call: Call) -> b
         return True  # status may have lost it meanwhile
     taking_over = call.operation == "TagResource" and OWNER_KEY in call.request["tags"]
     untagged = not owner_tags(key).keys() & tags.keys()
-    return taking_over and untagged and (hands_over(obj, profile) or adopts(obj, profile))
+    if not (taking_over and untagged and isinstance(obj.get("spec"), dict)):
+        return False
+    said = with_role(obj["spec"], checker.world.fleet.defaults_of(obj, _entries(process)))
+    return hands_over(obj, profile, said) or adopts(obj, profile, said)
 
 
 def s3_no_object_goes_before_its_profiles(checker: Checker, change: Change) -> None:
@@ -402,18 +470,34 @@ def s5_a_create_says_what_its_object_says(process: Process, call: Call) -> None:
     obj, request = process.look.mark, call.request
     if obj is None:
         raise Violation("S5", f"{call} was sent without a mark in status")
-    spec = obj["spec"]
+    spec, label = _completed(process, obj), call.about.partition("/")[0]
     wanted = {
         "clusterName": _meant_cluster(process, obj),
         "fargateProfileName": request["fargateProfileName"],
-        "podExecutionRoleArn": role_in(spec, process.world.fleet.holder(call.about.partition("/")[0]).account),
+        "podExecutionRoleArn": role_in(spec, process.world.fleet.holder(label).account),
         "selectors": _set_of(spec["selectors"]),
         "subnets": sorted(_wanted_subnets(process, call, spec)),
-        "tags": spec.get("tags", {}) | owner_tags(process.look.key),
+        "tags": _wanted_tags(process, call, spec["tags"]) | obj["spec"].get("tags", {}) | owner_tags(process.look.key),
     }
     sent = request | {"selectors": _set_of(request["selectors"]), "subnets": sorted(request.get("subnets", []))}
     if sent != wanted or not name_fits(obj, request["fargateProfileName"]):
         raise Violation("S5", f"the object says {wanted}, sent is {sent}")
+
+
+def _completed(process: Process, obj: Object) -> Object:
+    """Return what an object says, with the defaults of its cluster by the flags and the file of the pass."""
+    return completed(obj["spec"], process.world.fleet.defaults_of(obj, _entries(process)))
+
+
+def _entries(process: Process) -> Entries:
+    return process.look.entries or process.sites.entries
+
+
+def _wanted_tags(process: Process, call: Call, tags: Object) -> Object:
+    """Return the tags by default that a create has to send; one that replaces may leave to later what does not fit."""
+    known, name = process.knows.get(call.about.partition("/")[0], {}), call.request["fargateProfileName"]
+    replaces = any(each != name and name_fits(process.look.mark or {}, each) for each in known)
+    return {key: value for key, value in tags.items() if not replaces or key in call.request["tags"]}
 
 
 def _meant_cluster(process: Process, obj: Object) -> str:
@@ -444,7 +528,9 @@ def _set_of(selectors: list[Object]) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def role_in(spec: Object, account: str) -> str:
-    """Return the role that a spec gives, by its ARN or by its name in an account."""
+    """Return the role that a spec gives, by its ARN or by its name in an account, "" where it gives none."""
+    if not says(spec, ROLES):
+        return ""
     named = f"arn:aws:iam::{account}:role/{spec.get('podExecutionRoleName')}"
     return str(spec.get("podExecutionRoleArn") or named)
 
@@ -483,13 +569,46 @@ def _wanted_subnets(process: Process, call: Call, spec: Object) -> set[str]:
 def nothing_is_replaced_for_a_subnet_that_was_added(checker: Checker, process: Process, call: Call) -> None:
     """No profile is made beside one that serves and is as the object wants it, if its subnets are chosen by terms."""
     obj, fleet, now = process.look.mark, process.world.fleet, process.world.clock.elapsed
-    if obj is None or not obj["spec"].get("subnetSelectorTerms") or now - fleet.tagged_at < TAGS_HEARD_SECONDS:
+    if obj is None or now - fleet.tagged_at < TAGS_HEARD_SECONDS:
+        return
+    spec, label = _completed(process, obj), call.about.partition("/")[0]
+    serving = _serving(checker, process, obj, label)
+    if spec.get("subnetSelectorTerms") and any(meets(spec, each, fleet.holder(label)) for each in serving):
+        raise Violation("Terms", f"{call} of {'/'.join(process.look.key)}, whose profile is as it wants it")
+
+
+def _serving(checker: Checker, process: Process, obj: Object, label: str) -> list[Object]:
+    """Return the profiles of an object that serve, as far as the process was shown that."""
+    there = (each.body for each in checker.profiles() if checker.label(each.body) == label)
+    own = (each for each in there if each["status"] == "ACTIVE" and checker.owns(obj, each))
+    return [each for each in own if process.knows_of(label, each)]
+
+
+def nothing_is_replaced_without_a_reason(checker: Checker, process: Process, call: Call) -> None:
+    """A tag that moves makes one Replace at the most, and a subnet that is added, or a default that changes, none."""
+    look, now = process.look, checker.world.clock.elapsed
+    if look.mark is None or now - look.marked_at >= SENT_SECONDS:
+        return  # it comes late, and what has happened since is no news to who has sent it
+    serving = _serving(checker, process, look.mark, call.about.partition("/")[0])
+    others = [each for each in serving if each["fargateProfileName"] != call.request["fargateProfileName"]]
+    if found := next((each for each in others if checker.is_served_as_asked(process, look.mark, each)), None):
+        name = found["fargateProfileName"]
+        raise Violation("Reason", f"{call} of {'/'.join(look.key)}, which is served by {name} as it has asked")
+
+
+def nothing_is_deleted_to_be_made_anew_without_a_reason(checker: Checker, process: Process, call: Call) -> None:
+    """The same of a profile that is deleted first (updatePolicy: Recreate)."""
+    obj, stored, key = checker.world.api.peek(PLURAL, *process.look.key), _meant(checker, call), process.look.key
+    if obj is None or stored is None or obj != process.store.get(key) or "deletionTimestamp" in obj["metadata"]:
         return
     label = call.about.partition("/")[0]
-    own = [each.body for each in checker.profiles() if checker.label(each.body) == label]
-    serving = [each for each in own if each["status"] == "ACTIVE" and checker.owns(obj, each)]
-    if any(meets(obj["spec"], each, fleet.holder(label)) and process.knows_of(label, each) for each in serving):
-        raise Violation("Terms", f"{call} of {'/'.join(process.look.key)}, whose profile is as it wants it")
+    own = [each for each in checker.profiles() if checker.label(each.body) == label and checker.owns(obj, each.body)]
+    if (
+        own == [stored]
+        and process.knows_of(label, stored.body)
+        and checker.is_served_as_asked(process, obj, stored.body)
+    ):
+        raise Violation("Reason", f"{call} of {'/'.join(key)}, which is served by it as it has asked")
 
 
 def s5_no_wrong_input_reaches_aws(call: Call, answer: Any) -> None:
@@ -589,33 +708,39 @@ def name_fits(obj: Object, name: str) -> bool:
 
 
 def meets(spec: Object, profile: Object, account: Memory | None = None) -> bool:
-    """Say whether a profile has the role, selectors and subnets of a spec; with `account`, by what terms match now."""
+    """Say whether a profile has the role, selectors and subnets of a spec; what it says nothing of may be anything.
+
+    With `account` by what terms match now.
+    """
     if not profile:
         return False
     subnets = set(spec.get("subnets") or profile["subnets"]) == set(profile["subnets"])
     matching = matching_in(spec, account) if account else None
     if matching:  # where they match nothing, what serves is let be
         subnets = bool(profile["subnets"]) and matching >= {*profile["subnets"]}
-    same_role = profile["podExecutionRoleArn"] == role_in(spec, profile["fargateProfileArn"].split(":")[4])
+    role = role_in(spec, profile["fargateProfileArn"].split(":")[4])
+    same_role = role in {"", profile["podExecutionRoleArn"]}
     return subnets and same_role and _set_of(profile["selectors"]) == _set_of(spec.get("selectors") or [])
 
 
-def adopts(obj: Object, profile: Object) -> bool:
+def adopts(obj: Object, profile: Object, said: Object) -> bool:
     """Say whether object and operator want this profile, which has no owner, to be taken over."""
-    spec, meta = obj.get("spec"), obj["metadata"]
-    asks = isinstance(spec, dict) and spec.get("adoptionPolicy") == "Adopt" and meta["namespace"] in ADOPTION_IN
-    return asks and profile["fargateProfileName"] == base_of(obj) and meets(spec or {}, profile)
+    asks = said.get("adoptionPolicy") == "Adopt" and obj["metadata"]["namespace"] in ADOPTION_IN
+    return asks and profile["fargateProfileName"] == base_of(obj) and meets(said, profile)
 
 
-def hands_over(obj: Object, profile: Object) -> bool:
+def hands_over(obj: Object, profile: Object, said: Object) -> bool:
     """Say whether this profile may be taken over from kopf's operator."""
-    return obj["metadata"]["namespace"] in KOPF_IN and as_made_by_kopf(obj, profile)
+    return obj["metadata"]["namespace"] in KOPF_IN and as_made_by_kopf(obj, profile, said)
 
 
-def as_made_by_kopf(obj: Object, profile: Object) -> bool:
-    """Say whether kopf's operator made this profile for this object, as far as that can be seen."""
+def as_made_by_kopf(obj: Object, profile: Object, said: Object) -> bool:
+    """Say whether kopf's operator made this profile for this object, as far as that can be seen.
+
+    `said` is its spec, with the default role if it gives none.
+    """
     meta = obj["metadata"]
     made_at = profile["createdAt"].strftime("%Y-%m-%dT%H:%M:%SZ")
     from_kopf = bool(KOPF_FINALIZERS & set(meta.get("finalizers", [])))
     named = profile["fargateProfileName"] == base_of(obj) and made_at >= meta["creationTimestamp"]
-    return from_kopf and named and meets(obj["spec"], profile)
+    return from_kopf and named and meets(said, profile)

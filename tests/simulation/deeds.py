@@ -17,7 +17,8 @@ from botocore.parsers import ResponseParserError
 from urllib3.exceptions import ProtocolError
 
 from answers import Retryable
-from spec import CONTROLLER_KEY, OWNER_KEY
+from aws import Term
+from spec import CONTROLLER_KEY, OWNER_KEY, Defaults
 from tests.fakes.accounts import trust_of
 from tests.fakes.apiserver import ApiError, Target
 from tests.fakes.eks import Memory, refused
@@ -43,6 +44,9 @@ YES = [{"tags": {"fargate": "yes"}}]  # which subnets, where some have tags
 NAMES = ("web", "api", "db", "jobs")
 NAMESPACES = ("default", "default", "team")
 TAGS = ("a", "b", "c")
+# Defaults may be these: roles by their names, of which one does not exist, and subnets by other tags than objects use.
+ROLES_BY_DEFAULT = (*("fargate-pods", "fargate-inline-policy") * 3, "", "nobody")
+TERMS_BY_DEFAULT = ((Term(tags=(("fargate", "yes"),)),), (Term(tags=(("pool", "b"),)),))
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,7 @@ def random_spec(world: World, rand: random.Random) -> Object:
     if rand.random() < 0.3:
         spec["subnets"] = rand.choice((None, [account.public_subnet], [account.foreign_subnet], ["subnet-00000000"]))
     spec |= _chosen(world, rand)
+    spec |= _unsaid(world, rand)
     if rand.random() < 0.2 and "clusterName" not in spec:
         spec["clusterName"] = rand.choice(("other", "other", "demo", "none"))
     if rand.random() < 0.15:
@@ -231,6 +236,21 @@ def _somewhere(world: World, rand: random.Random) -> Object:
 def _chosen(world: World, rand: random.Random) -> Object:
     """Return terms that choose the subnets, where some have tags."""
     return {"subnets": None, "subnetSelectorTerms": YES} if world.fleet.tagged and rand.random() < 0.5 else {}
+
+
+def _unsaid(world: World, rand: random.Random) -> Object:
+    """Return the fields that an object leaves to the defaults, where there are any."""
+    if not world.fleet.has_defaults:
+        return {}
+    role: Object = {"podExecutionRoleArn": None} if rand.random() < 0.6 else {}
+    return role | ({"subnets": None, "subnetSelectorTerms": None} if rand.random() < 0.5 else {})
+
+
+def random_defaults(rand: random.Random, *, tags: bool = True) -> Defaults:
+    """Return what objects may get that say nothing of it; flags have no tags."""
+    terms = rand.choice((*TERMS_BY_DEFAULT, *TERMS_BY_DEFAULT, ()))
+    given = random_tags(rand) | ({"default": rand.choice("xyz")} if rand.random() < 0.5 else {})
+    return Defaults(rand.choice(ROLES_BY_DEFAULT), terms, given if tags else {})
 
 
 def random_tags(rand: random.Random) -> dict[str, str]:
@@ -624,6 +644,30 @@ def _tags(world: World, _place: Place, rand: random.Random) -> None:
         world.fleet.tag(account, rand.choice(private), fargate=rand.choice(("yes", "")))
 
 
+def _throttle_subnets(world: World, _place: Place, rand: random.Random) -> None:
+    world.throttled.add("describe_subnets")
+    world.later(rand.choice((5.0, 60.0, 300.0)), lambda: world.throttled.discard("describe_subnets"))
+
+
+# What becomes of defaults, where there are any
+
+
+def _defaults(world: World, _place: Place, rand: random.Random) -> None:
+    """Change what the flags say, or what the file says of one of its entries."""
+    if not world.fleet.has_defaults:
+        return
+    if world.fleet.defaults and rand.random() < 0.8:
+        name = rand.choice(sorted(world.fleet.defaults))
+        world.fleet.give(**{name: random_defaults(rand)})
+    else:
+        world.fleet.start_with(random_defaults(rand, tags=False))
+
+
+def _leave_to_defaults(world: World, obj: Object, rand: random.Random) -> None:
+    if world.fleet.has_defaults and isinstance(obj["spec"], dict):
+        _edit(world, obj, **(_unsaid(world, rand) | {"podExecutionRoleName": None}))
+
+
 # What goes on meanwhile
 
 
@@ -705,7 +749,18 @@ FLEET = (
     Other("role refused", _with_fleet(_role_refused)),
     Other("region down", _with_fleet(_region_down)),
 )
-TAGGERS = (Other("tags of subnets", _tags),)
+TAGGERS = (
+    Other("tags of subnets", _tags),
+    Other("tags of subnets", _tags),
+    Other("throttle subnets", _throttle_subnets),
+)
+DEFAULTERS = (
+    Other("defaults", _defaults),
+    Other("leave to defaults", _on_some(_leave_to_defaults)),
+    Other("edit tags", _on_some(_edit_tags)),
+    Other("ask for a look", _on_some(_ask_for_a_look)),
+    Other("policy", _on_some(_policy)),
+)
 MEANWHILE = (
     Other("other worker", _other_worker),
     Other("other process", _other_process),

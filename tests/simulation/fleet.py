@@ -17,6 +17,7 @@ from botocore.credentials import ReadOnlyCredentials
 from botocore.exceptions import EndpointConnectionError
 
 from entries import Entries, Entry
+from spec import Defaults
 from tests.fakes.accounts import Sts, Wish, trust_of
 from tests.fakes.eks import Memory, operation, refused
 from tests.fakes.eks_rules import ACCOUNT, Refusal
@@ -33,6 +34,7 @@ EXTERNAL_ID = "42"
 OWN = ReadOnlyCredentials("own", "", "")
 NAMED: dict[Place, str] = {(SPOKE, "eu-west-1"): "eu", (SPOKE, REGION): "us"}
 EU = Entry("eu", "demo", "eu-west-1", ROLE, EXTERNAL_ID)
+HOMES = (Entry("demo", "demo", REGION), Entry("other", "other", REGION))  # for a file of the hub's own clusters
 # What the file may come to be: as it was, with an alias, without the entry or a namespace, led to another region.
 FILES: tuple[tuple[Entry, ...], ...] = (
     (EU,), (EU,), (replace(EU, name="alias"), EU), (), (replace(EU, namespaces=("default",)),),
@@ -57,6 +59,11 @@ class Fleet:
     keys: int = 0  # that were given
     tagged: set[str] = field(default_factory=set)  # subnets that have, or had, a tag
     tagged_at: float = float("-inf")  # when tags of subnets changed last
+    lost_at: dict[str, float] = field(default_factory=dict)  # when each subnet has lost a tag last
+    flags: Defaults = field(default_factory=Defaults)  # with which processes are started from now on
+    defaults: dict[str, Defaults] = field(default_factory=dict)  # that the file gives entries, by their name
+    has_defaults: bool = False  # of whatever kind, at some time
+    defaults_at: float = float("-inf")  # when defaults changed last
 
     def open(self, *listed: Entry) -> None:
         """Let there be the other places, and a file."""
@@ -69,6 +76,7 @@ class Fleet:
     def write(self, *listed: Entry) -> None:
         """Change the file; who runs is told of it in a while."""
         self.world.note("admin", f"writes the file: {[(each.name, each.region, each.namespaces) for each in listed]}")
+        listed = tuple(replace(each, defaults=self.defaults.get(each.name, each.defaults)) for each in listed)
         before = {each.name: each.key for each in self.listed or ()}
         self.moved = self.moved or any(before.get(each.name, each.key) != each.key for each in listed)
         self.listed, self.version, self.changed_at = listed, self.version + 1, self.world.clock.elapsed
@@ -79,9 +87,29 @@ class Fleet:
         account.tag_subnet(subnet, **tags)
         self.tagged.add(subnet)
         self.tagged_at = self.world.clock.elapsed
+        if not all(tags.values()):
+            self.lost_at[subnet] = self.tagged_at
 
-    def entries(self, home: str) -> Entries:
-        return Entries(REGION, home, self.listed)
+    def start_with(self, flags: Defaults) -> None:
+        """Change the defaults of the flags; whoever runs is started anew."""
+        self._note_defaults(f"starts the controller with {flags}")
+        self.flags = flags
+        for process in [*self.world.processes]:
+            self.world.kill(process, again=1.0)
+
+    def give(self, **defaults: Defaults) -> None:
+        """Change the defaults of entries by their names; the file is written anew."""
+        self._note_defaults(f"gives entries {defaults}")
+        self.defaults |= defaults
+        self.write(*(self.listed or ()))
+
+    def _note_defaults(self, what: str) -> None:
+        self.world.note("admin", what)
+        self.has_defaults, self.defaults_at = True, self.world.clock.elapsed
+
+    def entries(self, home: str, flags: Defaults | None = None) -> Entries:
+        """Return what a process goes by that was started with these flags, those of now if none are given."""
+        return Entries(REGION, home, self.listed, self.flags if flags is None else flags)
 
     def quieten(self) -> None:
         """Mend all but the file."""
@@ -167,6 +195,14 @@ class Fleet:
         if not any(fnmatchcase(namespace, each) for each in found.namespaces):
             return None
         return self.label_at(found.role_arn.split(":")[4] if found.role_arn else ACCOUNT, found.region, found.cluster)
+
+    @staticmethod
+    def defaults_of(obj: Object, entries: Entries) -> Defaults:
+        """Return what an object gets that says nothing of it, by the flags and the file as a process has them."""
+        spec = obj.get("spec")
+        name = (spec.get("clusterName") if isinstance(spec, dict) else None) or entries.home
+        found = next((each for each in entries.listed or () if each.name == name), None)
+        return found.defaults if found else entries.defaults
 
     def account_of(self, name: str | None) -> Memory:
         """Return the place of the cluster that is named so in the file, the hub where none is."""

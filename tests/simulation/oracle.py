@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from clusters import TIME_MAY_MEND
 from spec import RESERVED_KEYS, RETAINED_KEY
 from tests.fakes.apiserver import crd_schema
-from tests.fakes.eks_rules import ROLES
+from tests.fakes.eks_rules import ROLES as KINDS
 from tests.simulation.checker import (
     ADOPTION_IN,
     KOPF_IN,
@@ -34,10 +34,12 @@ from tests.simulation.checker import (
     retains,
     role_in,
 )
+from tests.simulation.defaults import ROLES, SUBNETS, completed, with_role
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from spec import Defaults
     from tests.fakes.eks import Memory
     from tests.fakes.eks_rules import Stored
     from tests.simulation.checker import Checker
@@ -47,7 +49,6 @@ Object = dict[str, Any]
 ASKING = {"CreateFargateProfile", "PatchStatus", "CreateEvent"}
 KUBE_WRITES = {"PatchStatus", "PatchFinalizers", "CreateEvent"}
 QUIET_SECONDS = 480.0  # after a change of pods, until all is said of them: some of it takes 5 minutes
-ROLES_GIVEN = {"podExecutionRoleArn", "podExecutionRoleName"}
 LABEL_KEY = r"([a-z0-9*?]([-a-z0-9.*?]*[a-z0-9*?])?/)?[A-Za-z0-9*?]([-._A-Za-z0-9*?]{0,61}[A-Za-z0-9*?])?"
 
 
@@ -159,19 +160,64 @@ def expected(world: World, obj: Object) -> set[str]:
         return {"Suspended"}
     if not valid(obj):
         return {"InvalidSpec"}
-    if not own and (wrong := _denied(world, obj)):
-        return {wrong}
-    taken, against = _taken(world, obj), objections(world, _cluster(world, obj) or "", fields)
-    account = world.fleet.holder(_cluster(world, obj) or "")
-    if any(meets(fields, each.body, account) for each in own):
-        return {"Active"}
-    if own:
-        return {"ImmutableField"} if fields.get("updatePolicy", "Refuse") == "Refuse" else against or {"Active"}
+    return _of_profiles(world, obj, own) if own else _denied(world, obj) or _of_a_new_one(world, obj)
+
+
+def _of_profiles(world: World, obj: Object, own: list[Stored]) -> set[str]:
+    """Return the reasons of an object that has profiles; a default that has changed since counts for or against it."""
+    spec, account, wanted = obj["spec"], _account(world, obj), _wanted(world, obj)
+    if any(meets(wanted, each.body, account) for each in own):
+        unknown = len(own) > 1 and not _known(wanted, account)
+        return {"Active", "NoSubnetMatches"} if unknown else {"Active"}
+    refuses, against = spec.get("updatePolicy", "Refuse") == "Refuse", _against(world, obj, wanted)
+    edited = {"ImmutableField"} if refuses else against or {"Active"}
+    kept = any(meets(spec, each.body, account) and not world.checker.is_held(obj, each.body) for each in own)
+    return edited | {"Active"} if kept else edited
+
+
+def _of_a_new_one(world: World, obj: Object) -> set[str]:
+    """Return the reasons of an object that has no profile yet."""
+    account, wanted, taken = _account(world, obj), _wanted(world, obj), _taken(world, obj)
     if taken and _may_adopt(obj, taken.body):
-        return {"Active"} if meets(fields, taken.body, account) else {"AdoptMismatch"}
-    if taken and role_in(fields, "any").endswith(":role/fargate-only-eks-knows"):
+        said = _said(world, obj)
+        fits = _known(said, account) and meets(said, taken.body, account)
+        return {"Active"} if fits else {"AdoptMismatch"}
+    if _unclear(world, obj):
+        return {"NoSubnetMatches"}
+    against = _against(world, obj, wanted)
+    if taken and role_in(wanted, "any").endswith(":role/fargate-only-eks-knows"):
         against.discard("RoleNotTrusted")  # which EKS would say only after the name is free
     return against or ({"NameTaken"} if taken else {"Active"})
+
+
+def _account(world: World, obj: Object) -> Memory:
+    return world.fleet.holder(_cluster(world, obj) or "")
+
+
+def _defaults(world: World, obj: Object) -> Defaults:
+    return world.fleet.defaults_of(obj, world.fleet.entries(world.processes[0].cluster))
+
+
+def _wanted(world: World, obj: Object) -> Object:
+    """Return what a profile would be made by now: what the object says, and the defaults of now."""
+    return completed(obj["spec"], _defaults(world, obj))
+
+
+def _said(world: World, obj: Object) -> Object:
+    """Return by what a profile is judged that is to be taken over."""
+    return with_role(obj["spec"], _defaults(world, obj))
+
+
+def _known(spec: Object, account: Memory) -> bool:
+    """Say whether it is known which subnets are meant: terms that match nothing do not say so."""
+    return matching_in(spec, account) != set()
+
+
+def _against(world: World, obj: Object, wanted: Object) -> set[str]:
+    """Return what AWS has against what is wanted, and whoever runs the controller."""
+    if not _allowed_to(world, obj):
+        return {"RoleNotAllowed"}
+    return objections(world, _cluster(world, obj) or "", wanted)
 
 
 def _holds(world: World, obj: Object, own: list[Stored]) -> set[str]:
@@ -180,14 +226,26 @@ def _holds(world: World, obj: Object, own: list[Stored]) -> set[str]:
         return {"RetainNotAllowed"} if own and obj["metadata"]["namespace"] not in RETAIN_IN else set()
     if obj["spec"].get("suspend") is True and (own or _from_kopf(world, obj, KOPF_IN)):
         return {"Suspended"}
+    if not own and _unclear(world, obj):
+        return {"NoSubnetMatches"}
     return {"NameTaken"} if not own and _held_back(world, obj) else set()
 
 
-def _denied(world: World, obj: Object) -> str:
-    """Return what keeps those who run the controller from letting an object have a profile, "" for nothing."""
-    if not _allowed(obj["spec"]):
-        return "RoleNotAllowed"
-    return "NameTaken" if _held_back(world, obj) else ""
+def _denied(world: World, obj: Object) -> set[str]:
+    """Return what keeps an object from having a profile, whatever AWS says: nothing in most cases."""
+    if not role_in(_said(world, obj), "any"):
+        return {"InvalidSpec"}
+    if not _allowed_to(world, obj):
+        return {"RoleNotAllowed"}
+    taken = _taken(world, obj)
+    adopts = taken is not None and _may_adopt(obj, taken.body)
+    return {"NameTaken"} if not adopts and _held_back(world, obj) else set()
+
+
+def _allowed_to(world: World, obj: Object) -> bool:
+    """Say whether an object may have its role, which it may where that is the default."""
+    role = role_in(_said(world, obj), "any")
+    return _allowed(_said(world, obj)) or role in {"", role_in(with_role({}, _defaults(world, obj)), "any")}
 
 
 def _own(world: World, obj: Object) -> list[Stored]:
@@ -230,12 +288,24 @@ def _held_back(world: World, obj: Object) -> bool:
 
 
 def _from_kopf(world: World, obj: Object, namespaces: Collection[str]) -> bool:
+    if obj["metadata"]["namespace"] not in namespaces or not (taken := _looks_made_by_kopf(world, obj)):
+        return False
+    said, account = _said(world, obj), _account(world, obj)
+    return _known(said, account) and meets(said, taken.body, account)
+
+
+def _unclear(world: World, obj: Object) -> bool:
+    """Say whether only its own terms would show whether kopf's operator made a profile for it, and match nothing."""
+    taken = _looks_made_by_kopf(world, obj)
+    return taken is not None and not _known(_said(world, obj), _account(world, obj))
+
+
+def _looks_made_by_kopf(world: World, obj: Object) -> Stored | None:
+    """Return the profile that kopf's operator may have made for an object, whatever terms match."""
     taken = _taken(world, obj)
-    if obj["metadata"]["namespace"] not in namespaces:
-        return False
-    if taken is None or owner_tags(("", "")).keys() & taken.body["tags"].keys():
-        return False
-    return valid(obj) and _allowed(obj["spec"]) and as_made_by_kopf(obj, taken.body)
+    if taken is None or {*owner_tags(("", "")), RETAINED_KEY} & taken.body["tags"].keys() or not valid(obj):
+        return None
+    return taken if _allowed_to(world, obj) and as_made_by_kopf(obj, taken.body, _said(world, obj)) else None
 
 
 def _wrong_profile(world: World, obj: Object) -> str:
@@ -244,11 +314,34 @@ def _wrong_profile(world: World, obj: Object) -> str:
         return f"Active, and its profiles are {[(each.name, each.body['status']) for each in own]}"
     key = (obj["metadata"]["namespace"], obj["metadata"]["name"])
     foreign = world.checker.foreign.get(own[0].body["fargateProfileArn"], {})
-    wanted = foreign | obj["spec"].get("tags", {}) | owner_tags(key)
-    has = own[0].body["tags"]
-    if own[0].body["fargateProfileArn"] in world.checker.forgotten:
+    own_tags, by_default = obj["spec"].get("tags", {}), _defaults(world, obj).tags
+    wanted = {**by_default, **foreign, **own_tags, **owner_tags(key)}
+    has, forgotten = own[0].body["tags"], own[0].body["fargateProfileArn"] in world.checker.forgotten
+    if forgotten:
         has = {name: value for name, value in has.items() if name in wanted or name == RETAINED_KEY}
-    return "" if has == wanted else f"its tags are {has}, wanted are {wanted}"
+        wanted |= {name: has[name] for name in by_default.keys() & has.keys() - own_tags.keys()}  # whoever set it
+    wrong = "" if has == wanted else f"its tags are {has}, wanted are {wanted}"
+    return wrong or _not_as_wanted(world, obj, own[0].body) or ("" if forgotten else _untold(world, obj, own[0].body))
+
+
+def _not_as_wanted(world: World, obj: Object, profile: Object) -> str:
+    """Complain of a profile that is not as its object says, or as a default that was there all the while."""
+    held = world.checker.is_held(obj, profile)
+    wanted = _wanted(world, obj) if held else obj["spec"]
+    if meets(wanted, profile, _account(world, obj)):
+        return ""
+    return f"Active, and its profile has {profile['podExecutionRoleArn']}, {profile['selectors']}, {profile['subnets']}"
+
+
+def _untold(world: World, obj: Object, profile: Object) -> str:
+    """Complain where it is not told that a profile is another than the defaults of now would make it, or in vain."""
+    conditions = obj["status"]["conditions"]
+    told = next((each["message"] for each in conditions if each["type"] == "DefaultsChanged"), "")
+    wanted, role = _wanted(world, obj), role_in(_wanted(world, obj), profile["fargateProfileArn"].split(":")[4])
+    differs = role != profile["podExecutionRoleArn"] or not meets(wanted, profile, _account(world, obj))
+    if bool(told) == differs:
+        return ""
+    return f"DefaultsChanged says {told or 'nothing'!r}: wanted is {wanted}, it has {role}, {profile['subnets']}"
 
 
 def _allowed(spec: Object) -> bool:
@@ -258,8 +351,8 @@ def _allowed(spec: Object) -> bool:
 def objections(world: World, label: str, spec: Object) -> set[str]:
     """Return what AWS has against a spec in a cluster, in the README's reasons."""
     account, found = world.fleet.holder(label), set()
-    if not _allowed(spec):
-        return {"RoleNotAllowed"}
+    if not role_in(spec, "any"):
+        return {"InvalidSpec"}
     if label.partition("@")[0] not in account.clusters:
         return {"ClusterNotFound"}
     matching = matching_in(spec, account)
@@ -285,7 +378,7 @@ def _against_role(account: Memory, spec: Object) -> set[str]:
         return {"RoleNotFound"}
     if kind in {"no-trust", "other-source", "only-eks-knows"}:
         return {"RoleNotTrusted"}
-    return {"RoleWithoutPolicy"} if ROLES[kind][1] is None and kind != "inline-policy" else set()
+    return {"RoleWithoutPolicy"} if KINDS[kind][1] is None and kind != "inline-policy" else set()
 
 
 @cache
@@ -311,7 +404,7 @@ def valid(obj: Object) -> bool:
     spec, name = obj.get("spec"), obj["metadata"]["name"]
     if not isinstance(spec, dict) or not _schema().is_valid(spec):
         return False
-    if any(pair <= spec.keys() for pair in ({"subnets", "subnetSelectorTerms"}, ROLES_GIVEN)):
+    if any(pair <= spec.keys() for pair in ({*SUBNETS}, {*ROLES})):
         return False
     profile, tags = spec.get("profileName", name), spec.get("tags", {})
     words = [*tags, *tags.values()]

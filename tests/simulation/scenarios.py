@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from aws import Term
 from entries import Entry
-from spec import REQUESTED_AT, Identity, Memory, Resource, replacement_names
+from spec import REQUESTED_AT, Defaults, Identity, Memory, Resource, replacement_names
 from tests.fakes.accounts import trust_of
 from tests.simulation.checker import PLURAL, Violation, owner_tags, ready_of
 from tests.simulation.deeds import FATES, FAULTS, SLEEPS, YES, fitting
-from tests.simulation.fleet import EU, EXTERNAL_ID, REGION, ROLE
+from tests.simulation.fleet import EU, EXTERNAL_ID, HOMES, REGION, ROLE
 from tests.simulation.world import Deed, Place, Script, World, nothing
 
 ISSUE = {"code": "AccessDenied", "message": "as planned", "resourceIds": []}
 KOPF = ("KopfFinalizerMarker",)
 SELECTORS = [{"namespace": "web"}]
+BY_TAG = (Term(tags=(("fargate", "yes"),)),)  # as YES, by default
+BY_POOL = (Term(tags=(("pool", "b"),)),)
+UNSAID = {"podExecutionRoleArn": None, "subnets": None}  # as defaults say
 
 Story = Callable[[World], None]
 STORIES: dict[str, Story] = {}
@@ -297,11 +301,11 @@ def retain_with_a_spare_one(world: World) -> None:
     world.run(30)
 
 
-def spare(world: World) -> None:
+def spare(world: World, subnets: Sequence[str] = ()) -> None:
     """Let a second profile be the object's: as a replacement that was broken off leaves it."""
     tags = owner_tags(("default", "web"))
-    place = ("demo", "web-0123abcd", world.account.roles["good"], SELECTORS, world.account.private_subnets)
-    world.account.add_profile(*place, tags=tags)
+    place = ("demo", "web-0123abcd", world.account.roles["good"], SELECTORS)
+    world.account.add_profile(*place, subnets or world.account.private_subnets, tags=tags)
 
 
 @story
@@ -761,6 +765,111 @@ def a_spare_one_beside_one_of_terms(world: World) -> None:
     chosen(world)
     spare(world)
     world.run(60)
+
+
+# Of terms where kopf was, and where two profiles are there
+
+
+@story
+def kopf_and_terms_that_match_nothing(world: World) -> None:
+    by_kopf_and_terms(world)
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
+    world.run(50)
+
+
+@story
+def kopf_deleting_and_terms_that_match_nothing(world: World) -> None:
+    by_kopf_and_terms(world)
+    world.delete()
+    world.run(10)
+    world.fleet.tag(world.account, world.account.private_subnets[0], fargate="yes")
+    world.run(50)
+
+
+def by_kopf_and_terms(world: World) -> None:
+    """Have an object of kopf's, whose terms match no subnet yet, and the profile that kopf made for it."""
+    world.resync_seconds = 40
+    world.start("one")
+    world.apply(finalizers=KOPF, subnets=None, subnetSelectorTerms=YES)
+    place = ("demo", "web", world.account.roles["good"], SELECTORS)
+    world.account.add_profile(*place, world.account.private_subnets[:1])
+    world.run(10)
+
+
+@story
+def retained_with_a_spare_one_while_no_subnet_can_be_read(world: World) -> None:
+    chosen(world, updatePolicy="Replace", deletionPolicy="Retain")
+    spare(world, world.account.private_subnets[1:])
+    world.throttled.add("describe_subnets")
+    world.delete()
+    world.start("one")
+    world.run(10)
+    world.throttled.clear()
+    world.run(30)
+
+
+# Of defaults
+
+
+@story
+def a_default_tag_comes_and_goes(world: World) -> None:
+    world.fleet.write(*HOMES)
+    world.start("one")
+    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "x", "b": "default"}))
+    world.run(10)
+    made(world, podExecutionRoleArn=None, tags={"b": "own"})
+    world.fleet.give(demo=Defaults("fargate-pods"))
+    world.run(15)
+    world.fleet.give(demo=Defaults("fargate-pods", tags={"a": "y", "b": "default", "c": "z"}))
+    world.run(15)
+
+
+def made_by_defaults(world: World, **spec: Any) -> None:
+    """Bring the world to where an object that says nothing but what it selects has its profile."""
+    first, second = world.account.private_subnets
+    world.fleet.tag(world.account, first, fargate="yes")
+    world.fleet.tag(world.account, second, pool="b")
+    world.fleet.start_with(Defaults("fargate-pods", BY_TAG))
+    world.run(3)
+    made(world, **UNSAID, **spec)
+
+
+@story
+def defaults_change_and_an_edit_takes_them_up(world: World) -> None:
+    made_by_defaults(world, updatePolicy="Replace")
+    world.fleet.start_with(Defaults("fargate-inline-policy", BY_POOL))
+    world.run(150)
+    world.edit(tags={"a": "x"})
+    world.run(30)
+
+
+@story
+def defaults_change_and_a_look_takes_them_up(world: World) -> None:
+    made_by_defaults(world, updatePolicy="Recreate")
+    world.fleet.start_with(Defaults("fargate-inline-policy", BY_TAG))
+    world.run(20)
+    if world.object():
+        world.api.edit(PLURAL, "default", "web", {"metadata": {"annotations": {REQUESTED_AT: "now"}}})
+    world.run(30)
+
+
+@story
+def defaults_go_and_what_serves_stays(world: World) -> None:
+    made_by_defaults(world, updatePolicy="Replace")
+    world.fleet.start_with(Defaults())
+    world.run(10)
+    world.edit(tags={"a": "x"})
+    world.run(10)
+
+
+@story
+def a_tag_of_a_default_moves(world: World) -> None:
+    world.resync_seconds = 40
+    made_by_defaults(world, updatePolicy="Replace")
+    first, second = world.account.private_subnets
+    world.fleet.tag(world.account, second, fargate="yes")
+    world.fleet.tag(world.account, first, fargate="")
+    world.run(150)
 
 
 EVERYTHING = (*FAULTS, *FATES, *SLEEPS)

@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from entries import Entry
-from spec import FINALIZER
+from spec import FINALIZER, Defaults
 from tests.fakes.eks import METHODS, Memory
 from tests.simulation.checker import PLURAL, Violation, l2_nobody_who_is_due_is_passed_over, owner_tags
 from tests.simulation.deeds import YES
 from tests.simulation.fleet import EU, REGION
-from tests.simulation.scenarios import STORIES, begin, play
+from tests.simulation.oracle import complaints
+from tests.simulation.scenarios import BY_TAG, STORIES, begin, made_by_defaults, play
 from tests.simulation.world import Look, World
 from tests.simulation.worlds import live
 
@@ -60,6 +61,37 @@ def test_a_seed_makes_the_same_world_each_time(seed: int) -> None:
 def test_every_story_ends_well_when_nothing_goes_wrong() -> None:
     for name in STORIES:
         play(begin(), name)
+
+
+@pytest.mark.parametrize(
+    ("story", "creates"),
+    [
+        ("a subnet is added", 1),
+        ("a tag moves", 2),
+        ("a tag of a default moves", 2),
+        ("defaults go and what serves stays", 1),
+        ("defaults change and an edit takes them up", 2),
+        ("defaults change and a look takes them up", 2),
+    ],
+)
+def test_a_profile_is_made_anew_once_for_a_tag_that_moves_or_an_edit_and_for_nothing_else(
+    story: str, creates: int
+) -> None:
+    world = begin()
+    play(world, story)
+    assert world.calls["CreateFargateProfile"] == creates
+
+
+def test_a_default_that_has_changed_is_taken_up_by_an_edit_and_not_before() -> None:
+    world = begin()
+    made_by_defaults(world, updatePolicy="Replace")
+    old, new = world.account.roles["good"], world.account.roles["inline-policy"]
+    world.fleet.start_with(Defaults("fargate-inline-policy", BY_TAG))
+    world.run(900)
+    assert [each["podExecutionRoleArn"] for each in world.account.profiles("demo")] == [old]
+    world.edit(tags={"a": "x"})
+    world.settle()
+    assert [each["podExecutionRoleArn"] for each in world.account.profiles("demo")] == [new]
 
 
 def test_a_run_that_was_started_with_signals_blocked_can_be_ended_all_the_same() -> None:
@@ -251,6 +283,68 @@ class TestTheCheckerSees:
         ):
             self.ask(world, "create_fargate_profile", look, clusterName="demo", fargateProfileName="web-2",
                      podExecutionRoleArn="x", selectors=[])  # fmt: skip
+
+    @staticmethod
+    def by_defaults(**spec: str) -> tuple[World, Look]:
+        """Return a world with a profile that was made by defaults alone, and a pass that has marked a create."""
+        world = begin()
+        made_by_defaults(world, **spec)
+        process = world.processes[0]
+        look = Look(("default", "web"), process.sites.entries, mark=world.object(), marked_at=world.clock.elapsed)
+        return world, look
+
+    def replace(self, world: World, look: Look) -> None:
+        self.ask(world, "create_fargate_profile", look, clusterName="demo", fargateProfileName="web-01234567",
+                 podExecutionRoleArn="x", selectors=[])  # fmt: skip
+
+    def test_a_replacement_for_a_subnet_that_was_just_added(self) -> None:
+        world, look = self.by_defaults()
+        world.fleet.tag(world.account, world.account.private_subnets[1], fargate="yes")
+        with pytest.raises(Violation, match="Reason: CreateFargateProfile demo/web-01234567 of default/web, which is"):
+            self.replace(world, look)
+
+    def test_a_second_replacement_for_one_tag_that_has_moved(self) -> None:
+        world, _ = self.by_defaults(updatePolicy="Replace")
+        first, second = world.account.private_subnets
+        world.fleet.tag(world.account, second, fargate="yes")
+        world.fleet.tag(world.account, first, fargate="")
+        world.run(900)
+        look = Look(("default", "web"), mark=world.object(), marked_at=world.clock.elapsed)
+        [made] = world.account.profiles("demo")
+        assert made["subnets"] == [second]
+        with pytest.raises(Violation, match=f"is served by {made['fargateProfileName']} as it has asked"):
+            self.replace(world, replace(look, entries=world.processes[0].sites.entries))
+
+    def test_a_replacement_for_a_default_that_has_changed(self) -> None:
+        world, _ = self.by_defaults()
+        world.fleet.start_with(Defaults("fargate-inline-policy", BY_TAG))
+        world.run(20)
+        look = Look(("default", "web"), world.processes[0].sites.entries, mark=world.object())
+        with pytest.raises(Violation, match="Reason: CreateFargateProfile demo/web-01234567 of default/web, which is"):
+            self.replace(world, replace(look, marked_at=world.clock.elapsed))
+
+    def test_a_profile_that_is_deleted_to_be_made_anew_though_it_is_as_its_object_asks(self) -> None:
+        world, _ = self.by_defaults()
+        with pytest.raises(Violation, match="Reason: DeleteFargateProfile demo/web of default/web, which is served"):
+            self.ask(world, "delete_fargate_profile", clusterName="demo", fargateProfileName="web")
+
+    def test_a_create_that_leaves_a_default_out(self) -> None:
+        world, look = self.by_defaults()
+        world.account.delete_profile("demo", "web")
+        with pytest.raises(Violation, match=r"S5: the object says {.*'arn:aws:iam::123456789012:role/fargate-pods'"):
+            self.replace(world, look)
+
+    def test_a_default_that_has_changed_and_is_not_told_of(self) -> None:
+        world, _ = self.by_defaults()
+        world.processes[0].alive = False
+        world.fleet.flags = Defaults("fargate-inline-policy", BY_TAG)
+        assert any("DefaultsChanged says 'nothing'" in each for each in complaints(world))
+
+    def test_a_default_tag_that_is_not_set(self) -> None:
+        world, _ = self.by_defaults()
+        world.processes[0].alive = False
+        world.fleet.flags = Defaults("fargate-pods", BY_TAG, {"d": "x"})
+        assert any("wanted are {'d': 'x'" in each for each in complaints(world))
 
     def test_an_eviction_for_an_object_that_does_not_ask_for_it(self) -> None:
         world = self.stranded()

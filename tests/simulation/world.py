@@ -144,8 +144,10 @@ class Look:
     shown: dict[str, Object] = field(default_factory=dict)
     mark: Object | None = None  # the object as the mark of a create left it
     proved: Object | None = None  # the object as its status was written last
+    has_sent: bool = False  # a change of EKS, whatever came of it
     marked_at: float = 0.0
     unlisted: bool = False  # EKS did not answer what there is
+    began: float = 0.0
 
 
 class Process:
@@ -171,7 +173,8 @@ class Process:
             cluster, world.controller_id, world.resync_seconds, 5.0, lost_create, adoption_in=ADOPTION_IN,
             kopf_in=KOPF_IN, retain_in=RETAIN_IN, evict_in=EVICT_IN, limits=LIMITS,
         )  # fmt: skip
-        entries, self.file, self.file_at = world.fleet.entries(cluster), world.fleet.version, 0.0
+        self.flags = world.fleet.flags
+        entries, self.file, self.file_at = world.fleet.entries(cluster, self.flags), world.fleet.version, 0.0
         self._by: Callable[[Entries], str] = lambda listed: judged_by(settings, entries=listed)
         self.judgement = judgement = Judgement(self._by(entries))
         self.elector = self._elector(judgement) if world.elect else None
@@ -259,11 +262,13 @@ class Process:
 
     def _pass(self, key: Key) -> Requeue:
         l2_nobody_who_is_due_is_passed_over(self, key)
-        self.looks.append(Look(key, self.sites.entries))
+        self.looks.append(Look(key, self.sites.entries, began=self.world.clock.elapsed))
         try:
-            return self._reconcile(key)
+            after = self._reconcile(key)
+            self.world.checker.passed(self.look)
         finally:
             self.looks.pop()
+        return after
 
     def _asks(self, region: str, method: str, request: Object) -> Object:
         """Send a request, signed as the product has said; where it has not, nothing signs it."""
@@ -339,7 +344,7 @@ class Process:
         if not self.judgement.begin():
             self.file_at = self.world.clock.elapsed + LOOK_SECONDS
             return
-        self.file, self.sites.entries = self.world.fleet.version, self.world.fleet.entries(self.cluster)
+        self.file, self.sites.entries = self.world.fleet.version, self.world.fleet.entries(self.cluster, self.flags)
         self.first.judge_anew(self._by(self.sites.entries))
 
     def fetch(self) -> None:
@@ -556,6 +561,7 @@ class World:
         self.performing: Call | None = None  # the call of a process that is being carried out
         self.hidden: set[str] = set()  # "cluster/profile" that may be listed, and not described
         self.unlisted = False  # no cluster's profiles may be listed
+        self.throttled: set[str] = set()  # what EC2 does not answer now, by method
         self.skews: dict[str, float] = {}  # seconds by which the clock of a process is ahead
         self.restores = 0  # of etcd
         self.pods: PodWorld | None = None  # where pods are looked at
@@ -627,6 +633,8 @@ class World:
             raise refused("DescribeFargateProfile", "AccessDeniedException", 403, "You are not authorized to see it")
         if method == "list_fargate_profiles" and self.unlisted:
             raise refused("ListFargateProfiles", "AccessDeniedException", 403, "You are not authorized to list them")
+        if method in self.throttled:
+            raise refused(operation(method), "RequestLimitExceeded", 503, "Request limit exceeded")
         return self.fleet.ask(key, region, method, request)
 
     def effect(self, process: Process, call: Call) -> Any:
@@ -778,6 +786,7 @@ class World:
         self.api.cached = self.api.admit = None
         self.hidden.clear()
         self.unlisted = False
+        self.throttled.clear()
         self.fleet.quieten()
         if self.pods:
             self.pods.quieten()

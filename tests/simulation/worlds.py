@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tests.simulation.checker import Violation
 from tests.simulation.deeds import (
+    DEFAULTERS,
     FATES,
     FAULTS,
     FLEET,
@@ -20,15 +21,17 @@ from tests.simulation.deeds import (
     USERS,
     Fault,
     fitting,
+    random_defaults,
     random_spec,
 )
-from tests.simulation.fleet import FILES
+from tests.simulation.fleet import FILES, HOMES
 from tests.simulation.podworld import KINDS
 from tests.simulation.podworld import NAMESPACES as PLACES
 from tests.simulation.world import Deed, Place, World
 
 WITH_PODS = WITH_FLEET = 0.3  # of the worlds
 WITH_TAGS = 0.25
+WITH_DEFAULTS = 0.25
 POINTS_OF_PODS = 200  # more than others: what is evicted was seen to wait for a minute
 SLICES, SLICE_SECONDS = 40, 60.0
 
@@ -69,8 +72,9 @@ class Luck:
     def _draw(self, world: World, place: Place, rand: random.Random) -> Deed | None:
         faults, fates = fitting(self.faults, place.call, place.side), fitting(self.fates, place.call, place.side)
         pods, fleet = self.pods if world.pods else (), self.fleet if world.fleet.beside else ()
-        tags = TAGGERS if world.fleet.tagged else ()
-        groups: list[Sequence[Deed]] = [group for group in (faults, fates, self.others, pods, fleet, tags) if group]
+        tags, defaults = TAGGERS if world.fleet.tagged else (), DEFAULTERS if world.fleet.has_defaults else ()
+        drawn: tuple[Sequence[Deed], ...] = (faults, fates, self.others, pods, fleet, tags, defaults)
+        groups = [group for group in drawn if group]
         return rand.choice(rand.choice(groups)) if groups else None
 
 
@@ -93,6 +97,9 @@ def build(seed: int, luck: Luck) -> World:
     if several.random() < WITH_TAGS:
         for account in world.fleet.all:
             world.fleet.tag(account, account.private_subnets[0], fargate="yes")
+    apart = random.Random(seed + 133)
+    if apart.random() < WITH_DEFAULTS:
+        with_defaults(world, apart)
     for name in ("one", "two")[: rand.choice((1, 2))]:
         world.skews[name] = rand.choice((0.0, 0.0, -0.3, 0.3, -600.0, 600.0))
         world.start(name)
@@ -102,12 +109,33 @@ def build(seed: int, luck: Luck) -> World:
             name, rand.choice(NAMESPACES), ("KopfFinalizerMarker",) if from_kopf else (), **random_spec(world, rand)
         )
         if from_kopf and rand.random() < 0.7:
-            spec = (world.object(name) or world.object(name, "team") or {})["spec"]
-            if isinstance(spec.get("subnets"), list) and isinstance(spec["selectors"], list) and spec["selectors"]:
-                role = spec.get("podExecutionRoleArn") or ""
-                account = world.fleet.account_of(spec.get("clusterName"))
-                account.add_profile("demo", name, role, spec["selectors"], spec["subnets"])
+            made_by_kopf(world, name)
     return world
+
+
+def made_by_kopf(world: World, name: str) -> None:
+    """Let there be what kopf's operator has made for an object, as far as EKS takes what it says."""
+    spec = (world.object(name) or world.object(name, "team") or {})["spec"]
+    account = world.fleet.account_of(spec.get("clusterName"))
+    by_tags = account.private_subnets[:1] if world.fleet.tagged else None
+    subnets = spec.get("subnets", by_tags)
+    if isinstance(subnets, list | tuple) and isinstance(spec["selectors"], list) and spec["selectors"]:
+        role = spec.get("podExecutionRoleArn") or account.roles["good"]
+        account.add_profile("demo", name, role, spec["selectors"], [*subnets])
+
+
+def with_defaults(world: World, rand: random.Random) -> None:
+    """Have defaults by the flags, or by a file: of the clusters at home, if it is not there for others."""
+    fleet = world.fleet
+    for account in fleet.all:
+        fleet.tag(account, account.private_subnets[0], fargate="yes")
+        fleet.tag(account, account.private_subnets[1], pool="b")
+    if not fleet.beside and rand.random() < 0.5:
+        fleet.write(*HOMES)
+    fleet.start_with(random_defaults(rand, tags=False))
+    names = [each.name for each in fleet.listed or ()]
+    if names:
+        fleet.give(**{each: random_defaults(rand) for each in names})
 
 
 def people(world: World, rand: random.Random) -> None:
