@@ -1,8 +1,9 @@
-"""Remove from a folder of installed packages what the controller never uses: python .ci/prune.py FOLDER.
+"""Remove from a folder of installed packages what the controller never uses: PYTHONPATH=. python .ci/prune.py FOLDER.
 
-For the image. It keeps botocore's descriptions of the AWS calls that are made, and of the kubernetes client what sends
-requests and reads its configuration. aiohttp, yarl and what comes with them are installed only to be removed here, as
-is websocket: the kubernetes client asks for them, and an installation without them could not be checked as a whole.
+For the image, in whose build awscalls.py is beside it. It keeps botocore's descriptions of the AWS calls that are
+made, and of the kubernetes client what sends requests and reads its configuration. aiohttp, yarl and what comes with
+them are installed only to be removed here, as is websocket: the kubernetes client asks for them, and an installation
+without them could not be checked as a whole.
 
 A package that it does not know ends it: whoever adds one says here whether the image needs it. So does a call that
 botocore does not know.

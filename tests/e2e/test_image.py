@@ -289,9 +289,8 @@ def test_the_bill_of_materials_lists_what_the_image_holds_by_version_and_licence
 def test_a_package_that_nobody_judged_ends_the_build(tmp_path: Path) -> None:
     (tmp_path / "surprise").mkdir()
     (tmp_path / "aiohttp").mkdir()
-    done = subprocess.run(
-        [sys.executable, str(PRUNE), str(tmp_path)], capture_output=True, text=True, timeout=30, check=False
-    )
+    command, environ = [sys.executable, str(PRUNE), str(tmp_path)], {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30, check=False)
     assert done.returncode == 1
     assert done.stderr.strip().endswith("neither as needed nor as unused: surprise")
     assert {path.name for path in tmp_path.iterdir()} == {"surprise", "aiohttp"}
