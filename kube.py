@@ -23,6 +23,7 @@ import subprocess
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -495,6 +496,13 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
             told = f"the exec plugin {plugin.safe_get('command')} of the kubeconfig gives no credentials"
             raise ConfigException(f"{told}: {error}") from error
         return True
+
+    def _refresh_oidc(self, provider: Any) -> None:
+        try:
+            super()._refresh_oidc(provider)
+        except (*UNREADABLE, import_module("oauthlib.oauth2").OAuth2Error) as error:  # not loaded before
+            told = f"the kubeconfig's auth-provider oidc gives no new token: {' '.join(str(error).split())}"
+            raise ConfigException(f"{told}. Log in again.") from error
 
     def _take(self, status: Object, folder: str) -> None:
         if "token" in status:

@@ -1129,6 +1129,45 @@ def test_a_command_s_token_is_sent_and_asked_for_again_when_it_has_ended(
         assert len(raw.heads) == 1
 
 
+def with_oidc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, certificate: Path, port: int) -> str:
+    """Let the kubeconfig have a token that has ended, and the issuer at this port; return the issuer's address."""
+    issuer = f"https://127.0.0.1:{port}"
+    config = json.loads(kubeconfig("https://127.0.0.1:1", tmp_path / "kubeconfig").read_text())
+    oidc = {
+        "id-token": "e30.eyJleHAiOjF9.a", "refresh-token": "a", "client-id": "a", "client-secret": "a",
+        "idp-issuer-url": issuer, "idp-certificate-authority": str(certificate),
+    }  # fmt: skip
+    config["users"][0]["user"] = {"auth-provider": {"name": "oidc", "config": oidc}}
+    (tmp_path / "kubeconfig").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    return issuer
+
+
+def test_a_token_of_an_issuer_that_has_ended_is_made_anew(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificate: Path
+) -> None:
+    with Raw(b"", certificate) as raw:
+        ways = {"token_endpoint": f"{with_oidc(tmp_path, monkeypatch, certificate, raw.port)}/token"}
+        token = {"access_token": "a", "token_type": "Bearer", "id_token": "anew", "refresh_token": "a"}
+        raw.answer = plain(json.dumps(ways | token).encode())
+        assert connect(2).configuration.api_key == {"BearerToken": "Bearer anew"}
+        assert [head.split()[1] for head in raw.heads] == ["/.well-known/openid-configuration", "/token"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [({"error": "invalid_grant"}, "invalid_grant"), ({"access_token": "a", "token_type": "Bearer"}, "id_token")],
+)
+def test_an_issuer_that_gives_no_token_is_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, certificate: Path, answer: Obj, said: str
+) -> None:
+    with Raw(b"", certificate) as raw:
+        ways = {"token_endpoint": f"{with_oidc(tmp_path, monkeypatch, certificate, raw.port)}/token"}
+        raw.answer = plain(json.dumps(ways | answer).encode())
+        with pytest.raises(KubeError, match=rf"auth-provider oidc gives no new token: .*{said}.* Log in again"):
+            connect(2)
+
+
 def test_a_command_s_certificate_is_used(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given = {"clientCertificateData": "a certificate", "clientKeyData": "a key"}
     with_plugin(tmp_path, server.url, monkeypatch, given)
