@@ -27,12 +27,12 @@ def imported(packages: Path, app: Path) -> list[Path]:
     """Return the sources that a start and the commands read, in order: those too that are found not to fit here.
 
     Another process starts, and leaves what it compiles in a folder of its own: what comes of compiling depends on
-    what the process has imported before.
+    what the process has imported before. It finds no module in the folder of the build, where awscalls.py is too (-P).
     """
     with tempfile.TemporaryDirectory() as compiled:
         path = os.pathsep.join(map(str, (app, packages)))
         environ = {"PYTHONPATH": path, "PYTHONPYCACHEPREFIX": compiled, "HOME": "/nonexistent"}
-        subprocess.run([sys.executable, "-S", "-c", START], env=environ, check=True)  # noqa: S603 - our own
+        subprocess.run([sys.executable, "-SP", "-c", START], env=environ, check=True)  # noqa: S603 - our own
         found = [Path("/", each.relative_to(compiled)) for each in Path(compiled).rglob("*.pyc")]
     sources = [each.with_name(f"{each.name.partition('.')[0]}.py") for each in found]
     return sorted(each for each in sources if packages in each.parents or app in each.parents)
