@@ -107,8 +107,8 @@ def told(answer: object) -> str:
 
 def calls(words: Words) -> object:
     called: set[tuple[str, str]] = set()
-    asked = questions(edge(words["region"], called), words)
     with patch("aws.cut_file", lambda _path, read: read) if words["uncut"] else nullcontext():
+        asked = questions(edge(words["region"], called), words)  # which reads the model of EKS
         return {"answers": {name: told(ask()) for name, ask in asked.items()}, "called": sorted(called)}
 
 
