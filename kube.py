@@ -502,7 +502,7 @@ class _KubeconfigLoader(KubeConfigLoader):  # type: ignore[misc]  # the client h
             super()._refresh_oidc(provider)
         except (*UNREADABLE, import_module("oauthlib.oauth2").OAuth2Error) as error:  # not loaded before
             told = f"the kubeconfig's auth-provider oidc gives no new token: {' '.join(str(error).split())}"
-            raise ConfigException(f"{told}. Log in again.") from error
+            raise ConfigException(f"{told.rstrip('.')}. Log in again.") from error
 
     def _take(self, status: Object, folder: str) -> None:
         if "token" in status:
