@@ -40,7 +40,18 @@ from spec import (
     tagged,
 )
 from surroundings import OBJECTIONS, Facts, Home, Network, chosen, elsewhere, no_subnet_matches, warnings
-from wanted import DefaultTags, Refusal, changed, default_tags, role_arn, said, unfounded, unwanted_tags, wanted
+from wanted import (
+    DefaultTags,
+    Refusal,
+    changed,
+    default_tags,
+    role_arn,
+    said,
+    too_many_tags,
+    unfounded,
+    unwanted_tags,
+    wanted,
+)
 
 NO_FACTS = Facts(None, {}, None)  # where there is no cluster, nothing is asked about what is to be in it
 
@@ -117,9 +128,10 @@ class Case:
 
         `before`: what was told of that last; it stands as far as it can't be seen now.
         """
-        if not (self.spec and self.serving) or self.who.deleting:
+        if not (self.spec and self.serving and isinstance(self.resource, Resource)) or self.who.deleting:
             return ""
         told = [changed(self.spec, self.serving, before), self.default_tags.left_out]
+        told += [f"No other profile can be made: {each}." for each in too_many_tags(self.resource, self.defaults)]
         return " ".join(filter(None, told))
 
     @property

@@ -680,7 +680,8 @@ EVENTS: Mapping[str, Event] = {
     ),
     "DefaultsChanged": Event(
         "Normal",
-        "the role or subnets of the profile are those of a default that is another now, or default tags can't be set",
+        "the role or subnets of the profile are those of a default that is another now, "
+        "or default tags can't be set or taken off",
     ),
     "ProfileUnhealthy": Event("Warning", "EKS finds an ACTIVE profile unhealthy; the note has its words"),
     "ClusterElsewhere": Event(

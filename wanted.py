@@ -115,12 +115,13 @@ def default_tags(
     ours_there = wished.keys() & there.keys() & set(ours)
     spare = TAGS_LIMIT - len({*there, *own} - ours_there - (unwanted - stuck) - _of_aws(there))
     makes_room = {*sorted(ours_there)[spare:]} if spare >= 0 else set[str]()  # else no room is made even so
-    to_go = (unwanted & set(memory.default_tag_keys)) or makes_room
+    former = unwanted & set(memory.default_tag_keys)
+    to_go = former | (makes_room if former <= stuck else set())
     missing = {key: value for key, value in wished.items() if there.get(key) != value}
     refused = _refused({**missing, **dict.fromkeys(to_go)}, refusals)
     barred = {key for keys in refused.values() for key in keys}
     new = wished.keys() - there.keys() - barred
-    crowded = (new if len(ours_there | new) > spare else set()) | (makes_room - barred)
+    crowded = {*sorted(new)[max(0, spare - len(ours_there)) :]} | (makes_room - barred)
     told = [
         _left_out(others, profile, "has them from others, with other values"),
         _left_out(crowded, profile, f"has no room for them beside its others ({TAGS_LIMIT} in all)"),
@@ -166,6 +167,11 @@ def unfounded(resource: Resource, spec: ProfileSpec, defaults: Defaults) -> Iter
     if not spec.role:
         mend = f"{MENDS[ROLE]}, or its name in podExecutionRoleName; the operator has no default for this cluster"
         yield Finding(("spec", ROLE), "missing", mend)
+    yield from too_many_tags(resource, defaults)
+
+
+def too_many_tags(resource: Resource, defaults: Defaults) -> Iterator[Finding]:
+    """Yield that an object and the defaults of its cluster have more tags than a profile can be made with."""
     both = {**defaults.tags, **resource.tags}
     if len(both) > MOST_TAGS:
         beside = listed(sorted(defaults.tags.keys() - resource.tags.keys()), most=LONGEST_CONDITION)

@@ -729,6 +729,37 @@ def test_an_object_s_own_tags_win_where_the_default_tags_have_filled_the_profile
     assert not b.condition("DefaultsChanged")
 
 
+def test_default_tags_make_room_though_a_former_one_may_not_be_taken_away(b: Bench) -> None:
+    defaults = {f"default-{number:02}": "x" for number in range(46)}
+    with_defaults(b, b.world.roles["good"], (), stuck="1", **defaults)
+    selectors_alone(b, tags={"own": "1"})
+    without_the_right_to(b, "UntagResource")
+    with_defaults(b, b.world.roles["good"], (), **defaults)
+    b.run(RESYNC_SECONDS)
+    b.manners.heal()  # as where a policy guards the tag of that key alone
+    b.edit(tags={"own": "1", "more": "y"})
+    b.run(60)
+    assert b.ready(), b.message()
+    del defaults["default-45"]
+    assert tags_of(b) == defaults | {"own": "1", "more": "y", "stuck": "1"}
+
+
+def test_an_object_with_more_tags_than_a_new_profile_can_have_says_so_while_one_serves(b: Bench) -> None:
+    defaults = {f"default-{number:02}": "x" for number in range(47)}
+    with_defaults(b, b.world.roles["good"], (), **defaults)
+    selectors_alone(b, tags={"own": "1"})
+    b.run(60)
+    assert not b.condition("DefaultsChanged")
+    b.edit(tags={"own": "1", "more": "y"})
+    b.run(60)
+    assert b.ready()
+    told = b.condition("DefaultsChanged")["message"]
+    assert "No other profile can be made: spec.tags is 49 tags together with the defaults of this cluster" in told
+    b.edit(tags={"own": "1", "more": None})
+    b.run(60)
+    assert not b.condition("DefaultsChanged")
+
+
 def test_one_tag_takes_the_place_of_another_on_a_profile_that_is_full(b: Bench) -> None:
     own = {f"own-{number}": "x" for number in range(48)}
     b.settle(tags=own)

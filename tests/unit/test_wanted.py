@@ -75,6 +75,13 @@ def test_defaults_whose_tags_have_no_room_are_named_where_a_profile_is_to_be_mad
         ({"team": "blue"}, (), None, {"team": "blue", "cost": "1"}, ""),
         ({f"t{each}": "x" for each in range(48)}, (), None, {}, "cost, team are not set, because profile web has no"),
         (
+            {f"t{each}": "x" for each in range(47)},
+            (),
+            None,
+            {"cost": "1"},
+            "team are not set, because profile web has no",
+        ),
+        (
             {f"t{each}": "x" for each in range(47)} | {"team": "green"},
             ("team",),
             None,
