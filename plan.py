@@ -310,6 +310,8 @@ def not_to_be_told_apart(c: Case, last: Profile) -> Report:
     """Keep several profiles of which only terms could say which one is wanted, until it is known what these match."""
     which, why = listed([each.name for each in c.owned]), why_unknown(c, c.spec)
     text = f"Profiles {which} are both there, and none of them is deleted while {last.name} may be the right one: {why}"
+    if c.who.deleting:  # nobody waits with a deletion for as long as AWS may give no answer
+        text += "; or set spec.subnets, in the place of terms, to those of the profile that is to be kept"
     return wait_for_subnets(c, "Replacing", text)
 
 

@@ -238,6 +238,27 @@ def test_retain_keeps_the_profile_that_two_looks_at_tags_have_shown_to_be_right(
     assert (subnets(b), b.gone()) == ([[two]], True)
 
 
+@pytest.mark.parametrize("which", [0, 1])
+def test_retain_need_not_wait_for_tags_that_can_not_be_read_if_the_object_says_which_subnets(
+    b: Bench, which: int
+) -> None:
+    one, two = b.world.private_subnets
+    tag(b, one)
+    settled(b, updatePolicy="Replace", deletionPolicy="Retain")
+    untag(b, one)
+    tag(b, two)
+    b.run_until("both are there", lambda: len(b.profiles()) == 2, 1000)
+    b.manners.fail("DescribeSubnets", error("InternalError", 500, "no answer"), times=10**6)
+    b.delete()
+    b.run(300)
+    assert len(b.profiles()) == 2
+    assert "no answer. It is tried again by itself; or set spec.subnets, in the place of terms, to" in b.message()
+    kept = [one, two][which]
+    b.edit(subnetSelectorTerms=None, subnets=[kept])
+    b.run(600)
+    assert (subnets(b), b.gone()) == ([[kept]], True)
+
+
 def test_tags_that_all_go_in_the_middle_of_a_replacement_stall_it_with_what_mends_it(b: Bench) -> None:
     one, two = b.world.private_subnets
     tag(b, one)
