@@ -89,9 +89,10 @@ def with_profile(c: Case, serving: Profile) -> Memory:
     memory = with_defaults(c, memory) if c.takes_up or c.by_default_again else memory
     # A default tag that was there is somebody else's: what we set was noted before it was sent, unless status is lost.
     ours = c.own_tags if c.memory.decided >= 0 else c.wanted_tags
-    of_the_spec = set(memory.applied_tag_keys) | ours.keys()
-    keys = of_the_spec & serving.tags.keys() - c.owner_tags.keys()
-    memory = memory.but(applied_tag_keys=tuple(sorted(keys)))
+    # So is one of another value than the object's own: it may be that AWS does not let us set that.
+    taken = {key for key, value in ours.items() if serving.tags.get(key) == value}
+    noted = set(memory.applied_tag_keys) & serving.tags.keys()
+    memory = memory.but(applied_tag_keys=tuple(sorted((noted | taken) - c.owner_tags.keys())))
     return memory.but(default_tag_keys=of_defaults(c, memory))
 
 

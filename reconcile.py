@@ -519,6 +519,7 @@ class Reconciler:
         try:
             p.aws.tag(profile.arn, tags)
         except Refused as error:
+            p.memory = memory  # none of them was set: one that is there is somebody else's
             if tags == case.missing_default_tags:  # no object stalls for what it does not say itself
                 self._refused.add(p.key, Refusal(tags, steady(str(error))))
                 return

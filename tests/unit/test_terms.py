@@ -581,6 +581,22 @@ def test_an_own_tag_that_may_not_be_set_is_refused_as_ever(b: Bench) -> None:
     assert (b.stalled(), b.reason()) == (True, "AccessDenied")
 
 
+def test_an_edit_that_was_withdrawn_before_its_tag_could_be_set_takes_off_no_tag_of_others(b: Bench) -> None:
+    selectors_alone(b, podExecutionRoleArn=b.world.roles["good"])
+    with_defaults(b)
+    b.run(60)
+    onto(b, team="finance", cost="4711")
+    b.manners.fail("TagResource", error("AccessDeniedException", 403, "no"), times=10**6)
+    b.edit(tags={"team": "blue"})
+    b.run(60)
+    assert b.stalled()
+    b.edit(tags=None)
+    b.manners.heal()
+    b.run(60)
+    assert b.ready()
+    assert tags_of(b) == {"team": "finance", "cost": "4711"}
+
+
 def test_a_default_tag_leaves_a_tag_of_others_alone_and_an_own_tag_does_not(b: Bench) -> None:
     with_defaults(b, b.world.roles["good"])
     selectors_alone(b)
