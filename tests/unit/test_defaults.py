@@ -186,13 +186,19 @@ def test_a_default_that_is_put_back_in_the_middle_of_a_replacement_keeps_the_old
     assert role(b) == [good if back else other]
 
 
-def test_retain_in_the_middle_of_a_replacement_by_tags_keeps_the_new_profile(b: Bench) -> None:
+def in_the_middle_of_a_replacement_by_tags(b: Bench) -> list[str]:
+    """Let both profiles be there, as the tag has moved from the first subnet to the second; return these."""
     one, two = b.world.private_subnets
     tag(b, one)
     settled(b, updatePolicy="Replace", deletionPolicy="Retain")
     untag(b, one)
     tag(b, two)
     b.run_until("both are there", lambda: len(b.profiles()) == 2, 1000)
+    return [one, two]
+
+
+def test_retain_in_the_middle_of_a_replacement_by_tags_keeps_the_new_profile(b: Bench) -> None:
+    _, two = in_the_middle_of_a_replacement_by_tags(b)
     b.delete()
     b.run(600)
     assert (subnets(b), b.gone()) == ([[two]], True)
@@ -222,12 +228,7 @@ def test_retain_deletes_neither_of_two_profiles_for_what_one_look_at_tags_has_sh
 
 
 def test_retain_keeps_the_profile_that_two_looks_at_tags_have_shown_to_be_right(b: Bench) -> None:
-    one, two = b.world.private_subnets
-    tag(b, one)
-    settled(b, updatePolicy="Replace", deletionPolicy="Retain")
-    untag(b, one)
-    tag(b, two)
-    b.run_until("both are there", lambda: len(b.profiles()) == 2, 1000)
+    one, two = in_the_middle_of_a_replacement_by_tags(b)
     untag(b, two)
     tag(b, one)
     b.delete()
@@ -242,12 +243,7 @@ def test_retain_keeps_the_profile_that_two_looks_at_tags_have_shown_to_be_right(
 def test_retain_need_not_wait_for_tags_that_can_not_be_read_if_the_object_says_which_subnets(
     b: Bench, which: int
 ) -> None:
-    one, two = b.world.private_subnets
-    tag(b, one)
-    settled(b, updatePolicy="Replace", deletionPolicy="Retain")
-    untag(b, one)
-    tag(b, two)
-    b.run_until("both are there", lambda: len(b.profiles()) == 2, 1000)
+    one, two = in_the_middle_of_a_replacement_by_tags(b)
     b.manners.fail("DescribeSubnets", error("InternalError", 500, "no answer"), times=10**6)
     b.delete()
     b.run(300)
