@@ -512,14 +512,14 @@ class Reconciler:
 
     def _tag(self, p: Pass, case: Case, tag: TagProfile) -> None:
         profile, tags = tag.profile, tag.tags
-        # Written down before they are set, so that they can be taken away again.
+        # Written down before they are set, so that they can be taken away again; but for what others have set there,
+        # which counts once it has the value of the spec.
         memory = taken_over(case, profile, p.memory) if tag.takes_over else p.memory
-        p.memory = with_tags(case, memory, tags.keys() - RESERVED_KEYS)
+        p.memory = with_tags(case, memory, tags.keys() - RESERVED_KEYS - profile.tags.keys())
         self._write_current(p, bare=tags.keys() <= RESERVED_KEYS)
         try:
             p.aws.tag(profile.arn, tags)
         except Refused as error:
-            p.memory = memory  # none of them was set: one that is there is somebody else's
             if tags == case.missing_default_tags:  # no object stalls for what it does not say itself
                 self._refused.add(p.key, Refusal(tags, steady(str(error))))
                 return
